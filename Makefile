@@ -1,0 +1,42 @@
+# Everything a person or CI does with this tree. `make demo` and `make test` install what they need (as root, with apt-get),
+# or name it in one error.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+TARGET := target/$(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+ORCA := $(TARGET)/release/orca
+BUILD_PACKAGES := gcc libc6-dev libseccomp-dev pkg-config
+TEST_PACKAGES := busybox-static nftables iproute2 jq curl
+
+.PHONY: help build demo demo-down test lint unit e2e sim fuzz bench licences
+
+help: ## Show this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+build: ## Build the release binary
+	@scripts/need $(BUILD_PACKAGES)
+	cargo build --release --locked -p orca
+
+demo: build ## Start the daemon and the example application, and say what to try next
+	@scripts/demo $(ORCA)
+
+demo-down: ## End the example application
+	$(ORCA) down -f examples/hello/compose.yml -v
+
+test: ## Run every test
+	@scripts/need $(BUILD_PACKAGES) $(TEST_PACKAGES)
+	@scripts/test
+
+lint: ## Formatting and clippy
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+sim: ## Run the simulator: make sim [SEED=n] [SEEDS=n]
+	cargo run --locked -q -p chaos-tests --bin sim -- $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS))
+
+bench: build ## Print ratios against peers as JSON lines
+	@scripts/need $(BUILD_PACKAGES) $(TEST_PACKAGES) docker.io crun
+	@scripts/bench $(ORCA)
+
+licences: ## Check licences and sources of all dependencies
+	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+	cargo deny check licenses bans sources

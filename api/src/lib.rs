@@ -1,0 +1,44 @@
+//! The words between Orca's processes: protobuf, and its conversion from and to the model.
+//!
+//! - [`wire`]: generated from `proto/`; stays at the wire, in the Raft log and in the agent's db
+//! - [`convert`]: model to wire and back, exhaustively, so that a forgotten field does not compile
+//! - [`client`]: connections to a daemon
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod client;
+pub mod convert;
+mod error;
+
+pub use error::Error;
+
+/// Generated code, a module a package.
+#[allow(missing_docs, clippy::all)]
+pub mod wire {
+    pub mod types {
+        pub mod v1 {
+            tonic::include_proto!("orca.types.v1");
+        }
+    }
+    pub mod control {
+        pub mod v1 {
+            tonic::include_proto!("orca.control.v1");
+        }
+    }
+    pub mod dispatcher {
+        pub mod v1 {
+            tonic::include_proto!("orca.dispatcher.v1");
+        }
+    }
+    pub mod node {
+        pub mod v1 {
+            tonic::include_proto!("orca.node.v1");
+        }
+    }
+    pub mod log {
+        pub mod v1 {
+            tonic::include_proto!("orca.log.v1");
+        }
+    }
+}
+
+pub use wire::{control::v1 as control, dispatcher::v1 as dispatcher, log::v1 as log, node::v1 as node, types::v1 as types};

@@ -1,0 +1,52 @@
+//! Connections from a command to its daemon.
+
+use api::client::Endpoint;
+use api::control::control_client::ControlClient;
+use api::node::node_client::NodeClient;
+use tonic::transport::Channel;
+
+use crate::daemon::background;
+use crate::error::Result;
+
+/// Where a daemon answers when nothing else is said.
+pub const DEFAULT_HOST: &str = "unix:///run/orca/orca.sock";
+
+/// The daemon that commands talk to.
+#[derive(Debug, Clone)]
+pub struct Host {
+    /// `unix://PATH`.
+    pub address: String,
+    /// Whether the user named it, so that Orca starts none by itself.
+    pub explicit: bool,
+}
+
+/// A connection to a daemon: its node and, where it is a manager, the cluster's control.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// Containers, images, volumes.
+    pub node: NodeClient<Channel>,
+    /// Desired state.
+    pub control: ControlClient<Channel>,
+}
+
+impl Client {
+    /// Connects to a daemon that runs.
+    pub async fn connect(host: &Host) -> Result<Self> {
+        let channel = api::client::connect(&Endpoint::parse(&host.address)?).await?;
+        Ok(Self {
+            node: api::client::node_client(channel.clone()),
+            control: api::client::control_client(channel),
+        })
+    }
+
+    /// Connects; when no daemon answers at the default place, starts one in the background first.
+    pub async fn connect_or_start(host: &Host) -> Result<Self> {
+        match Self::connect(host).await {
+            Err(_) if !host.explicit => {
+                background::start().await?;
+                Self::connect(host).await
+            }
+            result => result,
+        }
+    }
+}

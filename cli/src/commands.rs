@@ -1,0 +1,292 @@
+//! The command line: which words lead where.
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::client::{DEFAULT_HOST, Host};
+use crate::error::Result;
+use crate::{compose, container, daemon, image, system, volume};
+
+/// A container orchestrator in one binary: Docker's habits, from one laptop to a cluster.
+#[derive(Debug, Parser)]
+#[command(name = "orca", version, disable_help_subcommand = true, propagate_version = false)]
+struct Cli {
+    /// Daemon to talk to: unix://PATH
+    #[arg(short = 'H', long, global = true, env = "ORCA_HOST", value_name = "ADDRESS")]
+    host: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Create and start a Compose application
+    Up(Box<Up>),
+    /// Stop and remove a Compose application
+    Down(Down),
+    /// Work with Compose applications
+    Compose(Box<compose::ComposeArgs>),
+    /// Create and run a container
+    Run(Box<container::run::RunArgs>),
+    /// Create a container without starting it
+    Create(Box<container::create::CreateArgs>),
+    /// List containers
+    Ps(container::ps::PsArgs),
+    /// Show a container's output
+    Logs(container::logs::LogsArgs),
+    /// Run a program in a container
+    Exec(container::exec::ExecArgs),
+    /// Start containers
+    Start(container::lifecycle::Names),
+    /// Stop containers
+    Stop(container::lifecycle::StopArgs),
+    /// Restart containers
+    Restart(container::lifecycle::StopArgs),
+    /// Send containers a signal
+    Kill(container::lifecycle::KillArgs),
+    /// Remove containers
+    Rm(container::lifecycle::RemoveArgs),
+    /// Wait for containers to end and print their exit codes
+    Wait(container::lifecycle::Names),
+    /// Show all about containers
+    Inspect(container::inspect::InspectArgs),
+    /// Work with containers
+    #[command(subcommand)]
+    Container(ContainerVerb),
+    /// List images
+    Images(image::ListArgs),
+    /// Make an image from a root file system
+    Import(image::ImportArgs),
+    /// Load images from an archive
+    Load(image::LoadArgs),
+    /// Remove images
+    Rmi(image::RemoveArgs),
+    /// Work with images
+    #[command(subcommand)]
+    Image(ImageVerb),
+    /// Work with volumes
+    #[command(subcommand)]
+    Volume(VolumeVerb),
+    /// Work with this node as a whole
+    #[command(subcommand)]
+    System(SystemVerb),
+    /// Run the daemon, or install it as a service
+    Daemon(daemon::DaemonArgs),
+    /// Show the version
+    Version,
+}
+
+/// `orca up`: a project and a verb.
+#[derive(Debug, Args)]
+struct Up {
+    #[command(flatten)]
+    project: compose::ProjectArgs,
+    #[command(flatten)]
+    up: compose::UpArgs,
+}
+
+/// `orca down`: a project and a verb.
+#[derive(Debug, Args)]
+struct Down {
+    #[command(flatten)]
+    project: compose::ProjectArgs,
+    #[command(flatten)]
+    down: compose::DownArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum ContainerVerb {
+    /// Create and run a container
+    Run(Box<container::run::RunArgs>),
+    /// Create a container without starting it
+    Create(Box<container::create::CreateArgs>),
+    /// List containers
+    #[command(alias = "ps", alias = "list")]
+    Ls(container::ps::PsArgs),
+    /// Show a container's output
+    Logs(container::logs::LogsArgs),
+    /// Run a program in a container
+    Exec(container::exec::ExecArgs),
+    /// Start containers
+    Start(container::lifecycle::Names),
+    /// Stop containers
+    Stop(container::lifecycle::StopArgs),
+    /// Restart containers
+    Restart(container::lifecycle::StopArgs),
+    /// Send containers a signal
+    Kill(container::lifecycle::KillArgs),
+    /// Remove containers
+    #[command(alias = "remove")]
+    Rm(container::lifecycle::RemoveArgs),
+    /// Wait for containers to end and print their exit codes
+    Wait(container::lifecycle::Names),
+    /// Show all about containers
+    Inspect(container::inspect::InspectArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum ImageVerb {
+    /// Make an image from a root file system
+    Import(image::ImportArgs),
+    /// Load images from an archive
+    Load(image::LoadArgs),
+    /// List images
+    #[command(alias = "list")]
+    Ls(image::ListArgs),
+    /// Show all about images
+    Inspect(image::InspectArgs),
+    /// Remove images
+    #[command(alias = "remove")]
+    Rm(image::RemoveArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum VolumeVerb {
+    /// List volumes
+    #[command(alias = "list")]
+    Ls(volume::ListArgs),
+    /// Make a volume
+    Create(volume::CreateArgs),
+    /// Show all about volumes
+    Inspect(volume::Names),
+    /// Remove volumes
+    #[command(alias = "remove")]
+    Rm(volume::RemoveArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum SystemVerb {
+    /// Remove every container, network, volume and image of this node, and end its daemon
+    Reset(system::ResetArgs),
+}
+
+/// Docker's exit code for what goes wrong before a container could run.
+const RUN_FAILED: u8 = 125;
+
+/// Reads the command line, runs the command, tells what went wrong.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { RUN_FAILED } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let host = Host { explicit: cli.host.is_some(), address: cli.host.unwrap_or_else(|| DEFAULT_HOST.into()) };
+    if let Command::Daemon(args) = cli.command {
+        return end(daemon::run(args), 1);
+    }
+    let default_code = match cli.command {
+        Command::Run(_) | Command::Create(_) | Command::Container(ContainerVerb::Run(_) | ContainerVerb::Create(_)) => RUN_FAILED,
+        _ => 1,
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(source) => {
+            eprintln!("orca: cannot start: {source}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let result = runtime.block_on(run(&host, cli.command));
+    // A read of standard input may still be under way in a thread; nobody waits for it.
+    runtime.shutdown_background();
+    end(result, default_code)
+}
+
+fn end(result: Result<()>, default_code: u8) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if !matches!(error, crate::error::Error::Exit(_)) {
+                eprintln!("orca: {error}");
+            }
+            ExitCode::from(error.exit_code(default_code))
+        }
+    }
+}
+
+async fn run(host: &Host, command: Command) -> Result<()> {
+    match command {
+        Command::Up(args) => compose::up(host, &args.project, args.up).await,
+        Command::Down(args) => compose::down(host, &args.project, args.down).await,
+        Command::Compose(args) => compose::run(host, *args).await,
+        Command::Run(args) => container::run::run(host, *args).await,
+        Command::Create(args) => container::run::create(host, *args).await,
+        Command::Ps(args) => container::ps::ps(host, args).await,
+        Command::Logs(args) => container::logs::logs(host, args).await,
+        Command::Exec(args) => container::exec::exec(host, args).await,
+        Command::Start(args) => container::lifecycle::start(host, args).await,
+        Command::Stop(args) => container::lifecycle::stop(host, args).await,
+        Command::Restart(args) => container::lifecycle::restart(host, args).await,
+        Command::Kill(args) => container::lifecycle::kill(host, args).await,
+        Command::Rm(args) => container::lifecycle::remove(host, args).await,
+        Command::Wait(args) => container::lifecycle::wait(host, args).await,
+        Command::Inspect(args) => container::inspect::inspect(host, args).await,
+        Command::Container(verb) => run_container(host, verb).await,
+        Command::Images(args) => image::list(host, args).await,
+        Command::Import(args) => image::import(host, args).await,
+        Command::Load(args) => image::load(host, args).await,
+        Command::Rmi(args) => image::remove(host, args).await,
+        Command::Image(verb) => run_image(host, verb).await,
+        Command::Volume(verb) => run_volume(host, verb).await,
+        Command::System(SystemVerb::Reset(args)) => system::reset(host, args).await,
+        Command::Daemon(args) => daemon::run(args),
+        Command::Version => crate::output::format::write(&format!("Orca version {}\n", env!("CARGO_PKG_VERSION"))),
+    }
+}
+
+async fn run_container(host: &Host, verb: ContainerVerb) -> Result<()> {
+    match verb {
+        ContainerVerb::Run(args) => container::run::run(host, *args).await,
+        ContainerVerb::Create(args) => container::run::create(host, *args).await,
+        ContainerVerb::Ls(args) => container::ps::ps(host, args).await,
+        ContainerVerb::Logs(args) => container::logs::logs(host, args).await,
+        ContainerVerb::Exec(args) => container::exec::exec(host, args).await,
+        ContainerVerb::Start(args) => container::lifecycle::start(host, args).await,
+        ContainerVerb::Stop(args) => container::lifecycle::stop(host, args).await,
+        ContainerVerb::Restart(args) => container::lifecycle::restart(host, args).await,
+        ContainerVerb::Kill(args) => container::lifecycle::kill(host, args).await,
+        ContainerVerb::Rm(args) => container::lifecycle::remove(host, args).await,
+        ContainerVerb::Wait(args) => container::lifecycle::wait(host, args).await,
+        ContainerVerb::Inspect(args) => container::inspect::inspect(host, args).await,
+    }
+}
+
+async fn run_image(host: &Host, verb: ImageVerb) -> Result<()> {
+    match verb {
+        ImageVerb::Import(args) => image::import(host, args).await,
+        ImageVerb::Load(args) => image::load(host, args).await,
+        ImageVerb::Ls(args) => image::list(host, args).await,
+        ImageVerb::Inspect(args) => image::inspect(host, args).await,
+        ImageVerb::Rm(args) => image::remove(host, args).await,
+    }
+}
+
+async fn run_volume(host: &Host, verb: VolumeVerb) -> Result<()> {
+    match verb {
+        VolumeVerb::Ls(args) => volume::list(host, args).await,
+        VolumeVerb::Create(args) => volume::create(host, args).await,
+        VolumeVerb::Inspect(args) => volume::inspect(host, args).await,
+        VolumeVerb::Rm(args) => volume::remove(host, args).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn arguments_after_the_image_are_the_commands() {
+        let cli = Cli::try_parse_from(["orca", "run", "--rm", "-it", "-p", "80:80", "busybox", "ls", "-l", "--color"]);
+        let Command::Run(args) = cli.unwrap().command else { panic!("not run") };
+        drop(args);
+    }
+}

@@ -1,0 +1,188 @@
+//! `orca compose stop|start|restart`: the same containers, ended and run again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use api::control::{IntentAction, SetIntentRequest};
+use api::node::{KillContainerRequest, StopContainerRequest};
+use clap::Args;
+use model::{ContainerPhase, Service, Task, TaskState};
+
+use super::converge::Goal;
+use super::project::ProjectArgs;
+use super::up;
+use super::view::{View, Watch};
+use crate::client::{Client, Host};
+use crate::error::{Error, Result};
+use crate::output::progress::Progress;
+
+/// Services of a project.
+#[derive(Debug, Args)]
+pub struct ServicesArgs {
+    /// Seconds between the stop signal and SIGKILL
+    #[arg(short, long, value_name = "SECONDS")]
+    timeout: Option<u64>,
+    /// Services; none means all
+    services: Vec<String>,
+}
+
+/// Stops services, dependents first.
+pub async fn stop(host: &Host, project: &ProjectArgs, args: ServicesArgs) -> Result<()> {
+    let name = project.name()?;
+    let mut client = Client::connect(host).await?;
+    let view = Watch::open(&mut client, &name).await?.next().await?;
+    let keys = chosen(&view, &args.services)?;
+    stop_in_order(&mut client, &name, &keys, args.timeout.map(Duration::from_secs)).await
+}
+
+/// Starts services that were stopped or have ended.
+pub async fn start(host: &Host, project: &ProjectArgs, args: ServicesArgs) -> Result<()> {
+    let name = project.name()?;
+    let mut client = Client::connect(host).await?;
+    let view = Watch::open(&mut client, &name).await?.next().await?;
+    let keys = chosen(&view, &args.services)?;
+    for level in levels(&view.services, &keys) {
+        let tasks = tasks_where(&view, &level, |task| !is_up(task));
+        let since = set_intent(&mut client, &tasks, IntentAction::Start).await?;
+        up::wait(&mut client, &name, &level, Goal::Started, since, None).await?;
+    }
+    Ok(())
+}
+
+/// Restarts services.
+pub async fn restart(host: &Host, project: &ProjectArgs, args: ServicesArgs) -> Result<()> {
+    let name = project.name()?;
+    let mut client = Client::connect(host).await?;
+    let mut watch = Watch::open(&mut client, &name).await?;
+    let view = watch.next().await?;
+    let keys = chosen(&view, &args.services)?;
+    let tasks = tasks_where(&view, &keys, |_| true);
+    let since = set_intent(&mut client, &tasks, IntentAction::Restart).await?;
+    let mut progress = Progress::new();
+    loop {
+        let view = watch.next().await?;
+        progress.show(&view.tasks, &view.waiting);
+        let done = |service: &Service| view.current_tasks(service).iter().all(|task| has_restarted(task));
+        if view.version >= since && keys.iter().filter_map(|key| view.service(key)).all(done) {
+            progress.finish();
+            return Ok(());
+        }
+    }
+}
+
+fn has_restarted(task: &Task) -> bool {
+    if task.status.state.is_terminal() {
+        return true;
+    }
+    task.status.container.as_ref().is_some_and(|container| {
+        container.restarts_done >= task.intent.restarts && container.phase == ContainerPhase::Running
+    })
+}
+
+/// The keys asked for, or all; an unknown one is an error.
+fn chosen(view: &View, services: &[String]) -> Result<Vec<String>> {
+    if let Some(unknown) = services.iter().find(|key| view.service(key).is_none()) {
+        return Err(Error::NotFound { kind: "service", name: unknown.clone() });
+    }
+    if services.is_empty() {
+        return Ok(view.services.iter().map(|service| service.spec.key().to_owned()).collect());
+    }
+    Ok(services.to_vec())
+}
+
+/// Whether the task's container runs or is about to.
+fn is_up(task: &Task) -> bool {
+    !task.status.state.is_terminal() && !task.intent.stopped
+}
+
+fn tasks_where(view: &View, keys: &[String], wanted: impl Fn(&Task) -> bool) -> Vec<String> {
+    let services = keys.iter().filter_map(|key| view.service(key));
+    let tasks = services.flat_map(|service| view.current_tasks(service));
+    tasks.filter(|task| wanted(task)).map(|task| task.id.to_string()).collect()
+}
+
+async fn set_intent(client: &mut Client, tasks: &[String], action: IntentAction) -> Result<u64> {
+    if tasks.is_empty() {
+        return Ok(0);
+    }
+    let request = SetIntentRequest { tasks: tasks.to_vec(), action: action.into() };
+    Ok(client.control.set_intent(request).await?.into_inner().version)
+}
+
+/// Stops the services of these keys, each once nothing that depends on it runs.
+pub async fn stop_in_order(client: &mut Client, stack: &str, keys: &[String], timeout: Option<Duration>) -> Result<()> {
+    let mut watch = Watch::open(client, stack).await?;
+    let mut view = watch.next().await?;
+    let mut progress = Progress::new();
+    for level in levels(&view.services, keys).into_iter().rev() {
+        let tasks = tasks_where(&view, &level, is_up);
+        let since = set_intent(client, &tasks, IntentAction::Stop).await?;
+        if let Some(timeout) = timeout {
+            hurry(client, &view, &level, timeout).await?;
+        }
+        loop {
+            progress.show(&view.tasks, &view.waiting);
+            let stopped = |service: &Service| view.tasks_of(service).iter().all(|task| rests(task));
+            if view.version >= since && level.iter().filter_map(|key| view.service(key)).all(stopped) {
+                break;
+            }
+            view = watch.next().await?;
+        }
+    }
+    progress.finish();
+    Ok(())
+}
+
+/// Whether no process of the task runs or will.
+fn rests(task: &Task) -> bool {
+    if task.status.state.is_terminal() || task.desired > TaskState::Running {
+        return true;
+    }
+    let phase = task.status.container.as_ref().map(|container| container.phase);
+    task.intent.stopped && !matches!(phase, Some(ContainerPhase::Running | ContainerPhase::Paused | ContainerPhase::Restarting))
+}
+
+/// Gives containers less (or more) time than their spec says.
+async fn hurry(client: &mut Client, view: &View, keys: &[String], timeout: Duration) -> Result<()> {
+    for container in running(view, keys) {
+        let timeout = Some(u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX));
+        client.node.stop_container(StopContainerRequest { container, timeout, signal: None }).await?;
+    }
+    Ok(())
+}
+
+/// Ends containers at once.
+pub async fn kill(client: &mut Client, view: &View, keys: &[String]) {
+    for container in running(view, keys) {
+        // One that has just ended by itself is what is wanted.
+        let _ = client.node.kill_container(KillContainerRequest { container, signal: "SIGKILL".into() }).await;
+    }
+}
+
+fn running(view: &View, keys: &[String]) -> Vec<String> {
+    let services = keys.iter().filter_map(|key| view.service(key));
+    let containers = services.flat_map(|service| view.tasks_of(service)).filter_map(|task| task.status.container.as_ref());
+    let runs = containers.filter(|container| matches!(container.phase, ContainerPhase::Running | ContainerPhase::Paused));
+    runs.map(|container| container.id.to_string()).collect()
+}
+
+/// The keys in levels: each level depends only on those before it. What is left of a cycle comes last.
+fn levels(services: &[Service], keys: &[String]) -> Vec<Vec<String>> {
+    let mut left: BTreeMap<&str, &Service> = services
+        .iter()
+        .filter(|service| keys.iter().any(|key| key == service.spec.key()))
+        .map(|service| (service.spec.key(), service))
+        .collect();
+    let mut levels = Vec::new();
+    while !left.is_empty() {
+        let waits = |service: &Service| service.spec.depends_on.keys().any(|key| left.contains_key(key.as_str()));
+        let mut level: BTreeSet<&str> =
+            left.iter().filter(|(_, service)| !waits(service)).map(|(key, _)| *key).collect();
+        if level.is_empty() {
+            level = left.keys().copied().collect();
+        }
+        left.retain(|key, _| !level.contains(key));
+        levels.push(level.into_iter().map(str::to_owned).collect());
+    }
+    levels
+}

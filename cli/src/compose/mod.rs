@@ -1,0 +1,106 @@
+//! `orca compose …`, and `orca up` and `orca down` for short.
+
+mod config;
+mod converge;
+mod down;
+mod exec;
+mod foreground;
+mod lifecycle;
+mod logs;
+mod ls;
+mod project;
+mod ps;
+mod up;
+mod view;
+
+use clap::{Args, Subcommand};
+
+use crate::client::Host;
+use crate::error::Result;
+
+pub use down::DownArgs;
+pub use project::ProjectArgs;
+pub use up::UpArgs;
+
+/// `orca compose [OPTIONS] VERB`.
+#[derive(Debug, Args)]
+pub struct ComposeArgs {
+    #[command(flatten)]
+    project: ProjectArgs,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Create and start the application
+    Up(Box<UpArgs>),
+    /// Stop and remove the application
+    Down(DownArgs),
+    /// List its containers
+    Ps(ps::PsArgs),
+    /// Show its output
+    Logs(logs::LogsArgs),
+    /// Run a program in a container of a service
+    Exec(exec::ExecArgs),
+    /// Stop services; their containers stay
+    Stop(lifecycle::ServicesArgs),
+    /// Start stopped services
+    Start(lifecycle::ServicesArgs),
+    /// Restart services
+    Restart(lifecycle::ServicesArgs),
+    /// List projects
+    Ls(ls::LsArgs),
+    /// Check the Compose file and print it in its canonical form
+    Config(config::ConfigArgs),
+    /// Show the version
+    Version(VersionArgs),
+}
+
+/// Arguments of `orca compose version`.
+#[derive(Debug, Args)]
+struct VersionArgs {
+    /// Only the number
+    #[arg(long)]
+    short: bool,
+    /// pretty or json
+    #[arg(short, long, default_value = "pretty", value_parser = ["pretty", "json"])]
+    format: String,
+}
+
+/// Runs a verb.
+pub async fn run(host: &Host, args: ComposeArgs) -> Result<()> {
+    let ComposeArgs { project, verb } = args;
+    match verb {
+        Verb::Up(args) => up::up(host, &project, *args).await,
+        Verb::Down(args) => down::down(host, &project, args).await,
+        Verb::Ps(args) => ps::ps(host, &project, args).await,
+        Verb::Logs(args) => logs::logs(host, &project, args).await,
+        Verb::Exec(args) => exec::exec(host, &project, args).await,
+        Verb::Stop(args) => lifecycle::stop(host, &project, args).await,
+        Verb::Start(args) => lifecycle::start(host, &project, args).await,
+        Verb::Restart(args) => lifecycle::restart(host, &project, args).await,
+        Verb::Ls(args) => ls::ls(host, args).await,
+        Verb::Config(args) => config::config(&project, args),
+        Verb::Version(args) => version(&args),
+    }
+}
+
+/// `orca up`.
+pub async fn up(host: &Host, project: &ProjectArgs, args: UpArgs) -> Result<()> {
+    up::up(host, project, args).await
+}
+
+/// `orca down`.
+pub async fn down(host: &Host, project: &ProjectArgs, args: DownArgs) -> Result<()> {
+    down::down(host, project, args).await
+}
+
+fn version(args: &VersionArgs) -> Result<()> {
+    let version = env!("CARGO_PKG_VERSION");
+    crate::output::format::write(&match (args.short, args.format.as_str()) {
+        (true, _) => format!("{version}\n"),
+        (false, "json") => format!("{}\n", serde_json::json!({ "version": format!("v{version}") })),
+        (false, _) => format!("Orca Compose version v{version}\n"),
+    })
+}

@@ -1,0 +1,369 @@
+//! The flags that `run` and `create` share, and the container that they describe.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use model::{
+    AttachmentSpec, ContainerSpec, Device, HealthTest, Healthcheck, HostEntry, Limits, Mount, NamespaceMode,
+    NetworkMode, PortSpec, Reservations, Resources, RestartPolicy, SeccompProfile, SecurityOptions, Ulimit,
+};
+
+use super::flags;
+use crate::error::{Error, Result};
+
+/// What container to make.
+#[derive(Debug, Args)]
+pub struct CreateArgs {
+    /// Name of the container
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Remove the container, and its anonymous volumes, when it ends
+    #[arg(long)]
+    pub rm: bool,
+    /// Allocate a terminal
+    #[arg(short, long)]
+    pub tty: bool,
+    /// Keep standard input open
+    #[arg(short, long)]
+    pub interactive: bool,
+    /// Set a variable: KEY=VALUE, or KEY for the value that it has here
+    #[arg(short, long, value_name = "KEY[=VALUE]")]
+    pub env: Vec<String>,
+    /// Read variables from a file
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Vec<PathBuf>,
+    /// Mount a volume or a path: [SOURCE:]TARGET[:ro]
+    #[arg(short, long, value_name = "[SOURCE:]TARGET[:OPTIONS]")]
+    pub volume: Vec<String>,
+    /// Mount a file system in memory
+    #[arg(long, value_name = "TARGET[:OPTIONS]", value_parser = flags::tmpfs)]
+    pub tmpfs: Vec<Mount>,
+    /// Publish a port: [IP:][PUBLISHED:]TARGET[/udp]
+    #[arg(short, long, value_name = "PORT")]
+    pub publish: Vec<String>,
+    /// Connect to a network, or to `none` or `host`
+    #[arg(long, alias = "net", value_name = "NETWORK")]
+    pub network: Vec<String>,
+    /// A further name on the network
+    #[arg(long, alias = "net-alias", value_name = "NAME")]
+    pub network_alias: Vec<String>,
+    /// IPv4 address on the network
+    #[arg(long)]
+    pub ip: Option<std::net::Ipv4Addr>,
+    /// Memory limit
+    #[arg(short, long, value_name = "BYTES", value_parser = flags::bytes)]
+    pub memory: Option<u64>,
+    /// Soft memory limit
+    #[arg(long, value_name = "BYTES", value_parser = flags::bytes)]
+    pub memory_reservation: Option<u64>,
+    /// Memory and swap together; -1 for unlimited swap
+    #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
+    pub memory_swap: Option<String>,
+    /// Number of CPUs
+    #[arg(long, value_name = "NUMBER", value_parser = flags::nano_cpus)]
+    pub cpus: Option<u64>,
+    /// Relative CPU weight
+    #[arg(short, long, value_name = "WEIGHT")]
+    pub cpu_shares: Option<u64>,
+    /// CPUs to run on, such as 0-2,4
+    #[arg(long, value_name = "CPUS")]
+    pub cpuset_cpus: Option<String>,
+    /// Number of processes and threads; -1 for unlimited
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
+    pub pids_limit: Option<i64>,
+    /// User and group, names or numbers
+    #[arg(short, long, value_name = "USER[:GROUP]")]
+    pub user: Option<String>,
+    /// Supplementary groups
+    #[arg(long, value_name = "GROUP")]
+    pub group_add: Vec<String>,
+    /// Working directory in the container
+    #[arg(short, long, value_name = "DIR")]
+    pub workdir: Option<String>,
+    /// Replace the image's entrypoint; empty to clear it
+    #[arg(long, value_name = "PROGRAM")]
+    pub entrypoint: Option<String>,
+    /// Host name
+    #[arg(short = 'h', long)]
+    pub hostname: Option<String>,
+    /// NIS domain name
+    #[arg(long)]
+    pub domainname: Option<String>,
+    /// Label: KEY[=VALUE]
+    #[arg(short, long, value_name = "KEY[=VALUE]")]
+    pub label: Vec<String>,
+    /// OCI annotation
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub annotation: Vec<String>,
+    /// Mount the root file system read-only
+    #[arg(long)]
+    pub read_only: bool,
+    /// All capabilities and devices, no confinement
+    #[arg(long)]
+    pub privileged: bool,
+    /// Add a capability
+    #[arg(long, value_name = "CAPABILITY")]
+    pub cap_add: Vec<String>,
+    /// Drop a capability
+    #[arg(long, value_name = "CAPABILITY")]
+    pub cap_drop: Vec<String>,
+    /// seccomp=unconfined, no-new-privileges
+    #[arg(long, value_name = "OPTION")]
+    pub security_opt: Vec<String>,
+    /// Restart policy: no, always, unless-stopped, on-failure[:max]
+    #[arg(long, value_name = "POLICY", value_parser = flags::restart)]
+    pub restart: Option<RestartPolicy>,
+    /// Signal that asks the container to end
+    #[arg(long, value_name = "SIGNAL")]
+    pub stop_signal: Option<String>,
+    /// Seconds between that signal and SIGKILL
+    #[arg(long, value_name = "SECONDS")]
+    pub stop_timeout: Option<u64>,
+    /// Entry for /etc/hosts
+    #[arg(long, value_name = "HOST:ADDRESS", value_parser = flags::extra_host)]
+    pub add_host: Vec<HostEntry>,
+    /// Name server
+    #[arg(long, value_name = "ADDRESS")]
+    pub dns: Vec<std::net::IpAddr>,
+    /// Search domain
+    #[arg(long, value_name = "DOMAIN")]
+    pub dns_search: Vec<String>,
+    /// resolv.conf option
+    #[arg(long, alias = "dns-opt", value_name = "OPTION")]
+    pub dns_option: Vec<String>,
+    /// Kernel parameter of the container's namespaces
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub sysctl: Vec<String>,
+    /// Resource limit: NAME=SOFT[:HARD]
+    #[arg(long, value_name = "LIMIT", value_parser = flags::ulimit)]
+    pub ulimit: Vec<(String, Ulimit)>,
+    /// Size of /dev/shm
+    #[arg(long, value_name = "BYTES", value_parser = flags::bytes)]
+    pub shm_size: Option<u64>,
+    /// Make a host device available
+    #[arg(long, value_name = "DEVICE", value_parser = flags::device)]
+    pub device: Vec<Device>,
+    /// Use the host's pid namespace: host
+    #[arg(long, value_name = "MODE")]
+    pub pid: Option<String>,
+    /// Use the host's IPC namespace: host
+    #[arg(long, value_name = "MODE")]
+    pub ipc: Option<String>,
+    /// Adjust the OOM killer's score
+    #[arg(long, value_name = "SCORE", allow_hyphen_values = true)]
+    pub oom_score_adj: Option<i32>,
+    /// Health check: a shell command
+    #[arg(long, value_name = "COMMAND")]
+    pub health_cmd: Option<String>,
+    /// Time between checks
+    #[arg(long, value_name = "DURATION", value_parser = flags::duration)]
+    pub health_interval: Option<Duration>,
+    /// Time that a check may take
+    #[arg(long, value_name = "DURATION", value_parser = flags::duration)]
+    pub health_timeout: Option<Duration>,
+    /// Failures in a row that mean unhealthy
+    #[arg(long, value_name = "NUMBER")]
+    pub health_retries: Option<u32>,
+    /// Time in which failures do not count
+    #[arg(long, value_name = "DURATION", value_parser = flags::duration)]
+    pub health_start_period: Option<Duration>,
+    /// Time between checks in that time
+    #[arg(long, value_name = "DURATION", value_parser = flags::duration)]
+    pub health_start_interval: Option<Duration>,
+    /// No health check, not even the image's
+    #[arg(long)]
+    pub no_healthcheck: bool,
+    /// Image, then the command and its arguments
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "IMAGE [COMMAND]...")]
+    pub image_and_command: Vec<String>,
+}
+
+impl CreateArgs {
+    /// The request that these flags make.
+    pub fn request(self) -> Result<api::node::CreateContainerRequest> {
+        let ports = self.ports()?;
+        let network = self.network_mode()?;
+        let name = self.name.clone();
+        let auto_remove = self.rm;
+        if auto_remove && self.restart.as_ref().is_some_and(|r| r.condition != model::RestartCondition::No) {
+            return Err(Error::Flag {
+                flag: "--restart",
+                value: "with --rm".into(),
+                reason: "a container that is removed when it ends cannot be restarted".into(),
+            });
+        }
+        Ok(api::node::CreateContainerRequest {
+            name,
+            spec: Some(self.spec()?.into()),
+            network: Some(network.into()),
+            ports: ports.into_iter().map(Into::into).collect(),
+            auto_remove,
+        })
+    }
+
+    fn ports(&self) -> Result<Vec<PortSpec>> {
+        let lists: Result<Vec<_>> = self.publish.iter().map(|value| parse("--publish", value, flags::ports)).collect();
+        Ok(lists?.into_iter().flatten().collect())
+    }
+
+    fn network_mode(&self) -> Result<NetworkMode> {
+        let names: Vec<&str> = self.network.iter().map(String::as_str).collect();
+        let refuse = |value: &str, reason: &str| {
+            Err(Error::Flag { flag: "--network", value: value.into(), reason: reason.into() })
+        };
+        match names[..] {
+            ["none"] => Ok(NetworkMode::None),
+            ["host"] => Ok(NetworkMode::Host),
+            _ if names.contains(&"none") || names.contains(&"host") => {
+                refuse(&self.network.join(","), "none and host stand alone")
+            }
+            _ => {
+                if let Some(name) = names.iter().find(|name| name.starts_with("container:")) {
+                    return refuse(name, "sharing another container's network is not supported yet");
+                }
+                let names = if names.is_empty() { vec!["bridge"] } else { names };
+                let attachment = |name: &str| AttachmentSpec {
+                    network: if name == "default" { "bridge".into() } else { name.to_owned() },
+                    aliases: self.network_alias.clone(),
+                    ipv4_address: self.ip.map(Into::into),
+                    ipv6_address: None,
+                };
+                Ok(NetworkMode::Networks(names.into_iter().map(attachment).collect()))
+            }
+        }
+    }
+
+    fn mounts(&self) -> Result<Vec<Mount>> {
+        let here = std::env::current_dir()
+            .map_err(|source| Error::File { action: "find", path: ".".into(), source })?;
+        let volumes = self.volume.iter().map(|value| parse("--volume", value, |text| flags::volume(text, &here)));
+        let mounts: Result<Vec<_>> = volumes.chain(self.tmpfs.iter().cloned().map(Ok)).collect();
+        mounts
+    }
+
+    fn environment(&self) -> Result<std::collections::BTreeMap<String, String>> {
+        let mut items = Vec::new();
+        for path in &self.env_file {
+            let text = std::fs::read_to_string(path)
+                .map_err(|source| Error::File { action: "read", path: path.clone(), source })?;
+            items.extend(parse("--env-file", &text, flags::env_file)?);
+        }
+        items.extend(self.env.iter().cloned());
+        flags::environment(&items, |key| std::env::var(key).ok())
+            .map_err(|reason| Error::Flag { flag: "--env", value: self.env.join(" "), reason })
+    }
+
+    fn spec(self) -> Result<ContainerSpec> {
+        let mounts = self.mounts()?;
+        let env = self.environment()?;
+        let security = self.security()?;
+        let healthcheck = self.healthcheck();
+        let memory_swap = self.memory_swap.as_deref().map(|value| parse("--memory-swap", value, memory_swap));
+        let limits = Limits {
+            nano_cpus: self.cpus,
+            cpu_shares: self.cpu_shares,
+            cpuset: self.cpuset_cpus,
+            memory: self.memory,
+            memory_swap: memory_swap.transpose()?,
+            pids: self.pids_limit,
+        };
+        let reservations = Reservations { nano_cpus: 0, memory: self.memory_reservation.unwrap_or(0) };
+        let mut image_and_command = self.image_and_command.into_iter();
+        let image = image_and_command.next().unwrap_or_default();
+        let command: Vec<String> = image_and_command.collect();
+        let entrypoint = self.entrypoint.map(|program| if program.is_empty() { Vec::new() } else { vec![program] });
+        Ok(ContainerSpec {
+            image,
+            entrypoint,
+            command: (!command.is_empty()).then_some(command),
+            env,
+            working_dir: self.workdir,
+            user: self.user,
+            group_add: self.group_add,
+            hostname: self.hostname,
+            domainname: self.domainname,
+            labels: flags::labels(&self.label),
+            annotations: flags::labels(&self.annotation),
+            tty: self.tty,
+            open_stdin: self.interactive,
+            stop_signal: self.stop_signal,
+            stop_grace_period: self.stop_timeout.map(Duration::from_secs),
+            read_only: self.read_only,
+            privileged: self.privileged,
+            cap_add: self.cap_add,
+            cap_drop: self.cap_drop,
+            security,
+            mounts,
+            secrets: Vec::new(),
+            configs: Vec::new(),
+            healthcheck,
+            extra_hosts: self.add_host,
+            dns: self.dns,
+            dns_search: self.dns_search,
+            dns_options: self.dns_option,
+            sysctls: flags::labels(&self.sysctl),
+            ulimits: self.ulimit.into_iter().collect(),
+            shm_size: self.shm_size,
+            devices: self.device,
+            resources: Resources { limits, reservations },
+            pid: namespace("--pid", self.pid.as_deref())?,
+            ipc: namespace("--ipc", self.ipc.as_deref())?,
+            oom_score_adj: self.oom_score_adj,
+            restart: self.restart.unwrap_or_default(),
+            log: model::LogConfig::default(),
+        })
+    }
+
+    fn security(&self) -> Result<SecurityOptions> {
+        let mut security = SecurityOptions::default();
+        for option in &self.security_opt {
+            match option.split_once(['=', ':']).unwrap_or((option, "")) {
+                ("no-new-privileges", "" | "true") => security.no_new_privileges = true,
+                ("no-new-privileges", "false") => security.no_new_privileges = false,
+                ("seccomp", "unconfined") => security.seccomp = SeccompProfile::Unconfined,
+                ("seccomp", "default" | "builtin") => security.seccomp = SeccompProfile::Default,
+                _ => {
+                    let reason = "expected seccomp=unconfined or no-new-privileges".into();
+                    return Err(Error::Flag { flag: "--security-opt", value: option.clone(), reason });
+                }
+            }
+        }
+        Ok(security)
+    }
+
+    fn healthcheck(&self) -> Option<Healthcheck> {
+        let test = match &self.health_cmd {
+            _ if self.no_healthcheck => Some(HealthTest::Disabled),
+            Some(command) => Some(HealthTest::Shell(command.clone())),
+            None => None,
+        };
+        let check = Healthcheck {
+            test,
+            interval: self.health_interval,
+            timeout: self.health_timeout,
+            retries: self.health_retries,
+            start_period: self.health_start_period,
+            start_interval: self.health_start_interval,
+        };
+        (check != Healthcheck::default()).then_some(check)
+    }
+}
+
+fn memory_swap(text: &str) -> Result<i64, String> {
+    if text == "-1" { Ok(-1) } else { Ok(i64::try_from(flags::bytes(text)?).unwrap_or(i64::MAX)) }
+}
+
+fn namespace(flag: &'static str, value: Option<&str>) -> Result<NamespaceMode> {
+    match value {
+        None | Some("" | "private") => Ok(NamespaceMode::Private),
+        Some("host") => Ok(NamespaceMode::Host),
+        Some(other) => {
+            Err(Error::Flag { flag, value: other.into(), reason: "only host is supported yet".into() })
+        }
+    }
+}
+
+fn parse<T>(flag: &'static str, value: &str, parser: impl Fn(&str) -> Result<T, String>) -> Result<T> {
+    parser(value).map_err(|reason| Error::Flag { flag, value: value.chars().take(200).collect(), reason })
+}

@@ -1,0 +1,341 @@
+//! The values of flags that describe a container: `-p`, `-v`, `-e`, sizes, limits. All pure.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use model::{
+    Device, HostAddress, HostEntry, Mount, MountSource, PortSpec, Propagation, Protocol, PublishMode, RestartCondition,
+    RestartPolicy, Ulimit, VolumeSpec,
+};
+
+/// `8080:80`, `127.0.0.1:53:53/udp`, `80`, `7000-7002:7000-7002`.
+pub fn ports(value: &str) -> Result<Vec<PortSpec>, String> {
+    let (rest, protocol) = match value.rsplit_once('/') {
+        None | Some((_, "")) => (value.trim_end_matches('/'), Protocol::Tcp),
+        Some((rest, "tcp")) => (rest, Protocol::Tcp),
+        Some((rest, "udp")) => (rest, Protocol::Udp),
+        Some((_, other)) => return Err(format!("protocol {other:?} is not supported: use tcp or udp")),
+    };
+    let (host, target) = rest.rsplit_once(':').map_or((None, rest), |(host, target)| (Some(host), target));
+    let (ip, published) = match host {
+        None => (None, ""),
+        Some(host) => host.rsplit_once(':').map_or((None, host), |(ip, published)| (Some(ip), published)),
+    };
+    let host_ip = match ip.map(|ip| ip.trim_start_matches('[').trim_end_matches(']')) {
+        None | Some("") => None,
+        Some(ip) => Some(ip.parse::<IpAddr>().map_err(|_| format!("{ip:?} is not an IP address"))?),
+    };
+    let targets = port_range(target)?;
+    let published = if published.is_empty() { None } else { Some(port_range(published)?) };
+    if published.as_ref().is_some_and(|published| published.len() != targets.len()) {
+        return Err("the ranges of published and container ports differ in length".into());
+    }
+    let specs = targets.enumerate().map(|(index, target)| PortSpec {
+        host_ip,
+        published: published.as_ref().and_then(|published| published.clone().nth(index)),
+        target,
+        protocol,
+        mode: PublishMode::Host,
+    });
+    Ok(specs.collect())
+}
+
+fn port_range(text: &str) -> Result<std::ops::RangeInclusive<u16>, String> {
+    let port = |text: &str| match text.parse::<u16>() {
+        Ok(port @ 1..) => Ok(port),
+        _ => Err(format!("{text:?} is not a port: expected 1 to 65535")),
+    };
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last) = (port(first)?, port(last)?);
+    if first > last { Err(format!("{text:?}: the range is backwards")) } else { Ok(first..=last) }
+}
+
+/// `-v NAME:/path[:ro]`, `-v /host:/path`, `-v ./relative:/path`, `-v /anonymous`.
+pub fn volume(value: &str, working_directory: &std::path::Path) -> Result<Mount, String> {
+    let parts: Vec<&str> = value.split(':').collect();
+    let (source, target, options) = match parts[..] {
+        [target] => (None, target, ""),
+        [source, target] => (Some(source), target, ""),
+        [source, target, options] => (Some(source), target, options),
+        _ => return Err("expected [SOURCE:]TARGET[:OPTIONS]".into()),
+    };
+    if !target.starts_with('/') {
+        return Err(format!("the target {target:?} must be an absolute path"));
+    }
+    if target == "/" {
+        return Err("the target must not be the root".into());
+    }
+    let mut mount = Mount { target: target.into(), read_only: false, source: volume_source(source, working_directory)? };
+    for option in options.split(',').filter(|option| !option.is_empty()) {
+        apply_volume_option(&mut mount, option)?;
+    }
+    Ok(mount)
+}
+
+fn volume_source(source: Option<&str>, working_directory: &std::path::Path) -> Result<MountSource, String> {
+    match source {
+        Some(path) if path.starts_with(['/', '.', '~']) => {
+            let path = working_directory.join(path);
+            let path = path.to_str().ok_or("the path is not UTF-8")?.to_owned();
+            Ok(MountSource::Bind { path, create: true, propagation: Propagation::Rprivate })
+        }
+        name => {
+            if let Some(name) = name {
+                model::check_object_name("volume", name).map_err(|error| error.to_string())?;
+            }
+            let name = name.map(Into::into);
+            Ok(MountSource::Volume { name, no_copy: false, subpath: None, spec: VolumeSpec::default() })
+        }
+    }
+}
+
+fn apply_volume_option(mount: &mut Mount, option: &str) -> Result<(), String> {
+    match (option, &mut mount.source) {
+        ("ro" | "readonly", _) => mount.read_only = true,
+        ("rw", _) => mount.read_only = false,
+        ("nocopy", MountSource::Volume { no_copy, .. }) => *no_copy = true,
+        (name, MountSource::Bind { propagation: value, .. }) => {
+            *value = propagation(name).ok_or_else(|| format!("mount option {name:?} is not supported"))?;
+        }
+        (name, _) => return Err(format!("mount option {name:?} is not supported")),
+    }
+    Ok(())
+}
+
+fn propagation(name: &str) -> Option<Propagation> {
+    Some(match name {
+        "rprivate" => Propagation::Rprivate,
+        "private" => Propagation::Private,
+        "rshared" => Propagation::Rshared,
+        "shared" => Propagation::Shared,
+        "rslave" => Propagation::Rslave,
+        "slave" => Propagation::Slave,
+        _ => return None,
+    })
+}
+
+/// `--tmpfs /run:size=64m,mode=1777`.
+pub fn tmpfs(value: &str) -> Result<Mount, String> {
+    let (target, options) = value.split_once(':').unwrap_or((value, ""));
+    if !target.starts_with('/') {
+        return Err(format!("the target {target:?} must be an absolute path"));
+    }
+    let (mut size, mut mode, mut read_only) = (None, None, false);
+    for option in options.split(',').filter(|option| !option.is_empty()) {
+        match option.split_once('=').unwrap_or((option, "")) {
+            ("size", bytes_text) => size = Some(bytes(bytes_text)?),
+            ("mode", digits) => {
+                mode = Some(u32::from_str_radix(digits, 8).map_err(|_| format!("mode {digits:?} is not octal"))?);
+            }
+            ("ro", "") => read_only = true,
+            // What every tmpfs of a container has anyway.
+            ("rw" | "noexec" | "nosuid" | "nodev", "") => {}
+            (name, _) => return Err(format!("tmpfs option {name:?} is not supported")),
+        }
+    }
+    Ok(Mount { target: target.into(), read_only, source: MountSource::Tmpfs { size, mode } })
+}
+
+/// A size: `512m`, `1.5g`, `1024` (bytes); powers of 1,024 as Docker has it.
+pub fn bytes(text: &str) -> Result<u64, String> {
+    let error = || format!("{text:?} is not a size: expected a number and one of b, k, m, g, t");
+    let lower = text.trim().to_ascii_lowercase();
+    let digits = lower.trim_end_matches("ib").trim_end_matches('b');
+    let (digits, shift) = match digits.as_bytes().last() {
+        Some(b'k') => (&digits[..digits.len() - 1], 10),
+        Some(b'm') => (&digits[..digits.len() - 1], 20),
+        Some(b'g') => (&digits[..digits.len() - 1], 30),
+        Some(b't') => (&digits[..digits.len() - 1], 40),
+        _ => (digits, 0),
+    };
+    let number: f64 = digits.trim().parse().map_err(|_| error())?;
+    let value = number * f64::from(1u32 << (shift % 30)) * if shift >= 30 { 1_073_741_824.0 } else { 1.0 };
+    if value.is_finite() && (0.0..1.8e19).contains(&value) { Ok(value as u64) } else { Err(error()) }
+}
+
+/// `--cpus 1.5` in billionths of a CPU.
+pub fn nano_cpus(text: &str) -> Result<u64, String> {
+    match text.parse::<f64>() {
+        Ok(cpus) if cpus > 0.0 && cpus <= 1e6 => Ok((cpus * 1e9).round() as u64),
+        _ => Err(format!("{text:?} is not a number of CPUs such as 0.5")),
+    }
+}
+
+/// `--restart no|always|unless-stopped|on-failure[:max]`.
+pub fn restart(text: &str) -> Result<RestartPolicy, String> {
+    let (name, max) = text.split_once(':').map_or((text, None), |(name, max)| (name, Some(max)));
+    let condition = match (name, max) {
+        ("no" | "", None) => RestartCondition::No,
+        ("always", None) => RestartCondition::Always,
+        ("unless-stopped", None) => RestartCondition::UnlessStopped,
+        ("on-failure", _) => RestartCondition::OnFailure,
+        _ => return Err("expected no, always, unless-stopped or on-failure[:max-retries]".into()),
+    };
+    let max_attempts = match max {
+        None | Some("" | "0") => None,
+        Some(max) => Some(max.parse().map_err(|_| format!("{max:?} is not a number of retries"))?),
+    };
+    Ok(RestartPolicy { condition, max_attempts, ..RestartPolicy::default() })
+}
+
+/// `KEY=VALUE`, or `KEY` with the value that this process has for it (left out when it has none).
+pub fn environment(
+    items: &[String],
+    own: impl Fn(&str) -> Option<String>,
+) -> Result<BTreeMap<String, String>, String> {
+    let mut map = BTreeMap::new();
+    for item in items {
+        match item.split_once('=') {
+            Some(("", _)) => return Err(format!("{item:?} has no name before `=`")),
+            Some((key, value)) => {
+                map.insert(key.to_owned(), value.to_owned());
+            }
+            None => {
+                if let Some(value) = own(item) {
+                    map.insert(item.clone(), value);
+                }
+            }
+        }
+    }
+    Ok(map)
+}
+
+/// The lines of a `--env-file`: `KEY=VALUE` as it stands, `#` comments, no quoting (Docker's rule).
+pub fn env_file(text: &str) -> Result<Vec<String>, String> {
+    let mut items = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let line = line.trim_start();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let key = line.split_once('=').map_or(line, |(key, _)| key);
+        if key.is_empty() || key.contains(char::is_whitespace) {
+            return Err(format!("line {}: {key:?} is not a variable's name", index + 1));
+        }
+        items.push(line.to_owned());
+    }
+    Ok(items)
+}
+
+/// `KEY=VALUE` or `KEY`.
+pub fn labels(items: &[String]) -> BTreeMap<String, String> {
+    let pair = |item: &String| {
+        let (key, value) = item.split_once('=').unwrap_or((item, ""));
+        (key.to_owned(), value.to_owned())
+    };
+    items.iter().map(pair).collect()
+}
+
+/// `host:address` or `host=address`; `host-gateway` is the node.
+pub fn extra_host(value: &str) -> Result<HostEntry, String> {
+    let (host, address) = value.split_once('=').or_else(|| value.split_once(':')).ok_or("expected HOST:ADDRESS")?;
+    let address = match address.trim_start_matches('[').trim_end_matches(']') {
+        "host-gateway" => HostAddress::HostGateway,
+        ip => HostAddress::Ip(ip.parse().map_err(|_| format!("{ip:?} is not an IP address"))?),
+    };
+    Ok(HostEntry { host: host.to_owned(), address })
+}
+
+/// `nofile=1024:2048` or `nofile=1024`.
+pub fn ulimit(value: &str) -> Result<(String, Ulimit), String> {
+    let (name, limits) = value.split_once('=').ok_or("expected NAME=SOFT[:HARD]")?;
+    let number = |text: &str| text.parse::<i64>().map_err(|_| format!("{text:?} is not a limit"));
+    let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
+    Ok((name.to_owned(), Ulimit { soft: number(soft)?, hard: number(hard)? }))
+}
+
+/// `/dev/source[:/dev/target][:rwm]`.
+pub fn device(value: &str) -> Result<Device, String> {
+    let parts: Vec<&str> = value.split(':').collect();
+    let is_permissions = |text: &str| !text.is_empty() && text.bytes().all(|b| b"rwm".contains(&b));
+    let (source, target, permissions) = match parts[..] {
+        [source] => (source, source, "rwm"),
+        [source, permissions] if is_permissions(permissions) => (source, source, permissions),
+        [source, target] => (source, target, "rwm"),
+        [source, target, permissions] if is_permissions(permissions) => (source, target, permissions),
+        _ => return Err("expected SOURCE[:TARGET][:rwm]".into()),
+    };
+    Ok(Device { source: source.into(), target: target.into(), permissions: permissions.into() })
+}
+
+/// A duration as Go writes it: `1m30s`, `500ms`, `1.5h`.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let error = || format!("{text:?} is not a duration such as 30s or 1m30s");
+    let mut rest = text;
+    let mut nanos = 0f64;
+    if rest.is_empty() {
+        return Err(error());
+    }
+    while !rest.is_empty() && rest != "0" {
+        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
+        let number: f64 = rest[..digits].parse().map_err(|_| error())?;
+        rest = &rest[digits..];
+        let letters = rest.len() - rest.trim_start_matches(|c: char| !c.is_ascii_digit() && c != '.').len();
+        nanos += number
+            * match &rest[..letters] {
+                "ns" => 1.0,
+                "us" | "µs" => 1e3,
+                "ms" => 1e6,
+                "s" => 1e9,
+                "m" => 60e9,
+                "h" => 3600e9,
+                _ => return Err(error()),
+            };
+        rest = &rest[letters..];
+    }
+    if nanos <= 9.2e18 { Ok(Duration::from_nanos(nanos as u64)) } else { Err(error()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn published_ports() {
+        let one = |text: &str| ports(text).unwrap().remove(0);
+        assert_eq!((one("8080:80").published, one("8080:80").target), (Some(8080), 80));
+        assert_eq!(one("80").published, None);
+        assert_eq!(one("127.0.0.1:53:53/udp").protocol, Protocol::Udp);
+        assert_eq!(one("[::1]:53:53").host_ip, Some("::1".parse().unwrap()));
+        assert_eq!(one("127.0.0.1::80").published, None);
+        assert_eq!(ports("7000-7002:8000-8002").unwrap().len(), 3);
+        for bad in ["", "0:80", "a:80", "80/sctp", "1-3:1-2", "3-1:3-1", "x:1:1", "99999"] {
+            assert!(ports(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn volumes() {
+        let here = Path::new("/work");
+        let bind = volume("./data:/data:ro", here).unwrap();
+        assert!(bind.read_only);
+        assert!(matches!(bind.source, MountSource::Bind { ref path, .. } if path == "/work/./data"));
+        assert!(matches!(volume("data:/data", here).unwrap().source, MountSource::Volume { name: Some(_), .. }));
+        assert!(matches!(volume("/data", here).unwrap().source, MountSource::Volume { name: None, .. }));
+        for bad in ["a:b", "a:/b:z:c", "a:/", "a:/b:zz", "-x:/b"] {
+            assert!(volume(bad, here).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes_and_durations() {
+        assert_eq!(bytes("512m"), Ok(512 << 20));
+        assert_eq!(bytes("1.5GiB"), Ok(3 << 29));
+        assert_eq!(bytes("2t"), Ok(2 << 40));
+        assert_eq!(bytes("7"), Ok(7));
+        assert!(bytes("m").is_err() && bytes("-1").is_err() && bytes("1e400").is_err());
+        assert_eq!(duration("1m30.5s"), Ok(Duration::from_millis(90_500)));
+        assert_eq!(duration("0"), Ok(Duration::ZERO));
+        assert!(duration("5").is_err() && duration("").is_err() && duration("s").is_err());
+    }
+
+    #[test]
+    fn environment_takes_own_values() {
+        let own = |key: &str| (key == "HOME").then(|| "/root".to_owned());
+        let map = environment(&["A=1=2".into(), "HOME".into(), "NONE".into()], own).unwrap();
+        assert_eq!(map.len(), 2);
+        assert_eq!(map["A"], "1=2");
+    }
+}

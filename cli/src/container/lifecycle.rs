@@ -1,0 +1,243 @@
+//! `orca start|stop|restart|kill|rm|wait`.
+//!
+//! A container of a service is steered through its task, so that the cluster knows what the user wants of it.
+
+use std::io::Write;
+use std::time::Duration;
+
+use api::control::{IntentAction, SetIntentRequest};
+use api::node::{
+    Container, InspectContainerRequest, KillContainerRequest, RemoveContainerRequest, RestartContainerRequest,
+    StartContainerRequest, StopContainerRequest, WaitCondition, WaitContainerRequest,
+};
+use api::types::ContainerPhase;
+use clap::Args;
+
+use crate::client::{Client, Host};
+use crate::error::{Error, Result};
+
+/// Containers by name.
+#[derive(Debug, Args)]
+pub struct Names {
+    /// Containers
+    #[arg(required = true)]
+    containers: Vec<String>,
+}
+
+/// Containers by name, and how they are asked to end.
+#[derive(Debug, Args)]
+pub struct StopArgs {
+    /// Seconds between the signal and SIGKILL
+    #[arg(short, long, alias = "timeout", value_name = "SECONDS")]
+    time: Option<u64>,
+    /// Signal to send
+    #[arg(short, long)]
+    signal: Option<String>,
+    /// Containers
+    #[arg(required = true)]
+    containers: Vec<String>,
+}
+
+/// Arguments of `orca kill`.
+#[derive(Debug, Args)]
+pub struct KillArgs {
+    /// Signal to send
+    #[arg(short, long, default_value = "SIGKILL")]
+    signal: String,
+    /// Containers
+    #[arg(required = true)]
+    containers: Vec<String>,
+}
+
+/// Arguments of `orca rm`.
+#[derive(Debug, Args)]
+pub struct RemoveArgs {
+    /// End containers that run
+    #[arg(short, long)]
+    force: bool,
+    /// Remove their anonymous volumes too
+    #[arg(short, long)]
+    volumes: bool,
+    /// Containers
+    #[arg(required = true)]
+    containers: Vec<String>,
+}
+
+/// Does one thing to each container, prints the names of those that it worked for, and tells each failure.
+async fn each<F>(host: &Host, names: &[String], verb: &str, mut action: F) -> Result<()>
+where
+    F: AsyncFnMut(&mut Client, Container) -> Result<()>,
+{
+    let mut client = Client::connect(host).await?;
+    let mut failures = 0;
+    for name in names {
+        let result = async {
+            let container = inspect(&mut client, name).await?;
+            action(&mut client, container).await
+        };
+        match result.await {
+            Ok(()) => {
+                let _ = writeln!(std::io::stdout(), "{name}");
+            }
+            Err(error) => {
+                failures += 1;
+                eprintln!("orca: cannot {verb} {name}: {error}");
+            }
+        }
+    }
+    if failures == 0 { Ok(()) } else { Err(Error::Exit(1)) }
+}
+
+async fn inspect(client: &mut Client, name: &str) -> Result<Container> {
+    let request = InspectContainerRequest { container: name.into() };
+    Ok(client.node.inspect_container(request).await?.into_inner())
+}
+
+fn phase(container: &Container) -> ContainerPhase {
+    container.status.as_ref().map_or(ContainerPhase::Created, |status| status.phase())
+}
+
+/// Whether the container counts as up, between two runs of its restart policy too.
+fn is_up(container: &Container) -> bool {
+    matches!(phase(container), ContainerPhase::Running | ContainerPhase::Paused | ContainerPhase::Restarting)
+}
+
+/// `orca start`.
+pub async fn start(host: &Host, args: Names) -> Result<()> {
+    each(host, &args.containers, "start", async |client, container| {
+        if is_up(&container) {
+            return Ok(());
+        }
+        match task_of(&container) {
+            Some(task) => intent(client, task, IntentAction::Start, &container, is_up).await,
+            None => {
+                client.node.start_container(StartContainerRequest { container: container.id }).await?;
+                Ok(())
+            }
+        }
+    })
+    .await
+}
+
+/// `orca stop`.
+pub async fn stop(host: &Host, args: StopArgs) -> Result<()> {
+    let timeout = args.time.map(|seconds| nanos(Duration::from_secs(seconds)));
+    each(host, &args.containers, "stop", async |client, container| {
+        let stop = StopContainerRequest { container: container.id.clone(), timeout, signal: args.signal.clone() };
+        match task_of(&container) {
+            Some(task) => {
+                set_intent(client, task, IntentAction::Stop).await?;
+                client.node.stop_container(stop).await?;
+            }
+            None => {
+                client.node.stop_container(stop).await?;
+            }
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// `orca restart`.
+pub async fn restart(host: &Host, args: StopArgs) -> Result<()> {
+    let timeout = args.time.map(|seconds| nanos(Duration::from_secs(seconds)));
+    each(host, &args.containers, "restart", async |client, container| match task_of(&container) {
+        Some(task) => {
+            let before = container.status.as_ref().map_or(0, |status| status.started_at);
+            let again = |now: &Container| {
+                is_up(now) && now.status.as_ref().is_some_and(|status| status.started_at != before)
+            };
+            intent(client, task, IntentAction::Restart, &container, again).await
+        }
+        None => {
+            client.node.restart_container(RestartContainerRequest { container: container.id, timeout }).await?;
+            Ok(())
+        }
+    })
+    .await
+}
+
+/// `orca kill`.
+pub async fn kill(host: &Host, args: KillArgs) -> Result<()> {
+    each(host, &args.containers, "kill", async |client, container| {
+        let kill = KillContainerRequest { container: container.id, signal: args.signal.clone() };
+        client.node.kill_container(kill).await?;
+        Ok(())
+    })
+    .await
+}
+
+/// `orca rm`.
+pub async fn remove(host: &Host, args: RemoveArgs) -> Result<()> {
+    each(host, &args.containers, "remove", async |client, container| {
+        if let Some(service) = container.task.as_ref().and_then(|_| owner(&container)) {
+            return Err(Error::Unsupported {
+                what: format!("removing a container of {service}"),
+                instead: "the service would make a new one; use `orca down`, or scale the service down".into(),
+            });
+        }
+        let remove = RemoveContainerRequest { container: container.id, force: args.force, volumes: args.volumes };
+        client.node.remove_container(remove).await?;
+        Ok(())
+    })
+    .await
+}
+
+/// `orca wait`: prints the exit codes.
+pub async fn wait(host: &Host, args: Names) -> Result<()> {
+    let mut client = Client::connect(host).await?;
+    for container in args.containers {
+        let wait = WaitContainerRequest { container, condition: WaitCondition::NotRunning.into() };
+        let reply = client.node.wait_container(wait).await?.into_inner();
+        let _ = writeln!(std::io::stdout(), "{}", reply.exit_code);
+    }
+    Ok(())
+}
+
+fn owner(container: &Container) -> Option<String> {
+    let project = container.labels.get("com.docker.compose.project")?;
+    let service = container.labels.get("com.docker.compose.service")?;
+    Some(format!("service {service} of project {project}"))
+}
+
+fn task_of(container: &Container) -> Option<String> {
+    container.task.as_ref().map(|task| task.task.clone())
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+async fn set_intent(client: &mut Client, task: String, action: IntentAction) -> Result<()> {
+    client.control.set_intent(SetIntentRequest { tasks: vec![task], action: action.into() }).await?;
+    Ok(())
+}
+
+/// How long a container may take to do what its task is told; the daemon's own deadlines are shorter.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Tells the task, then waits until the container is as it should be.
+async fn intent(
+    client: &mut Client,
+    task: String,
+    action: IntentAction,
+    container: &Container,
+    done: impl Fn(&Container) -> bool,
+) -> Result<()> {
+    set_intent(client, task, action).await?;
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let now = inspect(client, &container.id).await?;
+        if done(&now) {
+            return Ok(());
+        }
+        if let Some(error) = now.error.filter(|error| !error.is_empty()) {
+            return Err(Error::NotConverged(error));
+        }
+        if tokio::time::Instant::now() > deadline {
+            let waited = PATIENCE.as_secs();
+            return Err(Error::NotConverged(format!("not done after {waited} s; see `orca inspect {}`", container.name)));
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

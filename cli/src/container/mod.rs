@@ -1,0 +1,10 @@
+//! Verbs for containers: `orca run|ps|logs|exec|stop|start|restart|kill|rm|inspect|wait`.
+
+pub mod create;
+pub mod exec;
+pub mod flags;
+pub mod inspect;
+pub mod lifecycle;
+pub mod logs;
+pub mod ps;
+pub mod run;

@@ -1,0 +1,50 @@
+//! `orca daemon`: a node. It composes the agent with a manager, which meet only over the API.
+
+pub mod background;
+mod install;
+mod serve;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use crate::error::{Error, Result};
+
+/// Arguments of `orca daemon`.
+#[derive(Debug, Args)]
+pub struct DaemonArgs {
+    /// Where state, images and volumes are kept
+    #[arg(long, global = true, default_value = "/var/lib/orca", value_name = "DIR")]
+    data_dir: PathBuf,
+    /// Where sockets are
+    #[arg(long, global = true, default_value = "/run/orca", value_name = "DIR")]
+    run_dir: PathBuf,
+    /// What to log: error, warn, info, debug
+    #[arg(long, default_value = "info", env = "ORCA_LOG", value_name = "LEVEL")]
+    log: String,
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Install the daemon as a systemd service, enable and start it
+    Install(install::InstallArgs),
+}
+
+/// Runs the daemon until it is told to end, or installs it.
+pub fn run(args: DaemonArgs) -> Result<()> {
+    if let Some(Verb::Install(install)) = args.verb {
+        return install::install(&args.data_dir, &args.run_dir, install);
+    }
+    if !rustix::process::geteuid().is_root() {
+        return Err(Error::Start { action: "run", reason: "it needs root; try sudo".into() });
+    }
+    let filter = tracing_subscriber::EnvFilter::try_new(&args.log)
+        .map_err(|error| Error::Flag { flag: "--log", value: args.log.clone(), reason: error.to_string() })?;
+    let colour = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour).init();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.map_err(|error| Error::Start { action: "run", reason: error.to_string() })?;
+    runtime.block_on(serve::serve(args.data_dir, args.run_dir))
+}

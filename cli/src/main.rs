@@ -1,0 +1,36 @@
+//! The `orca` binary: Docker's verbs for people, the daemon, and the hidden processes that the daemon consists of.
+//!
+//! - `container/ image/ volume/ compose/ system` are verbs, each a conversation with a daemon through [`client`]
+//! - [`daemon`] composes a node: agent and manager, joined only by their API
+//! - [`demo`] is what runs inside the image `orca/demo`
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod client;
+mod clock;
+mod commands;
+mod compose;
+mod container;
+mod daemon;
+mod demo;
+mod error;
+mod image;
+mod output;
+mod stream;
+mod system;
+mod terminal;
+mod volume;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut args = std::env::args_os();
+    let _program = args.next();
+    // These begin before there is any thread or runtime: a shim must have one thread only.
+    match args.next().as_deref().and_then(|word| word.to_str()) {
+        Some("shim") => shim::main(args),
+        Some("netd") => net::netd::main(args),
+        Some("unpack") => ::image::unpack_main(args),
+        Some("demo") => demo::main(args),
+        _ => commands::main(),
+    }
+}

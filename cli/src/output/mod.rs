@@ -1,0 +1,6 @@
+//! What people see: tables, JSON, durations, sizes, progress.
+
+pub mod format;
+pub mod human;
+pub mod progress;
+pub mod table;

@@ -1,0 +1,4 @@
+//! The canonical form of a project: what `orca compose config` prints and what a service's hash covers.
+
+pub mod json;
+pub mod yaml;

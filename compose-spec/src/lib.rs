@@ -1,0 +1,53 @@
+//! Compose text to a typed project, and from there to the model's stack. Pure: files come through [`Files`], the
+//! environment as a map.
+//!
+//! The stages, each a module, in the order in which a file passes them:
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`discover`] | which files, which directory, which env files |
+//! | [`yaml`] | text to [`node`] trees that know their places; go-yaml's scalars, merge keys, aliases within a budget |
+//! | [`interpolate`] | `${NAME:-default}` in values, then casts; [`dotenv`] reads `.env` and `env_file` |
+//! | [`include`], [`extends`], [`merge`] | several files, and services over services, become one model |
+//! | [`schema`] | which keys exist and what types their values have |
+//! | [`canonical`] | short forms to long ones |
+//! | [`paths`], [`normalize`] | absolute paths, defaults, names, implied dependencies |
+//! | [`typed`] | one representation per attribute |
+//! | [`profiles`], [`validate`], [`environment`] | which services take part, and whether they fit together |
+//! | [`project`], [`config`] | the result, and its canonical text |
+//! | [`translate`] | the project as a [`model::Stack`]; what can't be carried out is refused by name |
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod canonical;
+mod config;
+mod discover;
+pub mod dotenv;
+mod environment;
+mod error;
+mod extends;
+mod files;
+mod include;
+mod interpolate;
+mod load;
+mod merge;
+pub mod node;
+mod normalize;
+mod path;
+mod paths;
+mod pipeline;
+mod profiles;
+mod project;
+mod schema;
+mod service;
+mod translate;
+mod typed;
+mod validate;
+mod yaml;
+
+pub use error::{Error, Errors, Position, Warning};
+pub use files::{FileError, Files};
+pub use load::{LoadOptions, Loaded, load};
+pub use project::{Project, Services};
+pub use service::Service;
+pub use translate::{TranslateOptions, translate};
+pub use validate::dependency_order;

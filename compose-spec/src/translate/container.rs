@@ -1,0 +1,145 @@
+//! The part of a service that an agent carries out.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use model::{ContainerSpec, Device, HostAddress, HostEntry, NamespaceMode, SeccompProfile, SecurityOptions, Ulimit};
+
+use super::fields::Fields;
+use super::{file_objects, mounts, policies, resources};
+use crate::error::Error;
+use crate::node::{Map, Node};
+use crate::project::Project;
+use crate::service::Service;
+
+/// What each container of the service is made from.
+pub fn spec(project: &Project, service: Service, fields: &Fields, errors: &mut Vec<Error>) -> ContainerSpec {
+    let image = fields.text("image");
+    if fields.take("build").is_some() {
+        fields.refuse("build", Some("build the image first and name it with image:"), errors);
+    } else if image.is_none() {
+        fields.invalid("image", format!("service {:?} names no image", service.name), errors);
+    }
+    ContainerSpec {
+        image: image.unwrap_or_default(),
+        entrypoint: fields.take("entrypoint").map(|_| fields.texts("entrypoint")),
+        command: fields.take("command").map(|_| fields.texts("command")),
+        env: fields.strings("environment"),
+        working_dir: fields.text("working_dir"),
+        user: fields.text("user"),
+        group_add: fields.texts("group_add"),
+        hostname: fields.text("hostname"),
+        domainname: fields.text("domainname"),
+        labels: fields.strings("labels"),
+        annotations: fields.strings("annotations"),
+        tty: fields.flag("tty"),
+        open_stdin: fields.flag("stdin_open"),
+        stop_signal: fields.text("stop_signal"),
+        stop_grace_period: fields.duration("stop_grace_period", errors),
+        read_only: fields.flag("read_only"),
+        privileged: fields.flag("privileged"),
+        cap_add: fields.texts("cap_add"),
+        cap_drop: fields.texts("cap_drop"),
+        security: security(fields, errors),
+        mounts: mounts::all(project, fields, errors),
+        secrets: file_objects::secret_files(project, fields),
+        configs: file_objects::config_files(project, fields),
+        healthcheck: policies::healthcheck(fields, errors),
+        extra_hosts: extra_hosts(fields, errors),
+        dns: dns(fields, errors),
+        dns_search: fields.texts("dns_search"),
+        dns_options: fields.texts("dns_opt"),
+        sysctls: fields.strings("sysctls"),
+        ulimits: ulimits(fields),
+        shm_size: fields.bytes("shm_size"),
+        devices: devices(fields, errors),
+        resources: resources::all(fields, errors),
+        pid: namespace(fields, "pid", errors),
+        ipc: namespace(fields, "ipc", errors),
+        oom_score_adj: fields.integer("oom_score_adj").and_then(|score| i32::try_from(score).ok()),
+        restart: policies::restart(fields, errors),
+        log: policies::log(fields, errors),
+    }
+}
+
+fn security(fields: &Fields, errors: &mut Vec<Error>) -> SecurityOptions {
+    let mut security = SecurityOptions::default();
+    for option in fields.texts("security_opt") {
+        match option.replacen(':', "=", 1).as_str() {
+            "no-new-privileges" | "no-new-privileges=true" => security.no_new_privileges = true,
+            "no-new-privileges=false" => security.no_new_privileges = false,
+            "seccomp=unconfined" => security.seccomp = SeccompProfile::Unconfined,
+            "seccomp=default" | "seccomp=builtin" => security.seccomp = SeccompProfile::Default,
+            _ => fields.refuse("security_opt", Some("only no-new-privileges and seccomp=unconfined"), errors),
+        }
+    }
+    security
+}
+
+fn extra_hosts(fields: &Fields, errors: &mut Vec<Error>) -> Vec<HostEntry> {
+    let mut entries = Vec::new();
+    for line in fields.texts("extra_hosts") {
+        let (host, address) = line.split_once('=').unwrap_or((&line, ""));
+        let address = match (address, address.parse::<IpAddr>()) {
+            ("host-gateway", _) => HostAddress::HostGateway,
+            (_, Ok(ip)) => HostAddress::Ip(ip),
+            (_, Err(_)) => {
+                fields.invalid("extra_hosts", format!("invalid IP address {address:?} for host {host}"), errors);
+                continue;
+            }
+        };
+        entries.push(HostEntry { host: host.to_owned(), address });
+    }
+    entries
+}
+
+fn dns(fields: &Fields, errors: &mut Vec<Error>) -> Vec<IpAddr> {
+    let mut servers = Vec::new();
+    for server in fields.texts("dns") {
+        match server.parse() {
+            Ok(ip) => servers.push(ip),
+            Err(_) => fields.invalid("dns", format!("{server:?} is not an IP address"), errors),
+        }
+    }
+    servers
+}
+
+fn ulimits(fields: &Fields) -> BTreeMap<String, Ulimit> {
+    let map = fields.take("ulimits").and_then(Node::as_map);
+    let limit = |node: &Node| {
+        let both = node.as_int();
+        let part = |key: &str| both.or_else(|| node.get(key).and_then(Node::as_int)).unwrap_or(0);
+        Ulimit { soft: part("soft"), hard: part("hard") }
+    };
+    map.into_iter().flat_map(Map::iter).map(|(name, node)| (name.clone(), limit(node))).collect()
+}
+
+fn devices(fields: &Fields, errors: &mut Vec<Error>) -> Vec<Device> {
+    let mut devices = Vec::new();
+    for (index, node) in fields.list("devices").iter().enumerate() {
+        let device = Fields::new(node, format!("{}[{index}]", fields.path("devices")));
+        let source = device.text("source").unwrap_or_default();
+        if !source.starts_with('/') {
+            device.refuse("source", Some("only devices with a path such as /dev/fuse"), errors);
+        }
+        let target = device.text("target").unwrap_or_else(|| source.clone());
+        let permissions = device.text("permissions").unwrap_or_else(|| "rwm".into());
+        if permissions.is_empty() || !permissions.chars().all(|c| "rwm".contains(c)) {
+            device.invalid("permissions", format!("{permissions:?} is not made of r, w and m"), errors);
+        }
+        device.finish(errors);
+        devices.push(Device { source, target, permissions });
+    }
+    devices
+}
+
+fn namespace(fields: &Fields, key: &'static str, errors: &mut Vec<Error>) -> NamespaceMode {
+    match fields.text(key).as_deref() {
+        None | Some("private") => NamespaceMode::Private,
+        Some("host") => NamespaceMode::Host,
+        Some(_) => {
+            fields.refuse(key, Some("only \"host\" and \"private\""), errors);
+            NamespaceMode::Private
+        }
+    }
+}

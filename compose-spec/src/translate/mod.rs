@@ -1,0 +1,162 @@
+//! A project in the words of the model.
+//!
+//! Total: every attribute is carried into the stack, or has no effect by its definition, or is refused with file, line
+//! and key. [`fields`] sees to it: a key that no function here reads is refused.
+
+mod container;
+mod fields;
+mod file_objects;
+mod mounts;
+mod networks;
+mod policies;
+mod resources;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use model::{ServiceMode, ServiceSpec, Stack, StackMember};
+use ring::digest::{SHA256, digest};
+
+use crate::error::{Error, Errors};
+use crate::files::{Files, text};
+use crate::profiles;
+use crate::project::Project;
+use crate::service::Service;
+use crate::validate::dependency_order;
+use fields::Fields;
+
+/// What of a project to translate.
+#[derive(Debug, Clone, Default)]
+pub struct TranslateOptions {
+    /// Only these services and what they depend on; empty: all that are enabled.
+    pub services: Vec<String>,
+    /// Without their dependencies.
+    pub no_deps: bool,
+    /// `--scale SERVICE=N`.
+    pub scale: BTreeMap<String, u32>,
+}
+
+/// Translates a project. Secrets' and configs' contents are read through `files`.
+///
+/// # Errors
+/// Every attribute that the model can't carry, as [`Error::Unsupported`]; values that make no sense; files that can't be
+/// read; a service that doesn't exist.
+pub fn translate(project: &Project, options: &TranslateOptions, files: &dyn Files) -> Result<Stack, Errors> {
+    let mut project = project.clone();
+    let stack = stack(&mut project, options, files);
+    stack.map_err(|errors| errors.locate(&project.sources))
+}
+
+fn stack(project: &mut Project, options: &TranslateOptions, files: &dyn Files) -> Result<Stack, Errors> {
+    profiles::select(project, &options.services, !options.no_deps)?;
+    profiles::prune(project);
+    if let Some(name) = options.scale.keys().find(|name| !project.services.contains_key(*name)) {
+        return Err(Error::NoSuchService { name: name.clone() }.into());
+    }
+    let mut errors = Vec::new();
+    let mut stack = Stack { name: project.name.clone(), ..Stack::default() };
+    networks::declare(project, &mut stack, &mut errors);
+    file_objects::declare(project, files, &mut stack, &mut errors);
+    for (name, node) in &project.models {
+        errors.push(Error::Unsupported { at: node.key.into(), path: format!("models.{name}"), hint: None });
+    }
+    for name in dependency_order(project)? {
+        if let Some(service) = project.service(name) {
+            let spec = self::service(project, service, options, &stack, &mut errors);
+            stack.services.push(spec);
+        }
+    }
+    Errors(errors).into_result()?;
+    Ok(stack)
+}
+
+fn service(project: &Project, service: Service, options: &TranslateOptions, stack: &Stack, errors: &mut Vec<Error>) -> ServiceSpec {
+    let fields = Fields::new(service.node, format!("services.{}", service.name));
+    without_effect(&fields, errors);
+    let container_name = fields.text("container_name");
+    if let Some(reason) = container_name.as_ref().and_then(|name| model::check_object_name("container", name).err()) {
+        fields.invalid("container_name", reason.to_string(), errors);
+    }
+    let mut spec = ServiceSpec {
+        name: format!("{}-{}", project.name, service.name),
+        stack: Some(StackMember { stack: project.name.clone(), key: service.name.to_owned() }),
+        container_name,
+        depends_on: service.dependencies().map(|(name, dependency)| (name.to_owned(), dependency)).collect(),
+        network: networks::mode(project, &fields, errors),
+        ports: networks::ports(&fields, errors),
+        container: container::spec(project, service, &fields, errors),
+        ..ServiceSpec::default()
+    };
+    policies::deploy(&fields, &mut spec, errors);
+    let replicas = options.scale.get(service.name).copied().or_else(|| u32::try_from(service.replicas()).ok());
+    match replicas {
+        Some(replicas) => spec.mode = ServiceMode::Replicated { replicas },
+        None => fields.invalid("scale", "too many replicas", errors),
+    }
+    if replicas.is_some_and(|replicas| replicas > 1) && spec.container_name.is_some() {
+        fields.invalid("container_name", "only one container can have this name: drop it or scale to 1", errors);
+    }
+    fields.finish(errors);
+    labels(project, service, stack, &mut spec);
+    spec
+}
+
+/// Attributes that are already in what was normalised, or that only commands other than `up` read.
+fn without_effect(fields: &Fields, errors: &mut Vec<Error>) {
+    for key in ["depends_on", "profiles", "scale", "expose", "develop", "attach", "label_file"] {
+        fields.take(key);
+    }
+    if fields.text("pull_policy").is_some_and(|policy| policy != "missing") {
+        fields.refuse("pull_policy", Some("images are pulled when missing"), errors);
+    }
+    if fields.flag("init") {
+        fields.refuse("init", None, errors);
+    }
+    for link in fields.list("links") {
+        let linked = link.as_str().unwrap_or_default();
+        if linked.split_once(':').is_some_and(|(service, alias)| service != alias) {
+            fields.refuse("links", Some("links without an alias are the same as depends_on; use networks.<name>.aliases for others"), errors);
+        }
+    }
+    if fields.text("userns_mode").is_some_and(|mode| mode != "host") {
+        fields.refuse("userns_mode", Some("there are no user namespaces to choose from"), errors);
+    }
+}
+
+/// Docker Compose's labels, which its users' tools read.
+fn labels(project: &Project, service: Service, stack: &Stack, spec: &mut ServiceSpec) {
+    let mut dependencies: Vec<String> = service
+        .map("depends_on")
+        .map(|(name, node)| {
+            let condition = node.get("condition").and_then(crate::node::Node::as_str).unwrap_or("service_started");
+            let restart = spec.depends_on.get(name).is_some_and(|dependency| dependency.restart);
+            format!("{name}:{condition}:{restart}")
+        })
+        .collect();
+    dependencies.sort();
+    let hash = hash(project, service, stack, spec);
+    let labels = &mut spec.container.labels;
+    let mut put = |key: &str, value: String| {
+        labels.insert(format!("com.docker.compose.{key}"), value);
+    };
+    put("project", project.name.clone());
+    put("service", service.name.to_owned());
+    put("oneoff", "False".into());
+    put("config-hash", hash);
+    put("project.working_dir", text(&project.directory));
+    put("project.config_files", project.files.join(","));
+    put("depends_on", dependencies.join(","));
+}
+
+/// A service's hash, over its own attributes and the contents of its configs. Contents of secrets stay out of it: a hash
+/// in a label would let anyone test guesses.
+fn hash(project: &Project, service: Service, stack: &Stack, spec: &ServiceSpec) -> String {
+    let mut covered = project.config_hash(service.name).unwrap_or_default().into_bytes();
+    for file in &spec.container.configs {
+        if let Some(config) = stack.configs.iter().find(|config| config.name == file.config) {
+            covered.extend(digest(&SHA256, &config.data).as_ref());
+        }
+    }
+    digest(&SHA256, &covered).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}

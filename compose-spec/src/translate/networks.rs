@@ -1,0 +1,178 @@
+//! `networks`, `network_mode` and `ports`.
+
+use std::cmp::Reverse;
+use std::net::IpAddr;
+
+use model::{AttachmentSpec, NetworkMode, NetworkSpec, PortSpec, Protocol, PublishMode, Stack};
+
+use super::fields::Fields;
+use crate::error::Error;
+use crate::node::{Map, Node};
+use crate::project::Project;
+
+/// Declares the networks in use.
+pub fn declare(project: &Project, stack: &mut Stack, errors: &mut Vec<Error>) {
+    for (key, node) in &project.networks {
+        let fields = Fields::new(node, format!("networks.{key}"));
+        let name = fields.text("name").unwrap_or_else(|| key.clone());
+        if fields.flag("external") {
+            // What an external network is like was said where it was made.
+            for key in ["driver", "driver_opts", "ipam", "internal", "attachable", "labels", "enable_ipv4", "enable_ipv6"] {
+                fields.take(key);
+            }
+            stack.external_networks.push(name);
+        } else {
+            stack.networks.push(network(project, key, name, &fields, errors));
+        }
+        fields.finish(errors);
+    }
+}
+
+fn network(project: &Project, key: &str, name: String, fields: &Fields, errors: &mut Vec<Error>) -> NetworkSpec {
+    if fields.text("driver").is_some_and(|driver| !["bridge", "overlay", "default"].contains(&driver.as_str())) {
+        fields.refuse("driver", Some("only bridge and overlay, which are the same here"), errors);
+    }
+    if !fields.strings("driver_opts").is_empty() {
+        fields.refuse("driver_opts", None, errors);
+    }
+    if fields.take("enable_ipv4").and_then(Node::as_bool) == Some(false) {
+        fields.refuse("enable_ipv4", Some("networks have IPv4"), errors);
+    }
+    if fields.flag("enable_ipv6") {
+        fields.refuse("enable_ipv6", None, errors);
+    }
+    let mut labels = fields.strings("labels");
+    labels.insert("com.docker.compose.project".into(), project.name.clone());
+    labels.insert("com.docker.compose.network".into(), key.to_owned());
+    NetworkSpec {
+        name,
+        labels,
+        stack: Some(project.name.clone()),
+        internal: fields.flag("internal"),
+        attachable: fields.flag("attachable"),
+        subnets: subnets(fields, errors),
+    }
+}
+
+fn subnets(fields: &Fields, errors: &mut Vec<Error>) -> Vec<model::IpSubnet> {
+    let mut subnets = Vec::new();
+    let Some(ipam) = fields.nested("ipam") else { return subnets };
+    if ipam.text("driver").is_some_and(|driver| driver != "default") {
+        ipam.refuse("driver", Some("only default"), errors);
+    }
+    for (index, node) in ipam.list("config").iter().enumerate() {
+        let pool = Fields::new(node, format!("{}[{index}]", ipam.path("config")));
+        if let Some(text) = pool.text("subnet") {
+            match text.parse() {
+                Ok(subnet) => subnets.push(subnet),
+                Err(error) => pool.invalid("subnet", format!("{error}"), errors),
+            }
+        }
+        pool.finish(errors);
+    }
+    ipam.finish(errors);
+    subnets
+}
+
+/// How the service's containers are connected; the network with the default route first.
+pub fn mode(project: &Project, fields: &Fields, errors: &mut Vec<Error>) -> NetworkMode {
+    let networks = fields.take("networks").and_then(Node::as_map);
+    match fields.text("network_mode").as_deref() {
+        None => {}
+        Some("none") => return NetworkMode::None,
+        Some("host") => return NetworkMode::Host,
+        Some(_) => {
+            fields.refuse("network_mode", Some("only none and host; for others use networks"), errors);
+            return NetworkMode::None;
+        }
+    }
+    let mut attachments: Vec<_> = networks
+        .into_iter()
+        .flat_map(Map::iter)
+        .map(|(key, node)| attachment(project, key, Fields::new(node, format!("{}.{key}", fields.path("networks"))), errors))
+        .collect();
+    attachments.sort_by(|a, b| a.0.cmp(&b.0));
+    NetworkMode::Networks(attachments.into_iter().map(|(_, attachment)| attachment).collect())
+}
+
+/// Order: gateway priority, then priority, then name, as Docker chooses the default route.
+type Order = (Reverse<i64>, Reverse<i64>, String);
+
+fn attachment(project: &Project, key: &str, fields: Fields, errors: &mut Vec<Error>) -> (Order, AttachmentSpec) {
+    let network = project.networks.get(key).and_then(|node| node.get("name")).and_then(Node::as_str).unwrap_or(key);
+    let gateway = fields.integer("gw_priority").unwrap_or(0);
+    let priority = fields.integer("priority").unwrap_or(0);
+    let mut address = |field: &'static str, fits: fn(&IpAddr) -> bool| {
+        let text = fields.text(field)?;
+        let ip = text.parse().ok().filter(fits);
+        if ip.is_none() {
+            fields.invalid(field, format!("{text:?} is not an address of its family"), errors);
+        }
+        ip
+    };
+    let spec = AttachmentSpec {
+        network: network.to_owned(),
+        ipv4_address: address("ipv4_address", IpAddr::is_ipv4),
+        ipv6_address: address("ipv6_address", IpAddr::is_ipv6),
+        aliases: fields.texts("aliases"),
+    };
+    fields.finish(errors);
+    ((Reverse(gateway), Reverse(priority), key.to_owned()), spec)
+}
+
+/// The published ports.
+pub fn ports(fields: &Fields, errors: &mut Vec<Error>) -> Vec<PortSpec> {
+    let mut ports = Vec::new();
+    for (index, node) in fields.list("ports").iter().enumerate() {
+        let port = Fields::new(node, format!("{}[{index}]", fields.path("ports")));
+        ports.extend(self::port(&port, errors));
+        port.finish(errors);
+    }
+    if !ports.is_empty() && fields.take("network_mode").is_some() {
+        fields.invalid("ports", "ports can't be published with network_mode none or host", errors);
+    }
+    ports
+}
+
+fn port(fields: &Fields, errors: &mut Vec<Error>) -> Option<PortSpec> {
+    // Names for people and tools; nothing acts on them.
+    fields.take("name");
+    fields.take("app_protocol");
+    let target = fields.integer("target").and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0);
+    let Some(target) = target else {
+        fields.invalid("target", "not a port: 1 to 65535", errors);
+        return None;
+    };
+    let published = match fields.text("published").as_deref() {
+        None | Some("" | "0") => None,
+        Some(text) => match text.parse() {
+            Ok(port) => Some(port),
+            Err(_) if text.contains('-') => {
+                fields.refuse("published", Some("a range to choose one port from; leave it out and orca chooses"), errors);
+                None
+            }
+            Err(_) => {
+                fields.invalid("published", format!("{text:?} is not a port"), errors);
+                None
+            }
+        },
+    };
+    let protocol = match fields.text("protocol").as_deref() {
+        None | Some("tcp") => Protocol::Tcp,
+        Some("udp") => Protocol::Udp,
+        Some(_) => {
+            fields.refuse("protocol", Some("only tcp and udp"), errors);
+            return None;
+        }
+    };
+    let mode = match fields.text("mode").as_deref() {
+        None | Some("ingress") => PublishMode::Ingress,
+        Some("host") => PublishMode::Host,
+        Some(other) => {
+            fields.invalid("mode", format!("{other:?} is neither ingress nor host"), errors);
+            return None;
+        }
+    };
+    let host_ip = fields.text("host_ip").and_then(|ip| ip.parse().ok());
+    Some(PortSpec { host_ip, published, target, protocol, mode })
+}

@@ -1,0 +1,120 @@
+//! Restart policy, health check, logging and `deploy`.
+
+use model::{EndpointMode, HealthTest, Healthcheck, LogConfig, LogDriver, RestartCondition, RestartPolicy, ServiceSpec};
+
+use super::fields::Fields;
+use crate::error::Error;
+use crate::node::Node;
+
+/// `deploy.restart_policy`, else `restart`.
+pub fn restart(fields: &Fields, errors: &mut Vec<Error>) -> RestartPolicy {
+    let mut policy = RestartPolicy::default();
+    if let Some(text) = fields.text("restart") {
+        let (word, attempts) = text.split_once(':').map_or((text.as_str(), None), |(word, attempts)| (word, Some(attempts)));
+        policy.condition = match word {
+            "no" => RestartCondition::No,
+            "always" => RestartCondition::Always,
+            "unless-stopped" => RestartCondition::UnlessStopped,
+            "on-failure" => RestartCondition::OnFailure,
+            _ => {
+                fields.invalid("restart", format!("{text:?} is none of no, always, on-failure[:n], unless-stopped"), errors);
+                return policy;
+            }
+        };
+        match attempts.map(str::parse::<u64>) {
+            None => {}
+            Some(Ok(count)) if policy.condition == RestartCondition::OnFailure => policy.max_attempts = (count > 0).then_some(count),
+            Some(_) => fields.invalid("restart", format!("{text:?}: only on-failure takes a number of attempts"), errors),
+        }
+    }
+    let Some(deploy) = fields.nested("deploy").and_then(|deploy| deploy.nested("restart_policy")) else { return policy };
+    policy = RestartPolicy {
+        condition: match deploy.text("condition").as_deref() {
+            None | Some("any") => RestartCondition::Always,
+            Some("on-failure") => RestartCondition::OnFailure,
+            Some("none") => RestartCondition::No,
+            Some(other) => {
+                deploy.invalid("condition", format!("{other:?} is none of none, on-failure, any"), errors);
+                RestartCondition::No
+            }
+        },
+        max_attempts: deploy.integer("max_attempts").and_then(|count| u64::try_from(count).ok()).filter(|count| *count > 0),
+        delay: deploy.duration("delay", errors),
+        window: deploy.duration("window", errors),
+    };
+    deploy.finish(errors);
+    policy
+}
+
+/// The health check; `disable: true` and `test: [NONE]` switch the image's off.
+pub fn healthcheck(fields: &Fields, errors: &mut Vec<Error>) -> Option<Healthcheck> {
+    let check = fields.nested("healthcheck")?;
+    let disabled = check.flag("disable");
+    let words = check.texts("test");
+    let test = match words.split_first().map(|(kind, rest)| (kind.as_str(), rest)) {
+        _ if disabled => Some(HealthTest::Disabled),
+        None => None,
+        Some(("NONE", _)) => Some(HealthTest::Disabled),
+        Some(("CMD", rest)) if !rest.is_empty() => Some(HealthTest::Exec(rest.to_vec())),
+        Some(("CMD-SHELL", [line])) => Some(HealthTest::Shell(line.clone())),
+        Some(_) => {
+            check.invalid("test", "expected [CMD, PROGRAM, ARGUMENT…], [CMD-SHELL, COMMAND] or [NONE]", errors);
+            None
+        }
+    };
+    let spec = Healthcheck {
+        test,
+        interval: check.duration("interval", errors),
+        timeout: check.duration("timeout", errors),
+        retries: check.integer("retries").and_then(|count| u32::try_from(count).ok()).filter(|count| *count > 0),
+        start_period: check.duration("start_period", errors),
+        start_interval: check.duration("start_interval", errors),
+    };
+    check.finish(errors);
+    Some(spec)
+}
+
+/// The log driver and its options.
+pub fn log(fields: &Fields, errors: &mut Vec<Error>) -> LogConfig {
+    let Some(logging) = fields.nested("logging") else { return LogConfig::default() };
+    let driver = match logging.text("driver").as_deref() {
+        None | Some("json-file") => LogDriver::JsonFile,
+        Some("local") => LogDriver::Local,
+        Some("none") => LogDriver::None,
+        Some(_) => {
+            logging.refuse("driver", Some("only json-file, local and none"), errors);
+            LogDriver::JsonFile
+        }
+    };
+    let options = logging.strings("options");
+    for option in options.keys().filter(|option| !["max-size", "max-file"].contains(&option.as_str())) {
+        logging.refuse(&format!("options.{option}"), Some("the options are max-size and max-file"), errors);
+    }
+    logging.finish(errors);
+    LogConfig { driver, options }
+}
+
+/// What `deploy` says of the service as a whole.
+pub fn deploy(fields: &Fields, spec: &mut ServiceSpec, errors: &mut Vec<Error>) {
+    let Some(deploy) = fields.nested("deploy") else { return };
+    // Read where they belong: in the number of replicas, `restart` and `resources`.
+    for key in ["replicas", "restart_policy", "resources"] {
+        deploy.take(key);
+    }
+    spec.labels = deploy.strings("labels");
+    if deploy.text("mode").is_some_and(|mode| mode != "replicated") {
+        deploy.refuse("mode", Some("only replicated"), errors);
+    }
+    spec.endpoint_mode = match deploy.text("endpoint_mode").as_deref() {
+        None | Some("vip") => EndpointMode::Vip,
+        Some("dnsrr") => EndpointMode::Dnsrr,
+        Some(other) => {
+            deploy.invalid("endpoint_mode", format!("{other:?} is neither vip nor dnsrr"), errors);
+            EndpointMode::Vip
+        }
+    };
+    if deploy.take("placement").and_then(Node::as_map).is_some_and(|placement| !placement.is_empty()) {
+        deploy.refuse("placement", None, errors);
+    }
+    deploy.finish(errors);
+}

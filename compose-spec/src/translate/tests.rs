@@ -1,0 +1,149 @@
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use model::*;
+
+use super::{TranslateOptions, translate};
+use crate::{Errors, FileError, Files, LoadOptions, load};
+
+struct One(&'static str);
+
+impl Files for One {
+    fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, FileError> {
+        Ok(match path.to_str() {
+            Some("/p/compose.yaml") => Some(self.0.as_bytes().to_vec()),
+            Some("/p/key.txt") => Some(b"hunter2".to_vec()),
+            _ => None,
+        })
+    }
+}
+
+fn stack_of(text: &'static str, options: &TranslateOptions) -> Result<Stack, Errors> {
+    let load_options = LoadOptions { working_dir: PathBuf::from("/p"), ..LoadOptions::default() };
+    translate(&load(&load_options, &One(text))?.project, options, &One(text))
+}
+
+fn stack(text: &'static str) -> Stack {
+    stack_of(text, &TranslateOptions::default()).unwrap()
+}
+
+fn refusals(text: &'static str) -> Vec<String> {
+    stack_of(text, &TranslateOptions::default()).unwrap_err().0.iter().map(ToString::to_string).collect()
+}
+
+const APP: &str = r#"
+name: shop
+services:
+  web:
+    image: nginx:1.27
+    command: nginx -g 'daemon off;'
+    environment: {A: 1, B: null}
+    ports: ["127.0.0.1:8080:80", "53:53/udp"]
+    networks: {front: {aliases: [www]}, back: {gw_priority: 5, ipv4_address: 10.9.0.7}}
+    depends_on: {db: {condition: service_healthy, restart: true}}
+    deploy: {replicas: 3, labels: {tier: web}, resources: {limits: {cpus: '0.5', memory: 64M}, reservations: {memory: 32M}}}
+    volumes: ["data:/data:ro", "./conf:/conf", "/anonymous", {type: tmpfs, target: /t, tmpfs: {size: 1m}}]
+    tmpfs: /run:size=64m,mode=1777
+    secrets: [{source: key, target: k, mode: 0400}]
+    configs: [motd]
+    healthcheck: {test: curl -f localhost, interval: 5s, retries: 2}
+    restart: on-failure:3
+    stop_grace_period: 1m30s
+  db:
+    image: postgres
+    network_mode: none
+networks:
+  front: {}
+  back: {name: backbone, internal: true, ipam: {config: [{subnet: 10.9.0.0/24}]}}
+volumes: {data: {labels: {keep: "yes"}}}
+secrets: {key: {file: ./key.txt}}
+configs: {motd: {content: "hello"}}
+"#;
+
+#[test]
+fn a_whole_app() {
+    let stack = stack(APP);
+    assert_eq!(stack.services.iter().map(|service| service.name.as_str()).collect::<Vec<_>>(), ["shop-db", "shop-web"]);
+    let db = &stack.services[0];
+    assert_eq!(db.network, NetworkMode::None);
+    let web = &stack.services[1];
+    assert_eq!(web.mode, ServiceMode::Replicated { replicas: 3 });
+    assert_eq!(web.labels["tier"], "web");
+    assert_eq!(web.container.command, Some(vec!["nginx".into(), "-g".into(), "daemon off;".into()]));
+    assert_eq!(web.container.env, BTreeMap::from([("A".into(), "1".into())]));
+    assert_eq!(web.ports[0], PortSpec {
+        host_ip: Some(IpAddr::from([127, 0, 0, 1])),
+        published: Some(8080),
+        target: 80,
+        protocol: Protocol::Tcp,
+        mode: PublishMode::Ingress,
+    });
+    assert_eq!(web.ports[1].protocol, Protocol::Udp);
+    let attachments = web.network.attachments();
+    assert_eq!(attachments.iter().map(|a| a.network.as_str()).collect::<Vec<_>>(), ["backbone", "shop_front"]);
+    assert_eq!(attachments[1].aliases, ["www"]);
+    assert_eq!(web.depends_on["db"], Dependency { condition: DependencyCondition::ServiceHealthy, restart: true, required: true });
+    assert_eq!(web.container.resources.limits.nano_cpus, Some(500_000_000));
+    assert_eq!((web.container.resources.limits.memory, web.container.resources.reservations.memory), (Some(64 << 20), 32 << 20));
+    assert_eq!(web.container.restart.max_attempts, Some(3));
+    assert_eq!(web.container.stop_grace_period, Some(std::time::Duration::from_secs(90)));
+    assert_eq!(web.container.healthcheck.as_ref().unwrap().test, Some(HealthTest::Shell("curl -f localhost".into())));
+    assert_eq!(web.container.labels["com.docker.compose.depends_on"], "db:service_healthy:true");
+    assert_eq!(stack.networks.iter().map(|n| n.name.as_str()).collect::<Vec<_>>(), ["shop_front", "backbone"]);
+    assert!(stack.networks[1].internal && stack.networks[1].subnets.len() == 1);
+}
+
+#[test]
+fn mounts_secrets_and_configs() {
+    let stack = stack(APP);
+    let web = &stack.services[1].container;
+    let [data, conf, anonymous, long_tmpfs, short_tmpfs] = &web.mounts[..] else { panic!("{:?}", web.mounts) };
+    assert!(data.read_only);
+    let MountSource::Volume { name, spec, .. } = &data.source else { panic!("{data:?}") };
+    assert_eq!((name.as_deref(), spec.labels["com.docker.compose.volume"].as_str()), (Some("shop_data"), "data"));
+    assert_eq!(conf.source, MountSource::Bind { path: "/p/conf".into(), create: true, propagation: Propagation::Rprivate });
+    assert!(matches!(&anonymous.source, MountSource::Volume { name: None, .. }));
+    assert_eq!(long_tmpfs.source, MountSource::Tmpfs { size: Some(1 << 20), mode: None });
+    assert_eq!(short_tmpfs.source, MountSource::Tmpfs { size: Some(64 << 20), mode: Some(0o1777) });
+    assert_eq!(web.secrets[0].file, FileTarget { path: "/run/secrets/k".into(), uid: "0".into(), gid: "0".into(), mode: 0o400 });
+    assert_eq!((web.configs[0].config.as_str(), web.configs[0].file.path.as_str()), ("shop_motd", "/motd"));
+    assert_eq!(stack.secrets[0].data.reveal(), b"hunter2");
+    assert!(!format!("{stack:?}").contains("hunter2"));
+    assert_eq!(stack.configs[0].data, b"hello");
+}
+
+#[test]
+fn what_cant_be_carried_is_refused_by_name_and_place() {
+    let found = refusals(
+        "services:\n  a:\n    image: x\n    blkio_config: {weight: 5}\n    volumes: [{type: bind, source: /a, target: /b, bind: {selinux: z}}]\n    deploy: {mode: global, update_config: {order: start-first}}\n    network_mode: bridge\n",
+    );
+    let expected = [
+        "/p/compose.yaml:7:5: services.a.network_mode: not supported by orca: only none and host; for others use networks",
+        "/p/compose.yaml:5:59: services.a.volumes[0].bind.selinux: not supported by orca",
+        "/p/compose.yaml:6:14: services.a.deploy.mode: not supported by orca: only replicated",
+        "/p/compose.yaml:6:28: services.a.deploy.update_config: not supported by orca",
+        "/p/compose.yaml:4:5: services.a.blkio_config: not supported by orca",
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn selection_and_scale() {
+    let only = TranslateOptions { services: vec!["web".into()], no_deps: true, scale: BTreeMap::from([("web".into(), 5)]) };
+    let stack = stack_of(APP, &only).unwrap();
+    assert_eq!(stack.services.len(), 1);
+    assert_eq!(stack.services[0].mode, ServiceMode::Replicated { replicas: 5 });
+    assert!(stack.services[0].depends_on.is_empty());
+    let unknown = TranslateOptions { scale: BTreeMap::from([("nope".into(), 1)]), ..TranslateOptions::default() };
+    assert_eq!(stack_of(APP, &unknown).unwrap_err().to_string(), "no such service: nope");
+}
+
+#[test]
+fn hashes_change_with_the_service_and_its_configs_only() {
+    let hash = |text: &'static str| stack(text).services.last().unwrap().container.labels["com.docker.compose.config-hash"].clone();
+    let base = "name: p\nservices: {a: {image: x, configs: [c]}}\nconfigs: {c: {content: one}}\n";
+    assert_eq!(hash(base), hash("name: p\nservices: {a: {image: x, scale: 2, configs: [{source: c}]}}\nconfigs: {c: {content: one}}\n"));
+    assert_ne!(hash(base), hash("name: p\nservices: {a: {image: x, configs: [c]}}\nconfigs: {c: {content: two}}\n"));
+    assert_ne!(hash(base), hash("name: p\nservices: {a: {image: y, configs: [c]}}\nconfigs: {c: {content: one}}\n"));
+}

@@ -1,0 +1,62 @@
+//! Reading archives that may be hostile: compression found by its magic, tar entries with bounds on everything.
+
+mod compression;
+mod entry;
+mod pax;
+mod reader;
+#[cfg(test)]
+mod tests;
+
+use std::io::{self, Read};
+
+pub(crate) use compression::{Compression, Decoder};
+pub(crate) use entry::{Entry, Kind};
+pub(crate) use reader::TarReader;
+
+use crate::error::Error;
+
+/// How much of an archive is taken before it is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Entries of one archive.
+    pub entries: u64,
+    /// Bytes of one archive, uncompressed: this also bounds decompression bombs.
+    pub bytes: u64,
+}
+
+impl Default for Limits {
+    /// A million entries, 64 GiB.
+    fn default() -> Limits {
+        Limits { entries: 1_000_000, bytes: 64 << 30 }
+    }
+}
+
+/// The longest path or link target: Linux's PATH_MAX.
+pub(crate) const PATH_LIMIT: usize = 4096;
+/// The deepest path, in components: deeper trees cost a descriptor a level to walk and remove.
+pub(crate) const DEPTH_LIMIT: usize = 256;
+
+/// Passes through at most `limit` bytes, then fails with [`Error::LimitExceeded`].
+pub(crate) struct Limited<R> {
+    inner: R,
+    left: u64,
+    limit: u64,
+    what: &'static str,
+}
+
+impl<R: Read> Limited<R> {
+    pub(crate) fn new(inner: R, limit: u64, what: &'static str) -> Limited<R> {
+        Limited { inner, left: limit, limit, what }
+    }
+}
+
+impl<R: Read> Read for Limited<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.left = self
+            .left
+            .checked_sub(count as u64)
+            .ok_or(Error::LimitExceeded { what: self.what, limit: self.limit })?;
+        Ok(count)
+    }
+}

@@ -1,0 +1,66 @@
+//! Taking a blob in while learning what it is as a layer: one pass, nothing held in memory.
+
+use std::io::{self, Read};
+
+use super::{ContentStore, StagedBlob};
+use crate::archive::{Compression, Decoder, Limited};
+use crate::digest::{Digest, HashingReader};
+use crate::error::{Error, Result};
+use crate::manifest::Descriptor;
+
+/// A staged blob, and what it is when uncompressed.
+pub(crate) struct Ingested {
+    pub(crate) blob: StagedBlob,
+    pub(crate) compression: Compression,
+    /// Digest and size of the uncompressed content, or why it doesn't uncompress.
+    pub(crate) diff: Result<(Digest, u64), String>,
+}
+
+impl Ingested {
+    /// The blob as a layer of a manifest made here.
+    pub(crate) fn layer_descriptor(&self) -> Descriptor {
+        Descriptor::new(self.compression.layer_media_type(), self.blob.digest, self.blob.size)
+    }
+}
+
+/// Writes all of `source` into staging, computing the digests of the blob and of its uncompressed content, of which at
+/// most `limit` bytes are taken.
+///
+/// # Errors
+/// [`Error::LimitExceeded`], [`Error::Io`]. That the content doesn't uncompress is no error here: not all blobs are layers.
+pub(crate) fn ingest(store: &ContentStore, source: impl Read, limit: u64) -> Result<Ingested> {
+    let bounded = Limited::new(source, limit, "bytes");
+    let mut tee = HashingReader::new(bounded, store.writer()?);
+    let (compression, head) = Compression::detect(&mut tee).map_err(|error| Error::io("read", "the archive", error))?;
+    if compression == Compression::None {
+        io::copy(&mut tee, &mut io::sink()).map_err(|error| Error::io("store", "the archive's content", error))?;
+        let (_, _, writer) = tee.finish();
+        let blob = writer.finish()?;
+        let diff = Ok((blob.digest, blob.size));
+        return Ok(Ingested { blob, compression, diff });
+    }
+    let diff = uncompressed(compression, head, &mut tee, limit)?;
+    // What the decoder left unread belongs to the blob all the same.
+    io::copy(&mut tee, &mut io::sink()).map_err(|error| Error::io("store", "the archive's content", error))?;
+    let (_, _, writer) = tee.finish();
+    Ok(Ingested { blob: writer.finish()?, compression, diff })
+}
+
+fn uncompressed(compression: Compression, head: Vec<u8>, tee: &mut impl Read, limit: u64) -> Result<Result<(Digest, u64), String>> {
+    let decoder = Decoder::new(compression, io::Cursor::new(head).chain(tee)).map_err(|error| Error::io("read", "the archive", error))?;
+    let mut hashing = HashingReader::new(Limited::new(decoder, limit, "uncompressed bytes"), io::sink());
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match hashing.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => match Error::io("uncompress", "the blob", error) {
+                limit @ Error::LimitExceeded { .. } => return Err(limit),
+                other => return Ok(Err(other.to_string())),
+            },
+        }
+    }
+    let (digest, size, _) = hashing.finish();
+    Ok(Ok((digest, size)))
+}

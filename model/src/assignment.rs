@@ -1,0 +1,188 @@
+//! What a manager sends to an agent: everything that node needs to know, and the difference between two such sets.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Attachment, ConfigId, EndpointMode, IpSubnet, NetworkId, NodeId, PortSpec, SecretData, SecretId, ServiceId,
+    StackMember, Task, TaskId,
+};
+
+/// Everything that one node has to carry out or to know.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Assignments {
+    /// Tasks of this node whose containers it must run, end or remove.
+    pub tasks: BTreeMap<TaskId, Task>,
+    /// Networks that it serves.
+    pub networks: BTreeMap<NetworkId, NetworkAssignment>,
+    /// Services reachable from those networks, or published.
+    pub endpoints: BTreeMap<ServiceId, ServiceEndpoint>,
+    /// Contents that its tasks refer to.
+    pub secrets: BTreeMap<SecretId, SecretData>,
+    /// Contents that its tasks refer to.
+    pub configs: BTreeMap<ConfigId, Vec<u8>>,
+}
+
+/// A network as a node needs to know it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkAssignment {
+    /// Which network.
+    pub id: NetworkId,
+    /// Its name.
+    pub name: String,
+    /// Its subnets.
+    pub subnets: Vec<IpSubnet>,
+    /// The parts whose addresses this node may give out.
+    pub blocks: Vec<IpSubnet>,
+    /// No way out.
+    pub internal: bool,
+    /// Standalone containers may join.
+    pub attachable: bool,
+}
+
+/// A service as seen from a network: its names, addresses and the tasks behind them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceEndpoint {
+    /// Which service.
+    pub service: ServiceId,
+    /// Its full name.
+    pub name: String,
+    /// Its stack and key there, which is its short name.
+    pub stack: Option<StackMember>,
+    /// What its name means.
+    pub mode: EndpointMode,
+    /// Its networks.
+    pub networks: Vec<EndpointNetwork>,
+    /// Its published ports.
+    pub ports: Vec<PortSpec>,
+    /// Its tasks that have a running container.
+    pub backends: Vec<Backend>,
+}
+
+/// A service on one network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointNetwork {
+    /// Which network.
+    pub network: NetworkId,
+    /// Its virtual addresses there; none with `dnsrr`.
+    pub vips: Vec<IpAddr>,
+    /// Further names that DNS answers there.
+    pub aliases: Vec<String>,
+}
+
+/// A task behind a service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backend {
+    /// Which task.
+    pub task: TaskId,
+    /// Name of its container.
+    pub name: String,
+    /// On which node.
+    pub node: NodeId,
+    /// Its addresses.
+    pub attachments: Vec<Attachment>,
+    /// Whether traffic may go to it.
+    pub serves: bool,
+}
+
+/// What turns one set of assignments into the next.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AssignmentsDiff {
+    /// New or changed.
+    pub upserts: Assignments,
+    /// Gone.
+    pub removed_tasks: Vec<TaskId>,
+    /// Gone.
+    pub removed_networks: Vec<NetworkId>,
+    /// Gone.
+    pub removed_endpoints: Vec<ServiceId>,
+    /// Gone.
+    pub removed_secrets: Vec<SecretId>,
+    /// Gone.
+    pub removed_configs: Vec<ConfigId>,
+}
+
+impl Assignments {
+    /// What turns `self` into `next`.
+    pub fn diff(&self, next: &Self) -> AssignmentsDiff {
+        let Self { tasks, networks, endpoints, secrets, configs } = self;
+        AssignmentsDiff {
+            upserts: Self {
+                tasks: upserts(tasks, &next.tasks),
+                networks: upserts(networks, &next.networks),
+                endpoints: upserts(endpoints, &next.endpoints),
+                secrets: upserts(secrets, &next.secrets),
+                configs: upserts(configs, &next.configs),
+            },
+            removed_tasks: removed(tasks, &next.tasks),
+            removed_networks: removed(networks, &next.networks),
+            removed_endpoints: removed(endpoints, &next.endpoints),
+            removed_secrets: removed(secrets, &next.secrets),
+            removed_configs: removed(configs, &next.configs),
+        }
+    }
+
+    /// Applies a difference.
+    pub fn apply(&mut self, diff: AssignmentsDiff) {
+        let AssignmentsDiff {
+            upserts,
+            removed_tasks,
+            removed_networks,
+            removed_endpoints,
+            removed_secrets,
+            removed_configs,
+        } = diff;
+        change(&mut self.tasks, upserts.tasks, &removed_tasks);
+        change(&mut self.networks, upserts.networks, &removed_networks);
+        change(&mut self.endpoints, upserts.endpoints, &removed_endpoints);
+        change(&mut self.secrets, upserts.secrets, &removed_secrets);
+        change(&mut self.configs, upserts.configs, &removed_configs);
+    }
+}
+
+impl AssignmentsDiff {
+    /// Whether it changes nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+fn upserts<K: Ord + Copy, V: PartialEq + Clone>(old: &BTreeMap<K, V>, new: &BTreeMap<K, V>) -> BTreeMap<K, V> {
+    let changed = |(key, value): &(&K, &V)| old.get(key) != Some(value);
+    new.iter().filter(changed).map(|(key, value)| (*key, value.clone())).collect()
+}
+
+fn removed<K: Ord + Copy, V>(old: &BTreeMap<K, V>, new: &BTreeMap<K, V>) -> Vec<K> {
+    old.keys().filter(|key| !new.contains_key(key)).copied().collect()
+}
+
+fn change<K: Ord, V>(map: &mut BTreeMap<K, V>, upserts: BTreeMap<K, V>, removed: &[K]) {
+    for key in removed {
+        map.remove(key);
+    }
+    map.extend(upserts);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn set(configs: BTreeMap<u8, u8>) -> Assignments {
+        let configs = configs.into_iter().map(|(id, byte)| (ConfigId::from_random(id.into()), vec![byte]));
+        Assignments { configs: configs.collect(), ..Assignments::default() }
+    }
+
+    proptest! {
+        #[test]
+        fn a_difference_leads_to_the_next_set(old: BTreeMap<u8, u8>, new: BTreeMap<u8, u8>) {
+            let (mut old, new) = (set(old), set(new));
+            let diff = old.diff(&new);
+            prop_assert_eq!(diff.is_empty(), old == new);
+            old.apply(diff);
+            prop_assert_eq!(old, new);
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! What a container is made from: the part of a spec that an agent carries out.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ConfigId, Healthcheck, LogConfig, Mount, Resources, RestartPolicy, SecretId};
+
+/// How to make and run one container. `None` and empty mean "as the image says" or Docker's default.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ContainerSpec {
+    /// Image reference as the user wrote it.
+    pub image: String,
+    /// Replaces the image's entrypoint (and drops the image's command); empty list: cleared.
+    pub entrypoint: Option<Vec<String>>,
+    /// Replaces the image's command; empty list: cleared.
+    pub command: Option<Vec<String>>,
+    /// Added over the image's environment.
+    pub env: BTreeMap<String, String>,
+    /// Working directory inside the container.
+    pub working_dir: Option<String>,
+    /// `USER[:GROUP]`, names or numbers.
+    pub user: Option<String>,
+    /// Supplementary groups, names or numbers.
+    pub group_add: Vec<String>,
+    /// Host name; by default the short container id.
+    pub hostname: Option<String>,
+    /// NIS domain name.
+    pub domainname: Option<String>,
+    /// Labels of the container.
+    pub labels: BTreeMap<String, String>,
+    /// OCI annotations.
+    pub annotations: BTreeMap<String, String>,
+    /// Allocate a pseudo-terminal.
+    pub tty: bool,
+    /// Keep standard input open.
+    pub open_stdin: bool,
+    /// Signal that asks the container to end, such as `SIGTERM`; by default the image's, else SIGTERM.
+    pub stop_signal: Option<String>,
+    /// Time between that signal and SIGKILL; Docker's default is 10 s.
+    pub stop_grace_period: Option<Duration>,
+    /// Mount the root file system read-only.
+    pub read_only: bool,
+    /// All capabilities, devices and no confinement.
+    pub privileged: bool,
+    /// Capabilities beyond Docker's default fourteen, `ALL` for every one.
+    pub cap_add: Vec<String>,
+    /// Capabilities taken away, `ALL` for every one.
+    pub cap_drop: Vec<String>,
+    /// Seccomp and privilege options.
+    pub security: SecurityOptions,
+    /// Volumes, binds and tmpfs.
+    pub mounts: Vec<Mount>,
+    /// Secrets as files, `/run/secrets/NAME` by default.
+    pub secrets: Vec<SecretFile>,
+    /// Configs as files, `/NAME` by default.
+    pub configs: Vec<ConfigFile>,
+    /// Health check; `None`: the image's.
+    pub healthcheck: Option<Healthcheck>,
+    /// Entries for `/etc/hosts`.
+    pub extra_hosts: Vec<HostEntry>,
+    /// Name servers that unknown names are forwarded to; empty: the host's.
+    pub dns: Vec<IpAddr>,
+    /// Search domains.
+    pub dns_search: Vec<String>,
+    /// resolv.conf(5) options.
+    pub dns_options: Vec<String>,
+    /// Namespaced kernel parameters.
+    pub sysctls: BTreeMap<String, String>,
+    /// Resource limits of the process, by name without `RLIMIT_`, lower case.
+    pub ulimits: BTreeMap<String, Ulimit>,
+    /// Size of /dev/shm in bytes; Docker's default is 64 MiB.
+    pub shm_size: Option<u64>,
+    /// Host devices made available.
+    pub devices: Vec<Device>,
+    /// Limits and reservations.
+    pub resources: Resources,
+    /// Whose pid namespace.
+    pub pid: NamespaceMode,
+    /// Whose IPC namespace.
+    pub ipc: NamespaceMode,
+    /// Adjustment of the OOM killer's score, -1000 to 1000.
+    pub oom_score_adj: Option<i32>,
+    /// What happens when the process ends.
+    pub restart: RestartPolicy,
+    /// Where output goes.
+    pub log: LogConfig,
+}
+
+/// A namespace of its own, or the host's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NamespaceMode {
+    /// The container's own.
+    #[default]
+    Private,
+    /// The host's.
+    Host,
+}
+
+/// Confinement beside capabilities.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SecurityOptions {
+    /// System call filter.
+    pub seccomp: SeccompProfile,
+    /// Set `no_new_privs` (prctl(2), PR_SET_NO_NEW_PRIVS).
+    pub no_new_privileges: bool,
+}
+
+/// Which system call filter.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SeccompProfile {
+    /// Docker's default profile.
+    #[default]
+    Default,
+    /// None.
+    Unconfined,
+}
+
+/// A line of `/etc/hosts`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostEntry {
+    /// The name.
+    pub host: String,
+    /// An address, or `host-gateway` for the node as containers reach it.
+    pub address: HostAddress,
+}
+
+/// Where an extra host name leads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HostAddress {
+    /// This address.
+    Ip(IpAddr),
+    /// The node itself.
+    HostGateway,
+}
+
+/// A resource limit of a process (getrlimit(2)); -1 is unlimited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ulimit {
+    /// In force.
+    pub soft: i64,
+    /// How far the process may raise it.
+    pub hard: i64,
+}
+
+/// A host device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// Path on the host.
+    pub source: String,
+    /// Path in the container.
+    pub target: String,
+    /// Some of `r`, `w`, `m` (mknod).
+    pub permissions: String,
+}
+
+/// A secret placed as a file in memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretFile {
+    /// Name in the store (with the project's prefix).
+    pub secret: String,
+    /// Resolved by the manager when the task is made.
+    pub id: Option<SecretId>,
+    /// Where and how.
+    pub file: FileTarget,
+}
+
+/// A config placed as a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigFile {
+    /// Name in the store (with the project's prefix).
+    pub config: String,
+    /// Resolved by the manager when the task is made.
+    pub id: Option<ConfigId>,
+    /// Where and how.
+    pub file: FileTarget,
+}
+
+/// Place, owner and mode of a file that Orca puts into a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileTarget {
+    /// Absolute path in the container.
+    pub path: String,
+    /// Owner: a number, or a name in the image's /etc/passwd.
+    pub uid: String,
+    /// Group: a number, or a name in the image's /etc/group.
+    pub gid: String,
+    /// Permission bits.
+    pub mode: u32,
+}

@@ -1,0 +1,39 @@
+//! The nouns of Orca: ids, specs, objects, states and what is valid. Pure: no I/O, no clock, no randomness.
+//!
+//! - what users declare: [`ServiceSpec`], [`ContainerSpec`], [`NetworkSpec`], [`Stack`]
+//! - what the store holds: [`Service`], [`Task`], [`Network`], [`Node`], [`Secret`], [`Config`], [`Cluster`]
+//! - what a manager sends to an agent: [`Assignments`]; what comes back: [`TaskStatus`]
+//! - what an agent writes for a shim: [`shim`]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+#![warn(missing_docs)]
+
+mod address;
+mod assignment;
+mod container;
+mod health;
+mod id;
+mod mount;
+mod name;
+mod network;
+mod object;
+mod resources;
+mod secret;
+mod service;
+pub mod shim;
+mod task;
+mod time;
+
+pub use address::*;
+pub use assignment::*;
+pub use container::*;
+pub use health::*;
+pub use id::*;
+pub use mount::*;
+pub use name::*;
+pub use network::*;
+pub use object::*;
+pub use resources::*;
+pub use secret::*;
+pub use service::*;
+pub use task::*;
+pub use time::*;

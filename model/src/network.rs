@@ -1,0 +1,122 @@
+//! Networks, attachments and published ports.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{IpSubnet, NetworkId};
+
+/// A network as the user asks for it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NetworkSpec {
+    /// Unique in the cluster: `PROJECT_KEY`, or what `name:` says.
+    pub name: String,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// The stack it belongs to.
+    pub stack: Option<String>,
+    /// No way out.
+    pub internal: bool,
+    /// Standalone containers may join.
+    pub attachable: bool,
+    /// Subnets asked for; empty: allocated from the cluster's pool.
+    pub subnets: Vec<IpSubnet>,
+}
+
+/// How a container is connected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NetworkMode {
+    /// Only a loopback device.
+    None,
+    /// The host's network namespace.
+    Host,
+    /// These networks; the one with the default route first.
+    Networks(Vec<AttachmentSpec>),
+}
+
+impl Default for NetworkMode {
+    fn default() -> Self {
+        Self::Networks(Vec::new())
+    }
+}
+
+impl NetworkMode {
+    /// The attachments asked for; none for `none` and `host`.
+    pub fn attachments(&self) -> &[AttachmentSpec] {
+        match self {
+            Self::Networks(attachments) => attachments,
+            Self::None | Self::Host => &[],
+        }
+    }
+}
+
+/// One network of a container, as asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AttachmentSpec {
+    /// Name of the network in the store.
+    pub network: String,
+    /// Further names that DNS answers on this network.
+    pub aliases: Vec<String>,
+    /// A fixed IPv4 address.
+    pub ipv4_address: Option<IpAddr>,
+    /// A fixed IPv6 address.
+    pub ipv6_address: Option<IpAddr>,
+}
+
+/// One network of a container, as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// Which network.
+    pub network: NetworkId,
+    /// Its addresses there, one a family at most.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// A port that a service shows to the outside.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PortSpec {
+    /// Only on this address of the node; `None`: on all.
+    pub host_ip: Option<IpAddr>,
+    /// Port on the node; `None`: Orca chooses a free one.
+    pub published: Option<u16>,
+    /// Port in the container.
+    pub target: u16,
+    /// tcp or udp.
+    pub protocol: Protocol,
+    /// On every node, or only where a task runs.
+    pub mode: PublishMode,
+}
+
+/// A transport protocol.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum Protocol {
+    #[default]
+    Tcp,
+    Udp,
+}
+
+/// Where a published port answers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PublishMode {
+    /// On every node, balanced over all tasks.
+    #[default]
+    Ingress,
+    /// On the node of each task.
+    Host,
+}
+
+impl std::fmt::Display for Protocol {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        })
+    }
+}

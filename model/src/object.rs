@@ -1,0 +1,161 @@
+//! Objects of the replicated state: a spec and what Orca has added to it.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ClusterId, ConfigId, ConfigSpec, IpSubnet, NetworkId, NetworkSpec, NodeId, PortSpec, SecretId, SecretSpec,
+    ServiceId, ServiceSpec, Timestamp,
+};
+
+/// What every object of the store has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meta {
+    /// The state's version at the last change of this object.
+    pub version: u64,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+/// The cluster itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cluster {
+    /// Its id.
+    pub id: ClusterId,
+    /// Version and times.
+    pub meta: Meta,
+    /// Where subnets are taken from.
+    pub address_pools: Vec<AddressPool>,
+}
+
+/// A range that subnets of one size are cut from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressPool {
+    /// The range.
+    pub base: IpSubnet,
+    /// Prefix length of each subnet.
+    pub prefix: u8,
+}
+
+/// A service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// Its id.
+    pub id: ServiceId,
+    /// Version and times.
+    pub meta: Meta,
+    /// What the user declares.
+    pub spec: ServiceSpec,
+    /// Goes up when a change of the spec asks for new containers, and with `--force-recreate`.
+    pub spec_version: u64,
+    /// To be removed once its tasks are, dependents first.
+    pub removing: bool,
+    /// Addresses and ports given to it.
+    pub endpoint: Endpoint,
+}
+
+/// Addresses and ports that the allocator has given to a service.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Endpoint {
+    /// One virtual address a network and family.
+    pub vips: Vec<Vip>,
+    /// The spec's ports, each with its published port.
+    pub ports: Vec<PortSpec>,
+}
+
+/// A service's address on a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vip {
+    /// On which network.
+    pub network: NetworkId,
+    /// Inside that network's subnet.
+    pub address: IpAddr,
+}
+
+/// A network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// Its id.
+    pub id: NetworkId,
+    /// Version and times.
+    pub meta: Meta,
+    /// What the user asks for.
+    pub spec: NetworkSpec,
+    /// Disjoint from every other network's.
+    pub subnets: Vec<IpSubnet>,
+    /// Parts of the subnets whose addresses a node may give to its containers.
+    pub leases: BTreeMap<NodeId, Vec<IpSubnet>>,
+    /// To be removed once nothing uses it.
+    pub removing: bool,
+}
+
+/// A node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// Its id.
+    pub id: NodeId,
+    /// Version and times.
+    pub meta: Meta,
+    /// What it says of itself.
+    pub description: NodeDescription,
+    /// Whether its agent is heard of.
+    pub state: NodeState,
+}
+
+/// What a node says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NodeDescription {
+    /// Host name.
+    pub hostname: String,
+    /// `x86_64` or `aarch64`.
+    pub architecture: String,
+    /// `linux`.
+    pub os: String,
+    /// Version of Orca.
+    pub engine_version: String,
+    /// Billionths of a CPU.
+    pub nano_cpus: u64,
+    /// Bytes.
+    pub memory: u64,
+}
+
+/// Whether a node's agent is heard of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NodeState {
+    /// Not yet, or not since this leader began.
+    #[default]
+    Unknown,
+    /// Its session is up.
+    Ready,
+    /// It has missed its deadline.
+    Down,
+}
+
+/// A secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secret {
+    /// Its id.
+    pub id: SecretId,
+    /// Version and times.
+    pub meta: Meta,
+    /// What the user gives.
+    pub spec: SecretSpec,
+}
+
+/// A config.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Config {
+    /// Its id.
+    pub id: ConfigId,
+    /// Version and times.
+    pub meta: Meta,
+    /// What the user gives.
+    pub spec: ConfigSpec,
+}

@@ -1,0 +1,96 @@
+//! Limits, reservations, restart policy, log configuration.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// What a container may use, and what the scheduler keeps for it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Resources {
+    /// Hard limits.
+    pub limits: Limits,
+    /// Kept free for it by the scheduler; `memory` is also a soft limit.
+    pub reservations: Reservations,
+}
+
+/// Hard limits; `None` is none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// Billionths of a CPU.
+    pub nano_cpus: Option<u64>,
+    /// Relative weight, 1024 by default.
+    pub cpu_shares: Option<u64>,
+    /// CPUs that it may run on, such as `0-2,4`.
+    pub cpuset: Option<String>,
+    /// Bytes.
+    pub memory: Option<u64>,
+    /// Bytes of memory and swap together; -1 is unlimited swap.
+    pub memory_swap: Option<i64>,
+    /// Processes and threads; -1 or 0 is unlimited.
+    pub pids: Option<i64>,
+}
+
+/// What the scheduler counts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Reservations {
+    /// Billionths of a CPU.
+    pub nano_cpus: u64,
+    /// Bytes.
+    pub memory: u64,
+}
+
+/// What the agent does when the container's process ends by itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RestartPolicy {
+    /// In which case to run it again.
+    pub condition: RestartCondition,
+    /// How often at most; `None` is without end.
+    pub max_attempts: Option<u64>,
+    /// Wait before a restart; `None`: Docker's back-off from 100 ms, doubled up to 1 min.
+    pub delay: Option<Duration>,
+    /// A run that lasted this long counts as a success, and attempts start anew; `None`: 10 s.
+    pub window: Option<Duration>,
+}
+
+/// In which case a container runs again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RestartCondition {
+    /// Never.
+    #[default]
+    No,
+    /// When it ended with a code other than zero.
+    OnFailure,
+    /// Whatever its code; and when the daemon starts, even if a user had stopped it.
+    Always,
+    /// Whatever its code, but not after a user has stopped it.
+    UnlessStopped,
+}
+
+/// Where the output of a container goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LogConfig {
+    /// Which driver.
+    pub driver: LogDriver,
+    /// The driver's options, checked when the spec is: `max-size`, `max-file`.
+    pub options: BTreeMap<String, String>,
+}
+
+/// The log drivers that Orca has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogDriver {
+    /// Rotated JSON lines on the node.
+    #[default]
+    JsonFile,
+    /// Docker's `local`; here the same file with its defaults (20 MB, 5 files).
+    Local,
+    /// Nothing is kept.
+    None,
+}

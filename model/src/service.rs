@@ -1,0 +1,154 @@
+//! Services and stacks: what users declare.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ContainerSpec, NetworkMode, NetworkSpec, NodeId, PortSpec, SecretData};
+
+/// A service as the user declares it. Orca never edits it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ServiceSpec {
+    /// Unique in the cluster: `STACK_SERVICE`, or for a Compose project `PROJECT-SERVICE`.
+    pub name: String,
+    /// Labels of the service (`deploy.labels`).
+    pub labels: BTreeMap<String, String>,
+    /// The stack or project it belongs to, and its key there.
+    pub stack: Option<StackMember>,
+    /// How many tasks.
+    pub mode: ServiceMode,
+    /// What each task runs.
+    pub container: ContainerSpec,
+    /// A name for the container instead of the generated one; only with a single replica.
+    pub container_name: Option<String>,
+    /// How tasks are connected.
+    pub network: NetworkMode,
+    /// Published ports.
+    pub ports: Vec<PortSpec>,
+    /// Whether the service name means a virtual address or all task addresses.
+    pub endpoint_mode: EndpointMode,
+    /// What must be so before tasks start, by service key in the same stack.
+    pub depends_on: BTreeMap<String, Dependency>,
+    /// Where tasks may run.
+    pub placement: Placement,
+}
+
+impl ServiceSpec {
+    /// The name that other services of the stack use for it: the key in the stack, else the full name.
+    pub fn key(&self) -> &str {
+        self.stack.as_ref().map_or(&self.name, |member| &member.key)
+    }
+}
+
+/// Membership in a stack.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct StackMember {
+    /// Name of the stack or project.
+    pub stack: String,
+    /// The key under `services:`.
+    pub key: String,
+}
+
+/// How many tasks, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ServiceMode {
+    /// So many, kept running.
+    Replicated {
+        /// Number of slots.
+        replicas: u32,
+    },
+}
+
+impl Default for ServiceMode {
+    fn default() -> Self {
+        Self::Replicated { replicas: 1 }
+    }
+}
+
+/// What a service name resolves to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EndpointMode {
+    /// One virtual address, balanced in the kernel.
+    #[default]
+    Vip,
+    /// The addresses of all tasks.
+    Dnsrr,
+}
+
+/// A condition on another service of the stack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dependency {
+    /// What must have happened there.
+    pub condition: DependencyCondition,
+    /// Restart this service when Orca recreates or restarts the other.
+    pub restart: bool,
+    /// `false`: go on with a warning when the other is missing or has failed.
+    pub required: bool,
+}
+
+/// What a dependency waits for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DependencyCondition {
+    /// Its containers run.
+    #[default]
+    ServiceStarted,
+    /// Its containers pass their health checks.
+    ServiceHealthy,
+    /// Its containers have ended with code 0.
+    ServiceCompletedSuccessfully,
+}
+
+/// Where tasks may run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Placement {
+    /// Pinned: the node where `up` ran, so that binds and `./` mean what they say.
+    pub node: Option<NodeId>,
+}
+
+/// A secret as the user gives it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretSpec {
+    /// Unique in the cluster.
+    pub name: String,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// The stack it belongs to.
+    pub stack: Option<String>,
+    /// The content.
+    pub data: SecretData,
+}
+
+/// A config as the user gives it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigSpec {
+    /// Unique in the cluster.
+    pub name: String,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// The stack it belongs to.
+    pub stack: Option<String>,
+    /// The content.
+    pub data: Vec<u8>,
+}
+
+/// What a Compose file declares, in the words of the model. Only what is enabled is in it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stack {
+    /// The project's name.
+    pub name: String,
+    /// Services, in an order in which dependencies come first.
+    pub services: Vec<ServiceSpec>,
+    /// Networks that the services use, but for external ones.
+    pub networks: Vec<NetworkSpec>,
+    /// Names of networks that must exist already.
+    pub external_networks: Vec<String>,
+    /// Secrets that the services use.
+    pub secrets: Vec<SecretSpec>,
+    /// Configs that the services use.
+    pub configs: Vec<ConfigSpec>,
+}

@@ -1,0 +1,37 @@
+//! A node's network: devices, routes, packet filter, names and published ports.
+//!
+//! There is no bridge. Every attachment is a veth pair whose host side carries one route; the nftables table of the
+//! node decides who meets whom, balances virtual addresses and published ports, and hides containers behind the
+//! node's address. No packet passes through user space.
+//!
+//! Pure rooms, which decide:
+//! - [`plan`]: what the node's network should be ([`plan::NodePlan`]), what is missing from the kernel
+//!   ([`plan::diff`]), and how backends fill balancing slots ([`plan::slots`]);
+//! - [`ruleset`]: the nftables table of a plan, as a value with a text form; which UDP flows are stale;
+//! - [`resolve`]: what a name means to the container that asks.
+//!
+//! Shells, which act:
+//! - [`netlink`]: network namespaces, devices, addresses and routes over rtnetlink;
+//! - [`nft`]: encodes a ruleset for nf_tables and swaps it in one transaction; cuts flows of the connection table;
+//! - [`dns`]: the server at 127.0.0.11 inside each container's namespace, and its forwarder;
+//! - [`netd`]: the long-lived process that holds DNS sockets and reserved ports while daemons come and go, its
+//!   protocol and its client;
+//! - [`Network`]: the whole, for the agent: apply a plan, attach and detach, take everything down.
+//!
+//! The netlink messages are encoded here rather than by a crate: the same attribute writer serves rtnetlink,
+//! nf_tables and the connection table, messages are sent in batches, and each error names the message it is about.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+#![warn(missing_docs)]
+
+
+mod error;
+
+pub mod netlink;
+mod network;
+pub mod nft;
+pub mod plan;
+
+pub mod ruleset;
+
+pub use error::Error;
+pub use network::{ItemError, Network, Report};

@@ -1,0 +1,111 @@
+//! A container's attachment: its veth pair, addresses and routes.
+
+use std::fs::File;
+use std::net::Ipv4Addr;
+
+use model::IpSubnet;
+
+use super::link::{self, Link, Route};
+use super::message::Batch;
+use super::socket::Netlink;
+use super::{netns, sysctl_if_present};
+use crate::Error;
+use crate::plan::{AttachmentPlan, NEXT_HOP, NetworkPlan};
+
+/// IPv4 parameters of the host's side (`linux/ip.h`): no redirects (6), since containers of one network do meet by way
+/// of the host; loose source validation (8), since strict checks are the table's; 127.0.0.1 as source (26).
+const HOST_SIDE: [(u16, u32); 3] = [(6, 0), (8, 2), (26, 1)];
+
+/// Creates the pair, or adopts the one of that name if its other end is in the container's namespace, and sets up both
+/// sides. Repeating it does no harm.
+pub fn attach(device: &str, network: &NetworkPlan, attachment: &AttachmentPlan) -> Result<(), Error> {
+    let namespace = netns::open(&attachment.netns)?;
+    // One socket inside the namespace is enough for all that follows.
+    let inside = netns::within_file(&attachment.netns, &namespace, Netlink::route)?;
+    let outside = Netlink::route()?;
+    if let Some(existing) = link::find(&outside, device)? {
+        if is_pair(&existing, link::find(&inside, &attachment.interface)?) {
+            return set_up(&outside, &inside, &existing, device, network, attachment);
+        }
+        super::remove_device(device)?;
+    }
+    let host_side = create(&outside, &namespace, device, network, attachment)?;
+    let done = set_up(&outside, &inside, &host_side, device, network, attachment);
+    done.inspect_err(|_| {
+        // Nothing half-made stays; the first error is the one to tell.
+        let _ = super::remove_device(device);
+    })
+}
+
+/// Deletes the pair; one that is gone is no error.
+pub fn detach(device: &str) -> Result<(), Error> {
+    super::remove_device(device)
+}
+
+fn is_pair(outside: &Link, inside: Option<Link>) -> bool {
+    inside.is_some_and(|inside| inside.peer == Some(outside.index) && outside.peer == Some(inside.index))
+}
+
+fn create(
+    outside: &Netlink,
+    namespace: &File,
+    device: &str,
+    network: &NetworkPlan,
+    attachment: &AttachmentPlan,
+) -> Result<Link, Error> {
+    use std::os::fd::AsFd;
+    let mut batch = Batch::default();
+    link::create_veth(&mut batch, device, &attachment.interface, namespace.as_fd(), network.mtu);
+    outside.execute(&batch, &[])?;
+    link::find(outside, device)?.ok_or_else(|| Error::NoDevice { name: device.into() })
+}
+
+fn set_up(
+    outside: &Netlink,
+    inside: &Netlink,
+    host_side: &Link,
+    device: &str,
+    network: &NetworkPlan,
+    attachment: &AttachmentPlan,
+) -> Result<(), Error> {
+    // Containers have IPv4 only, so the host offers no IPv6 neighbour on their links.
+    sysctl_if_present(&format!("net/ipv6/conf/{device}/disable_ipv6"), "1")?;
+    let mut batch = Batch::default();
+    link::configure(&mut batch, host_side.index, &HOST_SIDE);
+    link::set_up(&mut batch, host_side.index);
+    link::add_route(&mut batch, &Route {
+        source: Some(network.gateway),
+        ..Route::to(link::host_subnet(attachment.address)?, host_side.index)
+    });
+    outside.execute(&batch, &[])?;
+
+    let interface = link::find(inside, &attachment.interface)?;
+    let interface = interface.ok_or_else(|| Error::NoDevice { name: attachment.interface.clone() })?;
+    inside.execute(&container_side(interface.index, network, attachment)?, &[libc::EEXIST])
+}
+
+fn container_side(index: u32, network: &NetworkPlan, attachment: &AttachmentPlan) -> Result<Batch, Error> {
+    let way_out = attachment.default_route && !network.internal;
+    let mut batch = Batch::default();
+    link::add_address(&mut batch, &link::Address {
+        index,
+        address: attachment.address,
+        prefix: network.subnet.prefix(),
+        scope: 0,
+        label: None,
+        no_prefix_route: true,
+    });
+    link::set_up(&mut batch, index);
+    // Each device has a route to the next hop; the one of the way out is preferred.
+    let metric = if way_out { 0 } else { 100 + index };
+    link::add_route(&mut batch, &Route { metric, ..Route::to(link::host_subnet(NEXT_HOP)?, index) });
+    let mut via_host = |destination: IpSubnet| {
+        let (via, source) = (Some(NEXT_HOP), Some(attachment.address));
+        link::add_route(&mut batch, &Route { via, source, ..Route::to(destination, index) });
+    };
+    via_host(network.subnet);
+    if way_out {
+        via_host(IpSubnet::new(Ipv4Addr::UNSPECIFIED.into(), 0).ok_or(Error::Malformed { what: "a route" })?);
+    }
+    Ok(batch)
+}

@@ -1,0 +1,229 @@
+//! The rtnetlink messages that Orca uses (`linux/if_link.h`, `linux/if_addr.h`, `linux/rtnetlink.h`).
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use model::IpSubnet;
+
+use super::message::{
+    Attributes, Batch, NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, attribute, read_u32,
+};
+use super::socket::Netlink;
+use crate::Error;
+
+pub(super) const NEWLINK: u16 = 16;
+pub(super) const DELLINK: u16 = 17;
+pub(super) const GETLINK: u16 = 18;
+const NEWADDR: u16 = 20;
+const DELADDR: u16 = 21;
+pub(super) const GETADDR: u16 = 22;
+const NEWROUTE: u16 = 24;
+const DELROUTE: u16 = 25;
+pub(super) const GETROUTE: u16 = 26;
+
+pub(super) const IFLA_IFNAME: u16 = 3;
+const IFLA_MTU: u16 = 4;
+pub(super) const IFLA_LINK: u16 = 5;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_AF_SPEC: u16 = 26;
+const IFLA_NET_NS_FD: u16 = 28;
+const IFF_UP: u32 = 1;
+
+/// Bytes of `struct ifinfomsg`, `struct ifaddrmsg` and `struct rtmsg`.
+pub(super) const LINK_HEADER_LEN: usize = 16;
+pub(super) const ADDRESS_HEADER_LEN: usize = 8;
+pub(super) const ROUTE_HEADER_LEN: usize = 12;
+
+/// Every namespace's loopback device has this index.
+pub(super) const LOOPBACK: u32 = 1;
+pub(super) const SCOPE_LINK: u8 = 253;
+/// Marks routes as Orca's, as `proto` of ip-route(8); the kernel leaves numbers from 5 on to routing programs.
+pub(super) const ROUTE_PROTOCOL: u8 = 111;
+const INET: u8 = libc::AF_INET as u8;
+const TABLE_MAIN: u8 = 254;
+
+/// `struct ifinfomsg`.
+pub(super) fn link_header(index: u32, flags: u32, change: u32) -> [u8; LINK_HEADER_LEN] {
+    let mut header = [0; LINK_HEADER_LEN];
+    header[4..8].copy_from_slice(&index.to_ne_bytes());
+    header[8..12].copy_from_slice(&flags.to_ne_bytes());
+    header[12..].copy_from_slice(&change.to_ne_bytes());
+    header
+}
+
+/// Creates a veth pair, its peer in another namespace.
+pub(super) fn create_veth(batch: &mut Batch, name: &str, peer: &str, netns: BorrowedFd<'_>, mtu: Option<u32>) {
+    let label = format!("create device {name} with peer {peer}");
+    let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
+    let set_mtu = |a: &mut Attributes| mtu.into_iter().for_each(|mtu| a.number(IFLA_MTU, mtu));
+    batch.message(label, NEWLINK, flags, &link_header(0, 0, 0), |a| {
+        a.text(IFLA_IFNAME, name);
+        set_mtu(a);
+        a.nest(IFLA_LINKINFO, |a| {
+            a.bytes(1, b"veth"); // IFLA_INFO_KIND
+            a.nest(2, |a| {
+                // IFLA_INFO_DATA, VETH_INFO_PEER
+                a.nest(1, |a| {
+                    a.raw(&link_header(0, 0, 0));
+                    a.text(IFLA_IFNAME, peer);
+                    a.number(IFLA_NET_NS_FD, netns.as_raw_fd() as u32);
+                    set_mtu(a);
+                });
+            });
+        });
+    });
+}
+
+/// Brings a device up.
+pub(super) fn set_up(batch: &mut Batch, index: u32) {
+    batch.message("bring a device up", NEWLINK, NLM_F_ACK, &link_header(index, IFF_UP, IFF_UP), |_| {});
+}
+
+/// Sets IPv4 parameters of a device, by their numbers in `linux/ip.h`.
+pub(super) fn configure(batch: &mut Batch, index: u32, parameters: &[(u16, u32)]) {
+    batch.message("configure a device", NEWLINK, NLM_F_ACK, &link_header(index, 0, 0), |a| {
+        a.nest(IFLA_AF_SPEC, |a| {
+            a.nest(u16::from(INET), |a| {
+                // IFLA_INET_CONF
+                a.nest(1, |a| parameters.iter().for_each(|&(parameter, value)| a.number(parameter, value)));
+            });
+        });
+    });
+}
+
+/// Deletes a device by name.
+pub(super) fn remove(batch: &mut Batch, name: &str) {
+    let label = format!("delete device {name}");
+    batch.message(label, DELLINK, NLM_F_ACK, &link_header(0, 0, 0), |a| a.text(IFLA_IFNAME, name));
+}
+
+/// A device as the kernel tells it.
+pub(super) struct Link {
+    pub(super) index: u32,
+    /// For a veth the peer's index, in its own namespace.
+    pub(super) peer: Option<u32>,
+}
+
+/// Looks a device up; `None` when there is none.
+pub(super) fn find(socket: &Netlink, name: &str) -> Result<Option<Link>, Error> {
+    let mut found = None;
+    let header = link_header(0, 0, 0);
+    let answer = socket.query("devices", GETLINK, 0, &header, |a| a.text(IFLA_IFNAME, name), |payload| {
+        let attributes = payload.get(LINK_HEADER_LEN..).unwrap_or_default();
+        let peer = attribute(attributes, IFLA_LINK).and_then(|value| read_u32(value, 0));
+        found = read_u32(payload, 4).map(|index| Link { index, peer });
+    });
+    match answer {
+        Err(Error::Refused { source, .. }) if source.raw_os_error() == Some(libc::ENODEV) => Ok(None),
+        other => other.map(|()| found),
+    }
+}
+
+/// An address to add to a device.
+pub(super) struct Address<'a> {
+    pub(super) index: u32,
+    pub(super) address: Ipv4Addr,
+    pub(super) prefix: u8,
+    pub(super) scope: u8,
+    pub(super) label: Option<&'a str>,
+    pub(super) no_prefix_route: bool,
+}
+
+/// Adds an address.
+pub(super) fn add_address(batch: &mut Batch, address: &Address<'_>) {
+    const IFA_F_NOPREFIXROUTE: u32 = 0x200;
+    let label = format!("add address {}/{}", address.address, address.prefix);
+    let header = address_header(address.index, address.prefix, address.scope);
+    batch.message(label, NEWADDR, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, &header, |a| {
+        a.bytes(1, &address.address.octets()); // IFA_ADDRESS
+        a.bytes(2, &address.address.octets()); // IFA_LOCAL
+        if let Some(label) = address.label {
+            a.text(3, label); // IFA_LABEL
+        }
+        if address.no_prefix_route {
+            a.number(8, IFA_F_NOPREFIXROUTE); // IFA_FLAGS
+        }
+    });
+}
+
+/// Removes a /32 address.
+pub(super) fn remove_address(batch: &mut Batch, index: u32, address: Ipv4Addr) {
+    let header = address_header(index, 32, 0);
+    batch.message(format!("remove address {address}"), DELADDR, NLM_F_ACK, &header, |a| {
+        a.bytes(2, &address.octets());
+    });
+}
+
+/// `struct ifaddrmsg`.
+fn address_header(index: u32, prefix: u8, scope: u8) -> [u8; ADDRESS_HEADER_LEN] {
+    let index = index.to_ne_bytes();
+    [INET, prefix, 0, scope, index[0], index[1], index[2], index[3]]
+}
+
+/// A route of the main table.
+pub(super) struct Route {
+    pub(super) destination: IpSubnet,
+    pub(super) device: u32,
+    /// The next hop, taken to be on the device's link whatever other routes say.
+    pub(super) via: Option<Ipv4Addr>,
+    pub(super) source: Option<Ipv4Addr>,
+    /// Lower is preferred.
+    pub(super) metric: u32,
+}
+
+impl Route {
+    /// A destination on the device's own link.
+    pub(super) const fn to(destination: IpSubnet, device: u32) -> Self {
+        Self { destination, device, via: None, source: None, metric: 0 }
+    }
+}
+
+/// Adds a route or replaces the one with the same destination and metric.
+pub(super) fn add_route(batch: &mut Batch, route: &Route) {
+    let label = format!("add the route to {}", route.destination);
+    route_message(batch, label, NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, route);
+}
+
+/// Removes a route.
+pub(super) fn remove_route(batch: &mut Batch, route: &Route) {
+    route_message(batch, format!("remove the route to {}", route.destination), DELROUTE, 0, route);
+}
+
+fn route_message(batch: &mut Batch, label: String, kind: u16, flags: u16, route: &Route) {
+    const RTNH_F_ONLINK: u32 = 4;
+    const RTN_UNICAST: u8 = 1;
+    let scope = if route.via.is_some() { 0 } else { SCOPE_LINK };
+    let onlink = if route.via.is_some() { RTNH_F_ONLINK } else { 0 };
+    let mut header = [0; ROUTE_HEADER_LEN];
+    header[..8].copy_from_slice(&[
+        INET,
+        route.destination.prefix(),
+        0,
+        0,
+        TABLE_MAIN,
+        ROUTE_PROTOCOL,
+        scope,
+        RTN_UNICAST,
+    ]);
+    header[8..].copy_from_slice(&onlink.to_ne_bytes());
+    batch.message(label, kind, flags | NLM_F_ACK, &header, |a| {
+        if let IpAddr::V4(network) = route.destination.network() {
+            a.bytes(1, &network.octets()); // RTA_DST
+        }
+        a.number(4, route.device); // RTA_OIF
+        if let Some(via) = route.via {
+            a.bytes(5, &via.octets()); // RTA_GATEWAY
+        }
+        if route.metric != 0 {
+            a.number(6, route.metric); // RTA_PRIORITY
+        }
+        if let Some(source) = route.source {
+            a.bytes(7, &source.octets()); // RTA_PREFSRC
+        }
+    });
+}
+
+/// The one address as a subnet.
+pub(super) fn host_subnet(address: Ipv4Addr) -> Result<IpSubnet, Error> {
+    IpSubnet::new(address.into(), 32).ok_or(Error::Malformed { what: "an address" })
+}

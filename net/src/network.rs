@@ -1,0 +1,161 @@
+//! The whole of a node's network, for the agent.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+use crate::plan::{Action, AttachmentPlan, NetworkPlan, NodeKey, NodePlan, diff};
+use crate::ruleset::{FlowGuards, Ruleset};
+use crate::{Error, netlink, nft};
+
+/// A node's network in the kernel. All calls block for some milliseconds at most, and must come from threads in the
+/// host's network namespace; they may come from several at once.
+#[derive(Debug)]
+pub struct Network {
+    node_key: NodeKey,
+    /// What the kernel was told last, so that a plan that changes nothing costs no transaction.
+    loaded: Mutex<Option<Loaded>>,
+}
+
+#[derive(Debug, PartialEq)]
+struct Loaded {
+    ruleset: Ruleset,
+    guards: FlowGuards,
+}
+
+/// What applying a plan did.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Veth pairs that were made.
+    pub attached: usize,
+    /// Veth pairs that were there.
+    pub adopted: usize,
+    /// Veth pairs that were removed.
+    pub removed: usize,
+    /// Whether the packet filter's table was replaced.
+    pub table_replaced: bool,
+    /// UDP flows that were cut.
+    pub flows_cut: usize,
+    /// What failed; the rest was done.
+    pub failures: Vec<ItemError>,
+}
+
+/// One part of a plan that could not be carried out.
+#[derive(Debug)]
+pub struct ItemError {
+    /// Which.
+    pub item: String,
+    /// Why not.
+    pub error: Error,
+}
+
+impl Network {
+    /// The network of a node. Nothing happens before the first call.
+    pub const fn new(node_key: NodeKey) -> Self {
+        Self { node_key, loaded: Mutex::new(None) }
+    }
+
+    /// Brings the kernel to the plan: stale devices go, missing ones come, the table is replaced if it changed. An
+    /// invalid plan is refused whole; what then fails by itself is listed and does not hold up the rest.
+    pub fn apply(&self, plan: &NodePlan) -> Result<Report, Error> {
+        plan.validate()?;
+        netlink::enable_forwarding()?;
+        let mut report = Report::default();
+        // The table first: a device must never be up before the rules that hold it.
+        self.load(plan, &mut report)?;
+        for action in diff(&netlink::observe(&self.node_key)?, plan) {
+            self.carry_out(&action, &mut report);
+        }
+        Ok(report)
+    }
+
+    /// As [`apply`](Self::apply), and replaces the table even where this process believes it to be right already: for
+    /// the audit that repairs what others changed.
+    pub fn audit(&self, plan: &NodePlan) -> Result<Report, Error> {
+        *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.apply(plan)
+    }
+
+    /// Replaces the table of this plan alone, without looking at devices: after an endpoint changed. Several changes
+    /// are best gathered into one call, since a transaction's price hardly depends on its size.
+    pub fn update_rules(&self, plan: &NodePlan) -> Result<Report, Error> {
+        plan.validate()?;
+        let mut report = Report::default();
+        self.load(plan, &mut report)?;
+        Ok(report)
+    }
+
+    /// Connects one container to one network. The rules that let it speak come with [`update_rules`](Self::update_rules)
+    /// or [`apply`](Self::apply), best before.
+    pub fn attach(&self, network: &NetworkPlan, attachment: &AttachmentPlan) -> Result<(), Error> {
+        network.validate()?;
+        attachment.validate()?;
+        netlink::attach(&self.node_key.device(attachment.container, attachment.network), network, attachment)
+    }
+
+    /// Disconnects one container from one network; doing it twice does no harm.
+    pub fn detach(&self, attachment: &AttachmentPlan) -> Result<(), Error> {
+        netlink::detach(&self.node_key.device(attachment.container, attachment.network))
+    }
+
+    /// Removes everything in the kernel that carries this node's key.
+    pub fn teardown_all(&self) -> Result<Report, Error> {
+        let nothing = NodePlan::empty(self.node_key.clone());
+        let mut report = Report::default();
+        for action in diff(&netlink::observe(&self.node_key)?, &nothing) {
+            self.carry_out(&action, &mut report);
+        }
+        *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        nft::remove(&self.node_key.table())?;
+        Ok(report)
+    }
+
+    fn load(&self, plan: &NodePlan, report: &mut Report) -> Result<(), Error> {
+        let wanted = Loaded { ruleset: Ruleset::of(plan), guards: FlowGuards::of(plan) };
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        if loaded.as_ref() == Some(&wanted) {
+            return Ok(());
+        }
+        let guards_changed = loaded.as_ref().is_none_or(|loaded| loaded.guards != wanted.guards);
+        *loaded = None;
+        nft::replace(&wanted.ruleset)?;
+        report.table_replaced = true;
+        if guards_changed && !wanted.guards.is_empty() {
+            let local: BTreeSet<_> = netlink::local_addresses()?;
+            match nft::cut_stale_flows(&wanted.guards, &local) {
+                Ok(count) => report.flows_cut = count,
+                Err(error) => report.failures.push(ItemError { item: "stale UDP flows".into(), error }),
+            }
+        }
+        *loaded = Some(wanted);
+        Ok(())
+    }
+
+    fn carry_out(&self, action: &Action, report: &mut Report) {
+        let (item, done) = match action {
+            Action::RemoveDevice(name) => {
+                report.removed += 1;
+                (format!("device {name}"), netlink::remove_device(name))
+            }
+            Action::RemoveSubnet(subnet) => (format!("route to {subnet}"), netlink::remove_subnet_route(*subnet)),
+            Action::RemoveAddress(address) => {
+                (format!("address {address}"), netlink::remove_loopback_address(*address))
+            }
+            Action::AddAddress(address) => {
+                (format!("address {address}"), netlink::add_loopback_address(&self.node_key, *address))
+            }
+            Action::AddSubnet { subnet, source } => {
+                (format!("route to {subnet}"), netlink::add_subnet_route(*subnet, *source))
+            }
+            Action::Attach { attachment, network, adopt } => {
+                let count = if *adopt { &mut report.adopted } else { &mut report.attached };
+                *count += 1;
+                let item = format!("container {} on network {}", attachment.container.short(), network.name);
+                (item, self.attach(network, attachment))
+            }
+        };
+        if let Err(error) = done {
+            tracing::warn!(%item, %error, "a part of the network could not be set up");
+            report.failures.push(ItemError { item, error });
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! nf_tables and the connection table over netlink.
+//!
+//! [`replace`] swaps this node's whole table in one transaction: packets see the old table or the new one, established
+//! connections keep their translation. [`cut_stale_flows`] deletes UDP entries that lead to backends which are gone.
+//! The encoding follows `linux/netfilter/nf_tables.h`.
+
+mod conntrack;
+mod encode;
+mod expression;
+
+use crate::Error;
+use crate::netlink::message::{Batch, NLM_F_CREATE};
+use crate::netlink::socket::Netlink;
+use crate::ruleset::Ruleset;
+
+pub use conntrack::cut_stale_flows;
+
+/// `NFNL_SUBSYS_NFTABLES << 8`.
+const SUBSYSTEM: u16 = 10 << 8;
+const BATCH_BEGIN: u16 = 0x10;
+const BATCH_END: u16 = 0x11;
+const NEWTABLE: u16 = SUBSYSTEM;
+const DELTABLE: u16 = SUBSYSTEM | 2;
+const TABLE_NAME: u16 = 1;
+/// `NFPROTO_IPV4`.
+const FAMILY: u8 = 2;
+
+/// `struct nfgenmsg` of a family and resource.
+const fn generic(family: u8, resource: u16) -> [u8; 4] {
+    let resource = resource.to_be_bytes();
+    [family, 0, resource[0], resource[1]]
+}
+
+/// Puts a table in the place of the one of the same name, if there is one, in the calling thread's network namespace.
+pub fn replace(ruleset: &Ruleset) -> Result<(), Error> {
+    let mut batch = begin();
+    clear(&mut batch, &ruleset.table);
+    encode::table(&mut batch, ruleset);
+    commit(batch)
+}
+
+/// Removes a table if it exists.
+pub fn remove(table: &str) -> Result<(), Error> {
+    let mut batch = begin();
+    clear(&mut batch, table);
+    commit(batch)
+}
+
+fn begin() -> Batch {
+    let mut batch = Batch::default();
+    batch.message("begin a transaction", BATCH_BEGIN, 0, &generic(0, 10), |_| {});
+    batch
+}
+
+/// Adding before deleting makes deleting right whether or not the table exists.
+fn clear(batch: &mut Batch, table: &str) {
+    let name = |a: &mut crate::netlink::message::Attributes| a.text(TABLE_NAME, table);
+    batch.message(format!("add table ip {table}"), NEWTABLE, NLM_F_CREATE, &generic(FAMILY, 0), name);
+    batch.message(format!("delete table ip {table}"), DELTABLE, 0, &generic(FAMILY, 0), name);
+}
+
+fn commit(mut batch: Batch) -> Result<(), Error> {
+    batch.message("commit a transaction", BATCH_END, 0, &generic(0, 10), |_| {});
+    let socket = Netlink::netfilter()?;
+    socket.enlarge(batch.as_bytes().len())?;
+    socket.send(batch.as_bytes())?;
+    socket.pending_refusal(&batch)?.map_or(Ok(()), |refusal| Err(refusal.into()))
+}

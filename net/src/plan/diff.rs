@@ -1,0 +1,134 @@
+//! What to do so that devices, addresses and routes are as planned.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use model::IpSubnet;
+
+use super::{AttachmentPlan, NetworkPlan, NodePlan};
+
+/// What the kernel has that carries this node's key.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// Host sides of veth pairs whose names begin with this node's prefix.
+    pub devices: BTreeSet<String>,
+    /// Addresses on the loopback device with this node's label.
+    pub loopback: BTreeSet<Ipv4Addr>,
+    /// Routes of whole subnets to the loopback device, with their source addresses.
+    pub subnets: BTreeMap<IpSubnet, Ipv4Addr>,
+}
+
+/// One change to devices, addresses or routes. Carrying one out twice does no harm.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Delete a veth pair, and with it its routes.
+    RemoveDevice(String),
+    /// Delete a subnet's route.
+    RemoveSubnet(IpSubnet),
+    /// Delete an address of the loopback device.
+    RemoveAddress(Ipv4Addr),
+    /// Add an address to the loopback device.
+    AddAddress(Ipv4Addr),
+    /// Route a subnet to the loopback device, so that the host's own packets to virtual addresses have somewhere to
+    /// go, and packets to addresses that nobody has never leave by the default route.
+    AddSubnet {
+        /// The subnet.
+        subnet: IpSubnet,
+        /// The host's address in it.
+        source: Ipv4Addr,
+    },
+    /// Create a veth pair, or adopt the one that is there, and set up both sides.
+    Attach {
+        /// Which container, where.
+        attachment: AttachmentPlan,
+        /// On which network.
+        network: NetworkPlan,
+        /// Whether the device was there.
+        adopt: bool,
+    },
+}
+
+/// What turns `observed` into `desired`, in the order in which to do it: what is stale goes first, so that its names
+/// and addresses are free.
+pub fn diff(observed: &Observed, desired: &NodePlan) -> Vec<Action> {
+    let devices: BTreeSet<String> = desired.attachments.iter().map(|a| desired.device(a)).collect();
+    let subnets: BTreeMap<IpSubnet, Ipv4Addr> = desired.networks.iter().map(|n| (n.subnet, n.gateway)).collect();
+    let mut addresses: BTreeSet<Ipv4Addr> = subnets.values().copied().collect();
+    if !desired.networks.is_empty() {
+        addresses.insert(super::NEXT_HOP);
+    }
+
+    let mut actions = Vec::new();
+    actions.extend(observed.devices.difference(&devices).cloned().map(Action::RemoveDevice));
+    let stale_route = |(subnet, source): &(&IpSubnet, &Ipv4Addr)| subnets.get(subnet) != Some(*source);
+    actions.extend(observed.subnets.iter().filter(stale_route).map(|(subnet, _)| Action::RemoveSubnet(*subnet)));
+    actions.extend(observed.loopback.difference(&addresses).copied().map(Action::RemoveAddress));
+    actions.extend(addresses.difference(&observed.loopback).copied().map(Action::AddAddress));
+    let missing_route = |(subnet, source): &(&IpSubnet, &Ipv4Addr)| observed.subnets.get(subnet) != Some(*source);
+    actions.extend(
+        subnets.iter().filter(missing_route).map(|(&subnet, &source)| Action::AddSubnet { subnet, source }),
+    );
+    for attachment in &desired.attachments {
+        let Some(network) = desired.network(attachment.network) else { continue };
+        let adopt = observed.devices.contains(&desired.device(attachment));
+        actions.push(Action::Attach { attachment: attachment.clone(), network: network.clone(), adopt });
+    }
+    actions
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::sample::{plan, small_plans};
+    use proptest::prelude::*;
+
+    /// What the kernel holds after an action.
+    fn carry_out(observed: &mut Observed, action: &Action, plan: &NodePlan) {
+        match action {
+            Action::RemoveDevice(name) => assert!(observed.devices.remove(name)),
+            Action::RemoveSubnet(subnet) => assert!(observed.subnets.remove(subnet).is_some()),
+            Action::RemoveAddress(address) => {
+                assert!(observed.loopback.remove(address));
+                // The kernel drops routes whose source address goes.
+                observed.subnets.retain(|_, source| source != address);
+            }
+            Action::AddAddress(address) => assert!(observed.loopback.insert(*address)),
+            Action::AddSubnet { subnet, source } => {
+                assert!(observed.loopback.contains(source), "the kernel refuses a source that is not there");
+                observed.subnets.insert(*subnet, *source);
+            }
+            Action::Attach { attachment, adopt, .. } => {
+                assert_eq!(!observed.devices.insert(plan.device(attachment)), *adopt);
+            }
+        }
+    }
+
+    #[test]
+    fn existing_devices_are_adopted_and_stale_ones_go() {
+        let plan = plan();
+        let mut observed = Observed::default();
+        observed.devices.insert(plan.device(&plan.attachments[0]));
+        observed.devices.insert("ogone0000000000".into());
+        let actions = diff(&observed, &plan);
+        assert_eq!(actions.first(), Some(&Action::RemoveDevice("ogone0000000000".into())));
+        let adopted: Vec<bool> =
+            actions.iter().filter_map(|a| if let Action::Attach { adopt, .. } = a { Some(*adopt) } else { None }).collect();
+        assert_eq!(adopted.iter().filter(|adopt| **adopt).count(), 1);
+        assert_eq!(adopted.len(), plan.attachments.len());
+    }
+
+    proptest! {
+        #[test]
+        fn any_plan_leads_to_any_other((before, after) in (small_plans(), small_plans())) {
+            let mut observed = Observed::default();
+            for plan in [&before, &after, &NodePlan::empty(after.node_key.clone())] {
+                for action in diff(&observed, plan) {
+                    carry_out(&mut observed, &action, plan);
+                }
+                let left = diff(&observed, plan);
+                prop_assert!(left.iter().all(|a| matches!(a, Action::Attach { adopt: true, .. })), "{:?}", left);
+            }
+            prop_assert_eq!(observed, Observed::default());
+        }
+    }
+}

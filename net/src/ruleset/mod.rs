@@ -1,0 +1,218 @@
+//! The nftables table of a plan, as a value. Pure.
+//!
+//! [`Ruleset::of`] builds it, [`Ruleset::to_text`] prints it as `nft list table` does (the golden form of the tests),
+//! [`crate::nft`] encodes it for the kernel. [`FlowGuards`] tells which UDP flows of the connection table are stale.
+//!
+//! The table holds only what this node's traffic needs, and accepts nothing on behalf of other tables: `accept` in
+//! one table never undoes the `drop` of another.
+
+mod build;
+mod flows;
+mod text;
+
+use std::net::Ipv4Addr;
+
+use model::{IpSubnet, Protocol};
+
+pub use flows::{Flow, FlowGuards};
+
+/// One table of family `ip`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ruleset {
+    /// Its name.
+    pub table: String,
+    /// Its sets and maps.
+    pub sets: Vec<Set>,
+    /// Its chains; a chain comes after those it jumps to.
+    pub chains: Vec<Chain>,
+}
+
+/// A set, or a map when it has a value type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Set {
+    /// Its name.
+    pub name: String,
+    /// Types of a key's parts.
+    pub key: Vec<Type>,
+    /// Types of a value's parts; [`Type::Verdict`] alone for a verdict map; empty for a set.
+    pub value: Vec<Type>,
+    /// What is in it, sorted and without duplicates.
+    pub elements: Vec<Element>,
+}
+
+/// Type of a part of a key or value, as nft names them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Type {
+    /// Device name.
+    IfName,
+    /// IPv4 address.
+    Ipv4,
+    /// IPv4 prefixes: an interval set of addresses.
+    Prefix,
+    /// Transport protocol.
+    Protocol,
+    /// Port.
+    Port,
+    /// A slot of a balancer: a 32-bit number in the host's byte order (nft's `mark` has that representation).
+    Slot,
+    /// What to do.
+    Verdict,
+}
+
+/// An element of a set.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Element {
+    /// The key's parts.
+    pub key: Vec<Datum>,
+    /// The value's parts; empty in a set.
+    pub value: Vec<Datum>,
+}
+
+/// A part of a key or value.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Datum {
+    /// Device name.
+    IfName(String),
+    /// Address.
+    Ipv4(Ipv4Addr),
+    /// Prefix.
+    Prefix(IpSubnet),
+    /// Protocol.
+    Protocol(Protocol),
+    /// Port.
+    Port(u16),
+    /// Slot.
+    Slot(u32),
+    /// Jump to a chain.
+    Jump(String),
+}
+
+/// A chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chain {
+    /// Its name.
+    pub name: String,
+    /// Where the kernel calls it; `None`: only other chains do.
+    pub hook: Option<Hook>,
+    /// Its rules.
+    pub rules: Vec<Rule>,
+}
+
+/// Where the kernel calls a chain. The policy is always `accept`: this table denies by rule, and only its own traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Hook {
+    /// Filter at `raw` priority, before connections are looked up.
+    RawPrerouting,
+    NatPrerouting,
+    NatOutput,
+    NatPostrouting,
+    FilterInput,
+    FilterForward,
+    FilterOutput,
+}
+
+/// A rule: when all matches hold, the action is taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// What must hold.
+    pub matches: Vec<Match>,
+    /// What is done then.
+    pub action: Action,
+}
+
+/// Something of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    /// Device it came in by.
+    IifName,
+    /// Source address.
+    Source,
+    /// Destination address.
+    Destination,
+    /// Transport protocol.
+    Protocol,
+    /// Destination port.
+    Port,
+    /// A slot drawn at random, below the given number.
+    Slot(u32),
+}
+
+/// A condition on a packet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Match {
+    /// It came in by a device whose name begins so.
+    FromDevices(String),
+    /// It leaves by a device whose name begins so.
+    ToDevices(String),
+    /// The fields, concatenated, are (or are not) in a set.
+    InSet {
+        /// Which.
+        fields: Vec<Field>,
+        /// Name of the set.
+        set: String,
+        /// Whether they must not be in it.
+        negate: bool,
+    },
+    /// A field lies in a prefix.
+    InPrefix(Field, IpSubnet),
+    /// A field lies in 127.0.0.0/8.
+    InLoopback(Field),
+    /// The connection's first packet was addressed to a prefix in this set.
+    OriginalDestination(String),
+    /// The connection is known, or an error about a known one.
+    Established,
+    /// The connection's destination was translated.
+    Translated,
+    /// Its destination is (or is not) an address of this host.
+    Local(bool),
+    /// It is TCP.
+    Tcp,
+}
+
+/// What a rule does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Done with this table.
+    Accept,
+    /// Silently gone.
+    Drop,
+    /// On with another chain, without return.
+    Goto(String),
+    /// The verdict that a map gives for a field; the next rule if it has none.
+    Dispatch {
+        /// Which field.
+        field: Field,
+        /// Name of the verdict map.
+        map: String,
+    },
+    /// New destination from a map, with a port if the map's values have one; the next rule if it has none.
+    Dnat {
+        /// The key.
+        fields: Vec<Field>,
+        /// Name of the map.
+        map: String,
+        /// Whether its values hold a port.
+        port: bool,
+    },
+    /// New source address from a map.
+    Snat {
+        /// The key.
+        field: Field,
+        /// Name of the map.
+        map: String,
+    },
+    /// New source address: that of the device by which it leaves.
+    Masquerade,
+    /// Refused with a TCP reset.
+    RejectTcp,
+    /// Refused with ICMP port unreachable.
+    RejectPort,
+}
+
+impl Ruleset {
+    /// The set or map of that name.
+    pub fn set(&self, name: &str) -> Option<&Set> {
+        self.sets.iter().find(|set| set.name == name)
+    }
+}

@@ -1,0 +1,178 @@
+//! The text form of a ruleset, as `nft list table` prints it, one element a line.
+
+use std::fmt::{self, Write as _};
+
+use super::{Action, Chain, Datum, Field, Hook, Match, Ruleset, Set, Type};
+
+impl Ruleset {
+    /// The table as text.
+    pub fn to_text(&self) -> String {
+        let mut text = format!("table ip {} {{\n", self.table);
+        let blocks: Vec<String> =
+            self.sets.iter().map(set_text).chain(self.chains.iter().map(chain_text)).collect();
+        text.push_str(&blocks.join("\n"));
+        text.push_str("}\n");
+        text
+    }
+}
+
+fn set_text(set: &Set) -> String {
+    let keyword = if set.value.is_empty() { "set" } else { "map" };
+    let mut text = format!("\t{keyword} {} {{\n\t\ttype {}", set.name, join(&set.key, " . "));
+    if !set.value.is_empty() {
+        let _ = write!(text, " : {}", join(&set.value, " . "));
+    }
+    text.push('\n');
+    if set.key.contains(&Type::Prefix) {
+        text.push_str("\t\tflags interval\n");
+    } else if !set.elements.is_empty() {
+        let _ = writeln!(text, "\t\tsize {}", set.elements.len());
+    }
+    let element = |e: &super::Element| {
+        let key = join(&e.key, " . ");
+        if e.value.is_empty() { key } else { format!("{key} : {}", join(&e.value, " . ")) }
+    };
+    if !set.elements.is_empty() {
+        let elements: Vec<String> = set.elements.iter().map(element).collect();
+        let _ = writeln!(text, "\t\telements = {{ {} }}", elements.join(",\n\t\t\t     "));
+    }
+    text.push_str("\t}\n");
+    text
+}
+
+fn chain_text(chain: &Chain) -> String {
+    let mut text = format!("\tchain {} {{\n", chain.name);
+    if let Some(hook) = chain.hook {
+        let _ = writeln!(text, "\t\t{hook} policy accept;");
+    }
+    for rule in &chain.rules {
+        let matches: String = rule.matches.iter().map(|m| format!("{m} ")).collect();
+        let _ = writeln!(text, "\t\t{matches}{}", rule.action);
+    }
+    text.push_str("\t}\n");
+    text
+}
+
+fn join<T: fmt::Display>(parts: &[T], separator: &str) -> String {
+    parts.iter().map(ToString::to_string).collect::<Vec<_>>().join(separator)
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::IfName => "ifname",
+            Self::Ipv4 | Self::Prefix => "ipv4_addr",
+            Self::Protocol => "inet_proto",
+            Self::Port => "inet_service",
+            Self::Slot => "mark",
+            Self::Verdict => "verdict",
+        })
+    }
+}
+
+impl fmt::Display for Datum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::IfName(name) => write!(f, "\"{name}\""),
+            Self::Ipv4(address) => write!(f, "{address}"),
+            Self::Prefix(subnet) => write!(f, "{subnet}"),
+            Self::Protocol(protocol) => write!(f, "{protocol}"),
+            Self::Port(port) => write!(f, "{port}"),
+            Self::Slot(slot) => write!(f, "0x{slot:08x}"),
+            Self::Jump(chain) => write!(f, "jump {chain}"),
+        }
+    }
+}
+
+impl fmt::Display for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::RawPrerouting => "type filter hook prerouting priority raw;",
+            Self::NatPrerouting => "type nat hook prerouting priority dstnat;",
+            Self::NatOutput => "type nat hook output priority -100;",
+            Self::NatPostrouting => "type nat hook postrouting priority srcnat;",
+            Self::FilterInput => "type filter hook input priority filter;",
+            Self::FilterForward => "type filter hook forward priority filter;",
+            Self::FilterOutput => "type filter hook output priority filter;",
+        })
+    }
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::IifName => f.write_str("iifname"),
+            Self::Source => f.write_str("ip saddr"),
+            Self::Destination => f.write_str("ip daddr"),
+            Self::Protocol => f.write_str("ip protocol"),
+            Self::Port => f.write_str("th dport"),
+            Self::Slot(count) => write!(f, "numgen random mod {count}"),
+        }
+    }
+}
+
+impl fmt::Display for Match {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::FromDevices(prefix) => write!(f, "iifname \"{prefix}*\""),
+            Self::ToDevices(prefix) => write!(f, "oifname \"{prefix}*\""),
+            Self::InSet { fields, set, negate } => {
+                write!(f, "{}{} @{set}", join(fields, " . "), if *negate { " !=" } else { "" })
+            }
+            Self::InPrefix(field, subnet) => write!(f, "{field} {subnet}"),
+            Self::InLoopback(field) => write!(f, "{field} 127.0.0.0/8"),
+            Self::OriginalDestination(set) => write!(f, "ct original ip daddr @{set}"),
+            Self::Established => f.write_str("ct state established,related"),
+            Self::Translated => f.write_str("ct status dnat"),
+            Self::Local(local) => write!(f, "fib daddr type {}local", if *local { "" } else { "!= " }),
+            Self::Tcp => f.write_str("ip protocol tcp"),
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Accept => f.write_str("accept"),
+            Self::Drop => f.write_str("drop"),
+            Self::Goto(chain) => write!(f, "goto {chain}"),
+            Self::Dispatch { field, map } => write!(f, "{field} vmap @{map}"),
+            Self::Dnat { fields, map, port } => {
+                let target = if *port { "ip addr . port" } else { "" };
+                write!(f, "dnat {target}{}to {} map @{map}", if *port { " " } else { "" }, join(fields, " . "))
+            }
+            Self::Snat { field, map } => write!(f, "snat to {field} map @{map}"),
+            Self::Masquerade => f.write_str("masquerade"),
+            Self::RejectTcp => f.write_str("reject with tcp reset"),
+            Self::RejectPort => f.write_str("reject with icmp port-unreachable"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::plan::{NodePlan, sample};
+    use crate::ruleset::Ruleset;
+
+    /// Compares with the golden file; `ORCA_BLESS=1` writes it anew.
+    fn golden(name: &str, plan: &NodePlan) {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ruleset/golden").join(name);
+        let text = Ruleset::of(plan).to_text();
+        if std::env::var_os("ORCA_BLESS").is_some() {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, &text).unwrap();
+        }
+        let expected = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(text == expected, "{} differs; ORCA_BLESS=1 rewrites it:\n{text}", path.display());
+    }
+
+    #[test]
+    fn a_whole_node() {
+        golden("node.nft", &sample::plan());
+    }
+
+    #[test]
+    fn an_empty_node() {
+        golden("empty.nft", &NodePlan::empty(sample::plan().node_key));
+    }
+}

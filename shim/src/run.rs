@@ -1,0 +1,153 @@
+//! One shim from its first instruction to its last: read the bundle, leave the daemon, make the container, serve it.
+
+use std::path::{Path, PathBuf};
+
+use model::shim::{CONFIG_FILE, ERROR_FILE, EXIT_FILE, Report, SOCKET_FILE, ShimSpec};
+
+use crate::bundle::Bundle;
+use crate::cgroup::Cgroup;
+use crate::config::{Host, View, correct};
+use crate::error::{Result, ShimError};
+use crate::log::Log;
+use crate::rootfs::Rootfs;
+use crate::runtime::Runtime;
+use crate::runtime::embedded::Embedded;
+use crate::serve::{Parts, Supervisor, announce, make};
+use crate::{isolate, overlay};
+
+/// Runs the container of `bundle` to its end. Returns the process's exit code: 0 if there is an exit record, else Docker's
+/// code for the failure.
+pub fn run(path: &Path) -> u8 {
+    match attempt(path) {
+        Ok(()) => 0,
+        Err(error) => error.class().exit_code(),
+    }
+}
+
+fn attempt(path: &Path) -> Result<()> {
+    isolate::keep_memory_small();
+    isolate::reset_signals()?;
+    isolate::detach_stdio()?;
+    let result = Bundle::open(path).and_then(|bundle| bundle.spec().map(|spec| (bundle, spec)));
+    let (bundle, spec) = match result {
+        Ok(opened) => opened,
+        Err(error) => {
+            announce(&Report::Failed(error.failure(0)));
+            return Err(error);
+        }
+    };
+    let generation = spec.run_generation;
+    let result = hold(bundle, spec);
+    if let Err(error) = &result {
+        announce(&Report::Failed(error.failure(generation)));
+    }
+    result
+}
+
+fn hold(bundle: Bundle, spec: ShimSpec) -> Result<()> {
+    // Held until this process ends.
+    let _lock = bundle.lock()?;
+    for stale in [EXIT_FILE, ERROR_FILE] {
+        bundle.remove(stale);
+    }
+    let path = bundle.path().to_owned();
+    let generation = spec.run_generation;
+    let result = create(bundle, spec);
+    match result {
+        Ok(supervisor) => supervisor.run().map(drop),
+        Err(error) => {
+            let failure = error.failure(generation);
+            if let Ok(bundle) = Bundle::open(&path) {
+                // The report on standard output says the same.
+                let _ = bundle.write(ERROR_FILE, &serde_json::to_vec(&failure).unwrap_or_default());
+                bundle.release_reserve();
+                bundle.unlisten();
+            }
+            Err(error)
+        }
+    }
+}
+
+fn create(bundle: Bundle, spec: ShimSpec) -> Result<Supervisor> {
+    // Bound first, so that a daemon that starts meanwhile finds a shim that will answer.
+    let listener = bundle.listen(SOCKET_FILE)?;
+    let bytes = bundle.read(CONFIG_FILE)?;
+    let view: View = parse(&bundle, &bytes)?;
+    let cgroup = Cgroup::of(&spec.cgroup)?;
+    let host = Host {
+        setup: cgroup.setup(),
+        oom_score_adj: isolate::oom_score_adj(),
+        may_lower_oom_score: isolate::may_lower_oom_score(),
+    };
+    view.check(&spec, host)?;
+    let log = Log::open(&spec.log)?;
+    isolate::leave_parent()?;
+    let root = view.root(bundle.path());
+    if let Some(snapshot) = &spec.snapshot {
+        overlay::mount_snapshot(snapshot, &root)?;
+    }
+    let state_dir = bundle.path().join(&spec.state_dir);
+    // A predecessor that was killed may have left it.
+    let _ = std::fs::remove_dir_all(&state_dir);
+    let config_dir = prepare_config(&bundle, &spec, &view, host, &bytes, &root, &state_dir)?;
+    drop(bytes);
+    bundle.reserve_exit_record();
+    let (theirs, ours) = make(spec.terminal, spec.stdin)?;
+    let mut runtime = Embedded::new(&spec.container_id, &config_dir, &state_dir, &spec.cgroup);
+    let launched = match runtime.create(theirs) {
+        Ok(launched) => launched,
+        Err(error) => {
+            clear(&cgroup, &mut runtime);
+            return Err(error);
+        }
+    };
+    let pid = launched.pid;
+    let parts = Parts { bundle, spec, cgroup, runtime: Box::new(runtime), listener, log };
+    // From here on the supervisor would only fail for want of descriptors; the container's process ends with the shim then.
+    Supervisor::new(parts, launched, ours).inspect_err(|_| crate::cgroup::send(pid, libc::SIGKILL))
+}
+
+fn parse(bundle: &Bundle, bytes: &[u8]) -> Result<View> {
+    serde_json::from_slice(bytes).map_err(|source| ShimError::Json { path: bundle.path().join(CONFIG_FILE), source })
+}
+
+/// Where the configuration for the runtime is: the bundle, or a corrected copy in the state directory.
+fn prepare_config(
+    bundle: &Bundle,
+    spec: &ShimSpec,
+    view: &View,
+    host: Host,
+    bytes: &[u8],
+    root: &Path,
+    state_dir: &Path,
+) -> Result<PathBuf> {
+    let rootfs = Rootfs::open(root)?;
+    if spec.create_cwd {
+        rootfs.create_directory(view.cwd())?;
+    }
+    if !view.needs_correction(spec, host) {
+        return Ok(bundle.path().to_owned());
+    }
+    let identity = spec.user.as_deref().map(|user| rootfs.identity(user)).transpose()?;
+    let mut config: serde_json::Value = serde_json::from_slice(bytes)
+        .map_err(|source| ShimError::Json { path: bundle.path().join(CONFIG_FILE), source })?;
+    correct(&mut config, identity.as_ref(), host.setup);
+    if let Some(path) = config.pointer_mut("/root/path") {
+        *path = serde_json::Value::String(root.to_string_lossy().into_owned());
+    }
+    let dir = state_dir.join("config");
+    let path = dir.join(CONFIG_FILE);
+    std::fs::create_dir_all(&dir).map_err(ShimError::io("make", &dir))?;
+    let bytes = serde_json::to_vec(&config).map_err(|source| ShimError::Json { path: path.clone(), source })?;
+    std::fs::write(&path, bytes).map_err(ShimError::io("write", &path))?;
+    Ok(dir)
+}
+
+/// Leaves nothing of a container that could not be made.
+fn clear(cgroup: &Cgroup, runtime: &mut dyn Runtime) {
+    // The failure that brought us here is the one to report.
+    let _ = cgroup.kill(crate::serve::reap_all);
+    let _ = cgroup.remove();
+    let _ = runtime.delete();
+    crate::serve::reap_all();
+}

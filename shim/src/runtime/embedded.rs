@@ -1,0 +1,259 @@
+//! libcontainer behind the [`Runtime`] seam.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use libcontainer::container::Container;
+use libcontainer::container::builder::ContainerBuilder;
+use libcontainer::syscall::syscall::SyscallType;
+use model::shim::{ErrorClass, ExecRequest};
+use nix::sched::CloneFlags;
+use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilitiesBuilder, LinuxNamespaceType, Process, Spec};
+
+use super::command::ReportingExecutor;
+use super::join::Join;
+use super::{Launched, ProcessIo, Runtime};
+use crate::cgroup::Cgroup;
+use crate::error::{Result, ShimError};
+use crate::isolate::{oom_score_adj, set_oom_score_adj};
+use crate::report;
+use crate::rootfs::Rootfs;
+use crate::terminal;
+
+const CONSOLE_LIMIT: Duration = Duration::from_secs(5);
+
+/// One container made by libcontainer.
+pub struct Embedded {
+    id: String,
+    /// Holds `config.json` as libcontainer shall see it.
+    config_dir: PathBuf,
+    state_dir: PathBuf,
+    cgroup: PathBuf,
+    container: Option<Container>,
+}
+
+impl Embedded {
+    /// A runtime for container `id`, whose corrected configuration is in `config_dir`; `state_dir` is libcontainer's.
+    #[must_use]
+    pub fn new(id: &str, config_dir: &Path, state_dir: &Path, cgroup: &Path) -> Self {
+        Self {
+            id: id.to_owned(),
+            config_dir: config_dir.to_owned(),
+            state_dir: state_dir.to_owned(),
+            cgroup: cgroup.to_owned(),
+            container: None,
+        }
+    }
+
+    fn init(&self) -> Result<i32> {
+        let pid = self.container.as_ref().and_then(Container::pid);
+        pid.map(|pid| pid.as_raw()).ok_or(ShimError::WrongState { action: "exec", state: "stopped" })
+    }
+
+    fn build(&mut self, io: ProcessIo, report: &OwnedFd) -> Result<Option<terminal::ConsoleListener>> {
+        let fault = |error: libcontainer::error::LibcontainerError| ShimError::Runtime {
+            action: "create",
+            message: error.to_string(),
+        };
+        let mut console = None;
+        let mut builder = ContainerBuilder::new(self.id.clone(), SyscallType::Linux)
+            .with_root_path(&self.state_dir)
+            .map_err(fault)?
+            .with_executor(ReportingExecutor { report: report.as_raw_fd() });
+        builder = match io {
+            ProcessIo::Streams { stdin, stdout, stderr } => {
+                builder.with_stdin(stdin).with_stdout(stdout).with_stderr(stderr)
+            }
+            ProcessIo::Terminal => {
+                let listener = terminal::ConsoleListener::bind(&self.state_dir)?;
+                let path = listener.path().to_owned();
+                console = Some(listener);
+                builder.with_console_socket(Some(path))
+            }
+        };
+        let container = builder
+            .validate_id()
+            .map_err(fault)?
+            .as_init(&self.config_dir)
+            .with_systemd(false)
+            .with_detach(true)
+            .build()
+            .map_err(fault)?;
+        self.container = Some(container);
+        Ok(console)
+    }
+}
+
+impl Runtime for Embedded {
+    fn create(&mut self, io: ProcessIo) -> Result<Launched> {
+        std::fs::create_dir_all(&self.state_dir).map_err(ShimError::io("make", &self.state_dir))?;
+        let (mut outcome, write) = report::channel()?;
+        report::capture_causes(write.as_raw_fd());
+        let own_score = oom_score_adj();
+        let built = self.build(io, &write);
+        // libcontainer sets the container's score in the calling process.
+        if oom_score_adj() != own_score {
+            set_oom_score_adj(own_score);
+        }
+        report::capture_causes(-1);
+        drop(write);
+        match built {
+            Ok(console) => {
+                let terminal = console.map(|listener| listener.accept(CONSOLE_LIMIT)).transpose()?;
+                Ok(Launched { pid: self.init()?, terminal, outcome })
+            }
+            Err(error) => {
+                // The failed process may still hold the pipe; what it had to say is in it by now.
+                outcome.poll();
+                Err(match outcome.judge() {
+                    Some((ErrorClass::Runtime, cause)) => {
+                        ShimError::Runtime { action: "create", message: format!("{error}: {cause}") }
+                    }
+                    Some((class, message)) => ShimError::Process { class, message },
+                    None => error,
+                })
+            }
+        }
+    }
+
+    fn start(&mut self) -> Result<()> {
+        let container = self.container.as_mut().ok_or(ShimError::WrongState { action: "start", state: "not created" })?;
+        container.start().map_err(|error| ShimError::Runtime { action: "start", message: error.to_string() })
+    }
+
+    fn exec(&mut self, request: &ExecRequest, io: ProcessIo) -> Result<Launched> {
+        let init = self.init()?;
+        let path = self.config_dir.join("config.json");
+        let spec = Spec::load(&path)
+            .map_err(|error| ShimError::Runtime { action: "exec in", message: format!("{}: {error}", path.display()) })?;
+        let root = Rootfs::open(Path::new(&format!("/proc/{init}/root")))?;
+        let (process, home) = exec_process(&spec, request, &root)?;
+        let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
+        let terminal_wanted = matches!(io, ProcessIo::Terminal);
+        let (outcome, write) = report::channel()?;
+        let join = Join {
+            init,
+            namespaces: namespaces(&spec),
+            membership: Cgroup::of(&self.cgroup)?.membership_files().collect(),
+            process: &process,
+            home: &home,
+            seccomp: seccomp.filter(|_| !request.privileged),
+            report: write.as_raw_fd(),
+        };
+        let (pid, console) = join.spawn(io)?;
+        drop(write);
+        let terminal = match console {
+            // None comes if the process failed before; the outcome says why.
+            Some(socket) if terminal_wanted => terminal::receive_master(&socket, CONSOLE_LIMIT).ok(),
+            _ => None,
+        };
+        Ok(Launched { pid, terminal, outcome })
+    }
+
+    fn delete(&mut self) -> Result<()> {
+        match std::fs::remove_dir_all(&self.state_dir) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(ShimError::io("remove", &self.state_dir)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The container's own process, changed as the request wants, and its home directory.
+fn exec_process(spec: &Spec, request: &ExecRequest, root: &Rootfs) -> Result<(Process, String)> {
+    let none = || ShimError::Runtime { action: "exec in", message: "config.json has no process".to_owned() };
+    let mut process = spec.process().clone().ok_or_else(none)?;
+    let mut env = process.env().clone().unwrap_or_default();
+    for entry in &request.env {
+        let name = entry.split_once('=').map_or(entry.as_str(), |(name, _)| name);
+        env.retain(|old| old.split_once('=').map_or(old.as_str(), |(old, _)| old) != name);
+        env.push(entry.clone());
+    }
+    let own = process.user().clone();
+    let wanted = request.user.clone().unwrap_or_else(|| format!("{}:{}", own.uid(), own.gid()));
+    let identity = root.identity(&wanted)?;
+    let mut gids = match request.user {
+        Some(_) => identity.additional_gids,
+        None => own.additional_gids().clone().unwrap_or_default(),
+    };
+    gids.extend(&request.additional_gids);
+    let user = process.user_mut();
+    user.set_uid(identity.uid).set_gid(identity.gid).set_additional_gids(Some(gids));
+    if request.user.is_some() {
+        // As Docker does: another user has another home.
+        env.retain(|entry| !entry.starts_with("HOME=") || request.env.contains(entry));
+    }
+    let limits = requested_capabilities(request)?;
+    if let Some(set) = limits {
+        let mut built = LinuxCapabilitiesBuilder::default()
+            .bounding(set.clone())
+            .effective(set.clone())
+            .permitted(set)
+            .build()
+            .map_err(|error| ShimError::Runtime { action: "exec in", message: error.to_string() })?;
+        built.set_inheritable(None);
+        built.set_ambient(None);
+        process.set_capabilities(Some(built));
+    }
+    process.set_args(Some(request.args.clone())).set_env(Some(env)).set_terminal(Some(request.terminal));
+    if let Some(cwd) = &request.cwd {
+        process.set_cwd(PathBuf::from(cwd));
+    }
+    if request.no_new_privileges.is_some() {
+        process.set_no_new_privileges(request.no_new_privileges.filter(|wanted| *wanted));
+    }
+    // A process that is not the container's first can't be made less killable than the first without privilege.
+    process.set_oom_score_adj(None);
+    Ok((process, identity.home.unwrap_or_else(|| "/".to_owned())))
+}
+
+fn requested_capabilities(request: &ExecRequest) -> Result<Option<Capabilities>> {
+    if request.privileged {
+        return Ok(Some(all_capabilities()));
+    }
+    let Some(names) = &request.capabilities else { return Ok(None) };
+    let parse = |name: &String| capability(name).ok_or_else(|| ShimError::Capability(name.clone()));
+    names.iter().map(parse).collect::<Result<Capabilities>>().map(Some)
+}
+
+/// Names in the order of their numbers. (linux/capability.h)
+const CAPABILITIES: &str = "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE \
+    NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT \
+    SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP \
+    MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE";
+
+fn capability(name: &str) -> Option<Capability> {
+    serde_json::from_value(serde_json::Value::String(name.to_owned())).ok()
+}
+
+/// Every capability that the shim itself has; more can't be given.
+fn all_capabilities() -> Capabilities {
+    let own = rustix::thread::capabilities(None).map_or(0, |sets| sets.permitted.bits());
+    CAPABILITIES
+        .split_ascii_whitespace()
+        .enumerate()
+        .filter(|(number, _)| own & (1 << number) != 0)
+        .filter_map(|(_, name)| capability(&format!("CAP_{name}")))
+        .collect()
+}
+
+fn namespaces(spec: &Spec) -> CloneFlags {
+    let listed = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
+    listed.into_iter().flatten().map(|namespace| flag(namespace.typ())).collect()
+}
+
+fn flag(kind: LinuxNamespaceType) -> CloneFlags {
+    match kind {
+        LinuxNamespaceType::Mount => CloneFlags::CLONE_NEWNS,
+        LinuxNamespaceType::Cgroup => CloneFlags::CLONE_NEWCGROUP,
+        LinuxNamespaceType::Uts => CloneFlags::CLONE_NEWUTS,
+        LinuxNamespaceType::Ipc => CloneFlags::CLONE_NEWIPC,
+        LinuxNamespaceType::User => CloneFlags::CLONE_NEWUSER,
+        LinuxNamespaceType::Pid => CloneFlags::CLONE_NEWPID,
+        LinuxNamespaceType::Network => CloneFlags::CLONE_NEWNET,
+        // nix has no name for it. (CLONE_NEWTIME of linux/sched.h)
+        LinuxNamespaceType::Time => CloneFlags::from_bits_retain(0x80),
+    }
+}
