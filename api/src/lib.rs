@@ -14,6 +14,11 @@ pub use error::Error;
 /// Generated code, a module a package.
 #[allow(missing_docs, clippy::all)]
 pub mod wire {
+    pub mod agent {
+        pub mod v1 {
+            tonic::include_proto!("orca.agent.v1");
+        }
+    }
     pub mod types {
         pub mod v1 {
             tonic::include_proto!("orca.types.v1");
@@ -41,4 +46,4 @@ pub mod wire {
     }
 }
 
-pub use wire::{control::v1 as control, dispatcher::v1 as dispatcher, log::v1 as log, node::v1 as node, types::v1 as types};
+pub use wire::{agent::v1 as agent, control::v1 as control, dispatcher::v1 as dispatcher, log::v1 as log, node::v1 as node, types::v1 as types};

@@ -33,7 +33,10 @@ pub struct Plan {
 pub fn plan(options: &LoadOptions, files: &dyn Files) -> Result<Plan, Errors> {
     let mut env = options.env.clone();
     let given = options.project_directory.as_ref().map(|path| join(&options.working_dir, &text(path)));
-    let first = given.clone().or_else(|| directory_of(&options.files, &options.working_dir)).unwrap_or_else(|| options.working_dir.clone());
+    let first = given
+        .clone()
+        .or_else(|| directory_of(&options.files, &options.working_dir))
+        .unwrap_or_else(|| options.working_dir.clone());
     let explicit = explicit_env_files(options, &env);
     let use_default = explicit.is_empty() && !env.get("COMPOSE_DISABLE_ENV_FILE").is_some_and(|flag| truthy(flag));
     if use_default {
@@ -48,7 +51,8 @@ pub fn plan(options: &LoadOptions, files: &dyn Files) -> Result<Plan, Errors> {
     if paths.is_empty() {
         paths = discover(given.as_deref().unwrap_or(&options.working_dir), files)?;
     }
-    let directory = given.or_else(|| directory_of(&paths, &options.working_dir)).unwrap_or_else(|| options.working_dir.clone());
+    let directory =
+        given.or_else(|| directory_of(&paths, &options.working_dir)).unwrap_or_else(|| options.working_dir.clone());
     if use_default && directory != first {
         default_env_file(&directory, &mut env, files)?;
     }
@@ -81,8 +85,14 @@ fn read_env_files(paths: &[PathBuf], base: &Path, env: &mut Env, files: &dyn Fil
     let mut variables = Variables::new();
     for path in paths {
         let path = absolute(base, path);
-        let problem = |reason: String| Error::Read { at: Span::default().into(), what: "couldn't find env file:", file: text(&path), reason };
-        let bytes = files.read(&path).map_err(|error| problem(error.reason))?.ok_or_else(|| problem("not found".into()))?;
+        let problem = |reason: String| Error::Read {
+            at: Span::default().into(),
+            what: "couldn't find env file:",
+            file: text(&path),
+            reason,
+        };
+        let bytes =
+            files.read(&path).map_err(|error| problem(error.reason))?.ok_or_else(|| problem("not found".into()))?;
         dotenv::parse(&bytes, &text(&path), &|name| env.get(name).cloned(), &mut variables)?;
     }
     add(env, variables);
@@ -96,7 +106,13 @@ fn default_env_file(directory: &Path, env: &mut Env, files: &dyn Files) -> Resul
         Ok(None) => return Ok(()),
         Err(error) if error.is_directory => return Ok(()),
         Err(error) => {
-            return Err(Error::Read { at: Span::default().into(), what: "env file", file: text(&path), reason: error.reason }.into());
+            return Err(Error::Read {
+                at: Span::default().into(),
+                what: "env file",
+                file: text(&path),
+                reason: error.reason,
+            }
+            .into());
         }
     };
     let mut variables = Variables::new();
@@ -131,6 +147,10 @@ fn discover(from: &Path, files: &dyn Files) -> Result<Vec<PathBuf>, Error> {
 
 /// Lower case, only `[a-z0-9_-]`, no leading `_` or `-`.
 pub fn normalized_name(name: &str) -> String {
-    let kept: String = name.to_lowercase().chars().filter(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-')).collect();
+    let kept: String = name
+        .to_lowercase()
+        .chars()
+        .filter(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-'))
+        .collect();
     kept.trim_start_matches(['_', '-']).to_owned()
 }

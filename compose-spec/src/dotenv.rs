@@ -241,7 +241,9 @@ mod tests {
 
     #[test]
     fn errors_name_the_line() {
-        for (text, line) in [("A=1\nB C=2\n", "line 2"), ("A=1\n\n!=2", "line 3"), ("A='x", "line 1"), ("A=${", "line 1")] {
+        for (text, line) in
+            [("A=1\nB C=2\n", "line 2"), ("A=1\n\n!=2", "line 3"), ("A='x", "line 1"), ("A=${", "line 1")]
+        {
             assert!(read(text).unwrap_err().to_string().contains(line), "{text:?}");
         }
     }

@@ -18,7 +18,9 @@ pub fn resolve(service: &mut Map, env: &BTreeMap<String, String>, files: &dyn Fi
     if let Some(list) = service.get("env_file").and_then(Node::as_list) {
         let own = service.get("environment").and_then(Node::as_map);
         let lookup = |name: &str| {
-            env.get(name).cloned().or_else(|| own.and_then(|own| own.get(name)).and_then(Node::as_str).map(str::to_owned))
+            env.get(name)
+                .cloned()
+                .or_else(|| own.and_then(|own| own.get(name)).and_then(Node::as_str).map(str::to_owned))
         };
         for file in list {
             env_file(file, &lookup, files, &mut variables)?;
@@ -37,7 +39,12 @@ pub fn resolve(service: &mut Map, env: &BTreeMap<String, String>, files: &dyn Fi
     Ok(())
 }
 
-fn env_file(file: &Node, lookup: &dyn Fn(&str) -> Option<String>, files: &dyn Files, into: &mut Variables) -> Result<(), Error> {
+fn env_file(
+    file: &Node,
+    lookup: &dyn Fn(&str) -> Option<String>,
+    files: &dyn Files,
+    into: &mut Variables,
+) -> Result<(), Error> {
     let path = file.get("path").and_then(Node::as_str).unwrap_or_default();
     let required = file.get("required").and_then(Node::as_bool).unwrap_or(true);
     let Some(bytes) = read(file, path, "env file", files)? else {
@@ -49,12 +56,19 @@ fn env_file(file: &Node, lookup: &dyn Fn(&str) -> Option<String>, files: &dyn Fi
             dotenv::parse_raw(&bytes, into);
             Ok(())
         }
-        Some(other) => Err(Error::invalid(file.span, "env_file.format", format!("unsupported env_file format {other:?}"))),
+        Some(other) => {
+            Err(Error::invalid(file.span, "env_file.format", format!("unsupported env_file format {other:?}")))
+        }
     }
 }
 
 fn read(node: &Node, path: &str, what: &'static str, files: &dyn Files) -> Result<Option<Vec<u8>>, Error> {
-    files.read(Path::new(path)).map_err(|error| Error::Read { at: node.span.into(), what, file: path.to_owned(), reason: error.reason })
+    files.read(Path::new(path)).map_err(|error| Error::Read {
+        at: node.span.into(),
+        what,
+        file: path.to_owned(),
+        reason: error.reason,
+    })
 }
 
 fn missing(node: &Node, path: &str, what: &'static str) -> Error {

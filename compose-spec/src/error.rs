@@ -102,7 +102,9 @@ pub enum Error {
     #[error("project name must not be empty: set `name:`, COMPOSE_PROJECT_NAME or -p")]
     NoProjectName,
     /// No Compose file in the directory or above.
-    #[error("no configuration file provided: not found: none of compose.yaml, compose.yml, docker-compose.yml, docker-compose.yaml in {directory} or above it")]
+    #[error(
+        "no configuration file provided: not found: none of compose.yaml, compose.yml, docker-compose.yml, docker-compose.yaml in {directory} or above it"
+    )]
     NoFile { directory: String },
     /// The files hold nothing.
     #[error("empty compose file: {file}")]

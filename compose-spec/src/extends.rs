@@ -12,6 +12,9 @@ use crate::path::Path;
 use crate::paths::{self, Base};
 use crate::pipeline::{Loader, Scope};
 
+/// Longest chain of services that extend one another.
+const CHAIN_LIMIT: usize = 100;
+
 /// A file that services extend, parsed once.
 struct BaseFile {
     services: Map,
@@ -33,7 +36,8 @@ struct Pass<'l, 'f, 's> {
 /// [`Error::ExtendsCycle`], a base that isn't there, and whatever is wrong with a base's file.
 pub fn apply(loader: &mut Loader, document: &mut Node, scope: &Scope, resets: &Resets) -> Result<(), Errors> {
     let Some(services) = document.get_mut("services").and_then(Node::as_map_mut) else { return Ok(()) };
-    let names: Vec<String> = services.iter().filter(|(_, node)| node.get("extends").is_some()).map(|(name, _)| name.clone()).collect();
+    let names: Vec<String> =
+        services.iter().filter(|(_, node)| node.get("extends").is_some()).map(|(name, _)| name.clone()).collect();
     let mut pass = Pass { loader, scope, bases: HashMap::new(), chain: Vec::new() };
     for name in names {
         pass.service(&name, services, scope.file, resets)?;
@@ -44,18 +48,23 @@ pub fn apply(loader: &mut Loader, document: &mut Node, scope: &Scope, resets: &R
 impl Pass<'_, '_, '_> {
     /// Makes sure that `services[name]` extends nothing any more.
     fn service(&mut self, name: &str, services: &mut Map, file: &FilePath, resets: &Resets) -> Result<(), Errors> {
-        let Some(extends) = services.get(name).and_then(|service| service.get("extends")).cloned() else { return Ok(()) };
+        let Some(extends) = services.get(name).and_then(|service| service.get("extends")).cloned() else {
+            return Ok(());
+        };
         let path = format!("services.{name}.extends");
         let base_name = match extends.as_str().or_else(|| extends.get("service").and_then(Node::as_str)) {
             Some(base) => base.to_owned(),
-            None => return Err(Error::invalid(extends.span, path, format!("extends.{name}.service is required")).into()),
+            None => {
+                return Err(Error::invalid(extends.span, path, format!("extends.{name}.service is required")).into());
+            }
         };
         self.enter(name, file, &extends)?;
         let base = match extends.get("file").and_then(Node::as_str) {
-            Some(other) => self.from_file(name, &base_name, other, &extends)?,
+            Some(other) => self.base_of_file(name, &base_name, other, &extends)?,
             None => {
                 if !services.contains_key(&base_name) {
-                    let reason = format!("cannot extend service {name:?} in {}: service {base_name:?} not found", text(file));
+                    let reason =
+                        format!("cannot extend service {name:?} in {}: service {base_name:?} not found", text(file));
                     return Err(Error::invalid(extends.span, path, reason).into());
                 }
                 self.service(&base_name, services, file, resets)?;
@@ -79,6 +88,14 @@ impl Pass<'_, '_, '_> {
     fn enter(&mut self, name: &str, file: &FilePath, extends: &Node) -> Result<(), Error> {
         let here = (file.to_path_buf(), name.to_owned());
         let cycle = self.chain.contains(&here);
+        if self.chain.len() >= CHAIN_LIMIT {
+            let path = format!("services.{name}.extends");
+            return Err(Error::invalid(
+                extends.span,
+                path,
+                format!("more than {CHAIN_LIMIT} services extend one another"),
+            ));
+        }
         self.chain.push(here);
         if cycle {
             let chain = self.chain.iter().map(|(file, name)| format!("{name} in {}", text(file))).collect();
@@ -87,7 +104,7 @@ impl Pass<'_, '_, '_> {
         Ok(())
     }
 
-    fn from_file(&mut self, name: &str, base: &str, other: &str, extends: &Node) -> Result<Option<Node>, Errors> {
+    fn base_of_file(&mut self, name: &str, base: &str, other: &str, extends: &Node) -> Result<Option<Node>, Errors> {
         let path = join(self.scope.directory, other);
         // Taken out while its services resolve; a request for it from there loads it again and ends in the cycle check.
         let mut file = match self.bases.remove(&path) {
@@ -95,7 +112,10 @@ impl Pass<'_, '_, '_> {
             None => self.load(&path, extends)?,
         };
         if !file.services.contains_key(base) {
-            let reason = format!("cannot extend service {name:?} in {}: service {base:?} not found in {other}", text(self.scope.file));
+            let reason = format!(
+                "cannot extend service {name:?} in {}: service {base:?} not found in {other}",
+                text(self.scope.file)
+            );
             return Err(Error::invalid(extends.span, format!("services.{name}.extends"), reason).into());
         }
         let resets = file.resets.clone();

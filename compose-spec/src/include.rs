@@ -11,6 +11,9 @@ use crate::node::{Map, Node, Value};
 use crate::path::Path;
 use crate::pipeline::{Env, Loader, Scope};
 
+/// Deepest nesting of includes.
+const NESTING_LIMIT: usize = 50;
+
 /// Loads what `document` includes and merges the document over it; removes the key `include`.
 ///
 /// # Errors
@@ -40,11 +43,21 @@ fn one(loader: &mut Loader, entry: &Node, place: &str, scope: &Scope) -> Result<
         return Err(Error::invalid(entry.span, place, "needs a path").into());
     };
     if let Some(remote) = paths.iter().find(|path| path.contains("://") || path.starts_with("git@")) {
-        return Err(Error::Unsupported { at: entry.span.into(), path: format!("{place}: {remote}"), hint: Some("only local files can be included") }.into());
+        return Err(Error::Unsupported {
+            at: entry.span.into(),
+            path: format!("{place}: {remote}"),
+            hint: Some("only local files can be included"),
+        }
+        .into());
     }
     if scope.including.contains(main) || scope.file == main {
         let chain = scope.including.iter().chain([main]).map(|file| text(file)).collect();
         return Err(Error::IncludeCycle { at: entry.span.into(), chain }.into());
+    }
+    if scope.including.len() >= NESTING_LIMIT {
+        return Err(
+            Error::invalid(entry.span, place, format!("includes nest deeper than {NESTING_LIMIT} files")).into()
+        );
     }
     let directory = match entry.get("project_directory").and_then(Node::as_str).filter(|path| !path.is_empty()) {
         Some(path) => join(scope.directory, path),

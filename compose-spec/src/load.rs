@@ -111,9 +111,17 @@ fn active_profiles(options: &LoadOptions, env: &Env) -> Vec<String> {
 
 /// `-p`, else COMPOSE_PROJECT_NAME, else the last `name:`, else the directory's name. The first two must be valid, the
 /// others are normalised.
-fn project_name(options: &LoadOptions, files: &[PathBuf], directory: &Path, env: &Env, loader: &mut Loader) -> Result<String, Errors> {
+fn project_name(
+    options: &LoadOptions,
+    files: &[PathBuf],
+    directory: &Path,
+    env: &Env,
+    loader: &mut Loader,
+) -> Result<String, Errors> {
     let from_env = || env.get("COMPOSE_PROJECT_NAME").cloned();
-    if let Some(name) = options.project_name.clone().filter(|name| !name.is_empty()).or_else(from_env).filter(|name| !name.is_empty()) {
+    if let Some(name) =
+        options.project_name.clone().filter(|name| !name.is_empty()).or_else(from_env).filter(|name| !name.is_empty())
+    {
         return if normalized_name(&name) == name { Ok(name) } else { Err(Error::ProjectName { name }.into()) };
     }
     let mut declared = None;

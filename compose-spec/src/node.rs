@@ -202,6 +202,15 @@ impl Node {
         }
     }
 
+    /// How many levels the subtree has; a scalar has one.
+    pub fn depth(&self) -> usize {
+        match &self.value {
+            Value::List(items) => 1 + items.iter().map(Node::depth).max().unwrap_or(0),
+            Value::Map(map) => 1 + map.values().map(Node::depth).max().unwrap_or(0),
+            _ => 1,
+        }
+    }
+
     /// What the node is, in the words of error messages.
     pub fn kind(&self) -> &'static str {
         match self.value {

@@ -28,9 +28,13 @@ pub fn defaults(model: &mut Node) {
         for gpu in list(service, "gpus") {
             device_count(gpu);
         }
-        let reservations =
-            service.get_mut("deploy").and_then(|node| node.get_mut("resources")).and_then(|node| node.get_mut("reservations"));
-        for device in reservations.and_then(|node| node.get_mut("devices")).and_then(Node::as_list_mut).into_iter().flatten() {
+        let reservations = service
+            .get_mut("deploy")
+            .and_then(|node| node.get_mut("resources"))
+            .and_then(|node| node.get_mut("reservations"));
+        for device in
+            reservations.and_then(|node| node.get_mut("devices")).and_then(Node::as_list_mut).into_iter().flatten()
+        {
             device_count(device);
         }
     }
@@ -99,23 +103,24 @@ fn networks(model: &mut Node) {
         }
         at = span;
     }
-    if uses_default
-        && let Some(top) = model.as_map_mut() {
-            let networks = top.entry("networks".into()).or_insert_with(|| Node::map(at));
-            set(networks, "default", Value::Null);
-        }
+    if uses_default && let Some(top) = model.as_map_mut() {
+        let networks = top.entry("networks".into()).or_insert_with(|| Node::map(at));
+        set(networks, "default", Value::Null);
+    }
 }
 
 fn service(service: &mut Map, env: &BTreeMap<String, String>) {
     if let Some(Node { value: Value::String(policy), .. }) = service.get_mut("pull_policy")
-        && policy == "if_not_present" {
-            *policy = "missing".into();
-        }
+        && policy == "if_not_present"
+    {
+        *policy = "missing".into();
+    }
     if let Some(build) = service.get_mut("build")
-        && let Some(args) = build.get_mut("args").and_then(Node::as_map_mut) {
-            from_environment(args, env);
-            args.retain(|_, value| !value.is_null());
-        }
+        && let Some(args) = build.get_mut("args").and_then(Node::as_map_mut)
+    {
+        from_environment(args, env);
+        args.retain(|_, value| !value.is_null());
+    }
     if let Some(environment) = service.get_mut("environment").and_then(Node::as_map_mut) {
         from_environment(environment, env);
     }
@@ -136,9 +141,10 @@ fn service(service: &mut Map, env: &BTreeMap<String, String>) {
 fn from_environment(variables: &mut Map, env: &BTreeMap<String, String>) {
     for (name, node) in variables {
         if node.is_null()
-            && let Some(value) = env.get(name) {
-                node.value = Value::String(value.clone());
-            }
+            && let Some(value) = env.get(name)
+        {
+            node.value = Value::String(value.clone());
+        }
     }
 }
 
@@ -155,9 +161,10 @@ fn implied_dependencies(service: &mut Map) {
     }
     for key in ["network_mode", "ipc", "pid", "uts", "cgroup"] {
         if let Some(node) = service.get(key)
-            && let Some(name) = node.as_str().and_then(|mode| mode.strip_prefix("service:")) {
-                implied.push((name.to_owned(), true, node.span));
-            }
+            && let Some(name) = node.as_str().and_then(|mode| mode.strip_prefix("service:"))
+        {
+            implied.push((name.to_owned(), true, node.span));
+        }
     }
     for item in list(service, "volumes_from") {
         let text = item.as_str().unwrap_or_default();
@@ -167,10 +174,10 @@ fn implied_dependencies(service: &mut Map) {
     }
     for (name, restart, span) in implied {
         let dependencies = service.entry("depends_on".into()).or_insert_with(|| Node::map(span));
-        let mut dependency = crate::canonical::object(span, [
-            ("condition", Value::String("service_started".into())),
-            ("required", Value::Bool(true)),
-        ]);
+        let mut dependency = crate::canonical::object(
+            span,
+            [("condition", Value::String("service_started".into())), ("required", Value::Bool(true))],
+        );
         if restart {
             set(&mut dependency, "restart", Value::Bool(true));
         }

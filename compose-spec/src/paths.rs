@@ -42,7 +42,9 @@ impl Base<'_> {
     fn context(&self, node: Option<&mut Node>) {
         let Some(node) = node else { return };
         let remote = ["https://", "http://", "git://", "ssh://", "github.com/", "git@", "service:"];
-        let is_remote = node.as_str().is_some_and(|path| path.contains("://") || remote.iter().any(|prefix| path.starts_with(prefix)));
+        let is_remote = node
+            .as_str()
+            .is_some_and(|path| path.contains("://") || remote.iter().any(|prefix| path.starts_with(prefix)));
         if !is_remote {
             self.unless_empty(Some(node));
         }
@@ -69,9 +71,10 @@ pub fn resolve(model: &mut Node, base: Base) {
     for volume in entries(top, "volumes") {
         let local = volume.get("driver").and_then(Node::as_str) == Some("local");
         if let Some(options) = volume.get_mut("driver_opts").filter(|_| local)
-            && options.get("o").and_then(Node::as_str) == Some("bind") {
-                base.node(options.get_mut("device"));
-            }
+            && options.get("o").and_then(Node::as_str) == Some("bind")
+        {
+            base.node(options.get_mut("device"));
+        }
     }
 }
 
@@ -87,7 +90,9 @@ fn service(service: &mut Node, base: Base) {
     let Some(service) = service.as_map_mut() else { return };
     if let Some(build) = service.get_mut("build") {
         base.context(build.get_mut("context"));
-        for context in build.get_mut("additional_contexts").and_then(Node::as_map_mut).into_iter().flat_map(Map::values_mut) {
+        for context in
+            build.get_mut("additional_contexts").and_then(Node::as_map_mut).into_iter().flat_map(Map::values_mut)
+        {
             base.context(Some(context));
         }
         for key in build.get_mut("ssh").and_then(Node::as_map_mut).into_iter().flat_map(Map::values_mut) {

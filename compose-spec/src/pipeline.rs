@@ -73,7 +73,8 @@ impl<'f> Loader<'f> {
             return Ok(documents);
         }
         let name = text(file);
-        let unreadable = |reason: &str| Error::Read { at: from.into(), what: "open", file: name.clone(), reason: reason.to_owned() };
+        let unreadable =
+            |reason: &str| Error::Read { at: from.into(), what: "open", file: name.clone(), reason: reason.to_owned() };
         self.opened += 1;
         if self.opened > FILE_LIMIT {
             return Err(unreadable(&format!("more than {FILE_LIMIT} files are involved")));
@@ -92,7 +93,14 @@ impl<'f> Loader<'f> {
     }
 
     /// A file set as one model, with defaults and absolute paths.
-    pub fn model(&mut self, files: &[PathBuf], directory: &FilePath, env: &Env, including: &[PathBuf], from: Span) -> Result<Node, Errors> {
+    pub fn model(
+        &mut self,
+        files: &[PathBuf],
+        directory: &FilePath,
+        env: &Env,
+        including: &[PathBuf],
+        from: Span,
+    ) -> Result<Node, Errors> {
         let mut model = Node::map(Span::default());
         for file in files {
             let documents = self.documents(file, from)?;
@@ -144,13 +152,19 @@ impl<'f> Loader<'f> {
     /// Checks that a document is a mapping of mappings, interpolates it and takes its resets out.
     fn interpolated(&mut self, document: &mut Node, env: &Env) -> Result<Resets, Errors> {
         if document.as_map().is_none() {
-            return Err(Error::Yaml { at: document.span.into(), reason: format!("top-level object must be a mapping, not {}", document.kind()) }.into());
+            return Err(Error::Yaml {
+                at: document.span.into(),
+                reason: format!("top-level object must be a mapping, not {}", document.kind()),
+            }
+            .into());
         }
         interpolate::interpolate(document, &|name| env.get(name).cloned(), &mut self.warnings)?;
         let resets = Resets::take(document);
         if let Some(services) = document.get("services").filter(|node| !node.is_null()) {
             let map = services.as_map().ok_or_else(|| Error::mistyped(services, "services", "a mapping"))?;
-            if let Some((name, service)) = map.iter().find(|(_, service)| !service.is_null() && service.as_map().is_none()) {
+            if let Some((name, service)) =
+                map.iter().find(|(_, service)| !service.is_null() && service.as_map().is_none())
+            {
                 return Err(Error::mistyped(service, format!("services.{name}"), "a mapping").into());
             }
         }

@@ -52,13 +52,23 @@ pub struct Project {
 /// Leaves the environment out: it may hold secrets.
 impl std::fmt::Debug for Project {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Project").field("name", &self.name).field("files", &self.files).field("services", &self.service_names()).finish_non_exhaustive()
+        f.debug_struct("Project")
+            .field("name", &self.name)
+            .field("files", &self.files)
+            .field("services", &self.service_names())
+            .finish_non_exhaustive()
     }
 }
 
 impl Project {
     /// Takes the sections of a normalised model.
-    pub(crate) fn from_model(model: Node, name: String, directory: PathBuf, environment: BTreeMap<String, String>, sources: Sources) -> Self {
+    pub(crate) fn from_model(
+        model: Node,
+        name: String,
+        directory: PathBuf,
+        environment: BTreeMap<String, String>,
+        sources: Sources,
+    ) -> Self {
         let mut top = match model.value {
             Value::Map(map) => map,
             _ => Map::new(),
@@ -125,7 +135,8 @@ impl Project {
 
     /// The images of the enabled services, sorted; a service that is only built has `<project>-<service>`.
     pub fn images(&self) -> Vec<String> {
-        let image = |service: Service| service.image().map_or_else(|| format!("{}-{}", self.name, service.name), str::to_owned);
+        let image =
+            |service: Service| service.image().map_or_else(|| format!("{}-{}", self.name, service.name), str::to_owned);
         sorted(self.services().map(image))
     }
 
@@ -141,7 +152,12 @@ impl Project {
     pub fn config_yaml(&self) -> String {
         let mut value = config::json::value(&self.tree());
         config::json::escape(&mut value);
-        for service in value.get_mut("services").and_then(|services| services.as_object_mut()).into_iter().flat_map(|map| map.values_mut()) {
+        for service in value
+            .get_mut("services")
+            .and_then(|services| services.as_object_mut())
+            .into_iter()
+            .flat_map(|map| map.values_mut())
+        {
             if let Some(map) = service.as_object_mut() {
                 map.retain(|key, value| !(matches!(key.as_str(), "command" | "entrypoint") && value.is_null()));
             }
@@ -154,7 +170,8 @@ impl Project {
     pub fn config_hash(&self, name: &str) -> Option<String> {
         let mut node = self.services.get(name)?.clone();
         if let Some(map) = node.as_map_mut() {
-            for key in ["build", "pull_policy", "scale", "depends_on", "profiles", "develop", "env_file", "label_file"] {
+            for key in ["build", "pull_policy", "scale", "depends_on", "profiles", "develop", "env_file", "label_file"]
+            {
                 map.shift_remove(key);
             }
             if let Some(deploy) = map.get_mut("deploy").and_then(Node::as_map_mut) {

@@ -36,7 +36,12 @@ impl<'a> Service<'a> {
 
     /// The entries of a mapping attribute.
     pub fn map(&self, key: &str) -> impl Iterator<Item = (&'a str, &'a Node)> + use<'a> {
-        self.node.get(key).and_then(Node::as_map).into_iter().flat_map(Map::iter).map(|(key, node)| (key.as_str(), node))
+        self.node
+            .get(key)
+            .and_then(Node::as_map)
+            .into_iter()
+            .flat_map(Map::iter)
+            .map(|(key, node)| (key.as_str(), node))
     }
 
     /// Its image, if it names one.
@@ -62,10 +67,13 @@ impl<'a> Service<'a> {
 
     /// The named volumes it mounts.
     pub fn volumes(&self) -> impl Iterator<Item = (&'a str, &'a Node)> + use<'a> {
-        self.list(&["volumes"]).iter().filter(|mount| mount.get("type").and_then(Node::as_str) == Some("volume")).filter_map(|mount| {
-            let source = mount.get("source")?;
-            Some((source.as_str()?, source))
-        })
+        self.list(&["volumes"])
+            .iter()
+            .filter(|mount| mount.get("type").and_then(Node::as_str) == Some("volume"))
+            .filter_map(|mount| {
+                let source = mount.get("source")?;
+                Some((source.as_str()?, source))
+            })
     }
 
     /// The `source` of each item of `secrets`, `configs` or `build.secrets`.
@@ -76,7 +84,9 @@ impl<'a> Service<'a> {
     /// Whether one of these profiles enables it.
     pub fn is_enabled(&self, profiles: &[String]) -> bool {
         let mut own = self.texts("profiles").peekable();
-        own.peek().is_none() || profiles.iter().any(|profile| profile == "*") || own.any(|name| profiles.iter().any(|profile| profile == name))
+        own.peek().is_none()
+            || profiles.iter().any(|profile| profile == "*")
+            || own.any(|name| profiles.iter().any(|profile| profile == name))
     }
 }
 

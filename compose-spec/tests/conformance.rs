@@ -52,7 +52,8 @@ fn strings(value: &Value) -> Vec<String> {
 }
 
 fn options(case: &Value) -> LoadOptions {
-    let mut env: BTreeMap<String, String> = BTreeMap::from([("HOME".into(), "/nonexistent-home".into()), ("PWD".into(), ROOT.into())]);
+    let mut env: BTreeMap<String, String> =
+        BTreeMap::from([("HOME".into(), "/nonexistent-home".into()), ("PWD".into(), ROOT.into())]);
     for (key, value) in case["env"].as_object().into_iter().flatten() {
         env.insert(key.clone(), value.as_str().unwrap_or_default().replace("@CASE_DIR@", ROOT));
     }
@@ -75,7 +76,9 @@ fn prune(value: &mut Value) {
     match value {
         Value::Object(map) => {
             map.values_mut().for_each(prune);
-            map.retain(|_, value| !matches!(value, Value::Null) && value != &serde_json::json!({}) && value != &serde_json::json!([]));
+            map.retain(|_, value| {
+                !matches!(value, Value::Null) && value != &serde_json::json!({}) && value != &serde_json::json!([])
+            });
         }
         Value::Array(items) => items.iter_mut().for_each(prune),
         Value::Number(number) => {
@@ -90,7 +93,9 @@ fn prune(value: &mut Value) {
 /// A network without options means something: it is marked before pruning.
 fn canonical(mut value: Value) -> Value {
     for service in value["services"].as_object_mut().into_iter().flat_map(|map| map.values_mut()) {
-        for network in service.get_mut("networks").and_then(Value::as_object_mut).into_iter().flat_map(|map| map.values_mut()) {
+        for network in
+            service.get_mut("networks").and_then(Value::as_object_mut).into_iter().flat_map(|map| map.values_mut())
+        {
             if network.is_null() || network == &serde_json::json!({}) {
                 *network = Value::String("<none>".into());
             }
@@ -104,7 +109,12 @@ fn difference(path: &str, expected: &Value, got: &Value, out: &mut Vec<String>) 
     match (expected, got) {
         (Value::Object(a), Value::Object(b)) => {
             for key in a.keys().chain(b.keys().filter(|key| !a.contains_key(*key))) {
-                difference(&format!("{path}.{key}"), a.get(key).unwrap_or(&Value::Null), b.get(key).unwrap_or(&Value::Null), out);
+                difference(
+                    &format!("{path}.{key}"),
+                    a.get(key).unwrap_or(&Value::Null),
+                    b.get(key).unwrap_or(&Value::Null),
+                    out,
+                );
             }
         }
         (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
@@ -143,7 +153,8 @@ fn run(directory: &Path) -> Option<Result<(), String>> {
 }
 
 fn run_all(directory: &Path) -> (usize, Vec<String>) {
-    let mut cases: Vec<PathBuf> = std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    let mut cases: Vec<PathBuf> =
+        std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     cases.sort();
     let mut failures = Vec::new();
     let mut total = 0;

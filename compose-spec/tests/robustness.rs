@@ -78,14 +78,32 @@ fn override_files_resets_and_profiles() {
 #[test]
 fn errors_name_file_line_and_what_is_wrong() {
     for (files, expected) in [
-        (&[("compose.yaml", "services: {a: {image: x, extends: {file: b.yaml, service: b}}}")][..], "/shop/compose.yaml:1:35: open /shop/b.yaml: no such file"),
+        (
+            &[("compose.yaml", "services: {a: {image: x, extends: {file: b.yaml, service: b}}}")][..],
+            "/shop/compose.yaml:1:35: open /shop/b.yaml: no such file",
+        ),
         (&[("compose.yaml", "services: {a: {extends: b}, b: {extends: a}}")], "Circular reference"),
-        (&[("compose.yaml", "include: [b.yaml]"), ("b.yaml", "include: [compose.yaml]")], "/shop/b.yaml:1:11: include cycle detected"),
-        (&[("compose.yaml", "services: {a: {image: x, depends_on: [b]}, b: {image: x, depends_on: [a]}}")], "dependency cycle detected: a -> b -> a"),
+        (
+            &[("compose.yaml", "include: [b.yaml]"), ("b.yaml", "include: [compose.yaml]")],
+            "/shop/b.yaml:1:11: include cycle detected",
+        ),
+        (
+            &[("compose.yaml", "services: {a: {image: x, depends_on: [b]}, b: {image: x, depends_on: [a]}}")],
+            "dependency cycle detected: a -> b -> a",
+        ),
         (&[("compose.yaml", "services: {a: {image: x, env_file: no.env}}")], "env file /shop/no.env: not found"),
-        (&[("compose.yaml", "services: {a: {image: x, networks: [n]}}")], "service \"a\" refers to undefined network \"n\""),
-        (&[("compose.yaml", "services:\n  a:\n    image: ${X?set it}\n")], "/shop/compose.yaml:3:12: error while interpolating services.a.image: required variable X is missing a value: set it"),
-        (&[("compose.yaml", "services: {a: {image: x}}"), ("compose.override.yml", "services: {a: {cap_add: y}}")], "/shop/compose.override.yml:1:25: services.a.cap_add must be a list, not a string"),
+        (
+            &[("compose.yaml", "services: {a: {image: x, networks: [n]}}")],
+            "service \"a\" refers to undefined network \"n\"",
+        ),
+        (
+            &[("compose.yaml", "services:\n  a:\n    image: ${X?set it}\n")],
+            "/shop/compose.yaml:3:12: error while interpolating services.a.image: required variable X is missing a value: set it",
+        ),
+        (
+            &[("compose.yaml", "services: {a: {image: x}}"), ("compose.override.yml", "services: {a: {cap_add: y}}")],
+            "/shop/compose.override.yml:1:25: services.a.cap_add must be a list, not a string",
+        ),
         (&[("compose.yaml", "")], "empty compose file"),
         (&[], "no configuration file provided"),
     ] {
@@ -112,6 +130,24 @@ fn dot_env_names_and_includes() {
     assert_eq!(a.node.at(&["environment", "IMAGE"]).unwrap().as_str(), Some("outer"));
     assert!(a.node.at(&["environment", "NONE"]).unwrap().is_null());
     assert_eq!(b.list(&["volumes"])[0].get("source").unwrap().as_str(), Some("/shop/sub/x"));
+}
+
+#[test]
+fn long_chains_end_in_errors() {
+    let mut text = String::from("services:\n");
+    (0..20_000).for_each(|at| text.push_str(&format!("  s{at}: {{extends: s{}}}\n", at + 1)));
+    let message = read(&project(&[("compose.yaml", text.as_bytes())])).unwrap_err().to_string();
+    assert!(message.contains("extend one another"), "{message}");
+    let names: Vec<String> = (0..200).map(|at| format!("f{at}.yaml")).collect();
+    let texts: Vec<String> = (0..200).map(|at| format!("include: [f{}.yaml]", at + 1)).collect();
+    let mut files: Vec<(&str, &[u8])> =
+        names.iter().zip(&texts).map(|(name, text)| (&**name, text.as_bytes())).collect();
+    files.push(("compose.yaml", b"include: [f0.yaml]"));
+    assert!(read(&project(&files)).unwrap_err().to_string().contains("includes nest deeper"));
+    let mut waiting = String::from("services:\n");
+    (0..5_000).for_each(|at| waiting.push_str(&format!("  s{at}: {{image: x, depends_on: [s{}]}}\n", at + 1)));
+    waiting.push_str("  s5000: {image: x}\n");
+    assert!(read(&project(&[("compose.yaml", waiting.as_bytes())])).is_ok());
 }
 
 #[test]
@@ -181,4 +217,54 @@ proptest! {
             let _ = translate(&loaded.project, &TranslateOptions::default(), &files);
         }
     }
+}
+
+#[test]
+fn files_directories_and_names_are_found_as_docker_does() {
+    let app = b"services: {a: {image: x}}".as_slice();
+    let files = project(&[
+        ("compose.yml", app),
+        ("docker-compose.yml", b"not read"),
+        ("other/one.yaml", b"name: Some Name!\nservices: {a: {image: one, volumes: ['./d:/d']}}"),
+        ("other/two.yaml", b"services: {a: {image: two}}"),
+        ("vars.env", b"COMPOSE_PROFILES=p\n"),
+    ]);
+    let options = |change: &dyn Fn(&mut LoadOptions)| {
+        let mut options = LoadOptions { working_dir: "/shop/deep/er".into(), ..LoadOptions::default() };
+        change(&mut options);
+        load(&options, &files).map(|loaded| loaded.project)
+    };
+    let env = |options: &mut LoadOptions, key: &str, value: &str| {
+        options.env.insert(key.into(), value.into());
+    };
+    let upward = options(&|_| {}).unwrap();
+    assert_eq!((upward.name.as_str(), upward.files[0].as_str()), ("shop", "/shop/compose.yml"));
+    let listed = options(&|o| {
+        env(o, "COMPOSE_FILE", "../../other/one.yaml;../../other/two.yaml");
+        env(o, "COMPOSE_PATH_SEPARATOR", ";");
+    });
+    let listed = listed.unwrap();
+    let a = listed.service("a").unwrap();
+    assert_eq!((listed.name.as_str(), a.image()), ("somename", Some("two")));
+    assert_eq!(a.list(&["volumes"])[0].get("source").unwrap().as_str(), Some("/shop/other/d"));
+    assert_eq!(options(&|o| env(o, "COMPOSE_PROJECT_NAME", "given")).unwrap().name, "given");
+    assert!(
+        options(&|o| o.project_name = Some("Bad".into())).unwrap_err().to_string().contains("invalid project name")
+    );
+    assert_eq!(options(&|o| env(o, "COMPOSE_ENV_FILES", "../../vars.env")).unwrap().profiles, ["p"]);
+    let stdin = options(&|o| (o.files, o.stdin) = (vec!["-".into()], Some(app.to_vec())));
+    assert_eq!(stdin.unwrap().directory, Path::new("/shop/deep/er"));
+}
+
+#[test]
+fn naming_a_service_activates_its_profiles_and_its_dependencies() {
+    let text = b"services:\n  a: {image: x, profiles: [p], depends_on: [b]}\n  b: {image: x}\n  c: {image: x}\n";
+    let files = project(&[("compose.yaml", text)]);
+    let named = |names: &[&str]| {
+        let services = names.iter().map(|name| (*name).to_owned()).collect();
+        load(&LoadOptions { working_dir: "/shop".into(), services, ..LoadOptions::default() }, &files)
+    };
+    assert_eq!(named(&[]).unwrap().project.service_names(), ["b", "c"]);
+    assert_eq!(named(&["a"]).unwrap().project.service_names(), ["a", "b"]);
+    assert_eq!(named(&["nope"]).unwrap_err().to_string(), "no such service: nope");
 }

@@ -63,8 +63,10 @@ impl FromStr for Digest {
 
     fn from_str(text: &str) -> Result<Digest> {
         match text.split_once(':') {
-            Some(("sha256", hex)) => Digest::from_hex(hex)
-                .map_err(|_| Error::InvalidDigest { text: text.to_owned(), reason: "sha256: needs 64 lower-case hex digits" }),
+            Some(("sha256", hex)) => Digest::from_hex(hex).map_err(|_| Error::InvalidDigest {
+                text: text.to_owned(),
+                reason: "sha256: needs 64 lower-case hex digits",
+            }),
             _ => Err(Error::InvalidDigest { text: text.to_owned(), reason: "only sha256 digests are supported" }),
         }
     }
@@ -177,7 +179,13 @@ mod tests {
 
     #[test]
     fn other_algorithms_and_shapes_are_refused() {
-        for text in ["", "sha256:", "sha256:E3B0", "sha512:00", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"] {
+        for text in [
+            "",
+            "sha256:",
+            "sha256:E3B0",
+            "sha512:00",
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        ] {
             assert!(text.parse::<Digest>().is_err(), "{text}");
         }
         assert!(format!("sha256:{}", "A".repeat(64)).parse::<Digest>().is_err());

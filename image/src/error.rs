@@ -28,7 +28,9 @@ pub enum Error {
     AmbiguousId { prefix: String, matches: Vec<String> },
     #[error("conflict: unable to delete {id} (must be forced): image is referenced by {}", .names.join(", "))]
     ManyNames { id: String, names: Vec<String> },
-    #[error("conflict: unable to remove {reference}: a container uses image {id}; remove the container first, or force to only untag")]
+    #[error(
+        "conflict: unable to remove {reference}: a container uses image {id}; remove the container first, or force to only untag"
+    )]
     InUse { reference: String, id: String },
     #[error("{reference} names a digest: a tag is needed here")]
     TagNeeded { reference: String },
@@ -57,7 +59,9 @@ pub enum Error {
     #[error("{path}: no such file or directory in the image")]
     NotFoundInRootfs { path: String },
 
-    #[error("image store {path} has version {found}, this program knows {known}: use the program version that wrote it, or a newer one")]
+    #[error(
+        "image store {path} has version {found}, this program knows {known}: use the program version that wrote it, or a newer one"
+    )]
     StoreVersion { path: PathBuf, found: u64, known: u64 },
     #[error("image store {path} is in use by another process")]
     StoreBusy { path: PathBuf },

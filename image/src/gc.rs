@@ -34,13 +34,24 @@ pub struct Plan {
 
 /// Blobs and snapshots on disk that no image holds. `in_use` are chain ids of containers' lower directories: they stay
 /// whatever became of their image.
-pub fn plan(images: &[Holdings], in_use: &BTreeSet<Digest>, blobs: &BTreeSet<Digest>, snapshots: &BTreeSet<Digest>) -> Plan {
-    let held = |pick: fn(&Holdings) -> &BTreeSet<Digest>| -> BTreeSet<Digest> { images.iter().flat_map(pick).copied().collect() };
+pub fn plan(
+    images: &[Holdings],
+    in_use: &BTreeSet<Digest>,
+    blobs: &BTreeSet<Digest>,
+    snapshots: &BTreeSet<Digest>,
+) -> Plan {
+    let held = |pick: fn(&Holdings) -> &BTreeSet<Digest>| -> BTreeSet<Digest> {
+        images.iter().flat_map(pick).copied().collect()
+    };
     let held_blobs = held(|image| &image.blobs);
     let held_snapshots = held(|image| &image.snapshots);
     Plan {
         blobs: blobs.difference(&held_blobs).copied().collect(),
-        snapshots: snapshots.iter().filter(|id| !held_snapshots.contains(id) && !in_use.contains(id)).copied().collect(),
+        snapshots: snapshots
+            .iter()
+            .filter(|id| !held_snapshots.contains(id) && !in_use.contains(id))
+            .copied()
+            .collect(),
     }
 }
 

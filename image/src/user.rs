@@ -34,8 +34,14 @@ struct GroupEntry<'a> {
 fn passwd_entries(text: &str) -> impl Iterator<Item = PasswdEntry<'_>> {
     text.lines().filter_map(|line| {
         let mut fields = line.trim().split(':');
-        let (name, _, uid, gid, _, home) =
-            (fields.next()?, fields.next()?, fields.next()?, fields.next()?, fields.next().unwrap_or(""), fields.next().unwrap_or(""));
+        let (name, _, uid, gid, _, home) = (
+            fields.next()?,
+            fields.next()?,
+            fields.next()?,
+            fields.next()?,
+            fields.next().unwrap_or(""),
+            fields.next().unwrap_or(""),
+        );
         Some(PasswdEntry { name, uid: uid.parse().ok()?, gid: gid.parse().ok()?, home })
     })
 }
@@ -85,7 +91,8 @@ pub fn resolve_user(spec: &str, passwd: &str, group: &str) -> Result<ExecUser> {
 /// # Errors
 /// [`Error::InvalidUser`] for names without entry and ids out of range.
 pub fn resolve_groups<'a>(groups: impl IntoIterator<Item = &'a str>, group: &str) -> Result<Vec<u32>> {
-    let resolve = |spec: &str| find_group(spec, group).map_err(|reason| Error::InvalidUser { spec: spec.to_owned(), reason });
+    let resolve =
+        |spec: &str| find_group(spec, group).map_err(|reason| Error::InvalidUser { spec: spec.to_owned(), reason });
     groups.into_iter().map(resolve).collect()
 }
 
@@ -94,7 +101,9 @@ fn find_group(spec: &str, text: &str) -> Result<u32, String> {
         return Ok(gid);
     }
     let entry = group_entries(text).find(|entry| entry.name == spec);
-    entry.map(|entry| entry.gid).ok_or_else(|| format!("unable to find group {spec}: no matching entries in group file"))
+    entry
+        .map(|entry| entry.gid)
+        .ok_or_else(|| format!("unable to find group {spec}: no matching entries in group file"))
 }
 
 /// The id that `text` is, `None` if it is a name.
@@ -114,7 +123,8 @@ mod tests {
 
     use super::*;
 
-    const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\n# comment\nbad line\nwww:x:33:34:www:/var/www:/bin/false\nnohome:x:40:40::\n";
+    const PASSWD: &str =
+        "root:x:0:0:root:/root:/bin/sh\n# comment\nbad line\nwww:x:33:34:www:/var/www:/bin/false\nnohome:x:40:40::\n";
     const GROUP: &str = "root:x:0:root\nwww:x:34:\nadm:x:4:root,www\nvideo:x:44:www\nbad\n";
 
     fn resolved(spec: &str) -> (u32, u32, Vec<u32>, String) {
@@ -137,7 +147,12 @@ mod tests {
 
     #[test]
     fn unknown_names_and_ids_out_of_range_are_refused() {
-        for (spec, part) in [("nobody", "find user nobody"), ("www:nogroup", "find group nogroup"), ("2147483648", "range"), ("0:99999999999", "range")] {
+        for (spec, part) in [
+            ("nobody", "find user nobody"),
+            ("www:nogroup", "find group nogroup"),
+            ("2147483648", "range"),
+            ("0:99999999999", "range"),
+        ] {
             let message = resolve_user(spec, PASSWD, GROUP).unwrap_err().to_string();
             assert!(message.contains(part), "{message}");
         }

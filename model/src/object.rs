@@ -90,8 +90,6 @@ pub struct Network {
     pub subnets: Vec<IpSubnet>,
     /// Parts of the subnets whose addresses a node may give to its containers.
     pub leases: BTreeMap<NodeId, Vec<IpSubnet>>,
-    /// To be removed once nothing uses it.
-    pub removing: bool,
 }
 
 /// A node.

@@ -23,14 +23,15 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 #![warn(missing_docs)]
 
-
+pub mod dns;
 mod error;
+pub mod netd;
 
 pub mod netlink;
 mod network;
 pub mod nft;
 pub mod plan;
-
+pub mod resolve;
 pub mod ruleset;
 
 pub use error::Error;

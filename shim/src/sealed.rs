@@ -100,3 +100,19 @@ fn create_memory_file() -> Result<Option<OwnedFd>> {
     }
     Ok(None)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn the_copy_runs_and_cannot_be_written() {
+        let binary = SealedBinary::of(Path::new("/bin/true")).unwrap();
+        assert!(binary.shim(Path::new("/nowhere")).status().unwrap().success());
+        if let SealedBinary::Memory(fd) = binary {
+            assert!(File::from(fd).write_all(b"x").is_err());
+        }
+    }
+}

@@ -59,19 +59,24 @@ fn service(service: &mut Map, path: &Path) -> Result<(), Error> {
     }
     if let Some(node) = service.get_mut("env_file") {
         string_as_list(node);
-        each(node, |item, _| {
-            env_file(item);
-            Ok(())
-        }, &path.key("env_file"))?;
+        each(
+            node,
+            |item, _| {
+                env_file(item);
+                Ok(())
+            },
+            &path.key("env_file"),
+        )?;
     }
     if let Some(node) = service.get_mut("extends") {
         string_as_field(node, "service");
     }
     if let Some(node) = service.get_mut("gpus")
-        && node.as_str().is_some() {
-            let device = object(node.span, [("count", Value::String("all".into()))]);
-            node.value = Value::List(vec![device]);
-        }
+        && node.as_str().is_some()
+    {
+        let device = object(node.span, [("count", Value::String("all".into()))]);
+        node.value = Value::List(vec![device]);
+    }
     if let Some(node) = service.get_mut("volumes") {
         each(node, volume::canonical, &path.key("volumes"))?;
     }
@@ -80,13 +85,22 @@ fn service(service: &mut Map, path: &Path) -> Result<(), Error> {
     }
     for key in ["secrets", "configs"] {
         if let Some(node) = service.get_mut(key) {
-            each(node, |item, _| { string_as_field(item, "source"); Ok(()) }, &path.key(key))?;
+            each(
+                node,
+                |item, _| {
+                    string_as_field(item, "source");
+                    Ok(())
+                },
+                &path.key(key),
+            )?;
         }
     }
     if let Some(node) = service.get_mut("ports") {
         ports::canonical(node, &path.key("ports"))?;
     }
-    if let Some(watch) = service.get_mut("develop").and_then(|develop| develop.get_mut("watch")).and_then(Node::as_list_mut) {
+    if let Some(watch) =
+        service.get_mut("develop").and_then(|develop| develop.get_mut("watch")).and_then(Node::as_list_mut)
+    {
         for trigger in watch {
             for key in ["ignore", "include"] {
                 if let Some(node) = trigger.get_mut(key) {
@@ -102,13 +116,21 @@ fn build(build: &mut Node, path: &Path) -> Result<(), Error> {
     string_as_field(build, "context");
     let Some(map) = build.as_map_mut() else { return Ok(()) };
     if let Some(node) = map.get_mut("secrets") {
-        each(node, |item, _| { string_as_field(item, "source"); Ok(()) }, &path.key("secrets"))?;
+        each(
+            node,
+            |item, _| {
+                string_as_field(item, "source");
+                Ok(())
+            },
+            &path.key("secrets"),
+        )?;
     }
     for key in ["provenance", "sbom"] {
         if let Some(node) = map.get_mut(key)
-            && let Some(text) = node.scalar_text() {
-                node.value = Value::String(text);
-            }
+            && let Some(text) = node.scalar_text()
+        {
+            node.value = Value::String(text);
+        }
     }
     if let Some(node) = map.get_mut("additional_contexts") {
         key_values(node, &path.key("additional_contexts"), false)?;
@@ -129,7 +151,11 @@ fn key_values(node: &mut Node, path: &Path, ssh: bool) -> Result<(), Error> {
             Some((key, value)) => map.insert(key.to_owned(), Node::string(value, item.span)),
             None if ssh && text == "default" => map.insert(text.to_owned(), Node::new(Value::Null, item.span)),
             None => {
-                return Err(Error::invalid(item.span, path.index(index), format!("invalid value {text:?}, expected key=value")));
+                return Err(Error::invalid(
+                    item.span,
+                    path.index(index),
+                    format!("invalid value {text:?}, expected key=value"),
+                ));
             }
         };
     }
@@ -162,7 +188,13 @@ fn device(item: &mut Node, path: &Path) -> Result<(), Error> {
         [source] => (source, source, "rwm"),
         [source, target] => (source, target, "rwm"),
         [source, target, permissions] => (source, target, permissions),
-        _ => return Err(Error::invalid(item.span, path, format!("confusing device mapping, please use long syntax: {text}"))),
+        _ => {
+            return Err(Error::invalid(
+                item.span,
+                path,
+                format!("confusing device mapping, please use long syntax: {text}"),
+            ));
+        }
     };
     let target = if target.is_empty() { source } else { target };
     let fields = [("source", source), ("target", target), ("permissions", permissions)];
@@ -177,9 +209,12 @@ fn external(map: &mut Map, path: &Path, warnings: &mut Vec<Warning>) -> Result<(
     let (span, name) = (external.span, old.get("name").cloned());
     external.value = Value::Bool(true);
     let Some(name) = name else { return Ok(()) };
-    warnings.push(Warning::new(span, format!("{path}: external.name is deprecated. Please set name and external: true")));
+    warnings
+        .push(Warning::new(span, format!("{path}: external.name is deprecated. Please set name and external: true")));
     match map.get("name") {
-        Some(other) if *other != name => Err(Error::invalid(name.key, path, "name and external.name conflict; only use name")),
+        Some(other) if *other != name => {
+            Err(Error::invalid(name.key, path, "name and external.name conflict; only use name"))
+        }
         Some(_) => Ok(()),
         None => {
             map.insert("name".into(), name);
@@ -194,7 +229,11 @@ pub(crate) fn object<const N: usize>(span: Span, fields: [(&str, Value); N]) -> 
     Node::new(Value::Map(map), span)
 }
 
-fn each(node: &mut Node, mut change: impl FnMut(&mut Node, &Path) -> Result<(), Error>, path: &Path) -> Result<(), Error> {
+fn each(
+    node: &mut Node,
+    mut change: impl FnMut(&mut Node, &Path) -> Result<(), Error>,
+    path: &Path,
+) -> Result<(), Error> {
     for (index, item) in node.as_list_mut().into_iter().flatten().enumerate() {
         change(item, &path.index(index))?;
     }

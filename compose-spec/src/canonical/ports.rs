@@ -46,9 +46,11 @@ pub fn parse(spec: &str) -> Result<Vec<ShortPort>, String> {
     };
     let count = usize::from(last - first) + 1;
     if let Some((low, high)) = published
-        && usize::from(high - low) + 1 != count && first != last {
-            return Err(format!("invalid ranges specified for container and host Ports: {container} and {host}"));
-        }
+        && usize::from(high - low) + 1 != count
+        && first != last
+    {
+        return Err(format!("invalid ranges specified for container and host Ports: {container} and {host}"));
+    }
     let mut ports: Vec<ShortPort> = (0..count.min(RANGE_LIMIT))
         .map(|offset| ShortPort {
             host_ip: host_ip.to_owned(),
@@ -99,11 +101,14 @@ pub fn canonical(node: &mut Node, path: &Path) -> Result<(), Error> {
 }
 
 fn long(port: ShortPort, item: &Node) -> Node {
-    let mut node = object(item.span, [
-        ("mode", Value::String("ingress".into())),
-        ("target", Value::Int(i64::from(port.target))),
-        ("protocol", Value::String(port.protocol)),
-    ]);
+    let mut node = object(
+        item.span,
+        [
+            ("mode", Value::String("ingress".into())),
+            ("target", Value::Int(i64::from(port.target))),
+            ("protocol", Value::String(port.protocol)),
+        ],
+    );
     if let Some(map) = node.as_map_mut() {
         for (key, text) in [("host_ip", port.host_ip), ("published", port.published)] {
             if !text.is_empty() {

@@ -54,7 +54,9 @@ pub fn parse(spec: &str) -> Result<ShortVolume, String> {
                     "ro" => volume.read_only = true,
                     "rw" => volume.read_only = false,
                     "nocopy" => volume.no_copy = true,
-                    "rprivate" | "private" | "rshared" | "shared" | "rslave" | "slave" => volume.propagation = Some(option.to_owned()),
+                    "rprivate" | "private" | "rshared" | "shared" | "rslave" | "slave" => {
+                        volume.propagation = Some(option.to_owned())
+                    }
                     "z" | "Z" => volume.selinux = Some(option.to_owned()),
                     _ => {}
                 }
@@ -94,10 +96,13 @@ fn split(spec: &str) -> Vec<String> {
 pub fn canonical(item: &mut Node, path: &Path) -> Result<(), Error> {
     let Some(text) = item.as_str() else { return Ok(()) };
     let volume = parse(text).map_err(|reason| Error::invalid(item.span, path, reason))?;
-    let mut long = object(item.span, [
-        ("type", Value::String(if volume.is_bind() { "bind" } else { "volume" }.into())),
-        ("target", Value::String(clean(&volume.target))),
-    ]);
+    let mut long = object(
+        item.span,
+        [
+            ("type", Value::String(if volume.is_bind() { "bind" } else { "volume" }.into())),
+            ("target", Value::String(clean(&volume.target))),
+        ],
+    );
     let span = item.span;
     if let Some(map) = long.as_map_mut() {
         let mut put = |key: &str, value: Value| map.insert(key.to_owned(), Node::new(value, span));

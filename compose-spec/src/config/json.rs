@@ -16,7 +16,9 @@ pub fn value(node: &Node) -> serde_json::Value {
         Value::Map(map) => {
             let mut entries: Vec<_> = map.iter().collect();
             entries.sort_by(|a, b| a.0.cmp(b.0));
-            serde_json::Value::Object(entries.into_iter().map(|(key, child)| (key.clone(), value(child))).collect::<Map<_, _>>())
+            serde_json::Value::Object(
+                entries.into_iter().map(|(key, child)| (key.clone(), value(child))).collect::<Map<_, _>>(),
+            )
         }
     }
 }
@@ -40,7 +42,8 @@ pub fn docker_form(project: &mut serde_json::Value) {
     let services = project.get_mut("services").and_then(|services| services.as_object_mut());
     for service in services.into_iter().flat_map(|map| map.values_mut()) {
         let limits = service.get_mut("blkio_config").and_then(|blkio| blkio.as_object_mut());
-        for item in limits.into_iter().flat_map(|map| map.values_mut()).filter_map(|list| list.as_array_mut()).flatten() {
+        for item in limits.into_iter().flat_map(|map| map.values_mut()).filter_map(|list| list.as_array_mut()).flatten()
+        {
             let Some(fields) = item.as_object_mut() else { continue };
             for (from, to) in [("path", "Path"), ("rate", "Rate"), ("weight", "Weight")] {
                 if let Some(value) = fields.shift_remove(from) {

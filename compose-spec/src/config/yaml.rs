@@ -74,7 +74,9 @@ fn scalar(value: &Value, indent: usize, out: &mut String) {
 
 /// Whether `|` can carry the text unchanged.
 fn block_fits(text: &str) -> bool {
-    !text.starts_with([' ', '\n', '\t']) && text.chars().all(|c| c == '\n' || c == '\t' || !c.is_control()) && !text.contains(['\u{85}', '\u{2028}', '\u{2029}', '\u{feff}'])
+    !text.starts_with([' ', '\n', '\t'])
+        && text.chars().all(|c| c == '\n' || c == '\t' || !c.is_control())
+        && !text.contains(['\u{85}', '\u{2028}', '\u{2029}', '\u{feff}'])
 }
 
 fn block(text: &str, indent: usize, out: &mut String) {
@@ -106,8 +108,13 @@ fn string(text: &str, _indent: usize, out: &mut String) {
 
 /// Whether the text reads back as itself without quotes.
 fn plain(text: &str) -> bool {
-    let special_start = text.starts_with(|c: char| "-?:,[]{}#&*!|>'\"%@`= ".contains(c)) && !text.starts_with("-") || text.starts_with("- ") || text == "-";
-    let legacy = ["y", "Y", "yes", "Yes", "YES", "n", "N", "no", "No", "NO", "on", "On", "ON", "off", "Off", "OFF", "<<", "---", "..."];
+    let special_start = text.starts_with(|c: char| "-?:,[]{}#&*!|>'\"%@`= ".contains(c)) && !text.starts_with("-")
+        || text.starts_with("- ")
+        || text == "-";
+    let legacy = [
+        "y", "Y", "yes", "Yes", "YES", "n", "N", "no", "No", "NO", "on", "On", "ON", "off", "Off", "OFF", "<<", "---",
+        "...",
+    ];
     !text.is_empty()
         && !special_start
         && !text.starts_with("---")

@@ -17,8 +17,8 @@ pub fn target(path: &[&str]) -> Option<Target> {
     match path {
         ["services", _, rest @ ..] => match rest {
             [
-                "cpu_count" | "cpu_period" | "cpu_quota" | "cpu_rt_period" | "cpu_rt_runtime" | "cpu_shares" | "oom_score_adj"
-                | "pids_limit" | "scale",
+                "cpu_count" | "cpu_period" | "cpu_quota" | "cpu_rt_period" | "cpu_rt_runtime" | "cpu_shares"
+                | "oom_score_adj" | "pids_limit" | "scale",
             ] => Some(Integer),
             ["cpu_percent" | "cpus"] => Some(Float),
             ["init" | "oom_kill_disable" | "privileged" | "read_only" | "stdin_open" | "tty"] => Some(Boolean),
@@ -51,7 +51,10 @@ pub fn apply(target: Target, text: &str, at: Span, warnings: &mut Vec<Warning>) 
             "false" => Ok(Value::Bool(false)),
             word @ ("y" | "yes" | "on" | "n" | "no" | "off") => {
                 let value = matches!(word, "y" | "yes" | "on");
-                warnings.push(Warning::new(at, format!("{text:?} for boolean is not supported by YAML 1.2, please use `{value}`")));
+                warnings.push(Warning::new(
+                    at,
+                    format!("{text:?} for boolean is not supported by YAML 1.2, please use `{value}`"),
+                ));
                 Ok(Value::Bool(value))
             }
             _ => Err(format!("invalid boolean: {text}")),

@@ -50,11 +50,8 @@ impl Pass<'_> {
     fn string(&mut self, node: &mut Node, path: &Path) {
         let Value::String(text) = &node.value else { return };
         let mut missing = Vec::new();
-        let result = if text.contains('$') {
-            template::substitute(text, self.lookup, &mut missing)
-        } else {
-            Ok(text.clone())
-        };
+        let result =
+            if text.contains('$') { template::substitute(text, self.lookup, &mut missing) } else { Ok(text.clone()) };
         for name in missing {
             let message = format!("The {name:?} variable is not set. Defaulting to a blank string.");
             if !self.warnings.iter().any(|warning| warning.message == message) {
@@ -68,7 +65,9 @@ impl Pass<'_> {
                 Some(target) => cast::apply(target, &text, node.span, self.warnings)
                     .map_err(|reason| Error::Interpolation { at, path: place.clone(), reason }),
             },
-            Err(TemplateError::Invalid) => Err(Error::InvalidTemplate { at, path: place.clone(), template: text.clone() }),
+            Err(TemplateError::Invalid) => {
+                Err(Error::InvalidTemplate { at, path: place.clone(), template: text.clone() })
+            }
             Err(error) => Err(Error::Interpolation { at, path: place.clone(), reason: error.to_string() }),
         };
         match cast {

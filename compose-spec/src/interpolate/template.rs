@@ -26,7 +26,9 @@ impl std::fmt::Display for TemplateError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Invalid => f.write_str("invalid template"),
-            Self::Required { name, reason } if reason.is_empty() => write!(f, "required variable {name} is missing a value"),
+            Self::Required { name, reason } if reason.is_empty() => {
+                write!(f, "required variable {name} is missing a value")
+            }
             Self::Required { name, reason } => write!(f, "required variable {name} is missing a value: {reason}"),
             Self::TooDeep => write!(f, "nested deeper than {DEPTH_LIMIT} levels"),
         }
@@ -113,7 +115,12 @@ fn braced(text: &str) -> Result<(&str, &str), TemplateError> {
     Ok((&text[1..end], &text[end + 1..]))
 }
 
-fn evaluate(expression: &str, lookup: &Lookup, missing: &mut Vec<String>, depth: usize) -> Result<String, TemplateError> {
+fn evaluate(
+    expression: &str,
+    lookup: &Lookup,
+    missing: &mut Vec<String>,
+    depth: usize,
+) -> Result<String, TemplateError> {
     let name = name(expression);
     if name.is_empty() {
         return Err(TemplateError::Invalid);

@@ -19,7 +19,9 @@ enum Rule {
     /// `build: DIR` is `build: {context: DIR}`.
     Build,
     /// List and mapping forms become mappings; the flag says whether names get depends_on's defaults.
-    Names { dependency: bool },
+    Names {
+        dependency: bool,
+    },
     Logging,
     IpamConfig,
 }
@@ -31,8 +33,8 @@ fn rule(path: &[&str]) -> Rule {
         ["networks" | "volumes", _, "labels"] => Rule::KeyValues,
         ["services", _, rest @ ..] => match rest {
             [
-                "annotations" | "dns" | "dns_opt" | "dns_search" | "env_file" | "label_file" | "environment" | "labels" | "sysctls"
-                | "tmpfs",
+                "annotations" | "dns" | "dns_opt" | "dns_search" | "env_file" | "label_file" | "environment" | "labels"
+                | "sysctls" | "tmpfs",
             ]
             | ["build", "args" | "additional_contexts" | "labels"]
             | ["deploy", "labels"] => Rule::KeyValues,
@@ -135,7 +137,12 @@ fn sequence(node: Node) -> Vec<Node> {
             for (key, value) in map {
                 match (&value.value, value.scalar_text()) {
                     (Value::List(values), _) => {
-                        items.extend(values.iter().filter_map(Node::scalar_text).map(|text| Node::string(format!("{key}={text}"), value.span)));
+                        items.extend(
+                            values
+                                .iter()
+                                .filter_map(Node::scalar_text)
+                                .map(|text| Node::string(format!("{key}={text}"), value.span)),
+                        );
                     }
                     (_, Some(text)) => items.push(Node::string(format!("{key}={text}"), value.key)),
                     (Value::Null, _) => items.push(Node::string(key, value.key)),

@@ -65,9 +65,12 @@ impl Resets {
     pub fn apply_to_entry(&self, section: &str, name: &str, entry: &mut Node) {
         for path in &self.0 {
             if let [first, second, rest @ ..] = path.as_slice()
-                && first == section && second == name && !rest.is_empty() {
-                    remove(entry, rest);
-                }
+                && first == section
+                && second == name
+                && !rest.is_empty()
+            {
+                remove(entry, rest);
+            }
         }
     }
 }

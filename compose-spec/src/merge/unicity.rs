@@ -24,8 +24,8 @@ fn identity(path: &[&str]) -> Option<Identity> {
         ["networks", _, "labels"] | ["networks", _, "ipam", "options"] => Some(Identity::KeyValue),
         ["services", _, rest @ ..] => match rest {
             [
-                "annotations" | "cap_add" | "cap_drop" | "dns" | "dns_opt" | "dns_search" | "environment" | "labels" | "links"
-                | "profiles" | "sysctls" | "tmpfs",
+                "annotations" | "cap_add" | "cap_drop" | "dns" | "dns_opt" | "dns_search" | "environment" | "labels"
+                | "links" | "profiles" | "sysctls" | "tmpfs",
             ]
             | ["build", "args" | "additional_contexts" | "platform" | "tags" | "labels"]
             | ["deploy", "labels"]
@@ -79,7 +79,9 @@ fn key(identity: Identity, item: &Node, path: &Path) -> Result<String, Error> {
     let field = |name: &str| item.get(name).and_then(Node::scalar_text);
     let missing = |name: &str| Error::invalid(item.span, path, format!("is missing {name}"));
     match (identity, &item.value) {
-        (Identity::KeyValue, Value::String(text)) => Ok(text.split_once('=').map_or(text.as_str(), |(key, _)| key).to_owned()),
+        (Identity::KeyValue, Value::String(text)) => {
+            Ok(text.split_once('=').map_or(text.as_str(), |(key, _)| key).to_owned())
+        }
         (Identity::KeyValue, _) => Err(Error::mistyped(item, path, "a string")),
         (Identity::Expose, Value::String(text)) => Ok(text.clone()),
         (Identity::Expose, Value::Int(port)) => Ok(port.to_string()),
@@ -91,8 +93,12 @@ fn key(identity: Identity, item: &Node, path: &Path) -> Result<String, Error> {
             let protocol = field("protocol").unwrap_or_else(|| "tcp".into());
             Ok(format!("{host}:{published}:{target}/{protocol}"))
         }
-        (Identity::Volume, Value::String(text)) => Ok(volume::parse(text).map_err(|reason| Error::invalid(item.span, path, reason))?.target),
-        (Identity::Volume | Identity::Device, Value::Map(_)) => field("target").ok_or_else(|| missing("a mount target")),
+        (Identity::Volume, Value::String(text)) => {
+            Ok(volume::parse(text).map_err(|reason| Error::invalid(item.span, path, reason))?.target)
+        }
+        (Identity::Volume | Identity::Device, Value::Map(_)) => {
+            field("target").ok_or_else(|| missing("a mount target"))
+        }
         (Identity::Device, Value::String(text)) => {
             let mut parts = text.split(':');
             let source = parts.next().unwrap_or_default();

@@ -97,13 +97,19 @@ fn scalar(node: &Node, wanted: &Check, path: &Path, errors: &mut Vec<Error>) {
             format!("value must be one of {}, not {text:?}", words.join(", "))
         }
         (Check::Range(low, high), Value::Int(number)) if !(low..=high).contains(&number) => {
-            if *high == i64::MAX { format!("must be at least {low}, not {number}") } else { format!("must be from {low} to {high}, not {number}") }
+            if *high == i64::MAX {
+                format!("must be at least {low}, not {number}")
+            } else {
+                format!("must be from {low} to {high}, not {number}")
+            }
         }
         (Check::ContainerName, Value::String(text)) if !container_name(text) => {
             format!("{text:?} does not match pattern '[a-zA-Z0-9][a-zA-Z0-9_.-]+'")
         }
         (Check::PullPolicy, Value::String(text)) if !pull_policy(text) => {
-            format!("{text:?} is none of always, never, build, if_not_present, missing, daily, weekly, every_<duration>")
+            format!(
+                "{text:?} is none of always, never, build, if_not_present, missing, daily, weekly, every_<duration>"
+            )
         }
         _ => return,
     };
@@ -129,14 +135,19 @@ fn repeated(items: &[Node], path: &Path, errors: &mut Vec<Error>) {
     let mut seen = HashSet::with_capacity(items.len());
     for (index, item) in items.iter().enumerate() {
         if !seen.insert(crate::config::json::value(item).to_string()) {
-            errors.push(Error::invalid(item.span, path, format!("items must be unique, but item {index} repeats an earlier one")));
+            errors.push(Error::invalid(
+                item.span,
+                path,
+                format!("items must be unique, but item {index} repeats an earlier one"),
+            ));
         }
     }
 }
 
 fn free_keys(map: &Map, values: &'static Rule, names: Names, path: &Path, errors: &mut Vec<Error>) {
     for (key, child) in map {
-        let resource = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
+        let resource = !key.is_empty()
+            && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
         let (allowed, checked) = match names {
             Names::Any => (!key.is_empty(), true),
             Names::Resource => (resource, true),

@@ -52,13 +52,16 @@ static PREFERENCE: Rule = object(&[("spread", of(STR))]);
 static GENERIC_RESOURCE: Rule =
     object(&[("discrete_resource_spec", object(&[("kind", of(STR)), ("value", of(NUM.or(STR)))]))]);
 
-static RESERVED_DEVICE: Rule = requiring(&["capabilities"], &[
-    ("capabilities", Rule::Same(&STRING_SET)),
-    ("count", of(STR.or(INT))),
-    ("device_ids", Rule::Same(&STRING_SET)),
-    ("driver", of(STR)),
-    ("options", Rule::Same(&LIST_OR_DICT)),
-]);
+static RESERVED_DEVICE: Rule = requiring(
+    &["capabilities"],
+    &[
+        ("capabilities", Rule::Same(&STRING_SET)),
+        ("count", of(STR.or(INT))),
+        ("device_ids", Rule::Same(&STRING_SET)),
+        ("driver", of(STR)),
+        ("options", Rule::Same(&LIST_OR_DICT)),
+    ],
+);
 
 static GPU: Rule = object(&[
     ("capabilities", Rule::Same(&STRING_SET)),
@@ -72,23 +75,29 @@ pub static GPUS: Rule = Rule::OneOf(&[Rule::Scalar(STR, Check::Words(&["all"])),
 
 pub static DEVELOP: Rule = object(&[("watch", list(&WATCH))]);
 
-static WATCH: Rule = requiring(&["path", "action"], &[
-    ("ignore", Rule::Same(&STRING_OR_LIST)),
-    ("include", Rule::Same(&STRING_OR_LIST)),
-    ("path", of(STR)),
-    ("action", Rule::Scalar(STR, Check::Words(&["rebuild", "sync", "restart", "sync+restart", "sync+exec"]))),
-    ("target", of(STR)),
-    ("exec", Rule::Same(&HOOK)),
-    ("initial_sync", of(BOOL)),
-]);
+static WATCH: Rule = requiring(
+    &["path", "action"],
+    &[
+        ("ignore", Rule::Same(&STRING_OR_LIST)),
+        ("include", Rule::Same(&STRING_OR_LIST)),
+        ("path", of(STR)),
+        ("action", Rule::Scalar(STR, Check::Words(&["rebuild", "sync", "restart", "sync+restart", "sync+exec"]))),
+        ("target", of(STR)),
+        ("exec", Rule::Same(&HOOK)),
+        ("initial_sync", of(BOOL)),
+    ],
+);
 
-pub static HOOK: Rule = requiring(&["command"], &[
-    ("command", Rule::Same(&COMMAND)),
-    ("user", of(STR)),
-    ("privileged", of(BOOL.or(STR))),
-    ("working_dir", of(STR)),
-    ("environment", Rule::Same(&LIST_OR_DICT)),
-]);
+pub static HOOK: Rule = requiring(
+    &["command"],
+    &[
+        ("command", Rule::Same(&COMMAND)),
+        ("user", of(STR)),
+        ("privileged", of(BOOL.or(STR))),
+        ("working_dir", of(STR)),
+        ("environment", Rule::Same(&LIST_OR_DICT)),
+    ],
+);
 
 pub static PRE_START_HOOK: Rule = object(&[
     ("command", Rule::Same(&COMMAND)),

@@ -6,9 +6,9 @@ mod check;
 mod deploy;
 mod rule;
 mod service;
-mod top;
 #[cfg(test)]
 mod tests;
+mod top;
 
 use crate::error::Errors;
 use crate::node::Node;

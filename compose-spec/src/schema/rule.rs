@@ -62,8 +62,14 @@ pub struct Object {
 pub enum Rule {
     Any,
     Scalar(Types, Check),
-    List { items: &'static Rule, unique: bool },
-    Map { values: &'static Rule, names: Names },
+    List {
+        items: &'static Rule,
+        unique: bool,
+    },
+    Map {
+        values: &'static Rule,
+        names: Names,
+    },
     Object(Object),
     /// Fits one of these; they differ in kind, so the value's kind chooses.
     OneOf(&'static [Rule]),
@@ -98,20 +104,17 @@ pub static STRING_OR_LIST: Rule = Rule::OneOf(&[of(STR), set(&STRING)]);
 pub static FLAG: Rule = of(BOOL.or(STR));
 pub static INTEGER: Rule = of(INT.or(STR));
 pub static NUMBER: Rule = of(NUM.or(STR));
-pub static LIST_OR_DICT: Rule = Rule::OneOf(&[
-    Rule::Map { values: &SCALAR, names: Names::Any },
-    set(&STRING),
-]);
+pub static LIST_OR_DICT: Rule = Rule::OneOf(&[Rule::Map { values: &SCALAR, names: Names::Any }, set(&STRING)]);
 static SCALAR: Rule = of(STR.or(NUM).or(BOOL).or(NULL));
 pub static OPTIONS: Rule = Rule::Map { values: &NUMBER, names: Names::Any };
 pub static COMMAND: Rule = Rule::OneOf(&[of(NULL.or(STR)), list(&STRING)]);
-pub static EXTRA_HOSTS: Rule = Rule::OneOf(&[
-    Rule::Map { values: &HOST_ADDRESSES, names: Names::Any },
-    set(&STRING),
-]);
+pub static EXTRA_HOSTS: Rule = Rule::OneOf(&[Rule::Map { values: &HOST_ADDRESSES, names: Names::Any }, set(&STRING)]);
 static HOST_ADDRESSES: Rule = Rule::OneOf(&[of(STR), list(&STRING)]);
 pub static ULIMITS: Rule = Rule::Map { values: &ULIMIT, names: Names::Ulimit };
-static ULIMIT: Rule = Rule::OneOf(&[of(INT.or(STR)), requiring(&["soft", "hard"], &[("hard", of(INT.or(STR))), ("soft", of(INT.or(STR)))])]);
+static ULIMIT: Rule = Rule::OneOf(&[
+    of(INT.or(STR)),
+    requiring(&["soft", "hard"], &[("hard", of(INT.or(STR))), ("soft", of(INT.or(STR)))]),
+]);
 pub static FILE_MOUNTS: Rule = list(&FILE_MOUNT);
 static FILE_MOUNT: Rule = Rule::OneOf(&[
     of(STR),

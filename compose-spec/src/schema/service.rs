@@ -38,10 +38,17 @@ pub static SERVICE: Rule = object(&[
     ("env_file", Rule::OneOf(&[of(STR), list(&ENV_FILE)])),
     ("environment", Rule::Same(&LIST_OR_DICT)),
     ("expose", set(&NUMBER)),
-    ("extends", Rule::OneOf(&[
-        of(STR),
-        Rule::Object(Object { fields: &[("service", of(STR)), ("file", of(STR))], required: &["service"], extensions: false }),
-    ])),
+    (
+        "extends",
+        Rule::OneOf(&[
+            of(STR),
+            Rule::Object(Object {
+                fields: &[("service", of(STR)), ("file", of(STR))],
+                required: &["service"],
+                extensions: false,
+            }),
+        ]),
+    ),
     ("external_links", Rule::Same(&STRING_SET)),
     ("extra_hosts", Rule::Same(&EXTRA_HOSTS)),
     ("gpus", Rule::Same(&GPUS)),
@@ -75,7 +82,13 @@ pub static SERVICE: Rule = object(&[
     ("pre_stop", list(&HOOK)),
     ("privileged", Rule::Same(&FLAG)),
     ("profiles", Rule::Same(&STRING_SET)),
-    ("provider", requiring(&["type"], &[("type", of(STR)), ("options", Rule::Map { values: &PROVIDER_OPTION, names: Names::Any })])),
+    (
+        "provider",
+        requiring(
+            &["type"],
+            &[("type", of(STR)), ("options", Rule::Map { values: &PROVIDER_OPTION, names: Names::Any })],
+        ),
+    ),
     ("pull_policy", Rule::Scalar(STR, Check::PullPolicy)),
     ("pull_refresh_after", of(STR)),
     ("read_only", Rule::Same(&FLAG)),
@@ -149,14 +162,23 @@ static BLKIO: Rule = Rule::Object(Object {
 static BLKIO_LIMIT: Rule =
     Rule::Object(Object { fields: &[("path", of(STR)), ("rate", of(INT.or(STR)))], required: &[], extensions: false });
 
-static BLKIO_WEIGHT: Rule =
-    Rule::Object(Object { fields: &[("path", of(STR)), ("weight", of(INT.or(STR)))], required: &[], extensions: false });
+static BLKIO_WEIGHT: Rule = Rule::Object(Object {
+    fields: &[("path", of(STR)), ("weight", of(INT.or(STR)))],
+    required: &[],
+    extensions: false,
+});
 
-static DEPENDENCY: Rule = requiring(&["condition"], &[
-    ("condition", Rule::Scalar(STR, Check::Words(&["service_started", "service_healthy", "service_completed_successfully"]))),
-    ("required", of(BOOL)),
-    ("restart", of(BOOL.or(STR))),
-]);
+static DEPENDENCY: Rule = requiring(
+    &["condition"],
+    &[
+        (
+            "condition",
+            Rule::Scalar(STR, Check::Words(&["service_started", "service_healthy", "service_completed_successfully"])),
+        ),
+        ("required", of(BOOL)),
+        ("restart", of(BOOL.or(STR))),
+    ],
+);
 
 static DEVICE: Rule = Rule::OneOf(&[
     of(STR),
@@ -220,20 +242,32 @@ static PROVIDER_OPTION: Rule = Rule::OneOf(&[of(STR.or(NUM).or(BOOL)), list(&PRO
 
 static MOUNT: Rule = Rule::OneOf(&[
     of(STR),
-    requiring(&["type"], &[
-        ("bind", object(&[
-            ("create_host_path", Rule::Same(&FLAG)),
-            ("propagation", of(STR)),
-            ("recursive", Rule::Scalar(STR, Check::Words(&["enabled", "disabled", "writable", "readonly"]))),
-            ("selinux", Rule::Scalar(STR, Check::Words(&["z", "Z"]))),
-        ])),
-        ("consistency", of(STR)),
-        ("image", object(&[("subpath", of(STR))])),
-        ("read_only", Rule::Same(&FLAG)),
-        ("source", of(STR)),
-        ("target", of(STR)),
-        ("tmpfs", object(&[("mode", of(NUM.or(STR))), ("size", Rule::Scalar(INT.or(STR), Check::Range(0, i64::MAX)))])),
-        ("type", Rule::Scalar(STR, Check::Words(&["bind", "volume", "tmpfs", "cluster", "npipe", "image"]))),
-        ("volume", object(&[("labels", Rule::Same(&LIST_OR_DICT)), ("nocopy", Rule::Same(&FLAG)), ("subpath", of(STR))])),
-    ]),
+    requiring(
+        &["type"],
+        &[
+            (
+                "bind",
+                object(&[
+                    ("create_host_path", Rule::Same(&FLAG)),
+                    ("propagation", of(STR)),
+                    ("recursive", Rule::Scalar(STR, Check::Words(&["enabled", "disabled", "writable", "readonly"]))),
+                    ("selinux", Rule::Scalar(STR, Check::Words(&["z", "Z"]))),
+                ]),
+            ),
+            ("consistency", of(STR)),
+            ("image", object(&[("subpath", of(STR))])),
+            ("read_only", Rule::Same(&FLAG)),
+            ("source", of(STR)),
+            ("target", of(STR)),
+            (
+                "tmpfs",
+                object(&[("mode", of(NUM.or(STR))), ("size", Rule::Scalar(INT.or(STR), Check::Range(0, i64::MAX)))]),
+            ),
+            ("type", Rule::Scalar(STR, Check::Words(&["bind", "volume", "tmpfs", "cluster", "npipe", "image"]))),
+            (
+                "volume",
+                object(&[("labels", Rule::Same(&LIST_OR_DICT)), ("nocopy", Rule::Same(&FLAG)), ("subpath", of(STR))]),
+            ),
+        ],
+    ),
 ]);

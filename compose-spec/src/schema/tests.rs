@@ -10,12 +10,15 @@ fn errors(text: &str) -> Vec<String> {
 #[test]
 fn several_errors_in_one_go_with_places_and_the_likely_key() {
     let found = errors("services:\n  web:\n    imgae: nginx\n    ports: 80\n    tty: [1]\nvolums: {}\n");
-    assert_eq!(found, [
-        "line 3:5: services.web additional properties 'imgae' not allowed, did you mean \"image\"?",
-        "line 4:12: services.web.ports must be a list, not an integer",
-        "line 5:10: services.web.tty must be a string or a boolean, not a list",
-        "line 6:1: additional properties 'volums' not allowed, did you mean \"volumes\"?",
-    ]);
+    assert_eq!(
+        found,
+        [
+            "line 3:5: services.web additional properties 'imgae' not allowed, did you mean \"image\"?",
+            "line 4:12: services.web.ports must be a list, not an integer",
+            "line 5:10: services.web.tty must be a string or a boolean, not a list",
+            "line 6:1: additional properties 'volums' not allowed, did you mean \"volumes\"?",
+        ]
+    );
 }
 
 #[test]

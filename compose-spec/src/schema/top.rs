@@ -28,12 +28,10 @@ static INCLUDE: Rule = Rule::OneOf(&[
     }),
 ]);
 
-static MODEL: Rule = requiring(&["model"], &[
-    ("name", of(STR)),
-    ("model", of(STR)),
-    ("context_size", of(INT)),
-    ("runtime_flags", Rule::Same(&STRINGS)),
-]);
+static MODEL: Rule = requiring(
+    &["model"],
+    &[("name", of(STR)), ("model", of(STR)), ("context_size", of(INT)), ("runtime_flags", Rule::Same(&STRINGS))],
+);
 
 static EXTERNAL: Rule = Rule::OneOf(&[of(BOOL.or(STR)), object(&[("name", of(STR))])]);
 

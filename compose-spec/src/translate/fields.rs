@@ -64,7 +64,10 @@ impl<'a> Fields<'a> {
     /// A mapping of strings, null values left out.
     pub fn strings(&self, key: &'static str) -> BTreeMap<String, String> {
         let map = self.take(key).and_then(Node::as_map);
-        map.into_iter().flat_map(Map::iter).filter_map(|(key, node)| Some((key.clone(), node.as_str()?.to_owned()))).collect()
+        map.into_iter()
+            .flat_map(Map::iter)
+            .filter_map(|(key, node)| Some((key.clone(), node.as_str()?.to_owned())))
+            .collect()
     }
 
     /// A duration that isn't negative.

@@ -18,7 +18,12 @@ const CONTENT_LIMIT: usize = 1000 * 1024;
 pub fn declare(project: &Project, files: &dyn Files, stack: &mut Stack, errors: &mut Vec<Error>) {
     for (key, node) in &project.secrets {
         if let Some((name, labels, data)) = object(project, "secrets", key, node, files, errors) {
-            stack.secrets.push(SecretSpec { name, labels, stack: Some(project.name.clone()), data: SecretData::new(data) });
+            stack.secrets.push(SecretSpec {
+                name,
+                labels,
+                stack: Some(project.name.clone()),
+                data: SecretData::new(data),
+            });
         }
     }
     for (key, node) in &project.configs {
@@ -31,7 +36,14 @@ pub fn declare(project: &Project, files: &dyn Files, stack: &mut Stack, errors: 
 type Object = (String, BTreeMap<String, String>, Vec<u8>);
 
 /// `None` for an external object, and for one that was refused.
-fn object(project: &Project, section: &str, key: &str, node: &Node, files: &dyn Files, errors: &mut Vec<Error>) -> Option<Object> {
+fn object(
+    project: &Project,
+    section: &str,
+    key: &str,
+    node: &Node,
+    files: &dyn Files,
+    errors: &mut Vec<Error>,
+) -> Option<Object> {
     let fields = Fields::new(node, format!("{section}.{key}"));
     let name = fields.text("name").unwrap_or_else(|| key.to_owned());
     let mut labels = fields.strings("labels");
@@ -71,12 +83,16 @@ fn content(project: &Project, fields: &Fields, files: &dyn Files, errors: &mut V
 
 /// The secrets of a service.
 pub fn secret_files(project: &Project, fields: &Fields) -> Vec<SecretFile> {
-    mounts(&project.secrets, fields, "secrets", "/run/secrets/").map(|(secret, file)| SecretFile { secret, id: None, file }).collect()
+    mounts(&project.secrets, fields, "secrets", "/run/secrets/")
+        .map(|(secret, file)| SecretFile { secret, id: None, file })
+        .collect()
 }
 
 /// The configs of a service.
 pub fn config_files(project: &Project, fields: &Fields) -> Vec<ConfigFile> {
-    mounts(&project.configs, fields, "configs", "/").map(|(config, file)| ConfigFile { config, id: None, file }).collect()
+    mounts(&project.configs, fields, "configs", "/")
+        .map(|(config, file)| ConfigFile { config, id: None, file })
+        .collect()
 }
 
 /// Name in the store and place in the container; a relative target is below `directory`.

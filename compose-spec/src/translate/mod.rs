@@ -71,7 +71,13 @@ fn stack(project: &mut Project, options: &TranslateOptions, files: &dyn Files) -
     Ok(stack)
 }
 
-fn service(project: &Project, service: Service, options: &TranslateOptions, stack: &Stack, errors: &mut Vec<Error>) -> ServiceSpec {
+fn service(
+    project: &Project,
+    service: Service,
+    options: &TranslateOptions,
+    stack: &Stack,
+    errors: &mut Vec<Error>,
+) -> ServiceSpec {
     let fields = Fields::new(service.node, format!("services.{}", service.name));
     without_effect(&fields, errors);
     let container_name = fields.text("container_name");
@@ -116,7 +122,11 @@ fn without_effect(fields: &Fields, errors: &mut Vec<Error>) {
     for link in fields.list("links") {
         let linked = link.as_str().unwrap_or_default();
         if linked.split_once(':').is_some_and(|(service, alias)| service != alias) {
-            fields.refuse("links", Some("links without an alias are the same as depends_on; use networks.<name>.aliases for others"), errors);
+            fields.refuse(
+                "links",
+                Some("links without an alias are the same as depends_on; use networks.<name>.aliases for others"),
+                errors,
+            );
         }
     }
     if fields.text("userns_mode").is_some_and(|mode| mode != "host") {

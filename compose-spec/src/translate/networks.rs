@@ -17,7 +17,9 @@ pub fn declare(project: &Project, stack: &mut Stack, errors: &mut Vec<Error>) {
         let name = fields.text("name").unwrap_or_else(|| key.clone());
         if fields.flag("external") {
             // What an external network is like was said where it was made.
-            for key in ["driver", "driver_opts", "ipam", "internal", "attachable", "labels", "enable_ipv4", "enable_ipv6"] {
+            for key in
+                ["driver", "driver_opts", "ipam", "internal", "attachable", "labels", "enable_ipv4", "enable_ipv6"]
+            {
                 fields.take(key);
             }
             stack.external_networks.push(name);
@@ -89,7 +91,9 @@ pub fn mode(project: &Project, fields: &Fields, errors: &mut Vec<Error>) -> Netw
     let mut attachments: Vec<_> = networks
         .into_iter()
         .flat_map(Map::iter)
-        .map(|(key, node)| attachment(project, key, Fields::new(node, format!("{}.{key}", fields.path("networks"))), errors))
+        .map(|(key, node)| {
+            attachment(project, key, Fields::new(node, format!("{}.{key}", fields.path("networks"))), errors)
+        })
         .collect();
     attachments.sort_by(|a, b| a.0.cmp(&b.0));
     NetworkMode::Networks(attachments.into_iter().map(|(_, attachment)| attachment).collect())
@@ -148,7 +152,11 @@ fn port(fields: &Fields, errors: &mut Vec<Error>) -> Option<PortSpec> {
         Some(text) => match text.parse() {
             Ok(port) => Some(port),
             Err(_) if text.contains('-') => {
-                fields.refuse("published", Some("a range to choose one port from; leave it out and orca chooses"), errors);
+                fields.refuse(
+                    "published",
+                    Some("a range to choose one port from; leave it out and orca chooses"),
+                    errors,
+                );
                 None
             }
             Err(_) => {

@@ -1,6 +1,8 @@
 //! Restart policy, health check, logging and `deploy`.
 
-use model::{EndpointMode, HealthTest, Healthcheck, LogConfig, LogDriver, RestartCondition, RestartPolicy, ServiceSpec};
+use model::{
+    EndpointMode, HealthTest, Healthcheck, LogConfig, LogDriver, RestartCondition, RestartPolicy, ServiceSpec,
+};
 
 use super::fields::Fields;
 use crate::error::Error;
@@ -10,24 +12,35 @@ use crate::node::Node;
 pub fn restart(fields: &Fields, errors: &mut Vec<Error>) -> RestartPolicy {
     let mut policy = RestartPolicy::default();
     if let Some(text) = fields.text("restart") {
-        let (word, attempts) = text.split_once(':').map_or((text.as_str(), None), |(word, attempts)| (word, Some(attempts)));
+        let (word, attempts) =
+            text.split_once(':').map_or((text.as_str(), None), |(word, attempts)| (word, Some(attempts)));
         policy.condition = match word {
             "no" => RestartCondition::No,
             "always" => RestartCondition::Always,
             "unless-stopped" => RestartCondition::UnlessStopped,
             "on-failure" => RestartCondition::OnFailure,
             _ => {
-                fields.invalid("restart", format!("{text:?} is none of no, always, on-failure[:n], unless-stopped"), errors);
+                fields.invalid(
+                    "restart",
+                    format!("{text:?} is none of no, always, on-failure[:n], unless-stopped"),
+                    errors,
+                );
                 return policy;
             }
         };
         match attempts.map(str::parse::<u64>) {
             None => {}
-            Some(Ok(count)) if policy.condition == RestartCondition::OnFailure => policy.max_attempts = (count > 0).then_some(count),
-            Some(_) => fields.invalid("restart", format!("{text:?}: only on-failure takes a number of attempts"), errors),
+            Some(Ok(count)) if policy.condition == RestartCondition::OnFailure => {
+                policy.max_attempts = (count > 0).then_some(count)
+            }
+            Some(_) => {
+                fields.invalid("restart", format!("{text:?}: only on-failure takes a number of attempts"), errors)
+            }
         }
     }
-    let Some(deploy) = fields.nested("deploy").and_then(|deploy| deploy.nested("restart_policy")) else { return policy };
+    let Some(deploy) = fields.nested("deploy").and_then(|deploy| deploy.nested("restart_policy")) else {
+        return policy;
+    };
     policy = RestartPolicy {
         condition: match deploy.text("condition").as_deref() {
             None | Some("any") => RestartCondition::Always,
@@ -38,7 +51,10 @@ pub fn restart(fields: &Fields, errors: &mut Vec<Error>) -> RestartPolicy {
                 RestartCondition::No
             }
         },
-        max_attempts: deploy.integer("max_attempts").and_then(|count| u64::try_from(count).ok()).filter(|count| *count > 0),
+        max_attempts: deploy
+            .integer("max_attempts")
+            .and_then(|count| u64::try_from(count).ok())
+            .filter(|count| *count > 0),
         delay: deploy.duration("delay", errors),
         window: deploy.duration("window", errors),
     };

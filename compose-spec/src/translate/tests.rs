@@ -72,20 +72,29 @@ fn a_whole_app() {
     assert_eq!(web.labels["tier"], "web");
     assert_eq!(web.container.command, Some(vec!["nginx".into(), "-g".into(), "daemon off;".into()]));
     assert_eq!(web.container.env, BTreeMap::from([("A".into(), "1".into())]));
-    assert_eq!(web.ports[0], PortSpec {
-        host_ip: Some(IpAddr::from([127, 0, 0, 1])),
-        published: Some(8080),
-        target: 80,
-        protocol: Protocol::Tcp,
-        mode: PublishMode::Ingress,
-    });
+    assert_eq!(
+        web.ports[0],
+        PortSpec {
+            host_ip: Some(IpAddr::from([127, 0, 0, 1])),
+            published: Some(8080),
+            target: 80,
+            protocol: Protocol::Tcp,
+            mode: PublishMode::Ingress,
+        }
+    );
     assert_eq!(web.ports[1].protocol, Protocol::Udp);
     let attachments = web.network.attachments();
     assert_eq!(attachments.iter().map(|a| a.network.as_str()).collect::<Vec<_>>(), ["backbone", "shop_front"]);
     assert_eq!(attachments[1].aliases, ["www"]);
-    assert_eq!(web.depends_on["db"], Dependency { condition: DependencyCondition::ServiceHealthy, restart: true, required: true });
+    assert_eq!(
+        web.depends_on["db"],
+        Dependency { condition: DependencyCondition::ServiceHealthy, restart: true, required: true }
+    );
     assert_eq!(web.container.resources.limits.nano_cpus, Some(500_000_000));
-    assert_eq!((web.container.resources.limits.memory, web.container.resources.reservations.memory), (Some(64 << 20), 32 << 20));
+    assert_eq!(
+        (web.container.resources.limits.memory, web.container.resources.reservations.memory),
+        (Some(64 << 20), 32 << 20)
+    );
     assert_eq!(web.container.restart.max_attempts, Some(3));
     assert_eq!(web.container.stop_grace_period, Some(std::time::Duration::from_secs(90)));
     assert_eq!(web.container.healthcheck.as_ref().unwrap().test, Some(HealthTest::Shell("curl -f localhost".into())));
@@ -102,11 +111,17 @@ fn mounts_secrets_and_configs() {
     assert!(data.read_only);
     let MountSource::Volume { name, spec, .. } = &data.source else { panic!("{data:?}") };
     assert_eq!((name.as_deref(), spec.labels["com.docker.compose.volume"].as_str()), (Some("shop_data"), "data"));
-    assert_eq!(conf.source, MountSource::Bind { path: "/p/conf".into(), create: true, propagation: Propagation::Rprivate });
+    assert_eq!(
+        conf.source,
+        MountSource::Bind { path: "/p/conf".into(), create: true, propagation: Propagation::Rprivate }
+    );
     assert!(matches!(&anonymous.source, MountSource::Volume { name: None, .. }));
     assert_eq!(long_tmpfs.source, MountSource::Tmpfs { size: Some(1 << 20), mode: None });
     assert_eq!(short_tmpfs.source, MountSource::Tmpfs { size: Some(64 << 20), mode: Some(0o1777) });
-    assert_eq!(web.secrets[0].file, FileTarget { path: "/run/secrets/k".into(), uid: "0".into(), gid: "0".into(), mode: 0o400 });
+    assert_eq!(
+        web.secrets[0].file,
+        FileTarget { path: "/run/secrets/k".into(), uid: "0".into(), gid: "0".into(), mode: 0o400 }
+    );
     assert_eq!((web.configs[0].config.as_str(), web.configs[0].file.path.as_str()), ("shop_motd", "/motd"));
     assert_eq!(stack.secrets[0].data.reveal(), b"hunter2");
     assert!(!format!("{stack:?}").contains("hunter2"));
@@ -130,7 +145,8 @@ fn what_cant_be_carried_is_refused_by_name_and_place() {
 
 #[test]
 fn selection_and_scale() {
-    let only = TranslateOptions { services: vec!["web".into()], no_deps: true, scale: BTreeMap::from([("web".into(), 5)]) };
+    let only =
+        TranslateOptions { services: vec!["web".into()], no_deps: true, scale: BTreeMap::from([("web".into(), 5)]) };
     let stack = stack_of(APP, &only).unwrap();
     assert_eq!(stack.services.len(), 1);
     assert_eq!(stack.services[0].mode, ServiceMode::Replicated { replicas: 5 });
@@ -141,9 +157,14 @@ fn selection_and_scale() {
 
 #[test]
 fn hashes_change_with_the_service_and_its_configs_only() {
-    let hash = |text: &'static str| stack(text).services.last().unwrap().container.labels["com.docker.compose.config-hash"].clone();
+    let hash = |text: &'static str| {
+        stack(text).services.last().unwrap().container.labels["com.docker.compose.config-hash"].clone()
+    };
     let base = "name: p\nservices: {a: {image: x, configs: [c]}}\nconfigs: {c: {content: one}}\n";
-    assert_eq!(hash(base), hash("name: p\nservices: {a: {image: x, scale: 2, configs: [{source: c}]}}\nconfigs: {c: {content: one}}\n"));
+    assert_eq!(
+        hash(base),
+        hash("name: p\nservices: {a: {image: x, scale: 2, configs: [{source: c}]}}\nconfigs: {c: {content: one}}\n")
+    );
     assert_ne!(hash(base), hash("name: p\nservices: {a: {image: x, configs: [c]}}\nconfigs: {c: {content: two}}\n"));
     assert_ne!(hash(base), hash("name: p\nservices: {a: {image: y, configs: [c]}}\nconfigs: {c: {content: one}}\n"));
 }

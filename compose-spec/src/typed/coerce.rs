@@ -74,8 +74,15 @@ fn is_zero(node: &Node, shape: &Shape) -> bool {
         (Shape::Bytes, Value::String(text)) => text == "0",
         (Shape::Duration, Value::String(text)) => text == "0s",
         (
-            Shape::Texts | Shape::Environment | Shape::Labels | Shape::MultiOptions | Shape::Hosts | Shape::Ssh | Shape::List(_)
-            | Shape::Map(_) | Shape::HealthTest,
+            Shape::Texts
+            | Shape::Environment
+            | Shape::Labels
+            | Shape::MultiOptions
+            | Shape::Hosts
+            | Shape::Ssh
+            | Shape::List(_)
+            | Shape::Map(_)
+            | Shape::HealthTest,
             Value::List(items),
         ) => items.is_empty(),
         (Shape::Environment | Shape::Labels | Shape::MultiOptions | Shape::Map(_), Value::Map(map)) => map.is_empty(),

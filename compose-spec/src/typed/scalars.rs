@@ -53,7 +53,9 @@ fn integer(node: &Node, path: &Path) -> Result<i64, Error> {
     match &node.value {
         Value::Int(value) => Ok(*value),
         Value::Float(value) if value.abs() < 9e18 => Ok(*value as i64),
-        Value::String(text) => text.parse().map_err(|_| Error::invalid(node.span, path, format!("{text:?} is not an integer"))),
+        Value::String(text) => {
+            text.parse().map_err(|_| Error::invalid(node.span, path, format!("{text:?} is not an integer")))
+        }
         _ => Err(Error::mistyped(node, path, "an integer")),
     }
 }
@@ -155,7 +157,9 @@ fn command(node: &Node, path: &Path) -> Result<Value, Error> {
 
 fn health_test(node: &Node, path: &Path) -> Result<Value, Error> {
     match &node.value {
-        Value::String(line) => Ok(Value::List(vec![Node::string("CMD-SHELL", node.span), Node::string(line, node.span)])),
+        Value::String(line) => {
+            Ok(Value::List(vec![Node::string("CMD-SHELL", node.span), Node::string(line, node.span)]))
+        }
         _ => texts(node, path),
     }
 }
@@ -167,16 +171,17 @@ fn hosts(node: &Node, path: &Path) -> Result<Value, Error> {
         Value::Map(map) => {
             for (host, addresses) in map {
                 let Value::List(addresses) = texts(addresses, &path.key(host))? else { continue };
-                lines.extend(addresses.iter().map(|ip| (host.clone(), ip.as_str().unwrap_or_default().to_owned(), ip.span)));
+                lines.extend(
+                    addresses.iter().map(|ip| (host.clone(), ip.as_str().unwrap_or_default().to_owned(), ip.span)),
+                );
             }
         }
         _ => {
             for (index, item) in node.as_list().into_iter().flatten().enumerate() {
                 let line = text(item, &path.index(index))?;
-                let (host, addresses) = line
-                    .split_once('=')
-                    .or_else(|| line.split_once(':'))
-                    .ok_or_else(|| Error::invalid(item.span, path.index(index), format!("invalid additional host, missing IP: {line}")))?;
+                let (host, addresses) = line.split_once('=').or_else(|| line.split_once(':')).ok_or_else(|| {
+                    Error::invalid(item.span, path.index(index), format!("invalid additional host, missing IP: {line}"))
+                })?;
                 lines.extend(addresses.split(',').map(|ip| (host.to_owned(), ip.to_owned(), item.span)));
             }
         }
@@ -206,7 +211,8 @@ fn ulimit(node: &Node, path: &Path) -> Result<Value, Error> {
     let Value::Map(map) = &node.value else { return integer(node, path).map(Value::Int) };
     let mut out = Map::new();
     for (key, value) in map {
-        let number = if key.starts_with("x-") { value.value.clone() } else { Value::Int(integer(value, &path.key(key))?) };
+        let number =
+            if key.starts_with("x-") { value.value.clone() } else { Value::Int(integer(value, &path.key(key))?) };
         out.insert(key.clone(), Node { value: number, ..value.clone() });
     }
     Ok(Value::Map(out))
@@ -217,7 +223,11 @@ fn device_count(node: &Node, path: &Path) -> Result<Value, Error> {
     match &node.value {
         Value::String(word) if word.eq_ignore_ascii_case("all") => Ok(Value::Int(-1)),
         Value::String(text) => text.parse().map(Value::Int).map_err(|_| {
-            Error::invalid(node.span, path, format!("invalid value {text:?}, the only value allowed is 'all' or a number"))
+            Error::invalid(
+                node.span,
+                path,
+                format!("invalid value {text:?}, the only value allowed is 'all' or a number"),
+            )
         }),
         _ => integer(node, path).map(Value::Int),
     }

@@ -251,8 +251,13 @@ static WATCH: Shape = Object(&[
     ("target", Text),
 ]);
 
-static DEVICE_REQUEST: Shape =
-    Object(&[("capabilities", Texts), ("count", DeviceCount), ("device_ids", Texts), ("driver", Text), ("options", Labels)]);
+static DEVICE_REQUEST: Shape = Object(&[
+    ("capabilities", Texts),
+    ("count", DeviceCount),
+    ("device_ids", Texts),
+    ("driver", Text),
+    ("options", Labels),
+]);
 
 static UPDATE: Shape = Object(&[
     ("delay", Duration),

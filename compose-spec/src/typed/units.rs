@@ -128,7 +128,15 @@ mod tests {
 
     #[test]
     fn sizes() {
-        for (given, expected) in [("64m", 64 << 20), ("1gb", 1 << 30), ("1.5GiB", 3 << 29), ("12", 12), ("-1", -1), ("2 kb", 2048), ("5b", 5)] {
+        for (given, expected) in [
+            ("64m", 64 << 20),
+            ("1gb", 1 << 30),
+            ("1.5GiB", 3 << 29),
+            ("12", 12),
+            ("-1", -1),
+            ("2 kb", 2048),
+            ("5b", 5),
+        ] {
             assert_eq!(parse_bytes(given), Ok(expected), "{given}");
         }
         for bad in ["", "m", "1x", "-5m", "99999999p", "é"] {

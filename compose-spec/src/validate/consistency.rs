@@ -23,10 +23,11 @@ pub fn consistency(project: &Project) -> Result<(), Errors> {
         mount_targets(service, &mut errors);
         attributes(service, &mut errors);
         if let Some(name) = service.text("container_name")
-            && let Some(other) = names.insert(name, service.name) {
-                let reason = format!("container name {name:?} is already in use by service {other}");
-                errors.push(Error::invalid(service.span("container_name"), format!("services.{}", service.name), reason));
-            }
+            && let Some(other) = names.insert(name, service.name)
+        {
+            let reason = format!("container name {name:?} is already in use by service {other}");
+            errors.push(Error::invalid(service.span("container_name"), format!("services.{}", service.name), reason));
+        }
     }
     for (name, secret) in &project.secrets {
         let external = secret.get("external").and_then(Node::as_bool) == Some(true);
@@ -61,18 +62,33 @@ fn build(project: &Project, service: Service, errors: &mut Vec<Error>) {
             Some(other) if other.node.get("build").is_none() => "declares non-buildable service",
             Some(_) => continue,
         };
-        errors.push(Error::invalid(context.span, format!("services.{}.build.additional_contexts.{name}", service.name), format!("{problem} {target:?}")));
+        errors.push(Error::invalid(
+            context.span,
+            format!("services.{}.build.additional_contexts.{name}", service.name),
+            format!("{problem} {target:?}"),
+        ));
     }
     let platforms = service.list(&["build", "platforms"]);
     if let Some(platform) = service.text("platform")
-        && !platforms.is_empty() && !platforms.iter().any(|item| item.as_str() == Some(platform)) {
-            errors.push(invalid(service, "platform", format!("build.platforms must include the service's platform {platform:?}")));
-        }
+        && !platforms.is_empty()
+        && !platforms.iter().any(|item| item.as_str() == Some(platform))
+    {
+        errors.push(invalid(
+            service,
+            "platform",
+            format!("build.platforms must include the service's platform {platform:?}"),
+        ));
+    }
 }
 
 fn references(project: &Project, service: Service, errors: &mut Vec<Error>) {
     let mut undefined = |node: &Node, relation: &'static str, name: &str| {
-        errors.push(Error::Undefined { at: node.key.into(), service: service.name.to_owned(), relation, name: name.to_owned() });
+        errors.push(Error::Undefined {
+            at: node.key.into(),
+            service: service.name.to_owned(),
+            relation,
+            name: name.to_owned(),
+        });
     };
     for (name, node) in service.networks().filter(|(name, _)| !project.networks.contains_key(*name)) {
         undefined(node, "refers to undefined network", name);
@@ -83,7 +99,8 @@ fn references(project: &Project, service: Service, errors: &mut Vec<Error>) {
     for (name, node) in service.sources(&["secrets"]).filter(|(name, _)| !project.secrets.contains_key(*name)) {
         undefined(node, "refers to undefined secret", name);
     }
-    for (name, node) in service.sources(&["build", "secrets"]).filter(|(name, _)| !project.secrets.contains_key(*name)) {
+    for (name, node) in service.sources(&["build", "secrets"]).filter(|(name, _)| !project.secrets.contains_key(*name))
+    {
         undefined(node, "refers to undefined build secret", name);
     }
     for (name, node) in service.sources(&["configs"]).filter(|(name, _)| !project.configs.contains_key(*name)) {
@@ -100,7 +117,9 @@ fn references(project: &Project, service: Service, errors: &mut Vec<Error>) {
     }
     for key in ["network_mode", "ipc", "pid"] {
         let name = service.text(key).and_then(|mode| mode.strip_prefix("service:"));
-        if let (Some(name), Some(node)) = (name.filter(|name| !project.services.contains_key(*name)), service.node.get(key)) {
+        if let (Some(name), Some(node)) =
+            (name.filter(|name| !project.services.contains_key(*name)), service.node.get(key))
+        {
             undefined(node, "shares a namespace with undefined service", name);
         }
     }
@@ -110,15 +129,24 @@ fn replicas(service: Service, errors: &mut Vec<Error>) {
     let scale = service.node.get("scale").and_then(Node::as_int);
     let replicas = service.node.at(&["deploy", "replicas"]).and_then(Node::as_int);
     if let (Some(scale), Some(replicas)) = (scale, replicas)
-        && scale != replicas {
-            errors.push(invalid(service, "scale", "can't set distinct values on 'scale' and 'deploy.replicas'"));
-        }
+        && scale != replicas
+    {
+        errors.push(invalid(service, "scale", "can't set distinct values on 'scale' and 'deploy.replicas'"));
+    }
     if service.replicas() < 0 {
-        errors.push(invalid(service, if scale.is_some() { "scale" } else { "deploy" }, "the number of replicas must be greater than or equal to 0"));
+        errors.push(invalid(
+            service,
+            if scale.is_some() { "scale" } else { "deploy" },
+            "the number of replicas must be greater than or equal to 0",
+        ));
     }
     if service.replicas() > 1 && service.node.get("container_name").is_some() {
         let key = if scale.is_some() { "scale" } else { "deploy.replicas" };
-        errors.push(invalid(service, "container_name", format!("can't set container_name and {key} as container name must be unique")));
+        errors.push(invalid(
+            service,
+            "container_name",
+            format!("can't set container_name and {key} as container name must be unique"),
+        ));
     }
 }
 
@@ -130,7 +158,11 @@ fn distinct_limits(service: Service, errors: &mut Vec<Error>) {
         ("mem_reservation", "reservations", "memory"),
         ("pids_limit", "limits", "pids"),
     ] {
-        let (Some(own), Some(section_node)) = (service.node.get(key), service.node.at(&["deploy", "resources", section])) else { continue };
+        let (Some(own), Some(section_node)) =
+            (service.node.get(key), service.node.at(&["deploy", "resources", section]))
+        else {
+            continue;
+        };
         if section_node.get(name) != Some(own) {
             let reason = format!("can't set distinct values on '{key}' and 'deploy.resources.{section}.{name}'");
             errors.push(invalid(service, key, reason));
@@ -160,10 +192,11 @@ fn attributes(service: Service, errors: &mut Vec<Error>) {
         errors.push(invalid(service, "network_mode", "declares mutually exclusive `network_mode` and `networks`"));
     }
     if let Some(first) = service.list(&["healthcheck", "test"]).first()
-        && !matches!(first.as_str(), Some("CMD" | "CMD-SHELL" | "NONE")) {
-            let path = format!("services.{}.healthcheck.test", service.name);
-            errors.push(Error::invalid(first.span, path, "must start either by \"CMD\", \"CMD-SHELL\" or \"NONE\""));
-        }
+        && !matches!(first.as_str(), Some("CMD" | "CMD-SHELL" | "NONE"))
+    {
+        let path = format!("services.{}.healthcheck.test", service.name);
+        errors.push(Error::invalid(first.span, path, "must start either by \"CMD\", \"CMD-SHELL\" or \"NONE\""));
+    }
     for watch in service.list(&["develop", "watch"]) {
         let action = watch.get("action").and_then(Node::as_str);
         if watch.get("target").is_none() && !matches!(action, Some("rebuild" | "restart")) {

@@ -33,9 +33,19 @@ pub fn dependency_order(project: &Project) -> Result<Vec<&str>, Error> {
 }
 
 /// Depth first with a stack of its own: chains may be long.
-fn visit<'a>(project: &'a Project, from: &'a str, marks: &mut HashMap<&'a str, Mark>, order: &mut Vec<&'a str>) -> Result<(), Error> {
+fn visit<'a>(
+    project: &'a Project,
+    from: &'a str,
+    marks: &mut HashMap<&'a str, Mark>,
+    order: &mut Vec<&'a str>,
+) -> Result<(), Error> {
     let next = |name: &'a str| -> Vec<&'a str> {
-        let mut names: Vec<&str> = project.service(name).into_iter().flat_map(|service| service.dependencies()).map(|(name, _)| name).collect();
+        let mut names: Vec<&str> = project
+            .service(name)
+            .into_iter()
+            .flat_map(|service| service.dependencies())
+            .map(|(name, _)| name)
+            .collect();
         names.sort_unstable_by(|a, b| b.cmp(a));
         names.retain(|name| project.services.contains_key(*name));
         names
@@ -56,7 +66,8 @@ fn visit<'a>(project: &'a Project, from: &'a str, marks: &mut HashMap<&'a str, M
             Some(Mark::Done) => {}
             Some(Mark::Open) => {
                 let begin = stack.iter().position(|(name, _)| *name == child).unwrap_or(0);
-                let chain = stack[begin..].iter().map(|(name, _)| (*name).to_owned()).chain([child.to_owned()]).collect();
+                let chain =
+                    stack[begin..].iter().map(|(name, _)| (*name).to_owned()).chain([child.to_owned()]).collect();
                 return Err(Error::DependencyCycle { chain });
             }
             None => {

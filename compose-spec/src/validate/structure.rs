@@ -36,7 +36,11 @@ fn external_alone(path: &str, resource: &Node, errors: &mut Vec<Error>) {
     }
     for (key, node) in resource.as_map().into_iter().flat_map(Map::iter) {
         if !matches!(key.as_str(), "name" | "external") && !key.starts_with("x-") {
-            errors.push(Error::invalid(node.key, path, format!("conflicting parameters \"external\" and {key:?} specified")));
+            errors.push(Error::invalid(
+                node.key,
+                path,
+                format!("conflicting parameters \"external\" and {key:?} specified"),
+            ));
         }
     }
 }
@@ -44,7 +48,11 @@ fn external_alone(path: &str, resource: &Node, errors: &mut Vec<Error>) {
 fn one_source(path: &str, resource: &Node, keys: &[&str], errors: &mut Vec<Error>) {
     let set: Vec<&str> = keys.iter().copied().filter(|key| resource.get(key).is_some()).collect();
     if set.len() > 1 {
-        errors.push(Error::invalid(resource.key, path, format!("{} attributes are mutually exclusive", keys.join("|"))));
+        errors.push(Error::invalid(
+            resource.key,
+            path,
+            format!("{} attributes are mutually exclusive", keys.join("|")),
+        ));
     }
     if set.is_empty() && resource.get("driver").is_none() && resource.get("external").is_none() {
         errors.push(Error::invalid(resource.key, path, format!("one of {} must be set", keys.join("|"))));
@@ -56,20 +64,32 @@ fn service(path: &str, service: &Node, errors: &mut Vec<Error>) {
         if let Some(ip) = port.get("host_ip") {
             let text = ip.as_str().unwrap_or_default();
             if text.parse::<IpAddr>().is_err() {
-                errors.push(Error::invalid(ip.span, format!("{path}.ports[{index}].host_ip"), format!("invalid ip address: {text}")));
+                errors.push(Error::invalid(
+                    ip.span,
+                    format!("{path}.ports[{index}].host_ip"),
+                    format!("invalid ip address: {text}"),
+                ));
             }
         }
     }
     for (index, watch) in list(service, &["develop", "watch"]).iter().enumerate() {
         if let Some(watched) = watch.get("path").filter(|node| node.as_str() == Some("")) {
-            errors.push(Error::invalid(watched.span, format!("{path}.develop.watch[{index}].path"), "value can't be blank"));
+            errors.push(Error::invalid(
+                watched.span,
+                format!("{path}.develop.watch[{index}].path"),
+                "value can't be blank",
+            ));
         }
     }
     for keys in [&["gpus"][..], &["deploy", "resources", "reservations", "devices"]] {
         for (index, request) in list(service, keys).iter().enumerate() {
             if request.get("count").is_some() && request.get("device_ids").is_some() {
                 let place = format!("{path}.{}[{index}]", keys.join("."));
-                errors.push(Error::invalid(request.span, place, "\"count\" and \"device_ids\" attributes are exclusive"));
+                errors.push(Error::invalid(
+                    request.span,
+                    place,
+                    "\"count\" and \"device_ids\" attributes are exclusive",
+                ));
             }
         }
     }

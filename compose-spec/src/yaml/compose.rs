@@ -29,7 +29,8 @@ enum Slot {
 pub struct Composer {
     source: SourceId,
     stack: Vec<Frame>,
-    anchors: HashMap<usize, (Node, usize)>,
+    /// What each anchor names, with its size and depth.
+    anchors: HashMap<usize, (Node, usize, usize)>,
     nodes: usize,
     copied: usize,
     done: Vec<Node>,
@@ -54,7 +55,9 @@ impl Composer {
                 Event::DocumentStart(_) => self.anchors.clear(),
                 Event::Alias(id) => self.alias(id, span)?,
                 Event::Scalar(text, style, anchor, tag) => self.scalar(&text, style, anchor, tag.as_deref(), span)?,
-                Event::SequenceStart(anchor, tag) => self.open(Value::List(Vec::new()), anchor, tag.as_deref(), span)?,
+                Event::SequenceStart(anchor, tag) => {
+                    self.open(Value::List(Vec::new()), anchor, tag.as_deref(), span)?
+                }
                 Event::MappingStart(anchor, tag) => self.open(Value::Map(Map::new()), anchor, tag.as_deref(), span)?,
                 Event::SequenceEnd | Event::MappingEnd => self.close()?,
             }
@@ -79,7 +82,8 @@ impl Composer {
 
     /// `at top level` or `in services.web`, the words of errors about keys.
     fn place(&self) -> String {
-        let path: Vec<&str> = self.stack.iter().filter_map(|frame| frame.key.as_ref().map(|(key, _)| key.as_str())).collect();
+        let path: Vec<&str> =
+            self.stack.iter().filter_map(|frame| frame.key.as_ref().map(|(key, _)| key.as_str())).collect();
         if path.is_empty() { "at top level".into() } else { format!("in {}", path.join(".")) }
     }
 
@@ -91,7 +95,14 @@ impl Composer {
         Ok(())
     }
 
-    fn scalar(&mut self, text: &str, style: ScalarStyle, anchor: usize, tag: Option<&Tag>, span: Span) -> Result<(), Error> {
+    fn scalar(
+        &mut self,
+        text: &str,
+        style: ScalarStyle,
+        anchor: usize,
+        tag: Option<&Tag>,
+        span: Span,
+    ) -> Result<(), Error> {
         self.count(span)?;
         let plain = style == ScalarStyle::Plain;
         if matches!(self.slot(), Slot::Key) {
@@ -104,7 +115,7 @@ impl Composer {
                 return Err(Error::NonStringKey { at, place: self.place(), key });
             }
             if anchor > 0 {
-                self.anchors.insert(anchor, (Node::string(text, span), 1));
+                self.anchors.insert(anchor, (Node::string(text, span), 1, 1));
             }
             return self.key(text.to_owned(), span);
         }
@@ -118,7 +129,7 @@ impl Composer {
         let mut node = Node::new(value, span);
         node.directive = tag.and_then(directive);
         if anchor > 0 {
-            self.anchors.insert(anchor, (node.clone(), 1));
+            self.anchors.insert(anchor, (node.clone(), 1, 1));
         }
         self.place_value(node)
     }
@@ -152,7 +163,14 @@ impl Composer {
         }
         let mut node = Node::new(value, span);
         node.directive = tag.and_then(directive);
-        self.stack.push(Frame { node, anchor, key: None, merges: Vec::new(), merge_key: None, first_lines: HashMap::new() });
+        self.stack.push(Frame {
+            node,
+            anchor,
+            key: None,
+            merges: Vec::new(),
+            merge_key: None,
+            first_lines: HashMap::new(),
+        });
         Ok(())
     }
 
@@ -164,8 +182,8 @@ impl Composer {
             }
         }
         if frame.anchor > 0 {
-            let size = frame.node.size();
-            self.anchors.insert(frame.anchor, (frame.node.clone(), size));
+            let (size, depth) = (frame.node.size(), frame.node.depth());
+            self.anchors.insert(frame.anchor, (frame.node.clone(), size, depth));
         }
         self.place_value(frame.node)
     }
@@ -174,9 +192,12 @@ impl Composer {
         if self.stack.iter().any(|frame| frame.anchor == id) {
             return Err(Self::error(span, "cycle detected: an alias stands inside the node it refers to"));
         }
-        let Some((target, size)) = self.anchors.get(&id) else {
+        let Some((target, size, depth)) = self.anchors.get(&id) else {
             return Err(Self::error(span, "unknown alias"));
         };
+        if self.stack.len() + depth > DEPTH_LIMIT {
+            return Err(Self::error(span, format!("aliases nest deeper than {DEPTH_LIMIT} levels")));
+        }
         self.copied += size;
         let total = self.nodes + self.copied;
         if self.copied > NODE_BUDGET || (total > 1_000 && self.copied * 100 > total * 99) {

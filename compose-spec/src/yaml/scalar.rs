@@ -17,10 +17,7 @@ pub fn resolve(text: &str) -> Value {
     if !(first.is_ascii_digit() || matches!(first, b'+' | b'-' | b'.')) {
         return Value::String(text.into());
     }
-    integer(text)
-        .or_else(|| float(text))
-        .or_else(|| date(text))
-        .unwrap_or_else(|| Value::String(text.into()))
+    integer(text).or_else(|| float(text)).or_else(|| date(text)).unwrap_or_else(|| Value::String(text.into()))
 }
 
 /// The value of a scalar tagged with a type of YAML's core schema.

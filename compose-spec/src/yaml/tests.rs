@@ -73,6 +73,15 @@ fn alias_bombs_are_bounded() {
 }
 
 #[test]
+fn aliases_cannot_nest_deeper_than_text() {
+    let mut chain = format!("a0: &a0 {}1{}\n", "[".repeat(90), "]".repeat(90));
+    for level in 1..60 {
+        chain.push_str(&format!("a{level}: &a{level} {}*a{}{}\n", "[".repeat(90), level - 1, " ]".repeat(90)));
+    }
+    assert!(fails(&chain).contains("aliases nest deeper"));
+}
+
+#[test]
 fn directives_travel_with_aliases() {
     let node = one("a: &a !reset\nb: *a\nc: !override [1]\n");
     assert_eq!(node.get("b").unwrap().directive, Some(Directive::Reset));

@@ -53,10 +53,8 @@ impl<R: Read> Limited<R> {
 impl<R: Read> Read for Limited<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
-        self.left = self
-            .left
-            .checked_sub(count as u64)
-            .ok_or(Error::LimitExceeded { what: self.what, limit: self.limit })?;
+        self.left =
+            self.left.checked_sub(count as u64).ok_or(Error::LimitExceeded { what: self.what, limit: self.limit })?;
         Ok(count)
     }
 }

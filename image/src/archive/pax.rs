@@ -26,7 +26,8 @@ impl Extensions {
     /// [`Error::InvalidArchive`] if a record is malformed.
     pub(super) fn add_pax(&mut self, mut records: &[u8]) -> Result<()> {
         while !records.is_empty() {
-            let (key, value, rest) = split_record(records).ok_or_else(|| Error::archive("a PAX record is malformed"))?;
+            let (key, value, rest) =
+                split_record(records).ok_or_else(|| Error::archive("a PAX record is malformed"))?;
             self.add_record(key, value)?;
             records = rest;
         }
@@ -122,7 +123,16 @@ mod tests {
 
     #[test]
     fn malformed_records_are_refused() {
-        for bad in [&b"x"[..], b"5 a=", b"99 a=b\n", b"3 a\n", b"0 a=b\n", b" a=b\n", b"10 size=x1\n", b"99999999999999999999 a=b\n"] {
+        for bad in [
+            &b"x"[..],
+            b"5 a=",
+            b"99 a=b\n",
+            b"3 a\n",
+            b"0 a=b\n",
+            b" a=b\n",
+            b"10 size=x1\n",
+            b"99999999999999999999 a=b\n",
+        ] {
             assert!(Extensions::default().add_pax(bad).is_err(), "{bad:?}");
         }
     }

@@ -35,7 +35,7 @@ impl<R: Read> TarReader<R> {
     }
 
     /// Bytes of file content announced so far.
-    pub(crate) fn bytes(&self) -> u64 {
+    pub(crate) fn content_bytes(&self) -> u64 {
         self.taken
     }
 
@@ -55,7 +55,9 @@ impl<R: Read> TarReader<R> {
             self.skip_content()?;
             let Some(header) = self.read_header()? else { return Ok(None) };
             let kind = header.entry_type();
-            let size = header.entry_size().map_err(|error| Error::archive(format!("a header's size is malformed: {error}")))?;
+            let size = header
+                .entry_size()
+                .map_err(|error| Error::archive(format!("a header's size is malformed: {error}")))?;
             if !is_extension(kind) {
                 return self.entry(&header, size, extensions).map(Some);
             }
@@ -63,7 +65,8 @@ impl<R: Read> TarReader<R> {
             if extension_headers > 8 {
                 return Err(Error::archive("an entry has more than 8 extension headers"));
             }
-            let limit = if kind.is_gnu_longname() || kind.is_gnu_longlink() { PATH_LIMIT as u64 + 1 } else { PAX_LIMIT };
+            let limit =
+                if kind.is_gnu_longname() || kind.is_gnu_longlink() { PATH_LIMIT as u64 + 1 } else { PAX_LIMIT };
             let data = self.read_extension(size, limit)?;
             match kind {
                 EntryType::GNULongName => extensions.path = Some(without_nul(data)),
@@ -108,7 +111,12 @@ impl<R: Read> TarReader<R> {
             EntryType::Fifo => Kind::Fifo,
             EntryType::Char => device().map(|(major, minor)| Kind::CharDevice(major, minor))?,
             EntryType::Block => device().map(|(major, minor)| Kind::BlockDevice(major, minor))?,
-            other => return Err(Error::entry(&path, format!("entry type {:?} isn't supported", char::from(other.as_byte())))),
+            other => {
+                return Err(Error::entry(
+                    &path,
+                    format!("entry type {:?} isn't supported", char::from(other.as_byte())),
+                ));
+            }
         };
         let id = |value: Option<u64>, field: io::Result<u64>, name: &str| -> Result<u32> {
             let value = value.map_or(field, Ok).map_err(|_| malformed(name))?;
@@ -119,7 +127,9 @@ impl<R: Read> TarReader<R> {
         let mode = header.mode().map_err(|_| malformed("mode"))? & 0o7777;
         let mtime = match extensions.mtime {
             Some(mtime) => mtime,
-            None => (i64::try_from(header.mtime().map_err(|_| malformed("mtime"))?).map_err(|_| malformed("mtime"))?, 0),
+            None => {
+                (i64::try_from(header.mtime().map_err(|_| malformed("mtime"))?).map_err(|_| malformed("mtime"))?, 0)
+            }
         };
         let content = match kind {
             Kind::File(size) => size,
@@ -162,9 +172,13 @@ impl<R: Read> TarReader<R> {
             return Ok(None);
         }
         let bytes = header.as_bytes();
-        let sum: u32 = bytes[..148].iter().chain(&bytes[156..]).map(|&b| u32::from(b)).sum::<u32>() + 8 * u32::from(b' ');
+        let sum: u32 =
+            bytes[..148].iter().chain(&bytes[156..]).map(|&b| u32::from(b)).sum::<u32>() + 8 * u32::from(b' ');
         match header.cksum() {
-            Ok(expected) if expected == sum => Ok(Some(header)),
+            Ok(expected) if expected == sum => {
+                fill_blank_fields(&mut header);
+                Ok(Some(header))
+            }
             _ if self.entries == 0 => Err(Error::archive("it is not a tar archive")),
             _ => Err(Error::archive(format!("header checksum mismatch after {} entries: it is corrupt", self.entries))),
         }
@@ -203,12 +217,25 @@ impl<R: Read> Read for TarReader<R> {
         if want == 0 {
             return Ok(0);
         }
-        let count = self.inner.read(&mut buffer[..want])?;
+        let count = match self.inner.read(&mut buffer[..want]) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(read_error(error).into()),
+            read => read?,
+        };
         if count == 0 {
             return Err(truncated().into());
         }
         self.content_left -= count as u64;
         Ok(count)
+    }
+}
+
+/// Numeric fields that the writer left empty are 0, as GNU tar and Go's reader take them: mode, uid, gid, size, mtime.
+fn fill_blank_fields(header: &mut Header) {
+    for field in [100..108, 108..116, 116..124, 124..136, 136..148] {
+        let field = &mut header.as_mut_bytes()[field];
+        if field.iter().all(|b| matches!(b, 0 | b' ')) {
+            field[0] = b'0';
+        }
     }
 }
 
@@ -231,7 +258,9 @@ fn truncated() -> Error {
 fn read_error(error: io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => truncated(),
-        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData if error.get_ref().is_none_or(|inner| !inner.is::<Error>()) => {
+        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData
+            if error.get_ref().is_none_or(|inner| !inner.is::<Error>()) =>
+        {
             Error::archive(format!("its compressed data is corrupt: {error}"))
         }
         _ => Error::io("read", "the archive", error),

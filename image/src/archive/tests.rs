@@ -44,7 +44,10 @@ fn every_truncation_is_an_error_or_a_clean_prefix() {
         match all(&bytes[..length], Limits::default()) {
             Err(error) => assert!(error.to_string().contains("archive"), "{error}"),
             // Where an entry ends on a block, nothing tells that more should follow.
-            Ok(entries) => assert!(length % 512 == 0 && entries.iter().all(|(entry, content)| entry.kind == Kind::File(content.len() as u64))),
+            Ok(entries) => assert!(
+                length % 512 == 0
+                    && entries.iter().all(|(entry, content)| entry.kind == Kind::File(content.len() as u64))
+            ),
         }
     }
 }

@@ -17,6 +17,12 @@ pub(crate) struct Ingested {
 }
 
 impl Ingested {
+    /// A blob that isn't compressed: its digest is its diff id.
+    pub(crate) fn uncompressed(blob: StagedBlob) -> Ingested {
+        let diff = Ok((blob.digest, blob.size));
+        Ingested { blob, compression: Compression::None, diff }
+    }
+
     /// The blob as a layer of a manifest made here.
     pub(crate) fn layer_descriptor(&self) -> Descriptor {
         Descriptor::new(self.compression.layer_media_type(), self.blob.digest, self.blob.size)
@@ -35,9 +41,7 @@ pub(crate) fn ingest(store: &ContentStore, source: impl Read, limit: u64) -> Res
     if compression == Compression::None {
         io::copy(&mut tee, &mut io::sink()).map_err(|error| Error::io("store", "the archive's content", error))?;
         let (_, _, writer) = tee.finish();
-        let blob = writer.finish()?;
-        let diff = Ok((blob.digest, blob.size));
-        return Ok(Ingested { blob, compression, diff });
+        return Ok(Ingested::uncompressed(writer.finish()?));
     }
     let diff = uncompressed(compression, head, &mut tee, limit)?;
     // What the decoder left unread belongs to the blob all the same.
@@ -46,8 +50,14 @@ pub(crate) fn ingest(store: &ContentStore, source: impl Read, limit: u64) -> Res
     Ok(Ingested { blob: writer.finish()?, compression, diff })
 }
 
-fn uncompressed(compression: Compression, head: Vec<u8>, tee: &mut impl Read, limit: u64) -> Result<Result<(Digest, u64), String>> {
-    let decoder = Decoder::new(compression, io::Cursor::new(head).chain(tee)).map_err(|error| Error::io("read", "the archive", error))?;
+fn uncompressed(
+    compression: Compression,
+    head: Vec<u8>,
+    tee: &mut impl Read,
+    limit: u64,
+) -> Result<Result<(Digest, u64), String>> {
+    let decoder = Decoder::new(compression, io::Cursor::new(head).chain(tee))
+        .map_err(|error| Error::io("read", "the archive", error))?;
     let mut hashing = HashingReader::new(Limited::new(decoder, limit, "uncompressed bytes"), io::sink());
     let mut buffer = vec![0; 256 << 10];
     loop {

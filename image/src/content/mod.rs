@@ -70,7 +70,7 @@ impl ContentStore {
             return Ok(digest);
         }
         let mut writer = self.writer()?;
-        writer.write_all(bytes).map_err(|error| Error::io("write", &digest, error))?;
+        writer.write_all(bytes).map_err(|error| Error::io("write", digest, error))?;
         self.publish(writer.finish()?)?;
         Ok(digest)
     }
@@ -82,7 +82,8 @@ impl ContentStore {
     pub fn put_expected(&self, source: impl Read, expected: &Digest, size: u64) -> Result<()> {
         let mut writer = self.writer()?;
         // One byte more than expected is enough to know that there is too much.
-        io::copy(&mut source.take(size.saturating_add(1)), &mut writer).map_err(|error| Error::io("store", expected, error))?;
+        io::copy(&mut source.take(size.saturating_add(1)), &mut writer)
+            .map_err(|error| Error::io("store", expected, error))?;
         let blob = writer.finish()?;
         verify(&format!("blob {expected}"), expected, size, &blob.digest, blob.size)?;
         self.publish(blob)
@@ -108,7 +109,9 @@ impl ContentStore {
             return Err(Error::TooLarge { what: format!("blob {digest}"), actual, limit });
         }
         let mut bytes = Vec::with_capacity(actual as usize);
-        VerifiedReader::new(file, *digest, actual).read_to_end(&mut bytes).map_err(|error| Error::io("read blob", digest, error))?;
+        VerifiedReader::new(file, *digest, actual)
+            .read_to_end(&mut bytes)
+            .map_err(|error| Error::io("read blob", digest, error))?;
         Ok(bytes)
     }
 
@@ -209,6 +212,11 @@ pub(crate) struct StagedBlob {
 }
 
 impl StagedBlob {
+    /// The content as a stream.
+    pub(crate) fn open(&self) -> Result<File> {
+        File::open(&self.staged.path).map_err(|error| Error::io("open", self.staged.path.display(), error))
+    }
+
     /// The content, if it has at most `limit` bytes.
     pub(crate) fn read(&self, limit: u64) -> Result<Vec<u8>> {
         if self.size > limit {

@@ -86,13 +86,16 @@ fn pairs(name: &str, text: &str, config: &RunConfig) -> Result<Vec<(String, Stri
     let words = words::split(text)?;
     let is_pair = words.first().is_some_and(|word| word.contains('='));
     if !is_pair {
-        let (key, value) = text.split_once(char::is_whitespace).ok_or_else(|| format!("{name} must have two arguments"))?;
+        let (key, value) =
+            text.split_once(char::is_whitespace).ok_or_else(|| format!("{name} must have two arguments"))?;
         return Ok(vec![(words::expand(key, config)?, words::expand(value.trim(), config)?)]);
     }
     words
         .iter()
         .map(|word| {
-            let (key, value) = word.split_once('=').ok_or_else(|| format!("can't find = in {word:?}, must be of the form: name=value"))?;
+            let (key, value) = word
+                .split_once('=')
+                .ok_or_else(|| format!("can't find = in {word:?}, must be of the form: name=value"))?;
             let key = words::expand(key, config)?;
             if key.is_empty() {
                 return Err(format!("{name} names can not be blank"));
@@ -142,9 +145,9 @@ fn signal(text: &str) -> Result<String, Reason> {
 
 /// The signals of signal(7), without SIG.
 const SIGNALS: [&str; 33] = [
-    "ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT", "KILL", "PIPE", "POLL", "PROF",
-    "PWR", "QUIT", "SEGV", "STKFLT", "STOP", "SYS", "TERM", "TRAP", "TSTP", "TTIN", "TTOU", "URG", "USR1", "USR2", "VTALRM",
-    "WINCH", "XCPU",
+    "ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT", "KILL", "PIPE", "POLL",
+    "PROF", "PWR", "QUIT", "SEGV", "STKFLT", "STOP", "SYS", "TERM", "TRAP", "TSTP", "TTIN", "TTOU", "URG", "USR1",
+    "USR2", "VTALRM", "WINCH", "XCPU",
 ];
 
 fn single(name: &str, text: &str) -> Result<String, Reason> {

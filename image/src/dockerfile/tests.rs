@@ -62,7 +62,9 @@ fn the_small_ones() {
 
 #[test]
 fn health_checks() {
-    let check = changed(&["HEALTHCHECK --interval=1m30s --timeout=500ms --retries=3 CMD curl -f localhost"]).healthcheck.unwrap();
+    let check = changed(&["HEALTHCHECK --interval=1m30s --timeout=500ms --retries=3 CMD curl -f localhost"])
+        .healthcheck
+        .unwrap();
     assert_eq!((check.interval, check.timeout, check.retries), (90_000_000_000, 500_000_000, 3));
     assert_eq!(check.test, ["CMD-SHELL", "curl -f localhost"]);
     assert_eq!(changed(&[r#"HEALTHCHECK CMD ["a","b"]"#]).healthcheck.unwrap().test, ["CMD", "a", "b"]);

@@ -94,10 +94,16 @@ impl Manifest {
     pub fn parse(what: &str, bytes: &[u8]) -> Result<Manifest> {
         let manifest: Manifest = parse_json(what, bytes)?;
         if manifest.schema_version != 2 {
-            return Err(Error::document(what, format!("schemaVersion {} is not supported, only 2", manifest.schema_version)));
+            return Err(Error::document(
+                what,
+                format!("schemaVersion {} is not supported, only 2", manifest.schema_version),
+            ));
         }
         if manifest.layers.len() > LAYER_LIMIT {
-            return Err(Error::document(what, format!("it has {} layers, more than {LAYER_LIMIT}", manifest.layers.len())));
+            return Err(Error::document(
+                what,
+                format!("it has {} layers, more than {LAYER_LIMIT}", manifest.layers.len()),
+            ));
         }
         Ok(manifest)
     }
@@ -124,7 +130,10 @@ impl Index {
     pub fn parse(what: &str, bytes: &[u8]) -> Result<Index> {
         let index: Index = parse_json(what, bytes)?;
         if index.schema_version != 2 {
-            return Err(Error::document(what, format!("schemaVersion {} is not supported, only 2", index.schema_version)));
+            return Err(Error::document(
+                what,
+                format!("schemaVersion {} is not supported, only 2", index.schema_version),
+            ));
         }
         Ok(index)
     }
@@ -138,7 +147,10 @@ impl ImageConfig {
     pub fn parse(what: &str, bytes: &[u8]) -> Result<ImageConfig> {
         let config: ImageConfig = parse_json(what, bytes)?;
         if config.rootfs.kind != "layers" {
-            return Err(Error::document(what, format!("rootfs type {:?} is not supported, only layers", config.rootfs.kind)));
+            return Err(Error::document(
+                what,
+                format!("rootfs type {:?} is not supported, only layers", config.rootfs.kind),
+            ));
         }
         Ok(config)
     }

@@ -31,7 +31,9 @@ impl Platform {
         }
         match (&self.variant, image.variant.as_deref()) {
             (_, None | Some("")) => true,
-            (None, Some(baseline)) => matches!((self.architecture.as_str(), baseline), ("arm64", "v8") | ("amd64", "v1")),
+            (None, Some(baseline)) => {
+                matches!((self.architecture.as_str(), baseline), ("arm64", "v8") | ("amd64", "v1"))
+            }
             (Some(own), Some(variant)) => own == variant,
         }
     }
@@ -63,7 +65,11 @@ impl FromStr for Platform {
     fn from_str(text: &str) -> Result<Platform> {
         let invalid = || Error::InvalidPlatform { text: text.to_owned() };
         let parts: Vec<&str> = text.split('/').collect();
-        let word = |part: &&str| !part.is_empty() && part.len() <= 32 && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+        let word = |part: &&str| {
+            !part.is_empty()
+                && part.len() <= 32
+                && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+        };
         if !(2..=3).contains(&parts.len()) || !parts.iter().all(word) {
             return Err(invalid());
         }

@@ -12,7 +12,8 @@ fn docker_configs_with_nulls_are_read() {
     assert!(config.config.exposed_ports.contains_key("80/tcp"));
     assert_eq!(config.config.healthcheck.unwrap().interval, 5_000_000_000);
     assert_eq!(config.config.shell.unwrap(), ["/bin/bash", "-c"]);
-    let no_run_config = br#"{"architecture":"amd64","os":"linux","config":null,"rootfs":{"type":"layers","diff_ids":[]}}"#;
+    let no_run_config =
+        br#"{"architecture":"amd64","os":"linux","config":null,"rootfs":{"type":"layers","diff_ids":[]}}"#;
     assert_eq!(ImageConfig::parse("config", no_run_config).unwrap().config, RunConfig::default());
 }
 

@@ -112,7 +112,8 @@ proptest! {
     fn canonical_and_familiar_forms_mean_the_same(
         text in "([a-z]{1,8}(\\.[a-z]{1,3})?(:[0-9]{1,4})?/)?[a-z0-9]{1,6}([._-][a-z0-9]{1,4}){0,2}(/[a-z0-9]{1,5}){0,2}(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,9})?"
     ) {
-        let reference: Reference = text.parse().unwrap();
+        // Some of these are refused: a first component with a dot must be a host, and '_' isn't a host's.
+        let Ok(reference) = text.parse::<Reference>() else { return Ok(()) };
         prop_assert_eq!(&reference.to_string().parse::<Reference>().unwrap(), &reference);
         prop_assert_eq!(&reference.familiar().parse::<Reference>().unwrap(), &reference);
     }

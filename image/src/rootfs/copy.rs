@@ -29,12 +29,19 @@ impl MergedRoot {
     pub fn copy_tree(&self, path: &str, dst: &Path) -> Result<bool> {
         let source = match self.resolve(path) {
             Ok(Found::Dir(dir)) => dir,
-            Ok(Found::Leaf(_)) => return Err(Error::Rootfs { path: path.to_owned(), reason: "it is not a directory".to_owned() }),
+            Ok(Found::Leaf(_)) => {
+                return Err(Error::Rootfs { path: path.to_owned(), reason: "it is not a directory".to_owned() });
+            }
             Err(Error::NotFoundInRootfs { .. }) => return Ok(false),
             Err(error) => return Err(error),
         };
-        let target = rustix::fs::openat(CWD, dst, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
-            .map_err(|error| Error::io("open", dst.display(), error))?;
+        let target = rustix::fs::openat(
+            CWD,
+            dst,
+            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+        .map_err(|error| Error::io("open", dst.display(), error))?;
         let root = target.try_clone().map_err(|error| Error::io("open", dst.display(), error))?;
         Copy { root, links: HashMap::new() }.directory(&source, &target, path, &mut Vec::new())?;
         Ok(true)
@@ -50,7 +57,10 @@ struct Copy {
 impl Copy {
     fn directory(&mut self, source: &MergedDir, target: &OwnedFd, path: &str, at: &mut Vec<Vec<u8>>) -> Result<()> {
         if at.len() > DEPTH_LIMIT {
-            return Err(Error::Rootfs { path: path.to_owned(), reason: format!("it is deeper than {DEPTH_LIMIT} directories") });
+            return Err(Error::Rootfs {
+                path: path.to_owned(),
+                reason: format!("it is deeper than {DEPTH_LIMIT} directories"),
+            });
         }
         for name in source.names(path)? {
             let child_path = format!("{}/{}", path.trim_end_matches('/'), String::from_utf8_lossy(&name));
@@ -65,7 +75,9 @@ impl Copy {
                     let made = rustix::fs::openat(target, &name, flags, Mode::empty()).map_err(failed)?;
                     self.directory(&dir, &made, &child_path, at)?;
                 }
-                Found::Leaf(leaf) => self.leaf(&leaf, target, at).map_err(|error| Error::io("copy", &child_path, error))?,
+                Found::Leaf(leaf) => {
+                    self.leaf(&leaf, target, at).map_err(|error| Error::io("copy", &child_path, error))?
+                }
             }
             at.pop();
         }
@@ -90,7 +102,12 @@ impl Copy {
 }
 
 fn copy_file(leaf: &Leaf, target: &OwnedFd) -> io::Result<()> {
-    let source = rustix::fs::openat(leaf.dir.as_ref(), &leaf.name, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    let source = rustix::fs::openat(
+        leaf.dir.as_ref(),
+        &leaf.name,
+        OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let made = rustix::fs::openat(target, &leaf.name, flags, Mode::RUSR | Mode::WUSR)?;
     let (mut source, mut made) = (File::from(source), File::from(made));

@@ -58,7 +58,8 @@ impl MergedDir {
     /// `name` in this directory, no symlink followed.
     pub(super) fn lookup(&self, name: &[u8], path: &str) -> Result<Option<Found>> {
         let failed = |error: Errno| Error::io("look up", path, error);
-        let name = CString::new(name).map_err(|_| Error::Rootfs { path: path.to_owned(), reason: "it has a NUL".to_owned() })?;
+        let name = CString::new(name)
+            .map_err(|_| Error::Rootfs { path: path.to_owned(), reason: "it has a NUL".to_owned() })?;
         let mut merged = Vec::new();
         for dir in &self.fds {
             let stat = match rustix::fs::statat(dir.as_ref(), &name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -141,7 +142,7 @@ pub(super) fn resolve(layers: &[PathBuf], path: &str) -> Result<Found> {
 
 /// Puts the components of `path` on top of `todo`, the first one last.
 fn push_components(todo: &mut Vec<Vec<u8>>, path: &[u8]) {
-    let parts = path.rsplit(|&b| b == b'/').filter(|part| !matches!(part, b"" | b"."));
+    let parts = path.rsplit(|&b| b == b'/').filter(|part| !matches!(*part, b"" | b"."));
     todo.extend(parts.map(<[u8]>::to_vec));
 }
 

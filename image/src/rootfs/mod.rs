@@ -62,9 +62,13 @@ impl MergedRoot {
             return Err(Error::Rootfs { path: path.to_owned(), reason: "it is not a regular file".to_owned() });
         }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(&leaf.dir, &leaf.name, flags, Mode::empty()).map_err(|error| Error::io("open", path, error))?;
+        let fd = rustix::fs::openat(&leaf.dir, &leaf.name, flags, Mode::empty())
+            .map_err(|error| Error::io("open", path, error))?;
         let mut bytes = Vec::new();
-        File::from(fd).take(max_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(|error| Error::io("read", path, error))?;
+        File::from(fd)
+            .take(max_bytes.saturating_add(1))
+            .read_to_end(&mut bytes)
+            .map_err(|error| Error::io("read", path, error))?;
         if bytes.len() as u64 > max_bytes {
             let actual = u64::try_from(leaf.stat.st_size).unwrap_or(u64::MAX);
             return Err(Error::TooLarge { what: path.to_owned(), actual, limit: max_bytes });

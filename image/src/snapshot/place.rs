@@ -22,7 +22,7 @@ pub(super) fn components(path: &[u8]) -> Result<Vec<&[u8]>> {
     if path.len() > PATH_LIMIT || path.contains(&0) {
         return Err(Error::entry(path, "its name is too long or has a NUL"));
     }
-    let parts: Vec<&[u8]> = path.split(|&b| b == b'/').filter(|part| !matches!(part, b"" | b".")).collect();
+    let parts: Vec<&[u8]> = path.split(|&b| b == b'/').filter(|part| !matches!(*part, b"" | b".")).collect();
     if parts.contains(&&b".."[..]) {
         return Err(Error::entry(path, "its name has \"..\""));
     }
@@ -100,8 +100,12 @@ impl Placer {
                     let name = c_string(parts[depth - 1])?;
                     match rustix::fs::mkdirat(&current, &name, Mode::from_raw_mode(0o755)) {
                         Ok(()) => {}
-                        Err(Errno::EXIST) => return Err(Error::entry(entry, "a parent is a symlink that leads nowhere")),
-                        Err(error) => return Err(Error::io("create a parent of", String::from_utf8_lossy(entry), error)),
+                        Err(Errno::EXIST) => {
+                            return Err(Error::entry(entry, "a parent is a symlink that leads nowhere"));
+                        }
+                        Err(error) => {
+                            return Err(Error::io("create a parent of", String::from_utf8_lossy(entry), error));
+                        }
                     }
                     let made = self.open(&path).map_err(|error| escape(entry, error))?;
                     self.copy_owner_and_mode(&path, &made)?;

@@ -29,7 +29,7 @@ const WHITEOUT_META: &[u8] = b".wh..wh.";
 /// # Errors
 /// [`Error`] naming the entry, the limit, or both digests. What was written stays: the caller removes `into`.
 pub(super) fn unpack_layer(layer: &Layer<'_>, into: &Path, limits: Limits) -> Result<Unpacked> {
-    let read_failed = |error| Error::io("read layer", &layer.digest, error);
+    let read_failed = |error| Error::io("read layer", layer.digest, error);
     let file = File::open(&layer.blob).map_err(|error| Error::io("open", layer.blob.display(), error))?;
     let mut decoder = Decoder::detect(VerifiedReader::new(file, layer.digest, layer.size)).map_err(read_failed)?;
     let limited = Limited::new(decoder.by_ref(), limits.bytes, "bytes");
@@ -45,7 +45,7 @@ pub(super) fn unpack_layer(layer: &Layer<'_>, into: &Path, limits: Limits) -> Re
     }
     unpacking.finish()?;
 
-    let unpacked = Unpacked { entries: tar.entries(), bytes: tar.bytes() };
+    let unpacked = Unpacked { entries: tar.entries(), bytes: tar.content_bytes() };
     let mut rest = tar.into_inner();
     io::copy(&mut rest, &mut io::sink()).map_err(read_failed)?;
     let (diff_id, size, _) = rest.finish();
@@ -167,7 +167,8 @@ impl Unpacking {
     }
 
     fn hard_link(&mut self, entry: &Entry, target: &[u8], dirs: &[&[u8]], name: &CString) -> Result<()> {
-        let target_parts = components(target).map_err(|_| Error::entry(&entry.path, "its link target leads out of the image"))?;
+        let target_parts =
+            components(target).map_err(|_| Error::entry(&entry.path, "its link target leads out of the image"))?;
         let Some((target_name, target_dirs)) = target_parts.split_last() else {
             return Err(Error::entry(&entry.path, "it is a hard link to the root"));
         };
@@ -276,9 +277,10 @@ fn dress(fd: impl AsFd, entry: &Entry) -> Result<(), Errno> {
 fn check_xattrs(entry: &Entry) -> Result<()> {
     let own = |name: &[u8]| name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.");
     match entry.xattrs.iter().find(|(name, _)| own(name)) {
-        Some((name, _)) => {
-            Err(Error::entry(&entry.path, format!("its attribute {} is overlayfs's own", String::from_utf8_lossy(name))))
-        }
+        Some((name, _)) => Err(Error::entry(
+            &entry.path,
+            format!("its attribute {} is overlayfs's own", String::from_utf8_lossy(name)),
+        )),
         None => Ok(()),
     }
 }
@@ -292,7 +294,12 @@ fn set_opaque(dir: &OwnedFd) -> Result<(), Errno> {
 }
 
 fn open_dir(parent: &OwnedFd, name: &CStr) -> Result<OwnedFd, Errno> {
-    rustix::fs::openat(parent, name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+    rustix::fs::openat(
+        parent,
+        name,
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
 }
 
 fn times((seconds, nanos): (i64, u32)) -> Timestamps {

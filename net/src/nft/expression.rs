@@ -16,7 +16,7 @@ const META_IIFNAME: u32 = 6;
 const META_OIFNAME: u32 = 7;
 const CT_STATE: u32 = 0;
 const CT_STATUS: u32 = 2;
-const CT_DST_IP: u32 = 18;
+const CT_DST_IP: u32 = 20;
 const ESTABLISHED_OR_RELATED: u32 = 2 | 4;
 /// `IPS_DST_NAT`.
 const DST_NAT: u32 = 1 << 5;
@@ -180,7 +180,7 @@ fn mask(a: &mut Attributes, mask: &[u8]) {
 fn in_prefix(a: &mut Attributes, field: Field, network: u32, prefix: u8) {
     let bytes = usize::from(prefix / 8);
     let offset = if matches!(field, Field::Source) { 12 } else { 16 };
-    if prefix % 8 == 0 && bytes > 0 {
+    if prefix.is_multiple_of(8) && bytes > 0 {
         payload(a, Header::Network, offset, bytes as u32, FIRST);
         compare(a, CMP_EQ, &network.to_be_bytes()[..bytes]);
     } else {

@@ -40,9 +40,9 @@ pub enum Action {
     /// Create a veth pair, or adopt the one that is there, and set up both sides.
     Attach {
         /// Which container, where.
-        attachment: AttachmentPlan,
+        attachment: Box<AttachmentPlan>,
         /// On which network.
-        network: NetworkPlan,
+        network: Box<NetworkPlan>,
         /// Whether the device was there.
         adopt: bool,
     },
@@ -71,7 +71,11 @@ pub fn diff(observed: &Observed, desired: &NodePlan) -> Vec<Action> {
     for attachment in &desired.attachments {
         let Some(network) = desired.network(attachment.network) else { continue };
         let adopt = observed.devices.contains(&desired.device(attachment));
-        actions.push(Action::Attach { attachment: attachment.clone(), network: network.clone(), adopt });
+        actions.push(Action::Attach {
+            attachment: Box::new(attachment.clone()),
+            network: Box::new(network.clone()),
+            adopt,
+        });
     }
     actions
 }

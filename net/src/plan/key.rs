@@ -77,7 +77,7 @@ mod tests {
         // A restarted daemon of any later release must find these again.
         let key = NodeKey::of(NodeId::from_random(1));
         let device = key.device(ContainerId::from_random([7; 32]), NetworkId::from_random(2));
-        assert_eq!((key.as_str(), device.as_str()), ("PINKEY", "PINDEV"));
+        assert_eq!((key.as_str(), device.as_str()), ("2iaz4p", "o2iaz4parex5j33"));
     }
 
     proptest! {

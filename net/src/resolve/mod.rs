@@ -1,0 +1,166 @@
+//! What a name means to the container that asks. Pure.
+//!
+//! A [`Zone`] holds the names of one network; an [`Asker`] is a container and the networks it is on. [`lookup`] decides
+//! what a question is answered with, or that it is somebody else's to answer.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use model::{ContainerId, IpSubnet, NetworkId};
+use serde::{Deserialize, Serialize};
+
+/// Seconds for which an answer may be kept. Containers come and go within seconds, and asking again costs
+/// microseconds; one second still spares a busy loop its questions.
+pub const TTL: u32 = 1;
+
+/// All names of a node, and who may ask for which.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tables {
+    /// By network.
+    pub zones: BTreeMap<NetworkId, Zone>,
+    /// By container.
+    pub askers: BTreeMap<ContainerId, Asker>,
+}
+
+/// The names of one network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Zone {
+    /// The network's name; `NAME.NETWORK` means the same as `NAME`.
+    pub network: String,
+    /// Addresses whose reverse names are this zone's to know.
+    pub subnet: IpSubnet,
+    /// Names in lower case. What a name means is the caller's choice: a virtual address, or all tasks'.
+    names: BTreeMap<String, BTreeSet<Ipv4Addr>>,
+    /// The name of an address.
+    reverse: BTreeMap<Ipv4Addr, String>,
+}
+
+/// A container that may ask.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asker {
+    /// Where its network namespace is bound.
+    pub netns: PathBuf,
+    /// The networks whose names it knows, the most important first.
+    pub networks: Vec<NetworkId>,
+    /// Whether other names are forwarded; false on internal networks alone.
+    pub forward: bool,
+    /// Where to; empty: to the host's own servers.
+    pub servers: Vec<SocketAddr>,
+}
+
+/// What a question asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// IPv4 addresses.
+    A,
+    /// IPv6 addresses.
+    Aaaa,
+    /// The name of an address.
+    Ptr,
+    /// Whatever there is.
+    Any,
+    /// Another type of record.
+    Other,
+}
+
+/// What to say to a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// These addresses, in this order; with none the name exists but has no such record.
+    Addresses(Vec<Ipv4Addr>),
+    /// This name.
+    Name(String),
+    /// Ask somebody else.
+    Forward,
+    /// There is no such name.
+    NxDomain,
+    /// The asker is unknown.
+    Refused,
+}
+
+impl Zone {
+    /// A zone without names.
+    pub fn new(network: impl Into<String>, subnet: IpSubnet) -> Self {
+        Self { network: network.into(), subnet, names: BTreeMap::new(), reverse: BTreeMap::new() }
+    }
+
+    /// Adds an address to a name: a service, an alias, a container, its short id. Names that several containers bear
+    /// mean all of them.
+    pub fn add(&mut self, name: &str, address: Ipv4Addr) {
+        self.names.entry(canonical(name)).or_default().insert(address);
+    }
+
+    /// Adds a task of a service under `tasks.SERVICE`, which names each task even where the service has a virtual
+    /// address.
+    pub fn add_task(&mut self, service: &str, address: Ipv4Addr) {
+        self.add(&format!("tasks.{service}"), address);
+    }
+
+    /// Says which name an address has, for reverse questions.
+    pub fn set_reverse(&mut self, address: Ipv4Addr, name: &str) {
+        self.reverse.insert(address, canonical(name));
+    }
+
+    fn find(&self, name: &str) -> Option<&BTreeSet<Ipv4Addr>> {
+        let qualified = || {
+            let short = name.strip_suffix(&canonical(&self.network))?.strip_suffix('.')?;
+            self.names.get(short)
+        };
+        self.names.get(name).or_else(qualified)
+    }
+}
+
+/// Lower case, without the root's dot (RFC 4343).
+fn canonical(name: &str) -> String {
+    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
+}
+
+/// Answers a question. `rotation` says with which of several addresses to begin, so that clients that take the first
+/// spread.
+///
+/// A name known on several of the asker's networks means its address on the first of them. A single label that is not
+/// known is forwarded as Docker does, since the host's servers may know it; `tasks.` names never leave.
+pub fn lookup(tables: &Tables, asker: ContainerId, name: &str, kind: Kind, rotation: usize) -> Outcome {
+    let Some(asker) = tables.askers.get(&asker) else { return Outcome::Refused };
+    let name = canonical(name);
+    let zones = || asker.networks.iter().filter_map(|id| tables.zones.get(id));
+    if let Some(address) = reverse_address(&name) {
+        let mut own = zones().filter(|zone| zone.subnet.contains(address.into())).peekable();
+        if own.peek().is_some() {
+            return match (own.find_map(|zone| zone.reverse.get(&address)), kind) {
+                (Some(name), Kind::Ptr | Kind::Any) => Outcome::Name(name.clone()),
+                (Some(_), _) => Outcome::Addresses(Vec::new()),
+                (None, _) => Outcome::NxDomain,
+            };
+        }
+    } else if let Some(addresses) = zones().find_map(|zone| zone.find(&name)) {
+        return match kind {
+            Kind::A | Kind::Any => Outcome::Addresses(rotated(addresses, rotation)),
+            Kind::Aaaa | Kind::Ptr | Kind::Other => Outcome::Addresses(Vec::new()),
+        };
+    }
+    if asker.forward && !name.starts_with("tasks.") { Outcome::Forward } else { Outcome::NxDomain }
+}
+
+fn rotated(addresses: &BTreeSet<Ipv4Addr>, rotation: usize) -> Vec<Ipv4Addr> {
+    let mut list: Vec<Ipv4Addr> = addresses.iter().copied().collect();
+    if !list.is_empty() {
+        let start = rotation % list.len();
+        list.rotate_left(start);
+    }
+    list
+}
+
+/// The address of a name such as `5.0.1.10.in-addr.arpa` (RFC 1035, section 3.5).
+fn reverse_address(name: &str) -> Option<Ipv4Addr> {
+    let mut octets = [0u8; 4];
+    let mut labels = name.strip_suffix(".in-addr.arpa")?.split('.');
+    for octet in octets.iter_mut().rev() {
+        *octet = labels.next()?.parse().ok()?;
+    }
+    labels.next().is_none().then(|| octets.into())
+}

@@ -23,11 +23,14 @@ pub struct Flow {
     pub answer_port: u16,
 }
 
+/// An address of the host, or all of them, and a port.
+type PublishedAt = (Option<Ipv4Addr>, u16);
+
 /// Where UDP flows to this node's virtual addresses and published ports may lead.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FlowGuards {
     vips: BTreeMap<Ipv4Addr, BTreeSet<Ipv4Addr>>,
-    ports: BTreeMap<(Option<Ipv4Addr>, u16), BTreeSet<(Ipv4Addr, u16)>>,
+    ports: BTreeMap<PublishedAt, BTreeSet<(Ipv4Addr, u16)>>,
 }
 
 impl FlowGuards {

@@ -33,8 +33,9 @@ impl Lines {
                     emit(&rest[..cut]);
                     rest = &rest[cut..];
                 } else {
-                    self.partial.extend_from_slice(&rest[..wanted]);
-                    rest = &rest[wanted..];
+                    // One byte more than goes, to see whether a character is cut.
+                    self.partial.extend_from_slice(&rest[..=wanted]);
+                    rest = &rest[wanted + 1..];
                     let cut = character_boundary(&self.partial, MAX_LINE);
                     emit(&self.partial[..cut]);
                     self.partial.drain(..cut);

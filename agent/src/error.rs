@@ -1,0 +1,146 @@
+//! What can go wrong on a node. Every message is for the person who must act.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Shorthand for results of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What callers do about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// What was named does not exist.
+    NotFound,
+    /// It exists already, or is in a state that forbids this.
+    Conflict,
+    /// The request itself is wrong.
+    Invalid,
+    /// The node could not do it.
+    Failed,
+}
+
+/// A failure on this node.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)] // the messages say it
+pub enum Error {
+    #[error("no such container: {0}")]
+    NoSuchContainer(String),
+    #[error("container id prefix {prefix:?} is ambiguous: it fits {count} containers; give more digits")]
+    AmbiguousContainer { prefix: String, count: usize },
+    #[error("conflict: the container name {name:?} is already in use by container {holder}; remove or rename that container to be able to reuse that name")]
+    NameInUse { name: String, holder: String },
+    #[error(transparent)]
+    Name(#[from] model::NameError),
+    #[error("container {name} is not running")]
+    NotRunning { name: String },
+    #[error("container {name} is running: stop it before removing it, or force its removal")]
+    Running { name: String },
+    #[error("container {name} is being removed")]
+    BeingRemoved { name: String },
+    #[error("the task of container {name} has ended: start its service or project again instead")]
+    TaskEnded { name: String },
+    #[error("no command specified: neither the image nor the request has one")]
+    NoCommand,
+    #[error("{message}")]
+    Start { code: i32, message: String },
+
+    #[error("invalid signal {text:?}: use a name such as SIGTERM or a number from 1 to 64")]
+    Signal { text: String },
+    #[error("capability {name}: {reason}")]
+    Capability { name: String, reason: &'static str },
+    #[error("{key} cannot be {value:?}: {reason}")]
+    Spec { key: &'static str, value: String, reason: String },
+    #[error("oom_score_adj {wanted} is lower than this node's own {current}: only a daemon with CAP_SYS_RESOURCE may lower it")]
+    OomScore { wanted: i32, current: i32 },
+    #[error("architecture {found} is not one that Orca runs on: x86_64 or aarch64")]
+    Architecture { found: String },
+    #[error("the built-in seccomp profile cannot be read: {0}")]
+    SeccompProfile(serde_json::Error),
+    #[error("the runtime configuration cannot be made: {0}")]
+    RuntimeSpec(#[from] oci_spec::OciSpecError),
+
+    #[error("no such volume: {0}")]
+    NoSuchVolume(String),
+    #[error("volume {name} is in use by container {}", .containers.join(", "))]
+    VolumeInUse { name: String, containers: Vec<String> },
+    #[error("volume {name}: {reason}")]
+    Volume { name: String, reason: String },
+    #[error("bind source path does not exist: {}", path.display())]
+    BindSource { path: PathBuf },
+    #[error("{kind} {name} is not known on this node: its manager has not sent it")]
+    NoContent { kind: &'static str, name: String },
+
+    #[error("network {0} not found on this node")]
+    NoSuchNetwork(String),
+    #[error("network {0} is not attachable: only services may join it; declare it attachable")]
+    NotAttachable(String),
+    #[error("network {network} has no free address on this node: {reason}")]
+    NoAddress { network: String, reason: String },
+    #[error("bind for {address}:{port}/{protocol} failed: port is already allocated to {holder}")]
+    PortAllocated { address: String, port: u16, protocol: model::Protocol, holder: String },
+    #[error("no free port in {first}-{last} to publish {target}/{protocol}")]
+    NoFreePort { first: u16, last: u16, target: u16, protocol: model::Protocol },
+    #[error("{0}")]
+    Port(String),
+    #[error("published ports need a network: network mode {0} has none")]
+    PortsWithoutNetwork(&'static str),
+
+    #[error("{} is in use by another orca daemon; stop that one, or give this one another --data-dir", path.display())]
+    DataDirInUse { path: PathBuf },
+    #[error("{} was written by a version of orca that this one does not know (format {found}, newest known {known})", path.display())]
+    Format { path: PathBuf, found: u32, known: u32 },
+    #[error("{} is damaged: {reason}", path.display())]
+    Damaged { path: PathBuf, reason: String },
+    #[error("the agent's database {}: {reason}", path.display())]
+    Database { path: PathBuf, reason: String },
+
+    #[error("the shim of container {container} {what}")]
+    Shim { container: String, what: String },
+    #[error("{0}")]
+    ShimRefused(String),
+    #[error("the session with the manager broke: {0}")]
+    Session(String),
+
+    #[error(transparent)]
+    Image(#[from] image::Error),
+    #[error(transparent)]
+    Net(#[from] net::Error),
+    #[error(transparent)]
+    Api(#[from] api::Error),
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+    #[error("a worker thread ended in the middle of {0}")]
+    Thread(&'static str),
+}
+
+impl Error {
+    /// For `map_err`: what was being done to which path.
+    pub(crate) fn io<E: Into<io::Error>>(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(E) -> Self {
+        let path = path.as_ref().to_path_buf();
+        move |source| Self::Io { action, path, source: source.into() }
+    }
+
+    /// What callers do about it.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::NoSuchContainer(_) | Self::NoSuchVolume(_) | Self::NoSuchNetwork(_) => Kind::NotFound,
+            Self::Image(image::Error::NoSuchImage(_)) => Kind::NotFound,
+            Self::NameInUse { .. }
+            | Self::NotRunning { .. }
+            | Self::Running { .. }
+            | Self::BeingRemoved { .. }
+            | Self::TaskEnded { .. }
+            | Self::VolumeInUse { .. } => Kind::Conflict,
+            Self::AmbiguousContainer { .. }
+            | Self::Name(_)
+            | Self::NoCommand
+            | Self::Signal { .. }
+            | Self::Capability { .. }
+            | Self::Spec { .. }
+            | Self::OomScore { .. }
+            | Self::NotAttachable(_)
+            | Self::PortsWithoutNetwork(_) => Kind::Invalid,
+            _ => Kind::Failed,
+        }
+    }
+}

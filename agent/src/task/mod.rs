@@ -1,0 +1,704 @@
+//! The life of one container, and of the task whose container it is. Pure: [`Machine::step`] takes an event and the time
+//! and says what to do next; a shell does it and comes back with how it went.
+//!
+//! ```text
+//! New -> Preparing -> Prepared -> Starting -> Running -> Waiting -> Starting …   (restart policy)
+//!            |                       |           |
+//!         Rejected                 Exited <------+--> Removing -> Removed
+//! ```
+//!
+//! Every step ends in [`Machine::settle`], which looks only at what is wanted and where the container is, so a step that
+//! was lost with a daemon is taken again by the next one.
+
+mod policy;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use model::{ContainerPhase, Health, TaskState, Timestamp};
+
+use crate::health::{Check, Monitor, Probe};
+pub use policy::Policy;
+
+/// How long after a SIGKILL the next one is sent, should the first have been lost.
+const KILL_AGAIN: Duration = Duration::from_secs(10);
+
+/// What time it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// CLOCK_BOOTTIME: for deadlines.
+    pub monotonic: Duration,
+    /// For display.
+    pub wall: Timestamp,
+}
+
+/// What is to become of a container.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Goal {
+    /// It exists, no more.
+    #[default]
+    Exist,
+    /// Made ready to start (a task whose desired state is READY).
+    Ready,
+    /// Runs, as far as its restart policy and its user want.
+    Run,
+    /// Ends; its files stay.
+    End,
+    /// Ends and goes, its anonymous volumes too if `volumes`.
+    Remove {
+        /// Remove anonymous volumes.
+        volumes: bool,
+        /// SIGKILL at once.
+        force: bool,
+    },
+}
+
+/// Where a container is in its life.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Stage {
+    /// Only its record exists.
+    #[default]
+    New,
+    /// Being made ready.
+    Preparing,
+    /// Can start.
+    Prepared,
+    /// Its process is being started.
+    Starting,
+    /// Its process runs.
+    Running {
+        /// Of its first process.
+        pid: u32,
+        /// When it began.
+        started_at: Timestamp,
+    },
+    /// Between two runs.
+    Waiting {
+        /// When the next begins.
+        until: Duration,
+    },
+    /// Ended, and rests.
+    Exited,
+    /// Could not be made ready.
+    Rejected,
+    /// Its files are being removed.
+    Removing,
+    /// Gone.
+    Removed,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Exit {
+    /// Code of the process, 128+n for a signal.
+    pub code: i32,
+    /// Killed for want of memory.
+    pub oom_killed: bool,
+    /// Begin of the run.
+    pub started_at: Timestamp,
+    /// Its end.
+    pub finished_at: Timestamp,
+}
+
+/// What has happened or is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Another goal.
+    Goal(Goal),
+    /// A user stops it.
+    Stop(StopOptions),
+    /// A user starts it.
+    Run,
+    /// A user wants a new run; `count` is the intent's `restarts` that is carried out by it.
+    Restart {
+        /// What to record as done; `None` for a restart that only this node knows of.
+        count: Option<u64>,
+        /// How to end the present run.
+        options: StopOptions,
+    },
+    /// Another task takes the container over.
+    Adopted,
+    /// It is ready to start.
+    Prepared,
+    /// It can't be made ready.
+    PrepareFailed(String),
+    /// A run has begun.
+    Started {
+        /// Which.
+        generation: u64,
+        /// Its first process.
+        pid: u32,
+        /// When.
+        started_at: Timestamp,
+    },
+    /// A run could not begin.
+    StartFailed {
+        /// Which.
+        generation: u64,
+        /// Docker's code for the reason: 125, 126 or 127.
+        code: i32,
+        /// Why.
+        error: String,
+    },
+    /// A run has ended.
+    Exited {
+        /// Which.
+        generation: u64,
+        /// How.
+        exit: Exit,
+    },
+    /// A health probe has ended.
+    Probed(Probe),
+    /// Its files are gone.
+    Removed,
+    /// Its files could not be removed.
+    RemoveFailed(String),
+    /// Time has passed.
+    Tick,
+}
+
+/// How to end a run; `None`: as the container's spec says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StopOptions {
+    /// Signal that asks it to end.
+    pub signal: Option<i32>,
+    /// Time until SIGKILL.
+    pub grace: Option<Duration>,
+}
+
+/// What a shell does next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Make image, volumes and directories ready.
+    Prepare,
+    /// Begin this run.
+    Start {
+        /// Number of the run.
+        generation: u64,
+    },
+    /// Send a signal to the first process.
+    Signal(i32),
+    /// SIGKILL to every process.
+    Kill,
+    /// Run this health probe.
+    Probe(Check),
+    /// Remove everything that it has on the node.
+    Remove {
+        /// Anonymous volumes too.
+        volumes: bool,
+    },
+}
+
+/// A run that is being ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Ending {
+    kill_at: Duration,
+}
+
+/// The life of one container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    policy: Policy,
+    goal: Goal,
+    stage: Stage,
+    /// The furthest state that the task has been in; terminal ones are final.
+    reached: TaskState,
+    /// A user has stopped it.
+    stopped: bool,
+    /// Run again as soon as the present run, if any, has ended.
+    rerun: bool,
+    /// How the present or next ending is done.
+    options: StopOptions,
+    ending: Option<Ending>,
+    generation: u64,
+    /// Restarts by policy in a row.
+    attempts: u64,
+    restart_count: u32,
+    restarts_wanted: u64,
+    restarts_done: u64,
+    last_exit: Option<Exit>,
+    error: Option<String>,
+    monitor: Option<Monitor>,
+}
+
+/// What outlives a daemon of a [`Machine`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Saved {
+    /// Its goal.
+    pub goal: Goal,
+    /// Whether it was made ready.
+    pub prepared: bool,
+    /// Whether it could not be.
+    pub rejected: bool,
+    /// [`Machine::task_state`].
+    pub reached: TaskState,
+    /// A user has stopped it.
+    pub stopped: bool,
+    /// Number of the last run; 0 before the first.
+    pub generation: u64,
+    /// Restarts by policy in a row.
+    pub attempts: u64,
+    /// Restarts by policy.
+    pub restart_count: u32,
+    /// Restarts of the intent that are done.
+    pub restarts_done: u64,
+    /// How the last run ended.
+    pub last_exit: Option<Exit>,
+    /// What went wrong last.
+    pub error: Option<String>,
+    /// The verdict of the last probe.
+    pub health: Health,
+}
+
+impl Machine {
+    /// A container that has just been recorded.
+    pub fn new(policy: Policy, goal: Goal) -> Self {
+        Self::resume(policy, Saved { goal, reached: TaskState::Accepted, ..Saved::default() })
+    }
+
+    /// A container that an earlier daemon left at rest. One that ran is told of through [`Event::Started`] or
+    /// [`Event::Exited`] next.
+    pub fn resume(policy: Policy, saved: Saved) -> Self {
+        let Saved {
+            goal,
+            prepared,
+            rejected,
+            reached,
+            stopped,
+            generation,
+            attempts,
+            restart_count,
+            restarts_done,
+            last_exit,
+            error,
+            health: _,
+        } = saved;
+        let stage = match (rejected, generation, prepared) {
+            (true, ..) => Stage::Rejected,
+            (_, 1.., _) => Stage::Exited,
+            (_, _, true) => Stage::Prepared,
+            _ => Stage::New,
+        };
+        Self {
+            policy,
+            goal,
+            stage,
+            reached,
+            stopped,
+            rerun: false,
+            options: StopOptions::default(),
+            ending: None,
+            generation,
+            attempts,
+            restart_count,
+            restarts_wanted: restarts_done,
+            restarts_done,
+            last_exit,
+            error,
+            monitor: None,
+        }
+    }
+
+    /// What the next daemon must know.
+    pub fn save(&self) -> Saved {
+        Saved {
+            goal: self.goal,
+            prepared: !matches!(self.stage, Stage::New | Stage::Preparing | Stage::Rejected),
+            rejected: self.stage == Stage::Rejected,
+            reached: self.reached,
+            stopped: self.stopped,
+            generation: self.generation,
+            attempts: self.attempts,
+            restart_count: self.restart_count,
+            restarts_done: self.restarts_done,
+            last_exit: self.last_exit,
+            error: self.error.clone(),
+            health: self.health(),
+        }
+    }
+
+    /// One move.
+    pub fn step(&mut self, event: Event, now: Now) -> Vec<Action> {
+        if self.stage == Stage::Removed {
+            return Vec::new();
+        }
+        self.take(event, now);
+        self.settle(now)
+    }
+
+    fn take(&mut self, event: Event, now: Now) {
+        match event {
+            Event::Goal(goal) => self.set_goal(goal),
+            Event::Stop(options) => {
+                (self.stopped, self.rerun, self.options) = (true, false, options);
+                // A new request sends its own signal, as a second `docker stop` does.
+                self.ending = None;
+            }
+            Event::Run => self.run_again(),
+            Event::Restart { count, options } => {
+                self.restarts_wanted = count.unwrap_or(self.restarts_wanted).max(self.restarts_wanted);
+                self.options = options;
+                self.run_again();
+                self.rerun = true;
+            }
+            Event::Adopted => self.adopted(),
+            Event::Prepared if self.stage == Stage::Preparing => {
+                self.stage = Stage::Prepared;
+                self.error = None;
+                self.advance(TaskState::Ready);
+            }
+            Event::PrepareFailed(error) if self.stage == Stage::Preparing => {
+                self.stage = Stage::Rejected;
+                self.error = Some(error);
+                self.advance(TaskState::Rejected);
+                self.rest();
+            }
+            Event::Started { generation, pid, started_at } => self.started(generation, pid, started_at, now),
+            Event::StartFailed { generation, code, error } if generation == self.generation => {
+                self.start_failed(code, error, now);
+            }
+            Event::Exited { generation, exit } if generation == self.generation => self.exited(exit, now),
+            Event::Probed(probe) => {
+                if let Some(monitor) = &mut self.monitor {
+                    monitor.finish(probe, now);
+                }
+            }
+            Event::Removed if self.stage == Stage::Removing => self.stage = Stage::Removed,
+            Event::RemoveFailed(error) if self.stage == Stage::Removing => {
+                self.stage = Stage::Exited;
+                self.goal = Goal::End;
+                self.error = Some(error);
+            }
+            // A result that nobody waits for any more, or time.
+            Event::Prepared
+            | Event::PrepareFailed(_)
+            | Event::StartFailed { .. }
+            | Event::Exited { .. }
+            | Event::Removed
+            | Event::RemoveFailed(_)
+            | Event::Tick => {}
+        }
+    }
+
+    fn set_goal(&mut self, goal: Goal) {
+        // Removal is not taken back; it may become forced.
+        let keep = matches!((self.goal, goal), (Goal::Remove { .. }, other) if !matches!(other, Goal::Remove { .. }));
+        if keep || self.goal == goal {
+            return;
+        }
+        self.goal = goal;
+        if matches!(goal, Goal::Remove { force: true, .. }) {
+            self.ending = None;
+        }
+    }
+
+    /// A user wants it to run: what its policy counted is forgotten.
+    fn run_again(&mut self) {
+        if matches!(self.goal, Goal::Exist) {
+            self.goal = Goal::Run;
+        }
+        self.stopped = false;
+        self.attempts = 0;
+        let at_rest = matches!(self.stage, Stage::Exited | Stage::Waiting { .. });
+        let ending = self.ending.is_some();
+        self.rerun = self.rerun || at_rest || ending;
+        if self.stage == Stage::Rejected {
+            self.stage = Stage::New;
+        }
+        if self.policy.standalone && self.reached.is_terminal() {
+            self.reached = TaskState::Ready;
+        }
+    }
+
+    fn adopted(&mut self) {
+        self.reached = TaskState::Accepted;
+        self.goal = Goal::Ready;
+        self.stopped = false;
+        self.restarts_wanted = 0;
+        self.restarts_done = 0;
+        self.attempts = 0;
+        self.rerun = self.stage == Stage::Exited;
+        if self.stage == Stage::Rejected {
+            self.stage = Stage::New;
+        }
+    }
+
+    fn started(&mut self, generation: u64, pid: u32, started_at: Timestamp, now: Now) {
+        let verdict = self.health();
+        let adopted = self.stage != Stage::Starting;
+        if generation < self.generation || matches!(self.stage, Stage::Removing) {
+            return;
+        }
+        self.generation = generation;
+        self.stage = Stage::Running { pid, started_at };
+        self.error = None;
+        self.ending = None;
+        self.rerun = false;
+        self.advance(TaskState::Running);
+        self.monitor = self.policy.health.clone().map(|check| match adopted {
+            true => Monitor::adopt(check, verdict, now),
+            false => Monitor::new(check, now),
+        });
+    }
+
+    fn start_failed(&mut self, code: i32, error: String, now: Now) {
+        if self.stage != Stage::Starting {
+            return;
+        }
+        self.last_exit =
+            Some(Exit { code, oom_killed: false, started_at: Timestamp::NEVER, finished_at: now.wall });
+        self.error = Some(error);
+        self.stage = Stage::Exited;
+        self.rerun = false;
+        self.advance(if self.goal == Goal::End { TaskState::Shutdown } else { TaskState::Failed });
+        self.rest();
+    }
+
+    fn exited(&mut self, exit: Exit, now: Now) {
+        if matches!(self.stage, Stage::Removing | Stage::Waiting { .. })
+            || self.stage == Stage::Exited && self.last_exit.is_some_and(|last| last.finished_at == exit.finished_at)
+        {
+            return;
+        }
+        self.last_exit = Some(exit);
+        self.ending = None;
+        self.options = StopOptions::default();
+        self.monitor = None;
+        self.stage = Stage::Exited;
+        self.advance(TaskState::Running);
+        if self.rerun || self.stopped || !matches!(self.goal, Goal::Run) {
+            return;
+        }
+        if exit.finished_at.since(exit.started_at) >= self.policy.window() {
+            self.attempts = 0;
+        }
+        if self.policy.runs_again(exit.code, self.attempts) {
+            self.attempts += 1;
+            self.restart_count = self.restart_count.saturating_add(1);
+            self.stage = Stage::Waiting { until: now.monotonic + self.policy.delay(self.attempts) };
+        } else {
+            self.advance(if exit.code == 0 { TaskState::Complete } else { TaskState::Failed });
+        }
+    }
+
+    /// What to do now, from what is wanted and where the container is alone.
+    fn settle(&mut self, now: Now) -> Vec<Action> {
+        match self.stage {
+            Stage::New | Stage::Prepared | Stage::Rejected | Stage::Exited => self.settle_idle(),
+            Stage::Waiting { until } => {
+                if self.goal != Goal::Run || self.stopped || self.rerun {
+                    self.stage = Stage::Exited;
+                    return self.settle_idle();
+                }
+                if until <= now.monotonic { self.begin_run() } else { Vec::new() }
+            }
+            Stage::Running { .. } => self.settle_running(now),
+            Stage::Preparing | Stage::Starting | Stage::Removing | Stage::Removed => Vec::new(),
+        }
+    }
+
+    fn settle_idle(&mut self) -> Vec<Action> {
+        match self.goal {
+            Goal::Remove { volumes, .. } => {
+                self.stage = Stage::Removing;
+                self.advance(TaskState::Shutdown);
+                vec![Action::Remove { volumes }]
+            }
+            Goal::End => {
+                self.advance(TaskState::Shutdown);
+                Vec::new()
+            }
+            Goal::Exist => Vec::new(),
+            Goal::Ready | Goal::Run if self.stage == Stage::New && !self.stopped => {
+                self.stage = Stage::Preparing;
+                self.advance(TaskState::Preparing);
+                vec![Action::Prepare]
+            }
+            Goal::Ready => {
+                if self.stage == Stage::Exited && self.rerun {
+                    self.advance(TaskState::Ready);
+                }
+                Vec::new()
+            }
+            Goal::Run if self.stopped => {
+                self.advance_stopped();
+                Vec::new()
+            }
+            Goal::Run if self.stage == Stage::Prepared || self.stage == Stage::Exited && self.rerun => {
+                self.begin_run()
+            }
+            Goal::Run => {
+                self.rest();
+                match self.goal {
+                    Goal::Remove { .. } => self.settle_idle(),
+                    _ => Vec::new(),
+                }
+            }
+        }
+    }
+
+    /// A stopped container's task counts as running, even if the container has never run.
+    fn advance_stopped(&mut self) {
+        self.restarts_done = self.restarts_wanted;
+        if matches!(self.stage, Stage::Exited) {
+            self.advance(TaskState::Running);
+        }
+        self.rest();
+    }
+
+    fn begin_run(&mut self) -> Vec<Action> {
+        self.stage = Stage::Starting;
+        self.rerun = false;
+        self.restarts_done = self.restarts_wanted;
+        self.generation += 1;
+        self.advance(TaskState::Starting);
+        vec![Action::Start { generation: self.generation }]
+    }
+
+    fn settle_running(&mut self, now: Now) -> Vec<Action> {
+        let must_end = match self.goal {
+            Goal::Run => self.stopped || self.rerun,
+            Goal::End | Goal::Remove { .. } => true,
+            // Adopted by a task that may not run yet.
+            Goal::Ready | Goal::Exist => self.stopped || self.rerun,
+        };
+        if must_end {
+            return self.end_run(now);
+        }
+        let due = self.monitor.as_mut().and_then(|monitor| monitor.begin(now));
+        due.map(Action::Probe).into_iter().collect()
+    }
+
+    fn end_run(&mut self, now: Now) -> Vec<Action> {
+        let mut actions = Vec::new();
+        let forced = matches!(self.goal, Goal::Remove { force: true, .. });
+        let ending = match self.ending {
+            Some(ending) => ending,
+            None if forced => Ending { kill_at: now.monotonic },
+            None => {
+                actions.push(Action::Signal(self.options.signal.unwrap_or(self.policy.stop_signal)));
+                Ending { kill_at: now.monotonic.saturating_add(self.options.grace.unwrap_or(self.policy.grace)) }
+            }
+        };
+        self.ending = Some(ending);
+        if ending.kill_at <= now.monotonic {
+            actions.push(Action::Kill);
+            self.ending = Some(Ending { kill_at: now.monotonic + KILL_AGAIN });
+        }
+        actions
+    }
+
+    /// It rests: a container that asked for that is removed.
+    fn rest(&mut self) {
+        if self.policy.auto_remove && matches!(self.stage, Stage::Exited | Stage::Rejected) {
+            self.goal = Goal::Remove { volumes: true, force: false };
+        }
+    }
+
+    fn advance(&mut self, to: TaskState) {
+        if !self.reached.is_terminal() && to > self.reached {
+            self.reached = to;
+        }
+    }
+
+    /// When a [`Event::Tick`] is worth sending next.
+    pub fn deadline(&self) -> Option<Duration> {
+        match self.stage {
+            Stage::Waiting { until } => Some(until),
+            Stage::Running { .. } => match self.ending {
+                Some(ending) => Some(ending.kill_at),
+                None => self.monitor.as_ref().and_then(Monitor::deadline),
+            },
+            _ => None,
+        }
+    }
+
+    /// The task's state; it never goes back.
+    pub fn task_state(&self) -> TaskState {
+        self.reached
+    }
+
+    /// Where the container is.
+    pub fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// What is wanted of it.
+    pub fn goal(&self) -> Goal {
+        self.goal
+    }
+
+    /// Whether a user has stopped it.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// Whether it runs or is about to: what holds addresses, ports and volumes in use.
+    pub fn is_active(&self) -> bool {
+        matches!(self.stage, Stage::Starting | Stage::Running { .. } | Stage::Waiting { .. })
+    }
+
+    /// Docker's word for the stage.
+    pub fn phase(&self) -> ContainerPhase {
+        match self.stage {
+            Stage::New | Stage::Preparing | Stage::Prepared | Stage::Rejected => ContainerPhase::Created,
+            Stage::Starting if self.generation > 1 => ContainerPhase::Restarting,
+            Stage::Starting => ContainerPhase::Created,
+            Stage::Running { .. } => ContainerPhase::Running,
+            Stage::Waiting { .. } => ContainerPhase::Restarting,
+            Stage::Exited if !self.ever_ran() => ContainerPhase::Created,
+            Stage::Exited => ContainerPhase::Exited,
+            Stage::Removing | Stage::Removed => ContainerPhase::Removing,
+        }
+    }
+
+    fn ever_ran(&self) -> bool {
+        self.last_exit.is_none_or(|exit| exit.started_at.is_set()) || self.generation > 1
+    }
+
+    /// What the health checks say.
+    pub fn health(&self) -> Health {
+        self.monitor.as_ref().map_or(Health::None, Monitor::health)
+    }
+
+    /// The health checks of the present run.
+    pub fn monitor(&self) -> Option<&Monitor> {
+        self.monitor.as_ref()
+    }
+
+    /// Number of the present or last run; 0 before the first.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// How often the policy has run it again.
+    pub fn restart_count(&self) -> u32 {
+        self.restart_count
+    }
+
+    /// Restarts of the intent that are done.
+    pub fn restarts_done(&self) -> u64 {
+        self.restarts_done
+    }
+
+    /// How the last run ended.
+    pub fn last_exit(&self) -> Option<Exit> {
+        self.last_exit
+    }
+
+    /// What went wrong last.
+    pub fn error(&self) -> Option<&str> {
+        self.error.as_deref()
+    }
+
+    /// Another task's policy, from its next decision on.
+    pub fn set_policy(&mut self, policy: Policy) {
+        self.policy = policy;
+    }
+
+    /// How it is restarted, ended and probed.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+}

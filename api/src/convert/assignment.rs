@@ -1,0 +1,159 @@
+//! Assignments and their differences.
+
+use std::collections::BTreeMap;
+
+use super::{WireEnum, all, strings, text, texts, wires};
+use crate::{Error, types};
+
+impl From<model::NetworkAssignment> for types::NetworkAssignment {
+    fn from(network: model::NetworkAssignment) -> Self {
+        let model::NetworkAssignment { id, name, subnets, blocks, internal, attachable } = network;
+        let (subnets, blocks) = (strings(subnets), strings(blocks));
+        Self { id: id.to_string(), name, subnets, blocks, internal, attachable }
+    }
+}
+
+impl TryFrom<types::NetworkAssignment> for model::NetworkAssignment {
+    type Error = Error;
+
+    fn try_from(network: types::NetworkAssignment) -> Result<Self, Error> {
+        let types::NetworkAssignment { id, name, subnets, blocks, internal, attachable } = network;
+        let subnets = texts("network.subnets", subnets)?;
+        let blocks = texts("network.blocks", blocks)?;
+        Ok(Self { id: text("network.id", id)?, name, subnets, blocks, internal, attachable })
+    }
+}
+
+impl From<model::ServiceEndpoint> for types::ServiceEndpoint {
+    fn from(endpoint: model::ServiceEndpoint) -> Self {
+        let model::ServiceEndpoint { service, name, stack, mode, networks, ports, backends } = endpoint;
+        Self {
+            service: service.to_string(),
+            name,
+            stack: stack.map(Into::into),
+            mode: mode.number(),
+            networks: wires(networks),
+            ports: wires(ports),
+            backends: wires(backends),
+        }
+    }
+}
+
+impl TryFrom<types::ServiceEndpoint> for model::ServiceEndpoint {
+    type Error = Error;
+
+    fn try_from(endpoint: types::ServiceEndpoint) -> Result<Self, Error> {
+        let types::ServiceEndpoint { service, name, stack, mode, networks, ports, backends } = endpoint;
+        Ok(Self {
+            service: text("endpoint.service", service)?,
+            name,
+            stack: stack.map(Into::into),
+            mode: WireEnum::from_number(mode)?,
+            networks: all(networks)?,
+            ports: all(ports)?,
+            backends: all(backends)?,
+        })
+    }
+}
+
+impl From<model::EndpointNetwork> for types::EndpointNetwork {
+    fn from(model::EndpointNetwork { network, vips, aliases }: model::EndpointNetwork) -> Self {
+        Self { network: network.to_string(), vips: strings(vips), aliases }
+    }
+}
+
+impl TryFrom<types::EndpointNetwork> for model::EndpointNetwork {
+    type Error = Error;
+
+    fn try_from(types::EndpointNetwork { network, vips, aliases }: types::EndpointNetwork) -> Result<Self, Error> {
+        Ok(Self { network: text("endpoint.network", network)?, vips: texts("endpoint.vips", vips)?, aliases })
+    }
+}
+
+impl From<model::Backend> for types::Backend {
+    fn from(model::Backend { task, name, node, attachments, serves }: model::Backend) -> Self {
+        Self { task: task.to_string(), name, node: node.to_string(), attachments: wires(attachments), serves }
+    }
+}
+
+impl TryFrom<types::Backend> for model::Backend {
+    type Error = Error;
+
+    fn try_from(backend: types::Backend) -> Result<Self, Error> {
+        let types::Backend { task, name, node, attachments, serves } = backend;
+        let (task, node) = (text("backend.task", task)?, text("backend.node", node)?);
+        Ok(Self { task, name, node, attachments: all(attachments)?, serves })
+    }
+}
+
+impl From<model::AssignmentsDiff> for types::AssignmentsDiff {
+    fn from(diff: model::AssignmentsDiff) -> Self {
+        let model::AssignmentsDiff {
+            upserts,
+            removed_tasks,
+            removed_networks,
+            removed_endpoints,
+            removed_secrets,
+            removed_configs,
+        } = diff;
+        let model::Assignments { tasks, networks, endpoints, secrets, configs } = upserts;
+        Self {
+            tasks: wires(tasks.into_values()),
+            networks: wires(networks.into_values()),
+            endpoints: wires(endpoints.into_values()),
+            secrets: secrets.iter().map(|(id, data)| (id.to_string(), data.reveal().to_vec())).collect(),
+            configs: configs.into_iter().map(|(id, data)| (id.to_string(), data)).collect(),
+            removed_tasks: strings(removed_tasks),
+            removed_networks: strings(removed_networks),
+            removed_endpoints: strings(removed_endpoints),
+            removed_secrets: strings(removed_secrets),
+            removed_configs: strings(removed_configs),
+        }
+    }
+}
+
+impl TryFrom<types::AssignmentsDiff> for model::AssignmentsDiff {
+    type Error = Error;
+
+    fn try_from(diff: types::AssignmentsDiff) -> Result<Self, Error> {
+        let types::AssignmentsDiff {
+            tasks,
+            networks,
+            endpoints,
+            secrets,
+            configs,
+            removed_tasks,
+            removed_networks,
+            removed_endpoints,
+            removed_secrets,
+            removed_configs,
+        } = diff;
+        let upserts = model::Assignments {
+            tasks: keyed(all(tasks)?, |task: &model::Task| task.id),
+            networks: keyed(all(networks)?, |network: &model::NetworkAssignment| network.id),
+            endpoints: keyed(all(endpoints)?, |endpoint: &model::ServiceEndpoint| endpoint.service),
+            secrets: contents("secrets", secrets, model::SecretData::new)?,
+            configs: contents("configs", configs, |data| data)?,
+        };
+        Ok(Self {
+            upserts,
+            removed_tasks: texts("removed_tasks", removed_tasks)?,
+            removed_networks: texts("removed_networks", removed_networks)?,
+            removed_endpoints: texts("removed_endpoints", removed_endpoints)?,
+            removed_secrets: texts("removed_secrets", removed_secrets)?,
+            removed_configs: texts("removed_configs", removed_configs)?,
+        })
+    }
+}
+
+fn keyed<K: Ord, V>(values: Vec<V>, key: impl Fn(&V) -> K) -> BTreeMap<K, V> {
+    values.into_iter().map(|value| (key(&value), value)).collect()
+}
+
+fn contents<K: std::str::FromStr + Ord, V>(
+    field: &'static str,
+    map: BTreeMap<String, Vec<u8>>,
+    wrap: impl Fn(Vec<u8>) -> V,
+) -> Result<BTreeMap<K, V>, Error> {
+    map.into_iter().map(|(id, data)| Ok((text(field, id)?, wrap(data)))).collect()
+}

@@ -1,0 +1,122 @@
+//! Model to wire and back. Both sides are taken apart field by field, so that a forgotten field does not compile.
+
+mod assignment;
+mod container;
+mod network;
+mod object;
+mod service;
+mod task;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::Error;
+
+/// Converts a list or a map, the first error ending it.
+pub(crate) fn all<W, M>(items: impl IntoIterator<Item = W>) -> Result<Vec<M>, Error>
+where
+    M: TryFrom<W, Error = Error>,
+{
+    items.into_iter().map(M::try_from).collect()
+}
+
+fn wires<M, W: From<M>>(items: impl IntoIterator<Item = M>) -> Vec<W> {
+    items.into_iter().map(W::from).collect()
+}
+
+fn map_values<K: Ord, A, B>(map: BTreeMap<K, A>, convert: impl Fn(A) -> Result<B, Error>) -> Result<BTreeMap<K, B>, Error> {
+    map.into_iter().map(|(key, value)| Ok((key, convert(value)?))).collect()
+}
+
+/// A part that must be there.
+fn required<W, M: TryFrom<W, Error = Error>>(part: Option<W>, name: &'static str) -> Result<M, Error> {
+    part.ok_or(Error::Missing(name))?.try_into()
+}
+
+/// A part whose absence means its default.
+fn or_default<W, M: TryFrom<W, Error = Error> + Default>(part: Option<W>) -> Result<M, Error> {
+    part.map_or_else(|| Ok(M::default()), M::try_from)
+}
+
+/// An id, an address, a subnet: what stands on the wire as its text.
+fn text<T: FromStr>(field: &'static str, text: String) -> Result<T, Error> {
+    text.parse().map_err(|_| Error::invalid(field, text))
+}
+
+fn texts<T: FromStr>(field: &'static str, items: Vec<String>) -> Result<Vec<T>, Error> {
+    items.into_iter().map(|item| text(field, item)).collect()
+}
+
+fn optional_text<T: FromStr>(field: &'static str, item: Option<String>) -> Result<Option<T>, Error> {
+    item.map(|item| text(field, item)).transpose()
+}
+
+fn strings<T: ToString>(items: impl IntoIterator<Item = T>) -> Vec<String> {
+    items.into_iter().map(|item| item.to_string()).collect()
+}
+
+/// Nanoseconds; 584 years are enough.
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn port(field: &'static str, number: u32) -> Result<u16, Error> {
+    u16::try_from(number).map_err(|_| Error::invalid(field, number))
+}
+
+/// Two enums with the same names; a number that the wire's has not is an error.
+macro_rules! enums {
+    ($($name:ident { $($variant:ident),+ $(,)? })+) => {$(
+        impl From<model::$name> for crate::types::$name {
+            fn from(value: model::$name) -> Self {
+                match value {
+                    $(model::$name::$variant => Self::$variant,)+
+                }
+            }
+        }
+
+        impl From<crate::types::$name> for model::$name {
+            fn from(value: crate::types::$name) -> Self {
+                match value {
+                    $(crate::types::$name::$variant => Self::$variant,)+
+                }
+            }
+        }
+
+        impl crate::convert::WireEnum for model::$name {
+            fn from_number(number: i32) -> Result<Self, Error> {
+                crate::types::$name::try_from(number)
+                    .map(Self::from)
+                    .map_err(|_| Error::invalid(stringify!($name), number))
+            }
+
+            fn number(self) -> i32 {
+                crate::types::$name::from(self).into()
+            }
+        }
+    )+};
+}
+
+/// An enum that stands on the wire as a number.
+trait WireEnum: Sized {
+    fn from_number(number: i32) -> Result<Self, Error>;
+    fn number(self) -> i32;
+}
+
+enums! {
+    NamespaceMode { Private, Host }
+    SeccompProfile { Default, Unconfined }
+    Propagation { Rprivate, Private, Rshared, Shared, Rslave, Slave }
+    Health { None, Starting, Healthy, Unhealthy }
+    RestartCondition { No, OnFailure, Always, UnlessStopped }
+    LogDriver { JsonFile, Local, None }
+    Protocol { Tcp, Udp }
+    PublishMode { Ingress, Host }
+    EndpointMode { Vip, Dnsrr }
+    DependencyCondition { ServiceStarted, ServiceHealthy, ServiceCompletedSuccessfully }
+    NodeState { Unknown, Ready, Down }
+    ContainerPhase { Created, Running, Paused, Restarting, Exited, Removing, Dead }
+}

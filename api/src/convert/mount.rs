@@ -1,0 +1,92 @@
+//! Mounts, volumes and files that Orca puts into containers.
+
+impl From<model::FileTarget> for types::FileTarget {
+    fn from(model::FileTarget { path, uid, gid, mode }: model::FileTarget) -> Self {
+        Self { path, uid, gid, mode }
+    }
+}
+
+impl TryFrom<types::FileTarget> for model::FileTarget {
+    type Error = Error;
+
+    fn try_from(types::FileTarget { path, uid, gid, mode }: types::FileTarget) -> Result<Self, Error> {
+        Ok(Self { path, uid, gid, mode })
+    }
+}
+
+impl From<model::SecretFile> for types::SecretFile {
+    fn from(model::SecretFile { secret, id, file }: model::SecretFile) -> Self {
+        Self { secret, id: id.map(|id| id.to_string()), file: Some(file.into()) }
+    }
+}
+
+impl TryFrom<types::SecretFile> for model::SecretFile {
+    type Error = Error;
+
+    fn try_from(types::SecretFile { secret, id, file }: types::SecretFile) -> Result<Self, Error> {
+        Ok(Self { secret, id: optional_text("secret.id", id)?, file: required(file, "secret.file")? })
+    }
+}
+
+impl From<model::ConfigFile> for types::ConfigFile {
+    fn from(model::ConfigFile { config, id, file }: model::ConfigFile) -> Self {
+        Self { config, id: id.map(|id| id.to_string()), file: Some(file.into()) }
+    }
+}
+
+impl TryFrom<types::ConfigFile> for model::ConfigFile {
+    type Error = Error;
+
+    fn try_from(types::ConfigFile { config, id, file }: types::ConfigFile) -> Result<Self, Error> {
+        Ok(Self { config, id: optional_text("config.id", id)?, file: required(file, "config.file")? })
+    }
+}
+
+impl From<model::Mount> for types::Mount {
+    fn from(model::Mount { target, read_only, source }: model::Mount) -> Self {
+        use types::mount::Source;
+        let source = match source {
+            model::MountSource::Volume { name, no_copy, subpath, spec } => {
+                Source::Volume(types::VolumeMount { name, no_copy, subpath, spec: Some(spec.into()) })
+            }
+            model::MountSource::Bind { path, create, propagation } => {
+                Source::Bind(types::BindMount { path, create, propagation: propagation.number() })
+            }
+            model::MountSource::Tmpfs { size, mode } => Source::Tmpfs(types::TmpfsMount { size, mode }),
+        };
+        Self { target, read_only, source: Some(source) }
+    }
+}
+
+impl TryFrom<types::Mount> for model::Mount {
+    type Error = Error;
+
+    fn try_from(types::Mount { target, read_only, source }: types::Mount) -> Result<Self, Error> {
+        use types::mount::Source;
+        let source = match source.ok_or(Error::Missing("mount.source"))? {
+            Source::Volume(types::VolumeMount { name, no_copy, subpath, spec }) => {
+                model::MountSource::Volume { name, no_copy, subpath, spec: or_default(spec)? }
+            }
+            Source::Bind(types::BindMount { path, create, propagation }) => {
+                model::MountSource::Bind { path, create, propagation: WireEnum::from_number(propagation)? }
+            }
+            Source::Tmpfs(types::TmpfsMount { size, mode }) => model::MountSource::Tmpfs { size, mode },
+        };
+        Ok(Self { target, read_only, source })
+    }
+}
+
+impl From<model::VolumeSpec> for types::VolumeSpec {
+    fn from(model::VolumeSpec { labels, driver_opts, external }: model::VolumeSpec) -> Self {
+        Self { labels, driver_opts, external }
+    }
+}
+
+impl TryFrom<types::VolumeSpec> for model::VolumeSpec {
+    type Error = Error;
+
+    fn try_from(types::VolumeSpec { labels, driver_opts, external }: types::VolumeSpec) -> Result<Self, Error> {
+        Ok(Self { labels, driver_opts, external })
+    }
+}
+

@@ -1,0 +1,109 @@
+//! Networks, attachments and ports.
+
+use super::{WireEnum, all, optional_text, port, strings, text, texts, wires};
+use crate::{Error, types};
+
+impl From<model::NetworkSpec> for types::NetworkSpec {
+    fn from(spec: model::NetworkSpec) -> Self {
+        let model::NetworkSpec { name, labels, stack, internal, attachable, subnets } = spec;
+        Self { name, labels, stack, internal, attachable, subnets: strings(subnets) }
+    }
+}
+
+impl TryFrom<types::NetworkSpec> for model::NetworkSpec {
+    type Error = Error;
+
+    fn try_from(spec: types::NetworkSpec) -> Result<Self, Error> {
+        let types::NetworkSpec { name, labels, stack, internal, attachable, subnets } = spec;
+        Ok(Self { name, labels, stack, internal, attachable, subnets: texts("network.subnets", subnets)? })
+    }
+}
+
+impl From<model::NetworkMode> for types::NetworkMode {
+    fn from(mode: model::NetworkMode) -> Self {
+        use types::network_mode::Mode;
+        let mode = match mode {
+            model::NetworkMode::None => Mode::None(true),
+            model::NetworkMode::Host => Mode::Host(true),
+            model::NetworkMode::Networks(attachments) => {
+                Mode::Networks(types::AttachmentSpecs { attachments: wires(attachments) })
+            }
+        };
+        Self { mode: Some(mode) }
+    }
+}
+
+impl TryFrom<types::NetworkMode> for model::NetworkMode {
+    type Error = Error;
+
+    fn try_from(types::NetworkMode { mode }: types::NetworkMode) -> Result<Self, Error> {
+        use types::network_mode::Mode;
+        Ok(match mode.ok_or(Error::Missing("network.mode"))? {
+            Mode::None(_) => Self::None,
+            Mode::Host(_) => Self::Host,
+            Mode::Networks(types::AttachmentSpecs { attachments }) => Self::Networks(all(attachments)?),
+        })
+    }
+}
+
+impl From<model::AttachmentSpec> for types::AttachmentSpec {
+    fn from(spec: model::AttachmentSpec) -> Self {
+        let model::AttachmentSpec { network, aliases, ipv4_address, ipv6_address } = spec;
+        let address = |address: Option<std::net::IpAddr>| address.map(|address| address.to_string());
+        Self { network, aliases, ipv4_address: address(ipv4_address), ipv6_address: address(ipv6_address) }
+    }
+}
+
+impl TryFrom<types::AttachmentSpec> for model::AttachmentSpec {
+    type Error = Error;
+
+    fn try_from(spec: types::AttachmentSpec) -> Result<Self, Error> {
+        let types::AttachmentSpec { network, aliases, ipv4_address, ipv6_address } = spec;
+        let ipv4_address = optional_text("ipv4_address", ipv4_address)?;
+        let ipv6_address = optional_text("ipv6_address", ipv6_address)?;
+        Ok(Self { network, aliases, ipv4_address, ipv6_address })
+    }
+}
+
+impl From<model::Attachment> for types::Attachment {
+    fn from(model::Attachment { network, addresses }: model::Attachment) -> Self {
+        Self { network: network.to_string(), addresses: strings(addresses) }
+    }
+}
+
+impl TryFrom<types::Attachment> for model::Attachment {
+    type Error = Error;
+
+    fn try_from(types::Attachment { network, addresses }: types::Attachment) -> Result<Self, Error> {
+        let addresses = texts("attachment.addresses", addresses)?;
+        Ok(Self { network: text("attachment.network", network)?, addresses })
+    }
+}
+
+impl From<model::PortSpec> for types::PortSpec {
+    fn from(spec: model::PortSpec) -> Self {
+        let model::PortSpec { host_ip, published, target, protocol, mode } = spec;
+        Self {
+            host_ip: host_ip.map(|address| address.to_string()),
+            published: published.map(u32::from),
+            target: target.into(),
+            protocol: protocol.number(),
+            mode: mode.number(),
+        }
+    }
+}
+
+impl TryFrom<types::PortSpec> for model::PortSpec {
+    type Error = Error;
+
+    fn try_from(spec: types::PortSpec) -> Result<Self, Error> {
+        let types::PortSpec { host_ip, published, target, protocol, mode } = spec;
+        Ok(Self {
+            host_ip: optional_text("port.host_ip", host_ip)?,
+            published: published.map(|number| port("port.published", number)).transpose()?,
+            target: port("port.target", target)?,
+            protocol: WireEnum::from_number(protocol)?,
+            mode: WireEnum::from_number(mode)?,
+        })
+    }
+}

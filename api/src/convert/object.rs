@@ -1,0 +1,201 @@
+//! Objects of the store.
+
+use model::Timestamp;
+
+use super::{WireEnum, all, or_default, required, strings, text, texts, wires};
+use crate::{Error, types};
+
+impl From<model::Meta> for types::Meta {
+    fn from(model::Meta { version, created_at, updated_at }: model::Meta) -> Self {
+        Self { version, created_at: created_at.0, updated_at: updated_at.0 }
+    }
+}
+
+impl TryFrom<types::Meta> for model::Meta {
+    type Error = Error;
+
+    fn try_from(types::Meta { version, created_at, updated_at }: types::Meta) -> Result<Self, Error> {
+        Ok(Self { version, created_at: Timestamp(created_at), updated_at: Timestamp(updated_at) })
+    }
+}
+
+impl From<model::Cluster> for types::Cluster {
+    fn from(model::Cluster { id, meta, address_pools }: model::Cluster) -> Self {
+        Self { id: id.to_string(), meta: Some(meta.into()), address_pools: wires(address_pools) }
+    }
+}
+
+impl TryFrom<types::Cluster> for model::Cluster {
+    type Error = Error;
+
+    fn try_from(types::Cluster { id, meta, address_pools }: types::Cluster) -> Result<Self, Error> {
+        Ok(Self { id: text("cluster.id", id)?, meta: or_default(meta)?, address_pools: all(address_pools)? })
+    }
+}
+
+impl From<model::AddressPool> for types::AddressPool {
+    fn from(model::AddressPool { base, prefix }: model::AddressPool) -> Self {
+        Self { base: base.to_string(), prefix: prefix.into() }
+    }
+}
+
+impl TryFrom<types::AddressPool> for model::AddressPool {
+    type Error = Error;
+
+    fn try_from(types::AddressPool { base, prefix }: types::AddressPool) -> Result<Self, Error> {
+        let prefix = u8::try_from(prefix).map_err(|_| Error::invalid("address_pool.prefix", prefix))?;
+        Ok(Self { base: text("address_pool.base", base)?, prefix })
+    }
+}
+
+impl From<model::Service> for types::Service {
+    fn from(service: model::Service) -> Self {
+        let model::Service { id, meta, spec, spec_version, removing, endpoint } = service;
+        Self {
+            id: id.to_string(),
+            meta: Some(meta.into()),
+            spec: Some(spec.into()),
+            spec_version,
+            removing,
+            endpoint: Some(endpoint.into()),
+        }
+    }
+}
+
+impl TryFrom<types::Service> for model::Service {
+    type Error = Error;
+
+    fn try_from(service: types::Service) -> Result<Self, Error> {
+        let types::Service { id, meta, spec, spec_version, removing, endpoint } = service;
+        Ok(Self {
+            id: text("service.id", id)?,
+            meta: or_default(meta)?,
+            spec: required(spec, "service.spec")?,
+            spec_version,
+            removing,
+            endpoint: or_default(endpoint)?,
+        })
+    }
+}
+
+impl From<model::Endpoint> for types::Endpoint {
+    fn from(model::Endpoint { vips, ports }: model::Endpoint) -> Self {
+        Self { vips: wires(vips), ports: wires(ports) }
+    }
+}
+
+impl TryFrom<types::Endpoint> for model::Endpoint {
+    type Error = Error;
+
+    fn try_from(types::Endpoint { vips, ports }: types::Endpoint) -> Result<Self, Error> {
+        Ok(Self { vips: all(vips)?, ports: all(ports)? })
+    }
+}
+
+impl From<model::Vip> for types::Vip {
+    fn from(model::Vip { network, address }: model::Vip) -> Self {
+        Self { network: network.to_string(), address: address.to_string() }
+    }
+}
+
+impl TryFrom<types::Vip> for model::Vip {
+    type Error = Error;
+
+    fn try_from(types::Vip { network, address }: types::Vip) -> Result<Self, Error> {
+        Ok(Self { network: text("vip.network", network)?, address: text("vip.address", address)? })
+    }
+}
+
+impl From<model::Network> for types::Network {
+    fn from(network: model::Network) -> Self {
+        let model::Network { id, meta, spec, subnets, leases } = network;
+        let lease = |(node, subnets): (model::NodeId, Vec<model::IpSubnet>)| {
+            (node.to_string(), types::SubnetList { subnets: strings(subnets) })
+        };
+        Self {
+            id: id.to_string(),
+            meta: Some(meta.into()),
+            spec: Some(spec.into()),
+            subnets: strings(subnets),
+            leases: leases.into_iter().map(lease).collect(),
+        }
+    }
+}
+
+impl TryFrom<types::Network> for model::Network {
+    type Error = Error;
+
+    fn try_from(network: types::Network) -> Result<Self, Error> {
+        let types::Network { id, meta, spec, subnets, leases } = network;
+        let lease = |(node, list): (String, types::SubnetList)| {
+            Ok((text("network.leases", node)?, texts("network.leases", list.subnets)?))
+        };
+        Ok(Self {
+            id: text("network.id", id)?,
+            meta: or_default(meta)?,
+            spec: required(spec, "network.spec")?,
+            subnets: texts("network.subnets", subnets)?,
+            leases: leases.into_iter().map(lease).collect::<Result<_, Error>>()?,
+        })
+    }
+}
+
+impl From<model::Node> for types::Node {
+    fn from(model::Node { id, meta, description, state }: model::Node) -> Self {
+        let (meta, description) = (Some(meta.into()), Some(description.into()));
+        Self { id: id.to_string(), meta, description, state: state.number() }
+    }
+}
+
+impl TryFrom<types::Node> for model::Node {
+    type Error = Error;
+
+    fn try_from(types::Node { id, meta, description, state }: types::Node) -> Result<Self, Error> {
+        let (meta, description) = (or_default(meta)?, or_default(description)?);
+        Ok(Self { id: text("node.id", id)?, meta, description, state: WireEnum::from_number(state)? })
+    }
+}
+
+impl From<model::NodeDescription> for types::NodeDescription {
+    fn from(description: model::NodeDescription) -> Self {
+        let model::NodeDescription { hostname, architecture, os, engine_version, nano_cpus, memory } = description;
+        Self { hostname, architecture, os, engine_version, nano_cpus, memory }
+    }
+}
+
+impl TryFrom<types::NodeDescription> for model::NodeDescription {
+    type Error = Error;
+
+    fn try_from(description: types::NodeDescription) -> Result<Self, Error> {
+        let types::NodeDescription { hostname, architecture, os, engine_version, nano_cpus, memory } = description;
+        Ok(Self { hostname, architecture, os, engine_version, nano_cpus, memory })
+    }
+}
+
+impl From<model::Secret> for types::Secret {
+    fn from(model::Secret { id, meta, spec }: model::Secret) -> Self {
+        Self { id: id.to_string(), meta: Some(meta.into()), spec: Some(spec.into()) }
+    }
+}
+
+impl TryFrom<types::Secret> for model::Secret {
+    type Error = Error;
+
+    fn try_from(types::Secret { id, meta, spec }: types::Secret) -> Result<Self, Error> {
+        Ok(Self { id: text("secret.id", id)?, meta: or_default(meta)?, spec: required(spec, "secret.spec")? })
+    }
+}
+
+impl From<model::Config> for types::Config {
+    fn from(model::Config { id, meta, spec }: model::Config) -> Self {
+        Self { id: id.to_string(), meta: Some(meta.into()), spec: Some(spec.into()) }
+    }
+}
+
+impl TryFrom<types::Config> for model::Config {
+    type Error = Error;
+
+    fn try_from(types::Config { id, meta, spec }: types::Config) -> Result<Self, Error> {
+        Ok(Self { id: text("config.id", id)?, meta: or_default(meta)?, spec: required(spec, "config.spec")? })
+    }
+}

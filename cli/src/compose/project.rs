@@ -1,0 +1,167 @@
+//! Which project a command is about, and its Compose files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use compose_spec::{FileError, Files, LoadOptions, Project, TranslateOptions};
+use model::Stack;
+
+use crate::error::{Error, Result};
+
+/// Largest Compose file, secret or config that is read, in bytes.
+const FILE_MAX: u64 = 16 << 20;
+
+/// The flags that choose a project.
+#[derive(Debug, Clone, Args)]
+pub struct ProjectArgs {
+    /// Compose file; - for standard input
+    #[arg(short, long, value_name = "FILE")]
+    file: Vec<PathBuf>,
+    /// Name of the project
+    #[arg(short, long, value_name = "NAME")]
+    project_name: Option<String>,
+    /// Enable a profile
+    #[arg(long, value_name = "NAME")]
+    profile: Vec<String>,
+    /// File with variables, instead of .env
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<PathBuf>,
+    /// What relative paths are relative to
+    #[arg(long, value_name = "DIR")]
+    project_directory: Option<PathBuf>,
+}
+
+/// The file system of this machine.
+#[derive(Debug)]
+pub struct Disk;
+
+impl Files for Disk {
+    fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, FileError> {
+        let error = |reason: String| FileError { is_directory: path.is_dir(), reason };
+        let file = match std::fs::File::open(path) {
+            Ok(file) => file,
+            Err(source) if matches!(source.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+                return Ok(None);
+            }
+            Err(source) => return Err(error(source.to_string())),
+        };
+        let mut bytes = Vec::new();
+        file.take(FILE_MAX + 1).read_to_end(&mut bytes).map_err(|source| error(source.to_string()))?;
+        if bytes.len() as u64 > FILE_MAX {
+            return Err(error(format!("it is larger than {} MiB", FILE_MAX >> 20)));
+        }
+        Ok(Some(bytes))
+    }
+}
+
+/// A project that has been read.
+#[derive(Debug)]
+pub struct Loaded {
+    /// In canonical form.
+    pub project: Project,
+}
+
+/// How much of a project to read.
+#[derive(Debug, Clone, Default)]
+pub struct Reading {
+    /// Only these services and what they depend on.
+    pub services: Vec<String>,
+    /// Without what they depend on.
+    pub no_deps: bool,
+    /// Without checking that references lead somewhere.
+    pub no_consistency: bool,
+    /// Every profile.
+    pub all_profiles: bool,
+}
+
+impl ProjectArgs {
+    /// Reads the project; what it warns of goes to standard error.
+    pub fn load(&self, services: &[String]) -> Result<Loaded> {
+        self.read(Reading { services: services.to_vec(), ..Reading::default() })
+    }
+
+    /// Reads the project as if every profile were active, to know all of its services.
+    pub fn load_all_profiles(&self) -> Result<Loaded> {
+        self.read(Reading { all_profiles: true, no_consistency: true, ..Reading::default() })
+    }
+
+    /// Reads the project.
+    pub fn read(&self, reading: Reading) -> Result<Loaded> {
+        let options = self.options(reading)?;
+        let loaded = compose_spec::load(&options, &Disk).map_err(|errors| Error::Compose(errors.to_string()))?;
+        for warning in &loaded.warnings {
+            eprintln!("WARNING: {warning}");
+        }
+        Ok(Loaded { project: loaded.project })
+    }
+
+    fn options(&self, reading: Reading) -> Result<LoadOptions> {
+        let here = std::env::current_dir();
+        let working_dir = here.map_err(|source| Error::File { action: "find", path: ".".into(), source })?;
+        let stdin = if self.file.iter().any(|path| path.as_os_str() == "-") { Some(read_stdin()?) } else { None };
+        let variable = |(key, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((key.into_string().ok()?, value.into_string().ok()?))
+        };
+        let profiles = if reading.all_profiles { vec!["*".into()] } else { self.profile.clone() };
+        Ok(LoadOptions {
+            files: self.file.clone(),
+            stdin,
+            project_directory: self.project_directory.clone(),
+            project_name: self.project_name.clone(),
+            env: std::env::vars_os().filter_map(variable).collect(),
+            env_files: self.env_file.clone(),
+            profiles,
+            working_dir,
+            services: reading.services,
+            no_deps: reading.no_deps,
+            no_consistency: reading.no_consistency,
+            keep_unused: false,
+        })
+    }
+
+    /// The project's name: as given, else as its files have it.
+    pub fn name(&self) -> Result<String> {
+        let given = self.project_name.clone().or_else(|| std::env::var("COMPOSE_PROJECT_NAME").ok());
+        match given.filter(|name| !name.is_empty()) {
+            Some(name) => Ok(name),
+            None => Ok(self.load_all_profiles()?.project.name),
+        }
+    }
+
+    /// Whether there is a Compose file to read; with `-p` alone there need not be.
+    pub fn has_file(&self) -> Result<bool> {
+        match self.load_all_profiles() {
+            Ok(_) => Ok(true),
+            Err(_) if self.file.is_empty() && self.project_name.is_some() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn read_stdin() -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = std::io::stdin().lock().take(FILE_MAX).read_to_end(&mut bytes);
+    read.map_err(|source| Error::File { action: "read", path: "standard input".into(), source })?;
+    Ok(bytes)
+}
+
+impl Loaded {
+    /// The project's name.
+    pub fn name(&self) -> &str {
+        &self.project.name
+    }
+
+    /// The keys of all its services, disabled ones too.
+    pub fn all_services(&self) -> BTreeSet<String> {
+        self.project.all_services().map(|service| service.name.to_owned()).collect()
+    }
+
+    /// The project in the words of the model: these services, with what they depend on.
+    pub fn stack(&self, services: &[String], no_deps: bool, scale: &[(String, u32)]) -> Result<Stack> {
+        let scale: BTreeMap<String, u32> = scale.iter().cloned().collect();
+        let options = TranslateOptions { services: services.to_vec(), no_deps, scale };
+        compose_spec::translate(&self.project, &options, &Disk).map_err(|errors| Error::Compose(errors.to_string()))
+    }
+}

@@ -1,0 +1,13 @@
+//! The binary as a user has it: real daemons on network namespaces of their own, real containers, real Debian software.
+//! Needs root; a missing privilege fails.
+#![allow(clippy::unwrap_used)]
+
+mod bad_input;
+mod compose;
+mod containers;
+mod images;
+mod kill_daemon;
+mod networks;
+mod real_app;
+mod storage;
+mod support;

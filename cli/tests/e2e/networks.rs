@@ -1,0 +1,57 @@
+//! Networks, names and published ports.
+
+use std::process::Stdio;
+
+use crate::support::Node;
+
+const APP: &str = r#"
+name: net
+services:
+  web: { image: busybox, command: [httpd, -f, -p, "80", -h, /etc], networks: { front: { aliases: [site] } }, ports: ["8081:80", "127.0.0.1:8082:80"] }
+  db: { image: busybox, command: [httpd, -f, -p, "80", -h, /etc], networks: [back] }
+  both: { image: busybox, command: [sleep, "1000"], networks: [front, back] }
+  alone: { image: busybox, command: [sleep, "1000"], network_mode: none }
+  host: { image: busybox, command: [sleep, "1000"], network_mode: host }
+  echo: { image: busybox, command: [nc, -u, -l, -p, "53", -e, cat], ports: ["5353:53/udp"], networks: [front] }
+networks: { front: {}, back: { internal: true } }
+"#;
+
+#[test]
+fn names_isolation_and_ports() {
+    let node = Node::start().with_busybox();
+    let file = node.file("compose.yml", APP);
+    let file = file.to_str().unwrap();
+    node.ok(&["up", "-d", "-f", file]);
+    let exec = |service: &str, script: &str| {
+        let output = node.orca(&["compose", "-f", file, "exec", "-T", service, "sh", "-c", script]);
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    for name in ["web", "site", "net-web-1", "db"] {
+        assert!(exec("both", &format!("wget -T 3 -qO- http://{name}/passwd")).0, "both reaches {name}");
+    }
+    assert!(!exec("web", "nslookup db").0, "web does not know db: no network in common");
+    let (_, address) = exec("db", "ip -4 -o addr show eth0 | awk '{print $4}' | cut -d/ -f1");
+    assert!(!exec("web", &format!("wget -T 2 -qO- http://{}/passwd", address.trim())).0, "nor reaches its address");
+    assert_eq!(exec("alone", "ls /sys/class/net").1, "lo\n");
+    assert!(exec("host", "ls /sys/class/net").1.lines().count() > 2, "the host's devices");
+    assert!(exec("web", "cat /etc/resolv.conf").1.contains("nameserver 127.0.0.11"));
+
+    assert!(node.get("http://127.0.0.1:8081/passwd").is_some(), "published on every address");
+    assert!(node.get("http://127.0.0.1:8082/passwd").is_some(), "published on 127.0.0.1");
+    let answer = node.host_command("sh").args(["-c", "echo ping | timeout 3 busybox nc -u -w 1 127.0.0.1 5353"]).stdin(Stdio::null()).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&answer.stdout), "ping\n", "udp");
+    let error = node.fails(125, &["run", "--rm", "-p", "8081:80", "busybox", "true"]);
+    assert!(error.contains("8081"), "{error}");
+    node.ok(&["down", "-f", file]);
+    assert!(node.get("http://127.0.0.1:8081/passwd").is_none());
+}
+
+#[test]
+fn standalone_containers_publish_ports() {
+    let node = Node::start().with_busybox();
+    node.ok(&["run", "-d", "--name", "web", "-p", "8083:80", "busybox", "httpd", "-f", "-p", "80", "-h", "/etc"]);
+    node.wait_for("it answers", || node.get("http://127.0.0.1:8083/passwd").is_some());
+    assert!(node.ok(&["ps"]).contains("0.0.0.0:8083->80/tcp"));
+    node.ok(&["rm", "-f", "web"]);
+    assert!(node.get("http://127.0.0.1:8083/passwd").is_none());
+}

@@ -1,0 +1,84 @@
+//! What one node has to know of the state. Pure.
+
+use std::collections::BTreeMap;
+
+use model::{
+    Assignments, Backend, EndpointMode, EndpointNetwork, NetworkAssignment, NetworkId, NodeId, Service, ServiceEndpoint,
+    Task, TaskState,
+};
+
+use crate::state::State;
+
+/// Everything that this node has to carry out or to know.
+pub fn assignments(state: &State, node: NodeId) -> Assignments {
+    let tasks: BTreeMap<_, Task> = state.tasks_on(node).map(|task| (task.id, task.clone())).collect();
+    let networks: BTreeMap<NetworkId, NetworkAssignment> = state
+        .networks
+        .values()
+        .filter(|network| network.leases.contains_key(&node))
+        .map(|network| {
+            let assignment = NetworkAssignment {
+                id: network.id,
+                name: network.spec.name.clone(),
+                subnets: network.subnets.clone(),
+                blocks: network.leases.get(&node).cloned().unwrap_or_default(),
+                internal: network.spec.internal,
+                attachable: network.spec.attachable,
+            };
+            (network.id, assignment)
+        })
+        .collect();
+    let endpoints = state
+        .services
+        .values()
+        .map(|service| (service.id, endpoint(state, service)))
+        .filter(|(_, endpoint)| is_of_interest(endpoint, &networks))
+        .collect();
+    let secrets = tasks.values().flat_map(|task| &task.spec.container.secrets).filter_map(|file| {
+        let secret = state.secrets.get(&file.id?)?;
+        Some((secret.id, secret.spec.data.clone()))
+    });
+    let configs = tasks.values().flat_map(|task| &task.spec.container.configs).filter_map(|file| {
+        let config = state.configs.get(&file.id?)?;
+        Some((config.id, config.spec.data.clone()))
+    });
+    Assignments { secrets: secrets.collect(), configs: configs.collect(), tasks, networks, endpoints }
+}
+
+fn is_of_interest(endpoint: &ServiceEndpoint, networks: &BTreeMap<NetworkId, NetworkAssignment>) -> bool {
+    !endpoint.ports.is_empty() || endpoint.networks.iter().any(|network| networks.contains_key(&network.network))
+}
+
+fn endpoint(state: &State, service: &Service) -> ServiceEndpoint {
+    let networks = service.spec.network.attachments().iter().filter_map(|attachment| {
+        let network = state.network_named(&attachment.network)?.id;
+        let vips = service.endpoint.vips.iter().filter(|vip| vip.network == network).map(|vip| vip.address);
+        let vips = if service.spec.endpoint_mode == EndpointMode::Vip { vips.collect() } else { Vec::new() };
+        Some(EndpointNetwork { network, vips, aliases: attachment.aliases.clone() })
+    });
+    ServiceEndpoint {
+        service: service.id,
+        name: service.spec.name.clone(),
+        stack: service.spec.stack.clone(),
+        mode: service.spec.endpoint_mode,
+        networks: networks.collect(),
+        ports: service.endpoint.ports.clone(),
+        backends: state.tasks_of(service.id).filter_map(backend).collect(),
+    }
+}
+
+/// A task whose container runs; it serves unless it is about to end or its health check says otherwise.
+fn backend(task: &Task) -> Option<Backend> {
+    let container = task.status.container.as_ref().filter(|_| task.status.state == TaskState::Running)?;
+    let ending = task.desired > TaskState::Running || task.intent.stopped;
+    if container.phase != model::ContainerPhase::Running {
+        return None;
+    }
+    Some(Backend {
+        task: task.id,
+        name: task.name.clone(),
+        node: task.node?,
+        attachments: container.attachments.clone(),
+        serves: task.status.serves() && !ending,
+    })
+}

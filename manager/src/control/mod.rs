@@ -1,0 +1,122 @@
+//! The control API: what clients ask of the managers. Checks what comes in, proposes it, answers in the wire's words.
+
+mod stacks;
+mod status;
+mod waiting;
+mod watch;
+
+use std::sync::Arc;
+
+use api::control::control_server::Control;
+use api::control::{
+    ApplyStackReply, ApplyStackRequest, GetClusterReply, GetClusterRequest, ListNetworksReply, ListNetworksRequest,
+    ListServicesReply, ListServicesRequest, ListTasksReply, ListTasksRequest, RemoveStackReply, RemoveStackRequest,
+    SetIntentReply, SetIntentRequest, WatchStackRequest,
+};
+use model::{ServiceId, TaskId};
+use tonic::{Request, Response, Status};
+
+use crate::error::Error;
+use crate::state::{Command, IntentAction, State};
+use crate::store::{Store, id_source};
+
+pub use status::to_status;
+
+/// The service of this API.
+pub struct ControlApi {
+    store: Arc<Store>,
+}
+
+impl ControlApi {
+    /// Serves this store.
+    pub fn new(store: Arc<Store>) -> Self {
+        Self { store }
+    }
+
+    async fn change(&self, command: Command) -> Result<crate::store::Applied, Status> {
+        self.store.propose(vec![command]).await.map_err(|error| to_status(&error))
+    }
+}
+
+fn parse<T: std::str::FromStr<Err = model::ParseIdError>>(text: &str) -> Result<T, Status> {
+    text.parse().map_err(|error: model::ParseIdError| Status::invalid_argument(error.to_string()))
+}
+
+fn is_of_stack(service: &model::Service, stack: Option<&str>) -> bool {
+    stack.is_none_or(|stack| service.spec.stack.as_ref().is_some_and(|member| member.stack == stack))
+}
+
+fn intent_action(number: i32) -> Result<IntentAction, Status> {
+    match api::control::IntentAction::try_from(number) {
+        Ok(api::control::IntentAction::Stop) => Ok(IntentAction::Stop),
+        Ok(api::control::IntentAction::Start) => Ok(IntentAction::Start),
+        Ok(api::control::IntentAction::Restart) => Ok(IntentAction::Restart),
+        Err(_) => Err(Status::invalid_argument(format!("there is no action {number}: expected stop, start or restart"))),
+    }
+}
+
+fn tasks_of_services<'a>(state: &'a State, services: &[ServiceId], stack: Option<&'a str>) -> Vec<&'a model::Task> {
+    let wanted = |task: &&model::Task| {
+        let service = state.services.get(&task.service);
+        (services.is_empty() || services.contains(&task.service))
+            && (stack.is_none() || service.is_some_and(|service| is_of_stack(service, stack)))
+    };
+    state.tasks.values().filter(wanted).collect()
+}
+
+#[tonic::async_trait]
+impl Control for ControlApi {
+    type WatchStackStream = watch::StackStream;
+
+    async fn get_cluster(&self, _: Request<GetClusterRequest>) -> Result<Response<GetClusterReply>, Status> {
+        let state = self.store.snapshot();
+        let cluster = state.cluster.clone().map(Into::into);
+        let nodes = state.nodes.values().cloned().map(Into::into).collect();
+        Ok(Response::new(GetClusterReply { cluster, nodes, version: state.version }))
+    }
+
+    async fn apply_stack(&self, request: Request<ApplyStackRequest>) -> Result<Response<ApplyStackReply>, Status> {
+        stacks::apply(self, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn remove_stack(&self, request: Request<RemoveStackRequest>) -> Result<Response<RemoveStackReply>, Status> {
+        stacks::remove(self, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn set_intent(&self, request: Request<SetIntentRequest>) -> Result<Response<SetIntentReply>, Status> {
+        let SetIntentRequest { tasks, action } = request.into_inner();
+        let tasks = tasks.iter().map(|task| parse(task)).collect::<Result<Vec<TaskId>, Status>>()?;
+        let ids = id_source().map_err(|error: Error| to_status(&error))?;
+        let applied = self.change(Command::SetIntent { tasks, action: intent_action(action)?, ids }).await?;
+        Ok(Response::new(SetIntentReply { version: applied.after.version }))
+    }
+
+    async fn list_services(&self, request: Request<ListServicesRequest>) -> Result<Response<ListServicesReply>, Status> {
+        let stack = request.into_inner().stack;
+        let state = self.store.snapshot();
+        let services = state.services.values().filter(|service| is_of_stack(service, stack.as_deref()));
+        Ok(Response::new(ListServicesReply { services: services.cloned().map(Into::into).collect() }))
+    }
+
+    async fn list_tasks(&self, request: Request<ListTasksRequest>) -> Result<Response<ListTasksReply>, Status> {
+        let ListTasksRequest { stack, services } = request.into_inner();
+        let services = services.iter().map(|service| parse(service)).collect::<Result<Vec<ServiceId>, Status>>()?;
+        let state = self.store.snapshot();
+        let tasks = tasks_of_services(&state, &services, stack.as_deref());
+        Ok(Response::new(ListTasksReply { tasks: tasks.into_iter().cloned().map(Into::into).collect() }))
+    }
+
+    async fn list_networks(&self, request: Request<ListNetworksRequest>) -> Result<Response<ListNetworksReply>, Status> {
+        let stack = request.into_inner().stack;
+        let state = self.store.snapshot();
+        let wanted = |network: &&model::Network| stack.is_none() || network.spec.stack == stack;
+        let networks = state.networks.values().filter(wanted).cloned().map(Into::into).collect();
+        Ok(Response::new(ListNetworksReply { networks }))
+    }
+
+    async fn watch_stack(&self, request: Request<WatchStackRequest>) -> Result<Response<Self::WatchStackStream>, Status> {
+        let stack = request.into_inner().stack;
+        model::check_project_name(&stack).map_err(|error| Status::invalid_argument(error.to_string()))?;
+        Ok(Response::new(watch::stack(self.store.clone(), stack)))
+    }
+}

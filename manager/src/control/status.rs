@@ -1,0 +1,42 @@
+//! Errors as gRPC statuses; the message is for the person who asked.
+
+use tonic::{Code, Status};
+
+use crate::error::Error;
+use crate::state::Refusal;
+
+/// The status that says what `error` says.
+pub fn to_status(error: &Error) -> Status {
+    Status::new(code(error), error.to_string())
+}
+
+fn code(error: &Error) -> Code {
+    match error {
+        Error::Refused(refusal) => refusal_code(refusal),
+        Error::Invalid(_) | Error::TooLarge { .. } => Code::InvalidArgument,
+        Error::NotFound(_) => Code::NotFound,
+        Error::NotLeader | Error::Stopped { .. } | Error::NotReady { .. } => Code::Unavailable,
+        Error::Uncertain => Code::Aborted,
+        Error::DiskFull { .. } => Code::ResourceExhausted,
+        Error::File { .. }
+        | Error::Key { .. }
+        | Error::Database { .. }
+        | Error::InUse { .. }
+        | Error::Record { .. }
+        | Error::Snapshot { .. }
+        | Error::OtherNode { .. }
+        | Error::UnknownEntry { .. }
+        | Error::Random
+        | Error::Thread { .. } => Code::Internal,
+    }
+}
+
+fn refusal_code(refusal: &Refusal) -> Code {
+    match refusal {
+        Refusal::Stale { .. } => Code::Aborted,
+        Refusal::NotFound { .. } => Code::NotFound,
+        Refusal::Exists { .. } => Code::AlreadyExists,
+        Refusal::Name(_) | Refusal::AddressOutside { .. } | Refusal::Replicas { .. } => Code::InvalidArgument,
+        Refusal::Owned { .. } | Refusal::PortInUse { .. } | Refusal::SubnetOverlap { .. } => Code::FailedPrecondition,
+    }
+}

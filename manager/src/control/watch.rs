@@ -1,0 +1,69 @@
+//! `WatchStack`: a stack now and after each change of it; changes that come faster than the client reads are one.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::control::StackState;
+use futures::Stream;
+use tokio::sync::watch::Receiver;
+use tonic::Status;
+
+use super::waiting;
+use crate::state::State;
+use crate::store::Store;
+
+/// What a watcher reads.
+pub type StackStream = Pin<Box<dyn Stream<Item = Result<StackState, Status>> + Send>>;
+
+/// Least time between two messages.
+const COALESCE: Duration = Duration::from_millis(20);
+
+struct Watcher {
+    store: Arc<Store>,
+    stack: String,
+    changes: Receiver<u64>,
+    sent: Option<StackState>,
+}
+
+/// The stack's states.
+pub fn stack(store: Arc<Store>, stack: String) -> StackStream {
+    let changes = store.watch();
+    let watcher = Watcher { store, stack, changes, sent: None };
+    Box::pin(futures::stream::unfold(watcher, |mut watcher| async move {
+        let next = watcher.next().await?;
+        Some((Ok(next), watcher))
+    }))
+}
+
+impl Watcher {
+    /// The next state that differs; `None` once the manager ends.
+    async fn next(&mut self) -> Option<StackState> {
+        loop {
+            if self.sent.is_some() {
+                self.changes.changed().await.ok()?;
+                tokio::time::sleep(COALESCE).await;
+            }
+            self.changes.mark_unchanged();
+            let now = view(&self.store.snapshot(), &self.stack);
+            let same = |sent: &StackState| StackState { version: now.version, ..sent.clone() } == now;
+            if !self.sent.as_ref().is_some_and(same) {
+                self.sent = Some(now.clone());
+                return Some(now);
+            }
+        }
+    }
+}
+
+fn view(state: &State, stack: &str) -> StackState {
+    let services: Vec<&model::Service> = state.services_of_stack(stack).collect();
+    let tasks: Vec<&model::Task> = services.iter().flat_map(|service| state.tasks_of(service.id)).collect();
+    let networks = state.networks.values().filter(|network| network.spec.stack.as_deref() == Some(stack));
+    StackState {
+        version: state.version,
+        waiting: waiting::explain(state, &services),
+        networks: networks.cloned().map(Into::into).collect(),
+        tasks: tasks.into_iter().cloned().map(Into::into).collect(),
+        services: services.into_iter().cloned().map(Into::into).collect(),
+    }
+}

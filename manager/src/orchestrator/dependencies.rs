@@ -1,0 +1,98 @@
+//! `depends_on`: when a service's containers may start, and when a removed service's may end.
+
+use model::{Dependency, DependencyCondition, Health, Service, ServiceMode, Task, TaskState};
+
+use crate::state::State;
+
+/// Whether a service may start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may.
+    Met,
+    /// Not yet; for what it waits.
+    Waiting(String),
+    /// What it waits for will not happen by itself.
+    Hopeless(String),
+}
+
+impl Verdict {
+    /// Whether the service may start.
+    pub fn is_met(&self) -> bool {
+        *self == Self::Met
+    }
+}
+
+/// Judges all dependencies of a service. One that is not declared (`up --no-deps`) does not count.
+pub fn verdict(state: &State, service: &Service) -> Verdict {
+    let Some(member) = &service.spec.stack else { return Verdict::Met };
+    let mut verdict = Verdict::Met;
+    for (key, dependency) in &service.spec.depends_on {
+        let Some(other) = state.service_of_stack(&member.stack, key).filter(|other| !other.removing) else { continue };
+        match judge(state, key, other, dependency) {
+            Verdict::Met => {}
+            Verdict::Waiting(why) => verdict = Verdict::Waiting(why),
+            Verdict::Hopeless(_) if !dependency.required => {}
+            Verdict::Hopeless(why) => return Verdict::Hopeless(why),
+        }
+    }
+    verdict
+}
+
+fn judge(state: &State, key: &str, other: &Service, dependency: &Dependency) -> Verdict {
+    let ServiceMode::Replicated { replicas } = other.spec.mode;
+    let current = |task: &&Task| {
+        task.desired <= TaskState::Running && task.spec_version == other.spec_version && task.slot <= replicas
+    };
+    let tasks: Vec<&Task> = state.tasks_of(other.id).filter(current).collect();
+    let mut verdict = Verdict::Met;
+    if tasks.len() < replicas as usize {
+        verdict = Verdict::Waiting(format!("waiting for {key}"));
+    }
+    for task in tasks {
+        match judge_task(key, task, dependency.condition) {
+            Verdict::Met => {}
+            Verdict::Waiting(why) => verdict = Verdict::Waiting(why),
+            hopeless => return hopeless,
+        }
+    }
+    verdict
+}
+
+fn judge_task(key: &str, task: &Task, condition: DependencyCondition) -> Verdict {
+    let container = task.status.container.as_ref();
+    let code = container.and_then(|container| container.exit_code).unwrap_or(0);
+    let exited = || Verdict::Hopeless(format!("{key} exited with code {code}"));
+    let waiting = |what: &str| Verdict::Waiting(format!("waiting for {key} to {what}"));
+    if task.status.state == TaskState::Rejected {
+        let reason = task.status.error.as_deref().unwrap_or("no reason given");
+        return Verdict::Hopeless(format!("{key} was refused by its node: {reason}"));
+    }
+    let ended = task.status.state.is_terminal();
+    match condition {
+        DependencyCondition::ServiceStarted if task.status.state >= TaskState::Running => Verdict::Met,
+        DependencyCondition::ServiceStarted => waiting("start"),
+        DependencyCondition::ServiceHealthy if ended => exited(),
+        DependencyCondition::ServiceHealthy => match container.map(|container| container.health) {
+            _ if task.status.state < TaskState::Running => waiting("start"),
+            Some(Health::Healthy) => Verdict::Met,
+            Some(Health::Unhealthy) => Verdict::Hopeless(format!("{key} is unhealthy")),
+            Some(Health::None) => Verdict::Hopeless(format!("{key} has no health check")),
+            Some(Health::Starting) | None => waiting("be healthy"),
+        },
+        DependencyCondition::ServiceCompletedSuccessfully => match task.status.state {
+            TaskState::Complete if code == 0 => Verdict::Met,
+            state if state.is_terminal() => exited(),
+            _ => waiting("complete"),
+        },
+    }
+}
+
+/// Whether a service that is being removed may end: dependents that are removed with it go first.
+pub fn dependents_are_gone(state: &State, service: &Service) -> bool {
+    let Some(member) = &service.spec.stack else { return true };
+    let key = service.spec.key();
+    let mut dependents = state
+        .services_of_stack(&member.stack)
+        .filter(|other| other.id != service.id && other.removing && other.spec.depends_on.contains_key(key));
+    dependents.all(|other| state.tasks_of(other.id).next().is_none())
+}

@@ -1,0 +1,48 @@
+//! `reconcile(state, now) -> commands`: from services to tasks. Total and idempotent: what it returns, applied, leaves nothing to return.
+
+pub mod dependencies;
+mod reaper;
+mod replicated;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use model::Timestamp;
+
+use crate::state::{Command, IdSource, State};
+
+/// What is to be done now, and when to look again if nothing changes before.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Plan {
+    /// Commands for the log.
+    pub commands: Vec<Command>,
+    /// The nearest deadline.
+    pub wake_at: Option<Timestamp>,
+}
+
+impl Plan {
+    fn wake(&mut self, at: Timestamp) {
+        self.wake_at = Some(self.wake_at.map_or(at, |before| before.min(at)));
+    }
+}
+
+/// Compares services with their tasks.
+pub fn reconcile(state: &State, now: Timestamp, ids: &mut IdSource) -> Plan {
+    let mut plan = Plan::default();
+    for service in state.services.values() {
+        replicated::reconcile(state, service, now, ids, &mut plan);
+    }
+    reaper::reap(state, &mut plan);
+    plan
+}
+
+/// First wait before a task that a node has refused is tried again.
+const RETRY_FIRST: Duration = Duration::from_secs(5);
+/// Longest such wait.
+const RETRY_MAX: Duration = Duration::from_secs(300);
+
+/// The wait before try number `tries + 1`: doubled each time.
+fn retry_delay(tries: u32) -> Duration {
+    RETRY_FIRST.saturating_mul(1 << tries.min(10)).min(RETRY_MAX)
+}

@@ -1,0 +1,96 @@
+//! Replicated services: so many slots, each with at most one live task.
+
+use std::collections::BTreeMap;
+
+use model::{
+    Meta, RestartCondition, RunIntent, Service, ServiceMode, Task, TaskId, TaskSpec, TaskState, TaskStatus, Timestamp,
+};
+
+use super::{Plan, dependencies, retry_delay};
+use crate::state::{Command, IdSource, State};
+
+/// Reconciles one service.
+pub fn reconcile(state: &State, service: &Service, now: Timestamp, ids: &mut IdSource, plan: &mut Plan) {
+    let ServiceMode::Replicated { replicas } = service.spec.mode;
+    let wanted = if service.removing { 0 } else { replicas };
+    let mut slots: BTreeMap<u32, Vec<&Task>> = (1..=wanted).map(|slot| (slot, Vec::new())).collect();
+    for task in state.tasks_of(service.id) {
+        slots.entry(task.slot).or_default().push(task);
+    }
+    let may_end = !service.removing || dependencies::dependents_are_gone(state, service);
+    for (slot, tasks) in slots {
+        let current = tasks.iter().find(|task| task.desired <= TaskState::Running);
+        match current {
+            Some(task) if slot > wanted => {
+                if may_end {
+                    plan.commands.push(remove(task));
+                }
+            }
+            Some(task) => keep_or_replace(state, service, task, tasks.len(), now, plan),
+            // The old container must be gone before the new one takes its name, volumes and ports.
+            None if slot <= wanted && tasks.is_empty() => {
+                let task = Box::new(new_task(state, service, slot, TaskId::from_random(ids.draw()), now));
+                plan.commands.push(Command::CreateTask { task, seen: service.meta.version });
+            }
+            None => {}
+        }
+    }
+}
+
+fn remove(task: &Task) -> Command {
+    set_desired(task, TaskState::Remove)
+}
+
+fn set_desired(task: &Task, desired: TaskState) -> Command {
+    Command::SetDesired { task: task.id, desired, seen: task.meta.version }
+}
+
+fn keep_or_replace(state: &State, service: &Service, task: &Task, tries: usize, now: Timestamp, plan: &mut Plan) {
+    if task.spec_version != service.spec_version {
+        plan.commands.push(remove(task));
+        return;
+    }
+    let retries = task.spec.container.restart.condition != RestartCondition::No;
+    if matches!(task.status.state, TaskState::Rejected | TaskState::Orphaned) && retries {
+        let at = task.status.at.plus(retry_delay(u32::try_from(tries).unwrap_or(u32::MAX).saturating_sub(1)));
+        if at <= now {
+            plan.commands.push(remove(task));
+        } else {
+            plan.wake(at);
+        }
+        return;
+    }
+    if task.desired == TaskState::Ready && dependencies::verdict(state, service).is_met() {
+        plan.commands.push(set_desired(task, TaskState::Running));
+    }
+}
+
+fn new_task(state: &State, service: &Service, slot: u32, id: TaskId, now: Timestamp) -> Task {
+    let ready = dependencies::verdict(state, service).is_met();
+    Task {
+        id,
+        meta: Meta::default(),
+        service: service.id,
+        slot,
+        name: service.spec.container_name.clone().unwrap_or_else(|| format!("{}-{slot}", service.spec.name)),
+        spec: task_spec(state, service),
+        spec_version: service.spec_version,
+        node: None,
+        desired: if ready { TaskState::Running } else { TaskState::Ready },
+        intent: RunIntent::default(),
+        continues: None,
+        status: TaskStatus { state: TaskState::Pending, at: now, ..TaskStatus::default() },
+    }
+}
+
+/// The frozen spec, with the ids of the secrets and configs that it names.
+fn task_spec(state: &State, service: &Service) -> TaskSpec {
+    let mut container = service.spec.container.clone();
+    for file in &mut container.secrets {
+        file.id = state.secret_named(&file.secret).map(|secret| secret.id);
+    }
+    for file in &mut container.configs {
+        file.id = state.config_named(&file.config).map(|config| config.id);
+    }
+    TaskSpec { container, network: service.spec.network.clone() }
+}

@@ -1,0 +1,301 @@
+//! One manager's member of the Raft group.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::{ClusterId, NodeId};
+use openraft::async_runtime::WatchReceiver;
+use openraft::errors::{ClientWriteError, RaftError};
+use openraft::{Config, ServerState, SnapshotPolicy};
+use ring::rand::{SecureRandom, SystemRandom};
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+
+use super::key::RaftKey;
+use super::log::{self, Log};
+use super::machine::Machine;
+use super::network::Alone;
+use super::record::MemberRecord;
+use super::snapshot::SnapshotStore;
+use super::types::{Address, Proposal, Types};
+use super::{Replica, Reply};
+use crate::error::{Error, RecordFlaw};
+
+type OpenRaft = openraft::Raft<Types, Machine>;
+
+/// Most bytes of one entry.
+pub const LARGEST_ENTRY: usize = 16 << 20;
+/// Room that changes leave on the disk, so that Raft's own entries, a raft snapshot's renaming and the removal of things still
+/// fit when it runs full.
+const RESERVE: u64 = 8 << 20;
+/// How long a start may take.
+const START: Duration = Duration::from_secs(60);
+/// How long a lone manager waits before it asks to lead again.
+const LONE_ELECTION_RETRY: Duration = Duration::from_secs(1);
+
+/// Where and who.
+#[derive(Debug, Clone)]
+pub struct RaftConfig {
+    /// The directory for the log, the raft snapshots and the key; made if missing.
+    pub dir: PathBuf,
+    /// This node.
+    pub node: NodeId,
+}
+
+/// This manager's part in the group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Leadership {
+    /// Another manager leads, or none.
+    Follows,
+    /// It leads in this term, and has applied everything of the terms before.
+    Leads {
+        /// The term.
+        term: u64,
+    },
+    /// Raft has ended.
+    Stopped {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// One manager's member of the Raft group.
+pub struct Raft {
+    raft: OpenRaft,
+    log: Log,
+    dir: PathBuf,
+    cluster: ClusterId,
+    leadership: watch::Receiver<Leadership>,
+    runtime: Option<Runtime>,
+}
+
+impl Drop for Raft {
+    fn drop(&mut self) {
+        // A runtime must not be waited for on another one's threads.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Raft {
+    /// Starts the member, as the only one of a new group at the first start, and waits until `replica` has every entry that was
+    /// ever acknowledged.
+    pub async fn start(config: RaftConfig, replica: Box<dyn Replica>) -> Result<Self, Error> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .max_blocking_threads(2)
+            .thread_name("raft")
+            .enable_all()
+            .build()
+            .map_err(|source| Error::Thread { name: "raft", source })?;
+        let started = runtime.spawn(run(config.clone(), replica)).await;
+        let result = started.unwrap_or_else(|error| Err(Error::Stopped { reason: format!("its start failed: {error}") }));
+        match result {
+            Ok((raft, log, cluster, leadership)) => {
+                Ok(Self { raft, log, dir: config.dir, cluster, leadership, runtime: Some(runtime) })
+            }
+            Err(error) => {
+                runtime.shutdown_background();
+                Err(error)
+            }
+        }
+    }
+
+    /// The cluster that the log belongs to.
+    pub fn cluster(&self) -> ClusterId {
+        self.cluster
+    }
+
+    /// Whether this manager leads, and changes of that.
+    pub fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.leadership.clone()
+    }
+
+    /// Has `entry` applied by every manager; the reply is this one's, once the entry is on a majority's disks.
+    pub async fn propose(&self, entry: Vec<u8>) -> Result<Reply, Error> {
+        if entry.len() > LARGEST_ENTRY {
+            return Err(Error::TooLarge { size: entry.len(), limit: LARGEST_ENTRY });
+        }
+        let needed = RESERVE + 2 * entry.len() as u64;
+        let free = free_bytes(&self.dir)?;
+        if free < needed {
+            return Err(Error::DiskFull { path: self.dir.clone(), free, needed });
+        }
+        let mut full = self.log.disk_full();
+        let raft = self.raft.clone();
+        // On Raft's own threads, and to its end even if the caller goes away.
+        let runtime = self.runtime.as_ref().ok_or_else(|| Error::Stopped { reason: "it was shut down".into() })?;
+        let write = runtime.spawn(async move { raft.client_write(Proposal(entry.into())).await });
+        tokio::select! {
+            written = write => match written {
+                Ok(Ok(response)) => Ok(response.data),
+                Ok(Err(error)) => Err(write_error(error)),
+                Err(error) => Err(Error::Stopped { reason: error.to_string() }),
+            },
+            // The entry waits in memory for room, and may yet be made: an error now is better than silence.
+            Ok(_) = full.wait_for(|full| *full) => {
+                let free = free_bytes(&self.dir).unwrap_or(0);
+                Err(Error::DiskFull { path: self.dir.clone(), free, needed })
+            }
+        }
+    }
+
+    /// Ends Raft and closes the log.
+    pub async fn shutdown(&self) {
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::warn!(%error, "raft did not end cleanly");
+        }
+        self.log.close().await;
+    }
+
+    /// Has a raft snapshot written now.
+    #[cfg(test)]
+    pub async fn snapshot_now(&self) -> Option<u64> {
+        self.raft.trigger().snapshot().await.unwrap();
+        let last = self.raft.metrics().borrow_watched().last_applied;
+        let wait = self.raft.wait(Some(Duration::from_secs(10)));
+        let metrics = wait.metrics(|metrics| metrics.snapshot >= last, "raft snapshot").await.unwrap();
+        metrics.snapshot.map(|id| id.index)
+    }
+}
+
+fn free_bytes(dir: &Path) -> Result<u64, Error> {
+    let stat = rustix::fs::statvfs(dir).map_err(|errno| Error::file("ask for the free space of", dir, errno.into()))?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+fn write_error(error: RaftError<Types, ClientWriteError<Types>>) -> Error {
+    match error {
+        RaftError::APIError(ClientWriteError::ForwardToLeader(_)) => Error::NotLeader,
+        RaftError::APIError(ClientWriteError::LogEntryDiscarded(_)) => Error::Uncertain,
+        other => Error::Stopped { reason: other.to_string() },
+    }
+}
+
+fn config() -> Config {
+    Config {
+        cluster_name: "orca".into(),
+        heartbeat_interval: 100,
+        election_timeout_min: 300,
+        election_timeout_max: 600,
+        enable_pre_vote: Some(true),
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(5_000),
+        max_in_snapshot_log_to_keep: 1_000,
+        install_snapshot_timeout: 10_000,
+        // Timers are of use only with other managers: a lone one leads without being woken fifty times a second.
+        enable_tick: false,
+        ..Config::default()
+    }
+}
+
+type Started = (OpenRaft, Log, ClusterId, watch::Receiver<Leadership>);
+
+async fn run(config: RaftConfig, replica: Box<dyn Replica>) -> Result<Started, Error> {
+    let RaftConfig { dir, node } = config;
+    make_dir(&dir)?;
+    let log_path = dir.join(log::FILE);
+    let key = RaftKey::load_or_create(&dir, log_path.exists())?;
+    let flaw = |flaw: RecordFlaw| Error::Key { path: dir.join(super::key::FILE), reason: flaw.to_string() };
+    let sealer = Arc::new(key.sealer().map_err(flaw)?);
+    let snapshots = Arc::new(SnapshotStore::new(&dir, sealer.clone())?);
+    // Damage is told before Raft begins.
+    snapshots.current()?;
+    let log = Log::open(&dir, sealer)?;
+    let id = member_id(&log, &log_path, node).await?;
+    let raft = match start_openraft(id, &log, Machine::new(replica, snapshots)).await {
+        Ok(raft) => raft,
+        Err(error) => {
+            log.close().await;
+            return Err(error);
+        }
+    };
+    let (sender, leadership) = watch::channel(Leadership::Follows);
+    tokio::spawn(watch_leadership(raft.clone(), sender));
+    Ok((raft, log, key.cluster, leadership))
+}
+
+fn make_dir(dir: &Path) -> Result<(), Error> {
+    use std::os::unix::fs::DirBuilderExt;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.map_err(|source| Error::file("make", dir, source))
+}
+
+/// This manager's number; drawn at the first start. The same number with an empty log would let it vote twice in one term.
+async fn member_id(log: &Log, path: &Path, node: NodeId) -> Result<u64, Error> {
+    if let Some(MemberRecord { id, node: found }) = log.member()? {
+        if found != node.to_string() {
+            return Err(Error::OtherNode { path: path.to_owned(), found, expected: node });
+        }
+        return Ok(id);
+    }
+    let mut bytes = [0; 8];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| Error::Random)?;
+    let id = u64::from_le_bytes(bytes).max(1);
+    log.set_member(&MemberRecord { id, node: node.to_string() }).await?;
+    Ok(id)
+}
+
+async fn start_openraft(id: u64, log: &Log, machine: Machine) -> Result<OpenRaft, Error> {
+    let stopped = |error: &dyn std::fmt::Display| Error::Stopped { reason: error.to_string() };
+    let config = Arc::new(config().validate().map_err(|error| stopped(&error))?);
+    let raft = OpenRaft::new(id, config, Alone, log.clone(), machine).await.map_err(|error| stopped(&error))?;
+    if !raft.is_initialized().await.map_err(|error| stopped(&error))? {
+        let members = BTreeMap::from([(id, Address::default())]);
+        raft.initialize(members).await.map_err(|error| stopped(&error))?;
+    } else if is_alone(&raft) {
+        raft.trigger().elect(false).await.map_err(|error| stopped(&error))?;
+    } else {
+        raft.runtime_config().tick(true);
+    }
+    let recovered = raft.wait_for_recovery(Some(START)).await;
+    // What ended Raft says more than that it ended.
+    if let Err(fatal) = &raft.metrics().borrow_watched().running_state {
+        return Err(stopped(fatal));
+    }
+    recovered.map_err(|_| Error::NotReady { seconds: START.as_secs() })?;
+    Ok(raft)
+}
+
+fn is_alone(raft: &OpenRaft) -> bool {
+    raft.voter_ids().all(|voter| voter == *raft.node_id())
+}
+
+/// Tells of changes; turns timers on as soon as there is another manager.
+async fn watch_leadership(raft: OpenRaft, leadership: watch::Sender<Leadership>) {
+    let mut metrics = raft.metrics();
+    loop {
+        let now = {
+            let metrics = metrics.borrow_and_update();
+            let term = metrics.current_term;
+            let caught_up = metrics.last_applied.is_some_and(|applied| applied.leader_id.term == term);
+            match (&metrics.running_state, metrics.state) {
+                (Err(fatal), _) => Leadership::Stopped { reason: fatal.to_string() },
+                (Ok(()), ServerState::Leader) if caught_up => Leadership::Leads { term },
+                (Ok(()), _) => Leadership::Follows,
+            }
+        };
+        leadership.send_if_modified(|before| {
+            let changed = *before != now;
+            *before = now.clone();
+            changed
+        });
+        let alone = is_alone(&raft);
+        raft.runtime_config().tick(!alone);
+        let changed = match now {
+            Leadership::Stopped { .. } => return,
+            Leadership::Follows if alone => match tokio::time::timeout(LONE_ELECTION_RETRY, metrics.changed()).await {
+                Ok(changed) => changed.is_ok(),
+                Err(_) => raft.is_leader() || raft.trigger().elect(false).await.is_ok(),
+            },
+            _ => metrics.changed().await.is_ok(),
+        };
+        if !changed {
+            let reason = "it was shut down".to_owned();
+            leadership.send_replace(Leadership::Stopped { reason });
+            return;
+        }
+    }
+}

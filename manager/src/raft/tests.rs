@@ -1,0 +1,152 @@
+//! The member with a small state machine of its own.
+
+use std::sync::{Arc, Mutex};
+
+use openraft::StorageError;
+use openraft::testing::log::{StoreBuilder, Suite};
+
+use super::log::Log;
+use super::machine::Machine;
+use super::seal::tests::sealer;
+use super::snapshot::SnapshotStore;
+use super::types::Types;
+use super::*;
+use crate::error::Error;
+
+/// Remembers every entry.
+#[derive(Clone, Default)]
+struct Entries(Arc<Mutex<Vec<String>>>);
+
+impl Entries {
+    fn get(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl Replica for Entries {
+    fn apply(&mut self, _: u64, entry: &[u8]) -> Result<Reply, String> {
+        let entry = String::from_utf8(entry.to_vec()).map_err(|error| error.to_string())?;
+        self.0.lock().unwrap().push(entry);
+        Ok(Reply::Nothing)
+    }
+
+    fn freeze(&self) -> Arc<dyn Fn() -> Vec<u8> + Send + Sync> {
+        let entries = self.get();
+        Arc::new(move || entries.join("\n").into_bytes())
+    }
+
+    fn restore(&mut self, state: &[u8]) -> Result<(), String> {
+        let text = std::str::from_utf8(state).map_err(|error| error.to_string())?;
+        *self.0.lock().unwrap() = text.lines().map(str::to_owned).collect();
+        Ok(())
+    }
+}
+
+struct Build;
+
+impl StoreBuilder<Types, Log, Machine, tempfile::TempDir> for Build {
+    async fn build(&self) -> Result<(tempfile::TempDir, Log, Machine), StorageError<Types>> {
+        let dir = tempfile::tempdir().unwrap();
+        let sealer = Arc::new(sealer(1, 1));
+        let snapshots = Arc::new(SnapshotStore::new(dir.path(), sealer.clone()).unwrap());
+        let log = Log::open(dir.path(), sealer).unwrap();
+        Ok((dir, log, Machine::new(Box::new(Entries::default()), snapshots)))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn openraft_s_own_suite_passes() {
+    Suite::test_all(Build).await.unwrap();
+}
+
+async fn start(dir: &std::path::Path) -> (Raft, Entries) {
+    let entries = Entries::default();
+    let config = RaftConfig { dir: dir.to_owned(), node: model::NodeId::from_random(1) };
+    (Raft::start(config, Box::new(entries.clone())).await.unwrap(), entries)
+}
+
+async fn start_error(dir: &std::path::Path, node: u128) -> Error {
+    let config = RaftConfig { dir: dir.to_owned(), node: model::NodeId::from_random(node) };
+    Raft::start(config, Box::new(Entries::default())).await.err().unwrap()
+}
+
+#[tokio::test]
+async fn entries_are_there_after_a_restart_with_and_without_a_snapshot() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut expected = Vec::new();
+    for round in 0..3 {
+        let (raft, entries) = start(dir.path()).await;
+        assert_eq!(entries.get(), expected);
+        assert!(raft.leadership().wait_for(|now| matches!(now, Leadership::Leads { .. })).await.is_ok());
+        for number in 0..20 {
+            let entry = format!("{round} {number}");
+            raft.propose(entry.clone().into_bytes()).await.unwrap();
+            expected.push(entry);
+        }
+        if round == 1 {
+            assert!(raft.snapshot_now().await.is_some());
+        }
+        raft.shutdown().await;
+    }
+    let (raft, entries) = start(dir.path()).await;
+    assert_eq!(entries.get(), expected);
+    raft.shutdown().await;
+}
+
+#[tokio::test]
+async fn proposals_at_once_share_their_fsyncs_and_all_are_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let (raft, entries) = start(dir.path()).await;
+    let proposals = (0..500).map(|number| raft.propose(format!("{number}").into_bytes()));
+    for result in futures::future::join_all(proposals).await {
+        result.unwrap();
+    }
+    let mut numbers: Vec<usize> = entries.get().iter().map(|text| text.parse().unwrap()).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..500).collect::<Vec<_>>());
+    raft.shutdown().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let (raft, _) = start(dir.path()).await;
+    let error = raft.propose(vec![0; 17 << 20]).await.err().unwrap();
+    assert!(matches!(error, Error::TooLarge { .. }));
+    // A second daemon on the same directory.
+    assert!(matches!(start_error(dir.path(), 1).await, Error::InUse { .. }));
+    raft.shutdown().await;
+    assert!(matches!(start_error(dir.path(), 2).await, Error::OtherNode { .. }));
+}
+
+#[tokio::test]
+async fn damage_is_told_at_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let (raft, _) = start(dir.path()).await;
+    raft.propose(b"x".to_vec()).await.unwrap();
+    raft.shutdown().await;
+    drop(raft);
+    // Another key: as if the file had been restored from the wrong backup.
+    let path = dir.path().join(key::FILE);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let other = text.lines().map(|line| if line.starts_with("key ") { format!("key {}\n", "0".repeat(64)) } else { format!("{line}\n") });
+    std::fs::write(&path, other.collect::<String>()).unwrap();
+    let error = start_error(dir.path(), 1).await.to_string();
+    assert!(error.contains("log.redb") && error.contains("key file"), "{error}");
+    std::fs::remove_file(&path).unwrap();
+    let error = start_error(dir.path(), 1).await.to_string();
+    assert!(error.contains("missing"), "{error}");
+}
+
+#[tokio::test]
+async fn an_entry_that_is_not_understood_stops_the_manager() {
+    let dir = tempfile::tempdir().unwrap();
+    let (raft, _) = start(dir.path()).await;
+    assert!(raft.propose(vec![0xff]).await.is_err());
+    let mut leadership = raft.leadership();
+    let stopped = leadership.wait_for(|now| matches!(now, Leadership::Stopped { .. })).await.unwrap().clone();
+    assert!(format!("{stopped:?}").contains("cannot apply entry"), "{stopped:?}");
+    raft.shutdown().await;
+    drop(raft);
+    assert!(start_error(dir.path(), 1).await.to_string().contains("cannot apply entry"));
+}

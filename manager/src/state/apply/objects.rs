@@ -1,0 +1,146 @@
+//! Cluster, nodes, networks, endpoints: what is not a stack and not a task.
+
+use model::{
+    AddressPool, Cluster, ClusterId, ConfigId, Endpoint, IpSubnet, Network, NetworkId, NetworkSpec, Node,
+    NodeDescription, NodeId, NodeState, SecretId, Service, ServiceId,
+};
+
+use super::{Draft, Refusal, check_seen};
+use crate::state::Event;
+
+/// Where subnets come from unless the user says otherwise: 2,048 networks of 4,096 addresses.
+const POOL: ([u8; 4], u8, u8) = ([10, 128, 0, 0], 9, 20);
+
+/// The network of standalone containers.
+pub(super) const BRIDGE: &str = "bridge";
+
+impl Draft<'_> {
+    pub(super) fn bootstrap(&mut self, id: ClusterId, bridge: NetworkId) -> Result<(), Refusal> {
+        if let Some(cluster) = &self.state.cluster {
+            return Err(Refusal::Exists { kind: "cluster", name: cluster.id.to_string() });
+        }
+        let (address, length, prefix) = POOL;
+        let pool = IpSubnet::new(address.into(), length).map(|base| AddressPool { base, prefix });
+        self.state.cluster = Some(Cluster { id, meta: self.born(), address_pools: pool.into_iter().collect() });
+        self.events.insert(Event::Cluster);
+        let spec = NetworkSpec { name: BRIDGE.into(), attachable: true, ..NetworkSpec::default() };
+        self.put_network(Network { id: bridge, meta: self.born(), spec, subnets: Vec::new(), leases: Default::default() });
+        Ok(())
+    }
+
+    pub(super) fn register_node(&mut self, id: NodeId, description: &NodeDescription) -> Result<(), Refusal> {
+        let meta = self.state.nodes.get(&id).map_or_else(|| self.born(), |node| self.touched(node.meta));
+        let node = Node { id, meta, description: description.clone(), state: NodeState::Ready };
+        self.state.nodes.insert(id, node);
+        self.events.insert(Event::Node(id));
+        Ok(())
+    }
+
+    pub(super) fn set_node_state(&mut self, id: NodeId, state: NodeState) -> Result<(), Refusal> {
+        let Some(node) = self.state.nodes.get(&id).cloned() else {
+            return Err(Refusal::NotFound { kind: "node", name: id.to_string() });
+        };
+        if node.state != state {
+            self.state.nodes.insert(id, Node { meta: self.touched(node.meta), state, ..node });
+            self.events.insert(Event::Node(id));
+        }
+        Ok(())
+    }
+
+    pub(super) fn put_network(&mut self, mut network: Network) {
+        network.meta = self.touched(network.meta);
+        self.events.insert(Event::Network(network.id));
+        self.state.put_network(network);
+    }
+
+    fn seen_network(&self, id: NetworkId, seen: u64) -> Result<Network, Refusal> {
+        let network = self.state.networks.get(&id).cloned();
+        let network = network.ok_or_else(|| Refusal::NotFound { kind: "network", name: id.to_string() })?;
+        check_seen("network", id, network.meta, seen, self.version)?;
+        Ok(network)
+    }
+
+    pub(super) fn set_subnets(&mut self, id: NetworkId, subnets: &[IpSubnet], seen: u64) -> Result<(), Refusal> {
+        let network = self.seen_network(id, seen)?;
+        self.check_subnets(&network.spec.name, subnets)?;
+        self.put_network(Network { subnets: subnets.to_vec(), ..network });
+        Ok(())
+    }
+
+    /// Subnets are disjoint in the whole cluster.
+    pub(super) fn check_subnets(&self, name: &str, subnets: &[IpSubnet]) -> Result<(), Refusal> {
+        for other in self.state.networks.values().filter(|other| other.spec.name != name) {
+            let overlap = |subnet: &IpSubnet| other.subnets.iter().find(|taken| taken.overlaps(subnet)).copied();
+            if let Some((subnet, other_subnet)) = subnets.iter().find_map(|subnet| Some((*subnet, overlap(subnet)?))) {
+                let (network, other) = (name.to_owned(), other.spec.name.clone());
+                return Err(Refusal::SubnetOverlap { network, subnet, other, other_subnet });
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn set_lease(&mut self, id: NetworkId, node: NodeId, blocks: &[IpSubnet], seen: u64) -> Result<(), Refusal> {
+        let mut network = self.seen_network(id, seen)?;
+        if blocks.is_empty() {
+            network.leases.remove(&node);
+        } else {
+            network.leases.insert(node, blocks.to_vec());
+        }
+        self.put_network(network);
+        Ok(())
+    }
+
+    pub(super) fn put_service(&mut self, mut service: Service) {
+        service.meta = self.touched(service.meta);
+        self.events.insert(Event::Service(service.id));
+        self.state.put_service(service);
+    }
+
+    fn seen_service(&self, id: ServiceId, seen: u64) -> Result<Service, Refusal> {
+        let service = self.state.services.get(&id).cloned();
+        let service = service.ok_or_else(|| Refusal::NotFound { kind: "service", name: id.to_string() })?;
+        check_seen("service", id, service.meta, seen, self.version)?;
+        Ok(service)
+    }
+
+    pub(super) fn set_endpoint(&mut self, id: ServiceId, endpoint: &Endpoint, seen: u64) -> Result<(), Refusal> {
+        let service = self.seen_service(id, seen)?;
+        self.put_service(Service { endpoint: endpoint.clone(), ..service });
+        Ok(())
+    }
+
+    pub(super) fn remove_service(&mut self, id: ServiceId, seen: u64) -> Result<(), Refusal> {
+        self.seen_service(id, seen)?;
+        if let Some(task) = self.state.tasks_of(id).next() {
+            return Err(Refusal::Exists { kind: "task", name: task.name.clone() });
+        }
+        self.events.insert(Event::Service(id));
+        self.state.drop_service(id);
+        Ok(())
+    }
+
+    pub(super) fn remove_network(&mut self, id: NetworkId, seen: u64) -> Result<(), Refusal> {
+        self.seen_network(id, seen)?;
+        self.events.insert(Event::Network(id));
+        self.state.drop_network(id);
+        Ok(())
+    }
+
+    pub(super) fn remove_secret(&mut self, id: SecretId, seen: u64) -> Result<(), Refusal> {
+        let secret = self.state.secrets.get(&id);
+        let secret = secret.ok_or_else(|| Refusal::NotFound { kind: "secret", name: id.to_string() })?;
+        check_seen("secret", id, secret.meta, seen, self.version)?;
+        self.events.insert(Event::Secret(id));
+        self.state.drop_secret(id);
+        Ok(())
+    }
+
+    pub(super) fn remove_config(&mut self, id: ConfigId, seen: u64) -> Result<(), Refusal> {
+        let config = self.state.configs.get(&id);
+        let config = config.ok_or_else(|| Refusal::NotFound { kind: "config", name: id.to_string() })?;
+        check_seen("config", id, config.meta, seen, self.version)?;
+        self.events.insert(Event::Config(id));
+        self.state.drop_config(id);
+        Ok(())
+    }
+}

@@ -1,0 +1,93 @@
+//! Why an entry is refused.
+
+use std::net::IpAddr;
+
+/// A change that the state does not take; in words for whoever asked for it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The decision was made on an older version of the object.
+    #[error("{kind} {id} has changed meanwhile (version {seen} was seen, {now} is current)")]
+    Stale {
+        /// Kind of object.
+        kind: &'static str,
+        /// Its id.
+        id: String,
+        /// The version decided on.
+        seen: u64,
+        /// The version there is.
+        now: u64,
+    },
+    /// No such object.
+    #[error("no such {kind}: {name}")]
+    NotFound {
+        /// Kind of object.
+        kind: &'static str,
+        /// Name or id.
+        name: String,
+    },
+    /// The cluster exists, or an object of that id does.
+    #[error("{kind} {name} exists already")]
+    Exists {
+        /// Kind of object.
+        kind: &'static str,
+        /// Name or id.
+        name: String,
+    },
+    /// A name that is not allowed.
+    #[error(transparent)]
+    Name(#[from] model::NameError),
+    /// The name belongs to another stack.
+    #[error("{kind} {name} belongs to {owner}; choose another name")]
+    Owned {
+        /// Kind of object.
+        kind: &'static str,
+        /// The name.
+        name: String,
+        /// Whose it is.
+        owner: String,
+    },
+    /// A published port that another service has.
+    #[error("service {service}: port {port}/{protocol} is already published by service {holder}")]
+    PortInUse {
+        /// Who asks.
+        service: String,
+        /// Which port.
+        port: u16,
+        /// tcp or udp.
+        protocol: model::Protocol,
+        /// Who has it.
+        holder: String,
+    },
+    /// A subnet that shares addresses with another network's.
+    #[error("network {network}: subnet {subnet} overlaps with {other_subnet} of network {other}")]
+    SubnetOverlap {
+        /// Who asks.
+        network: String,
+        /// What for.
+        subnet: model::IpSubnet,
+        /// Who has it.
+        other: String,
+        /// What it has.
+        other_subnet: model::IpSubnet,
+    },
+    /// A fixed address outside its network.
+    #[error("service {service}: address {address} is in no subnet of network {network}; give the network a subnet that holds it")]
+    AddressOutside {
+        /// Who asks.
+        service: String,
+        /// What for.
+        address: IpAddr,
+        /// On which network.
+        network: String,
+    },
+    /// A service that cannot have several containers is to have them.
+    #[error("service {service} cannot have {replicas} containers, as it has {why}")]
+    Replicas {
+        /// Which.
+        service: String,
+        /// How many.
+        replicas: u32,
+        /// `a container_name`, `a fixed address`.
+        why: &'static str,
+    },
+}

@@ -1,0 +1,327 @@
+//! Stacks: declared state against what there is. Only services whose containers would differ get a new `spec_version`.
+
+use std::collections::BTreeSet;
+
+use model::{
+    Config, ConfigId, ConfigSpec, Network, NetworkId, NetworkSpec, Secret, SecretId, SecretSpec, Service, ServiceId,
+    ServiceMode, ServiceSpec, Stack, Task, TaskState,
+};
+
+use super::{Draft, Refusal};
+use crate::state::{ApplyStack, Event, IdSource, IntentAction, Recreate, State};
+
+/// What an application of a stack does to services, by key.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StackChanges {
+    /// New.
+    pub created: Vec<String>,
+    /// With another spec, or recreated.
+    pub updated: Vec<String>,
+    /// As they are.
+    pub unchanged: Vec<String>,
+    /// Orphans to be removed.
+    pub removed: Vec<String>,
+}
+
+/// Compares the services of two states by key: before and after a stack was applied.
+pub fn changed_services(before: &State, after: &State, apply: &ApplyStack) -> StackChanges {
+    let mut changes = StackChanges::default();
+    for spec in &apply.stack.services {
+        let key = spec.key().to_owned();
+        let (old, new) = (before.service_named(&spec.name), after.service_named(&spec.name));
+        match (old, new) {
+            (None, _) => changes.created.push(key),
+            (Some(old), Some(new)) if old.spec == new.spec && old.spec_version == new.spec_version => changes.unchanged.push(key),
+            _ => changes.updated.push(key),
+        }
+    }
+    for service in after.services_of_stack(&apply.stack.name).filter(|service| service.removing) {
+        if before.services.get(&service.id).is_some_and(|old| !old.removing) {
+            changes.removed.push(service.spec.key().to_owned());
+        }
+    }
+    changes
+}
+
+impl Draft<'_> {
+    pub(super) fn apply_stack(&mut self, apply: &ApplyStack) -> Result<(), Refusal> {
+        let mut ids = apply.ids;
+        model::check_project_name(&apply.stack.name)?;
+        let mut changed = Changed::default();
+        for network in &apply.stack.networks {
+            self.apply_network(network, &mut changed, &mut ids)?;
+        }
+        for name in &apply.stack.external_networks {
+            if self.state.network_named(name).is_none() {
+                return Err(Refusal::NotFound { kind: "external network", name: name.clone() });
+            }
+        }
+        for secret in &apply.stack.secrets {
+            self.apply_secret(secret, &mut changed, &mut ids)?;
+        }
+        for config in &apply.stack.configs {
+            self.apply_config(config, &mut changed, &mut ids)?;
+        }
+        let mut recreated = BTreeSet::new();
+        for spec in &apply.stack.services {
+            let service = self.apply_service(spec, apply, &changed, &mut ids)?;
+            recreated.extend(service);
+        }
+        self.restart_dependents(&apply.stack, &recreated, &mut ids);
+        if apply.start_stopped {
+            self.start_stopped(&apply.stack, &mut ids);
+        }
+        if apply.remove_orphans {
+            self.remove_orphans(&apply.stack);
+        }
+        Ok(())
+    }
+
+    fn apply_network(&mut self, spec: &NetworkSpec, changed: &mut Changed, ids: &mut IdSource) -> Result<(), Refusal> {
+        model::check_object_name("network", &spec.name)?;
+        self.check_subnets(&spec.name, &spec.subnets)?;
+        let Some(network) = self.state.network_named(&spec.name).cloned() else {
+            let id = NetworkId::from_random(ids.draw());
+            let network = Network {
+                id,
+                meta: self.born(),
+                spec: spec.clone(),
+                subnets: spec.subnets.clone(),
+                leases: Default::default(),
+            };
+            self.put_network(network);
+            return Ok(());
+        };
+        check_owner("network", &spec.name, network.spec.stack.as_deref(), spec.stack.as_deref())?;
+        if network.spec == *spec {
+            return Ok(());
+        }
+        let moved = network.spec.subnets != spec.subnets;
+        if moved || network.spec.internal != spec.internal {
+            changed.networks.insert(spec.name.clone());
+        }
+        let mut network = Network { spec: spec.clone(), ..network };
+        if moved {
+            network.subnets.clone_from(&spec.subnets);
+            network.leases.clear();
+        }
+        self.put_network(network);
+        Ok(())
+    }
+
+    fn apply_secret(&mut self, spec: &SecretSpec, changed: &mut Changed, ids: &mut IdSource) -> Result<(), Refusal> {
+        model::check_object_name("secret", &spec.name)?;
+        let secret = match self.state.secret_named(&spec.name).cloned() {
+            None => Secret { id: SecretId::from_random(ids.draw()), meta: self.born(), spec: spec.clone() },
+            Some(secret) => {
+                check_owner("secret", &spec.name, secret.spec.stack.as_deref(), spec.stack.as_deref())?;
+                if secret.spec == *spec {
+                    return Ok(());
+                }
+                if secret.spec.data != spec.data {
+                    changed.secrets.insert(spec.name.clone());
+                }
+                Secret { meta: self.touched(secret.meta), spec: spec.clone(), ..secret }
+            }
+        };
+        self.events.insert(Event::Secret(secret.id));
+        self.state.put_secret(secret);
+        Ok(())
+    }
+
+    fn apply_config(&mut self, spec: &ConfigSpec, changed: &mut Changed, ids: &mut IdSource) -> Result<(), Refusal> {
+        model::check_object_name("config", &spec.name)?;
+        let config = match self.state.config_named(&spec.name).cloned() {
+            None => Config { id: ConfigId::from_random(ids.draw()), meta: self.born(), spec: spec.clone() },
+            Some(config) => {
+                check_owner("config", &spec.name, config.spec.stack.as_deref(), spec.stack.as_deref())?;
+                if config.spec == *spec {
+                    return Ok(());
+                }
+                if config.spec.data != spec.data {
+                    changed.configs.insert(spec.name.clone());
+                }
+                Config { meta: self.touched(config.meta), spec: spec.clone(), ..config }
+            }
+        };
+        self.events.insert(Event::Config(config.id));
+        self.state.put_config(config);
+        Ok(())
+    }
+
+    /// Creates or updates one service; its id when its containers are to be made anew.
+    fn apply_service(
+        &mut self,
+        spec: &ServiceSpec,
+        apply: &ApplyStack,
+        changed: &Changed,
+        ids: &mut IdSource,
+    ) -> Result<Option<ServiceId>, Refusal> {
+        model::check_object_name("service", &spec.name)?;
+        let mut spec = spec.clone();
+        let before = self.state.service_named(&spec.name).cloned();
+        if let Some(before) = before.as_ref().filter(|_| apply.keep_replicas.iter().any(|key| key == spec.key())) {
+            spec.mode = before.spec.mode;
+        }
+        self.check_service(&spec)?;
+        let Some(before) = before else {
+            let id = ServiceId::from_random(ids.draw());
+            let (meta, endpoint) = (self.born(), Default::default());
+            self.put_service(Service { id, meta, spec, spec_version: 1, removing: false, endpoint });
+            return Ok(None);
+        };
+        let owner = |spec: &ServiceSpec| spec.stack.as_ref().map(|member| member.stack.clone());
+        check_owner("service", &spec.name, owner(&before.spec).as_deref(), owner(&spec).as_deref())?;
+        let differs = before.spec.container != spec.container
+            || before.spec.network != spec.network
+            || before.spec.container_name != spec.container_name
+            || changed.concerns(&spec);
+        let recreate = match apply.recreate {
+            Recreate::Changed => differs,
+            Recreate::Force => true,
+            Recreate::Never => false,
+        };
+        let id = before.id;
+        if recreate || before.removing || before.spec != spec {
+            let spec_version = before.spec_version + u64::from(recreate);
+            self.put_service(Service { spec, spec_version, removing: false, ..before });
+        }
+        Ok(recreate.then_some(id))
+    }
+
+    fn check_service(&self, spec: &ServiceSpec) -> Result<(), Refusal> {
+        let ServiceMode::Replicated { replicas } = spec.mode;
+        let many = |why| Refusal::Replicas { service: spec.name.clone(), replicas, why };
+        if let Some(name) = &spec.container_name {
+            model::check_object_name("container", name)?;
+            if replicas > 1 {
+                return Err(many("a container_name"));
+            }
+        }
+        for attachment in spec.network.attachments() {
+            let Some(network) = self.state.network_named(&attachment.network) else {
+                return Err(Refusal::NotFound { kind: "network", name: attachment.network.clone() });
+            };
+            for address in attachment.ipv4_address.iter().chain(&attachment.ipv6_address) {
+                if !network.spec.subnets.iter().any(|subnet| subnet.contains(*address)) {
+                    let (service, network) = (spec.name.clone(), attachment.network.clone());
+                    return Err(Refusal::AddressOutside { service, address: *address, network });
+                }
+                if replicas > 1 {
+                    return Err(many("a fixed address"));
+                }
+            }
+        }
+        for secret in &spec.container.secrets {
+            if self.state.secret_named(&secret.secret).is_none() {
+                return Err(Refusal::NotFound { kind: "secret", name: secret.secret.clone() });
+            }
+        }
+        for config in &spec.container.configs {
+            if self.state.config_named(&config.config).is_none() {
+                return Err(Refusal::NotFound { kind: "config", name: config.config.clone() });
+            }
+        }
+        self.check_ports(spec)
+    }
+
+    /// A published port belongs to one service, unless both bind different addresses.
+    fn check_ports(&self, spec: &ServiceSpec) -> Result<(), Refusal> {
+        for other in self.state.services.values().filter(|other| other.spec.name != spec.name && !other.removing) {
+            for port in spec.ports.iter().filter(|port| port.published.is_some()) {
+                let apart = |a: Option<std::net::IpAddr>, b: Option<std::net::IpAddr>| a.is_some() && b.is_some() && a != b;
+                let clash = |held: &&model::PortSpec| {
+                    held.published == port.published && held.protocol == port.protocol && !apart(held.host_ip, port.host_ip)
+                };
+                if other.spec.ports.iter().chain(&other.endpoint.ports).any(|held| clash(&held)) {
+                    return Err(Refusal::PortInUse {
+                        service: spec.name.clone(),
+                        port: port.published.unwrap_or_default(),
+                        protocol: port.protocol,
+                        holder: other.spec.name.clone(),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// `depends_on: { x: { restart: true } }`: restarts those that depend on what is made anew, unless they are, too.
+    fn restart_dependents(&mut self, stack: &Stack, recreated: &BTreeSet<ServiceId>, ids: &mut IdSource) {
+        let keys: BTreeSet<String> = recreated
+            .iter()
+            .filter_map(|id| self.state.services.get(id))
+            .map(|service| service.spec.key().to_owned())
+            .collect();
+        let depends = |service: &&Service| {
+            let mut restarting = service.spec.depends_on.iter().filter(|(_, dependency)| dependency.restart);
+            !recreated.contains(&service.id) && restarting.any(|(key, _)| keys.contains(key))
+        };
+        let services: Vec<ServiceId> =
+            self.state.services_of_stack(&stack.name).filter(depends).map(|service| service.id).collect();
+        for task in self.live_tasks(services).filter(|task| !task.status.state.is_terminal()).collect::<Vec<_>>() {
+            self.intend(task, IntentAction::Restart, ids);
+        }
+    }
+
+    fn start_stopped(&mut self, stack: &Stack, ids: &mut IdSource) {
+        let service = |spec: &ServiceSpec| self.state.service_named(&spec.name);
+        let services: Vec<ServiceId> = stack.services.iter().filter_map(service).map(|service| service.id).collect();
+        let rests = |task: &Task| task.intent.stopped || task.status.state.is_terminal();
+        for task in self.live_tasks(services).filter(rests).collect::<Vec<_>>() {
+            if self.state.services.get(&task.service).is_some_and(|service| service.spec_version == task.spec_version) {
+                self.intend(task, IntentAction::Start, ids);
+            }
+        }
+    }
+
+    fn live_tasks(&self, services: Vec<ServiceId>) -> impl Iterator<Item = Task> {
+        let tasks = services.into_iter().flat_map(|id| self.state.tasks_of(id));
+        tasks.filter(|task| task.desired <= TaskState::Running).cloned()
+    }
+
+    fn remove_orphans(&mut self, stack: &Stack) {
+        let declared: BTreeSet<&str> = stack.services.iter().map(ServiceSpec::key).collect();
+        let orphans = self.state.services_of_stack(&stack.name).filter(|service| !declared.contains(service.spec.key()));
+        for service in orphans.cloned().collect::<Vec<_>>() {
+            self.put_service(Service { removing: true, ..service });
+        }
+    }
+
+    pub(super) fn remove_stack(&mut self, stack: &str, keys: &[String]) -> Result<(), Refusal> {
+        let found: Vec<Service> = self.state.services_of_stack(stack).cloned().collect();
+        if let Some(unknown) = keys.iter().find(|key| !found.iter().any(|service| service.spec.key() == key.as_str())) {
+            return Err(Refusal::NotFound { kind: "service", name: format!("{stack}/{unknown}") });
+        }
+        let named = |service: &Service| keys.is_empty() || keys.iter().any(|key| key == service.spec.key());
+        for service in found.into_iter().filter(|service| named(service) && !service.removing) {
+            self.put_service(Service { removing: true, ..service });
+        }
+        Ok(())
+    }
+}
+
+/// Names of objects whose content differs from before.
+#[derive(Debug, Default)]
+struct Changed {
+    networks: BTreeSet<String>,
+    secrets: BTreeSet<String>,
+    configs: BTreeSet<String>,
+}
+
+impl Changed {
+    /// Whether containers of the service see a difference.
+    fn concerns(&self, spec: &ServiceSpec) -> bool {
+        spec.network.attachments().iter().any(|attachment| self.networks.contains(&attachment.network))
+            || spec.container.secrets.iter().any(|file| self.secrets.contains(&file.secret))
+            || spec.container.configs.iter().any(|file| self.configs.contains(&file.config))
+    }
+}
+
+fn check_owner(kind: &'static str, name: &str, owner: Option<&str>, asker: Option<&str>) -> Result<(), Refusal> {
+    if owner == asker {
+        return Ok(());
+    }
+    let owner = owner.map_or_else(|| "no stack".to_owned(), |stack| format!("stack {stack}"));
+    Err(Refusal::Owned { kind, name: name.to_owned(), owner })
+}

@@ -1,0 +1,139 @@
+//! Tasks: made, moved forward, reported on, deleted.
+
+use model::{NodeId, RunIntent, Task, TaskId, TaskState, TaskStatus};
+
+use super::{Draft, Refusal, check_seen};
+use crate::state::{Event, IdSource, IntentAction};
+
+impl Draft<'_> {
+    fn task(&self, id: TaskId) -> Result<Task, Refusal> {
+        let found = self.state.tasks.get(&id).cloned();
+        found.ok_or_else(|| Refusal::NotFound { kind: "task", name: id.to_string() })
+    }
+
+    fn seen_task(&self, id: TaskId, seen: u64) -> Result<Task, Refusal> {
+        let task = self.task(id)?;
+        check_seen("task", id, task.meta, seen, self.version)?;
+        Ok(task)
+    }
+
+    pub(super) fn put_task(&mut self, mut task: Task) {
+        task.meta = self.touched(task.meta);
+        self.events.insert(Event::Task(task.id));
+        self.state.put_task(task);
+    }
+
+    pub(super) fn create_task(&mut self, task: &Task, seen: u64) -> Result<(), Refusal> {
+        let service = self.state.services.get(&task.service);
+        let service = service.ok_or_else(|| Refusal::NotFound { kind: "service", name: task.service.to_string() })?;
+        check_seen("service", service.id, service.meta, seen, self.version)?;
+        if self.state.tasks.contains_key(&task.id) {
+            return Err(Refusal::Exists { kind: "task", name: task.id.to_string() });
+        }
+        let taken = |other: &Task| other.slot == task.slot && other.desired <= TaskState::Running;
+        if self.state.tasks_of(task.service).any(taken) {
+            let name = format!("{} of slot {}", service.spec.name, task.slot);
+            return Err(Refusal::Exists { kind: "task", name });
+        }
+        let task = Task { meta: self.born(), ..task.clone() };
+        self.put_task(task);
+        Ok(())
+    }
+
+    pub(super) fn set_desired(&mut self, id: TaskId, desired: TaskState, seen: u64) -> Result<(), Refusal> {
+        let task = self.seen_task(id, seen)?;
+        if desired > task.desired {
+            self.put_task(Task { desired, ..task });
+        }
+        Ok(())
+    }
+
+    pub(super) fn assign_task(&mut self, id: TaskId, node: NodeId, seen: u64) -> Result<(), Refusal> {
+        let task = self.seen_task(id, seen)?;
+        if task.node.is_some() {
+            return Err(Refusal::Exists { kind: "assignment of task", name: id.to_string() });
+        }
+        let status = TaskStatus { state: TaskState::Assigned, at: self.now, ..TaskStatus::default() };
+        self.put_task(Task { node: Some(node), status, ..task });
+        Ok(())
+    }
+
+    pub(super) fn orphan_task(&mut self, id: TaskId, seen: u64) -> Result<(), Refusal> {
+        let task = self.seen_task(id, seen)?;
+        let status = TaskStatus {
+            state: TaskState::Orphaned,
+            revision: task.status.revision.saturating_add(1),
+            at: self.now,
+            message: "its node has been gone for too long".into(),
+            ..task.status.clone()
+        };
+        if task.status.accepts(&status) {
+            self.put_task(Task { status, ..task });
+        }
+        Ok(())
+    }
+
+    pub(super) fn delete_task(&mut self, id: TaskId, seen: u64) -> Result<(), Refusal> {
+        self.seen_task(id, seen)?;
+        self.events.insert(Event::Task(id));
+        self.state.drop_task(id);
+        Ok(())
+    }
+
+    /// Reports of tasks that are gone or on another node are old news, and no failure.
+    pub(super) fn report(&mut self, node: NodeId, reports: &[(TaskId, TaskStatus)]) -> Result<(), Refusal> {
+        for (id, status) in reports {
+            let Some(task) = self.state.tasks.get(id).filter(|task| task.node == Some(node)).cloned() else { continue };
+            if task.status.accepts(status) {
+                self.put_task(Task { status: status.clone(), ..task });
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn set_intent(&mut self, ids: &[TaskId], action: IntentAction, mut new: IdSource) -> Result<(), Refusal> {
+        for id in ids {
+            let task = self.task(*id)?;
+            self.intend(task, action, &mut new);
+        }
+        Ok(())
+    }
+
+    pub(super) fn intend(&mut self, task: Task, action: IntentAction, new: &mut IdSource) {
+        if task.desired > TaskState::Running {
+            return;
+        }
+        if task.status.state.is_terminal() {
+            if action != IntentAction::Stop {
+                self.continue_task(task, TaskId::from_random(new.draw()));
+            }
+            return;
+        }
+        let restarts = task.intent.restarts;
+        let intent = match action {
+            IntentAction::Stop => RunIntent { stopped: true, restarts },
+            IntentAction::Start => RunIntent { stopped: false, restarts },
+            IntentAction::Restart => RunIntent { stopped: false, restarts: restarts + 1 },
+        };
+        if intent != task.intent {
+            self.put_task(Task { intent, ..task });
+        }
+    }
+
+    /// A new task takes over the container of an ended one, which thereby becomes history. What never had a container is tried anew.
+    fn continue_task(&mut self, ended: Task, id: TaskId) {
+        let continues = ended.status.container.is_some().then_some(ended.id);
+        let next = Task {
+            id,
+            meta: self.born(),
+            intent: RunIntent::default(),
+            continues,
+            desired: TaskState::Running,
+            status: TaskStatus { state: TaskState::Assigned, at: self.now, ..TaskStatus::default() },
+            ..ended.clone()
+        };
+        self.events.insert(Event::Task(ended.id));
+        self.state.drop_task(ended.id);
+        self.put_task(next);
+    }
+}

@@ -1,0 +1,138 @@
+//! State to wire, destructured exhaustively.
+
+use api::{control, log as wire, types};
+
+use super::FORMAT;
+use crate::state::{ApplyStack, Command, Entry, IdSource, IntentAction, Recreate, State};
+
+fn strings<T: ToString>(items: impl IntoIterator<Item = T>) -> Vec<String> {
+    items.into_iter().map(|item| item.to_string()).collect()
+}
+
+fn ids(source: IdSource) -> Vec<u8> {
+    source.position().to_be_bytes().to_vec()
+}
+
+fn object(id: impl ToString, seen: u64) -> wire::Object {
+    wire::Object { id: id.to_string(), seen }
+}
+
+impl From<Entry> for wire::Entry {
+    fn from(Entry { now, commands }: Entry) -> Self {
+        Self { format: FORMAT, now: now.0, commands: commands.into_iter().map(Into::into).collect() }
+    }
+}
+
+impl From<Command> for wire::Command {
+    fn from(command: Command) -> Self {
+        use wire::command::Command as Wire;
+        let command = match command {
+            Command::Bootstrap { cluster, bridge } => {
+                Wire::Bootstrap(wire::Bootstrap { cluster: cluster.to_string(), bridge: bridge.to_string() })
+            }
+            Command::RegisterNode { node, description } => {
+                Wire::RegisterNode(wire::RegisterNode { node: node.to_string(), description: Some(description.into()) })
+            }
+            Command::SetNodeState { node, state } => {
+                let state = types::NodeState::from(state).into();
+                Wire::SetNodeState(wire::SetNodeState { node: node.to_string(), state })
+            }
+            Command::ApplyStack(apply) => Wire::ApplyStack((*apply).into()),
+            Command::RemoveStack { stack, services } => Wire::RemoveStack(wire::RemoveStack { stack, services }),
+            Command::SetIntent { tasks, action, ids: source } => Wire::SetIntent(wire::SetIntent {
+                tasks: strings(tasks),
+                action: control::IntentAction::from(action).into(),
+                ids: ids(source),
+            }),
+            Command::ReportStatuses { node, reports } => {
+                let report = |(task, status): (model::TaskId, model::TaskStatus)| wire::Report {
+                    task: task.to_string(),
+                    status: Some(status.into()),
+                };
+                let reports = reports.into_iter().map(report).collect();
+                Wire::ReportStatuses(wire::ReportStatuses { node: node.to_string(), reports })
+            }
+            Command::CreateTask { task, seen } => {
+                Wire::CreateTask(wire::CreateTask { task: Some((*task).into()), seen })
+            }
+            Command::SetDesired { task, desired, seen } => Wire::SetDesired(wire::SetDesired {
+                task: Some(object(task, seen)),
+                desired: u32::from(desired as u16),
+            }),
+            Command::AssignTask { task, node, seen } => {
+                Wire::AssignTask(wire::AssignTask { task: Some(object(task, seen)), node: node.to_string() })
+            }
+            Command::OrphanTask { task, seen } => Wire::OrphanTask(object(task, seen)),
+            Command::DeleteTask { task, seen } => Wire::DeleteTask(object(task, seen)),
+            Command::SetSubnets { network, subnets, seen } => {
+                Wire::SetSubnets(wire::SetSubnets { network: Some(object(network, seen)), subnets: strings(subnets) })
+            }
+            Command::SetLease { network, node, blocks, seen } => Wire::SetLease(wire::SetLease {
+                network: Some(object(network, seen)),
+                node: node.to_string(),
+                blocks: strings(blocks),
+            }),
+            Command::SetEndpoint { service, endpoint, seen } => Wire::SetEndpoint(wire::SetEndpoint {
+                service: Some(object(service, seen)),
+                endpoint: Some(endpoint.into()),
+            }),
+            Command::RemoveService { service, seen } => Wire::RemoveService(object(service, seen)),
+            Command::RemoveNetwork { network, seen } => Wire::RemoveNetwork(object(network, seen)),
+            Command::RemoveSecret { secret, seen } => Wire::RemoveSecret(object(secret, seen)),
+            Command::RemoveConfig { config, seen } => Wire::RemoveConfig(object(config, seen)),
+        };
+        Self { command: Some(command) }
+    }
+}
+
+impl From<ApplyStack> for wire::ApplyStack {
+    fn from(apply: ApplyStack) -> Self {
+        let ApplyStack { stack, recreate, remove_orphans, start_stopped, keep_replicas, ids: source } = apply;
+        Self {
+            stack: Some(stack.into()),
+            recreate: control::Recreate::from(recreate).into(),
+            remove_orphans,
+            start_stopped,
+            keep_replicas,
+            ids: ids(source),
+        }
+    }
+}
+
+impl From<Recreate> for control::Recreate {
+    fn from(recreate: Recreate) -> Self {
+        match recreate {
+            Recreate::Changed => Self::Changed,
+            Recreate::Force => Self::Force,
+            Recreate::Never => Self::Never,
+        }
+    }
+}
+
+impl From<IntentAction> for control::IntentAction {
+    fn from(action: IntentAction) -> Self {
+        match action {
+            IntentAction::Stop => Self::Stop,
+            IntentAction::Start => Self::Start,
+            IntentAction::Restart => Self::Restart,
+        }
+    }
+}
+
+impl From<State> for wire::State {
+    fn from(state: State) -> Self {
+        // The index is made anew from the objects.
+        let State { version, cluster, nodes, services, tasks, networks, secrets, configs, index: _ } = state;
+        Self {
+            format: FORMAT,
+            version,
+            cluster: cluster.map(Into::into),
+            nodes: nodes.into_iter().map(|(_, node)| node.into()).collect(),
+            services: services.into_iter().map(|(_, service)| service.into()).collect(),
+            tasks: tasks.into_iter().map(|(_, task)| task.into()).collect(),
+            networks: networks.into_iter().map(|(_, network)| network.into()).collect(),
+            secrets: secrets.into_iter().map(|(_, secret)| secret.into()).collect(),
+            configs: configs.into_iter().map(|(_, config)| config.into()).collect(),
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! What may happen to the state: the entries of the replicated log.
+
+use model::{
+    ClusterId, ConfigId, Endpoint, IpSubnet, NetworkId, NodeDescription, NodeId, NodeState, SecretId, ServiceId, Stack,
+    Task, TaskId, TaskState, TaskStatus, Timestamp,
+};
+
+use super::IdSource;
+
+/// One entry: its commands are applied together, or none of them is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// When it was proposed.
+    pub now: Timestamp,
+    /// In order.
+    pub commands: Vec<Command>,
+}
+
+/// One change. Where a decision was made on an object, `seen` is the object's version then; another version is stale.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// Makes the cluster, with the network `bridge` for standalone containers.
+    Bootstrap {
+        /// The cluster's id.
+        cluster: ClusterId,
+        /// The id of `bridge`.
+        bridge: NetworkId,
+    },
+    /// A node's session has begun.
+    RegisterNode {
+        /// Which.
+        node: NodeId,
+        /// What it says of itself.
+        description: NodeDescription,
+    },
+    /// A node is heard of, or no longer.
+    SetNodeState {
+        /// Which.
+        node: NodeId,
+        /// Since now.
+        state: NodeState,
+    },
+    /// Makes a stack what its user declares.
+    ApplyStack(Box<ApplyStack>),
+    /// Marks services of a stack for removal.
+    RemoveStack {
+        /// Its name.
+        stack: String,
+        /// Keys; empty: all.
+        services: Vec<String>,
+    },
+    /// Stops, starts or restarts tasks.
+    SetIntent {
+        /// Which.
+        tasks: Vec<TaskId>,
+        /// What.
+        action: IntentAction,
+        /// For tasks that continue ended ones.
+        ids: IdSource,
+    },
+    /// An agent reports.
+    ReportStatuses {
+        /// Which agent.
+        node: NodeId,
+        /// Task by task.
+        reports: Vec<(TaskId, TaskStatus)>,
+    },
+    /// An orchestrator makes a task.
+    CreateTask {
+        /// The task.
+        task: Box<Task>,
+        /// The service's version.
+        seen: u64,
+    },
+    /// What is wanted of a task from now on; only forward.
+    SetDesired {
+        /// Which.
+        task: TaskId,
+        /// READY, RUNNING, SHUTDOWN or REMOVE.
+        desired: TaskState,
+        /// The task's version.
+        seen: u64,
+    },
+    /// The scheduler has found a node.
+    AssignTask {
+        /// Which.
+        task: TaskId,
+        /// Where.
+        node: NodeId,
+        /// The task's version.
+        seen: u64,
+    },
+    /// A node has been gone for too long.
+    OrphanTask {
+        /// Which.
+        task: TaskId,
+        /// The task's version.
+        seen: u64,
+    },
+    /// The task is history.
+    DeleteTask {
+        /// Which.
+        task: TaskId,
+        /// The task's version.
+        seen: u64,
+    },
+    /// The allocator has found subnets.
+    SetSubnets {
+        /// Of which network.
+        network: NetworkId,
+        /// The network's subnets.
+        subnets: Vec<IpSubnet>,
+        /// The network's version.
+        seen: u64,
+    },
+    /// The allocator leases parts of a network to a node.
+    SetLease {
+        /// Of which network.
+        network: NetworkId,
+        /// To which node.
+        node: NodeId,
+        /// All of its parts.
+        blocks: Vec<IpSubnet>,
+        /// The network's version.
+        seen: u64,
+    },
+    /// The allocator has found addresses and ports.
+    SetEndpoint {
+        /// Of which service.
+        service: ServiceId,
+        /// Them.
+        endpoint: Endpoint,
+        /// The service's version.
+        seen: u64,
+    },
+    /// A service whose tasks are gone.
+    RemoveService {
+        /// Which.
+        service: ServiceId,
+        /// The service's version.
+        seen: u64,
+    },
+    /// A stack's network that nothing uses.
+    RemoveNetwork {
+        /// Which.
+        network: NetworkId,
+        /// The network's version.
+        seen: u64,
+    },
+    /// A stack's secret that nothing uses.
+    RemoveSecret {
+        /// Which.
+        secret: SecretId,
+        /// The secret's version.
+        seen: u64,
+    },
+    /// A stack's config that nothing uses.
+    RemoveConfig {
+        /// Which.
+        config: ConfigId,
+        /// The config's version.
+        seen: u64,
+    },
+}
+
+/// A stack as its user declares it, and how to go about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ApplyStack {
+    /// What is declared.
+    pub stack: Stack,
+    /// Which containers are made anew.
+    pub recreate: Recreate,
+    /// Remove services of the stack that are not declared.
+    pub remove_orphans: bool,
+    /// Run stopped and ended tasks again.
+    pub start_stopped: bool,
+    /// Keys of services whose present number of replicas stays.
+    pub keep_replicas: Vec<String>,
+    /// For new objects.
+    pub ids: IdSource,
+}
+
+/// Which containers are made anew when a stack is applied.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Recreate {
+    /// Those that would differ.
+    #[default]
+    Changed,
+    /// All.
+    Force,
+    /// None.
+    Never,
+}
+
+/// What a user wants of a task's container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IntentAction {
+    /// End it; it stays.
+    Stop,
+    /// Run it again.
+    Start,
+    /// End it and run it again.
+    Restart,
+}

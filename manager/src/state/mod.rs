@@ -1,0 +1,194 @@
+//! The replicated state: what is desired, and what agents have reported. Persistent maps make a copy cost nothing, so readers
+//! work on a version of their own.
+//!
+//! [`apply`] is the only way to change it; [`codec`] writes commands and states as protobuf.
+
+mod apply;
+pub mod codec;
+mod command;
+mod ids;
+pub mod invariants;
+
+use imbl::{OrdMap, OrdSet};
+use model::{
+    Cluster, Config, ConfigId, Network, NetworkId, Node, NodeId, Secret, SecretId, Service, ServiceId, Task, TaskId,
+};
+
+pub use apply::{Refusal, StackChanges, apply, changed_services};
+pub use command::{ApplyStack, Command, Entry, IntentAction, Recreate};
+pub use ids::IdSource;
+
+/// Everything that managers agree on.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct State {
+    /// Goes up by one with every entry that changes anything.
+    pub version: u64,
+    /// The cluster, once it has been made.
+    pub cluster: Option<Cluster>,
+    /// Nodes by id.
+    pub nodes: OrdMap<NodeId, Node>,
+    /// Services by id.
+    pub services: OrdMap<ServiceId, Service>,
+    /// Tasks by id.
+    pub tasks: OrdMap<TaskId, Task>,
+    /// Networks by id.
+    pub networks: OrdMap<NetworkId, Network>,
+    /// Secrets by id.
+    pub secrets: OrdMap<SecretId, Secret>,
+    /// Configs by id.
+    pub configs: OrdMap<ConfigId, Config>,
+    index: Index,
+}
+
+/// Ways to find objects other than by id.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Index {
+    tasks_by_service: OrdMap<ServiceId, OrdSet<TaskId>>,
+    tasks_by_node: OrdMap<NodeId, OrdSet<TaskId>>,
+    services_by_name: OrdMap<String, ServiceId>,
+    networks_by_name: OrdMap<String, NetworkId>,
+    secrets_by_name: OrdMap<String, SecretId>,
+    configs_by_name: OrdMap<String, ConfigId>,
+}
+
+/// What an entry has touched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Event {
+    /// The cluster.
+    Cluster,
+    /// A node.
+    Node(NodeId),
+    /// A service, which may be gone.
+    Service(ServiceId),
+    /// A task, which may be gone.
+    Task(TaskId),
+    /// A network, which may be gone.
+    Network(NetworkId),
+    /// A secret, which may be gone.
+    Secret(SecretId),
+    /// A config, which may be gone.
+    Config(ConfigId),
+}
+
+impl State {
+    /// The tasks of a service, in the order of their ids.
+    pub fn tasks_of(&self, service: ServiceId) -> impl Iterator<Item = &Task> {
+        let ids = self.index.tasks_by_service.get(&service);
+        ids.into_iter().flatten().filter_map(|id| self.tasks.get(id))
+    }
+
+    /// The tasks on a node, in the order of their ids.
+    pub fn tasks_on(&self, node: NodeId) -> impl Iterator<Item = &Task> {
+        let ids = self.index.tasks_by_node.get(&node);
+        ids.into_iter().flatten().filter_map(|id| self.tasks.get(id))
+    }
+
+    /// The service of this full name.
+    pub fn service_named(&self, name: &str) -> Option<&Service> {
+        self.services.get(self.index.services_by_name.get(name)?)
+    }
+
+    /// The network of this name.
+    pub fn network_named(&self, name: &str) -> Option<&Network> {
+        self.networks.get(self.index.networks_by_name.get(name)?)
+    }
+
+    /// The secret of this name.
+    pub fn secret_named(&self, name: &str) -> Option<&Secret> {
+        self.secrets.get(self.index.secrets_by_name.get(name)?)
+    }
+
+    /// The config of this name.
+    pub fn config_named(&self, name: &str) -> Option<&Config> {
+        self.configs.get(self.index.configs_by_name.get(name)?)
+    }
+
+    /// The services of a stack.
+    pub fn services_of_stack<'a>(&'a self, stack: &'a str) -> impl Iterator<Item = &'a Service> {
+        self.services.values().filter(move |service| service.spec.stack.as_ref().is_some_and(|m| m.stack == stack))
+    }
+
+    /// The service of this key in a stack.
+    pub fn service_of_stack(&self, stack: &str, key: &str) -> Option<&Service> {
+        let is_it = |service: &&Service| {
+            service.spec.stack.as_ref().is_some_and(|member| member.stack == stack && member.key == key)
+        };
+        self.services.values().find(is_it)
+    }
+
+    fn put_service(&mut self, service: Service) {
+        self.index.services_by_name.insert(service.spec.name.clone(), service.id);
+        self.services.insert(service.id, service);
+    }
+
+    fn drop_service(&mut self, id: ServiceId) {
+        if let Some(service) = self.services.remove(&id) {
+            self.index.services_by_name.remove(&service.spec.name);
+        }
+    }
+
+    fn put_task(&mut self, task: Task) {
+        if let Some(before) = self.tasks.get(&task.id).cloned() {
+            self.unlink_task(&before);
+        }
+        self.index.tasks_by_service.entry(task.service).or_default().insert(task.id);
+        if let Some(node) = task.node {
+            self.index.tasks_by_node.entry(node).or_default().insert(task.id);
+        }
+        self.tasks.insert(task.id, task);
+    }
+
+    fn drop_task(&mut self, id: TaskId) {
+        if let Some(task) = self.tasks.remove(&id) {
+            self.unlink_task(&task);
+        }
+    }
+
+    fn unlink_task(&mut self, task: &Task) {
+        unlink(&mut self.index.tasks_by_service, &task.service, task.id);
+        if let Some(node) = task.node {
+            unlink(&mut self.index.tasks_by_node, &node, task.id);
+        }
+    }
+
+    fn put_network(&mut self, network: Network) {
+        self.index.networks_by_name.insert(network.spec.name.clone(), network.id);
+        self.networks.insert(network.id, network);
+    }
+
+    fn drop_network(&mut self, id: NetworkId) {
+        if let Some(network) = self.networks.remove(&id) {
+            self.index.networks_by_name.remove(&network.spec.name);
+        }
+    }
+
+    fn put_secret(&mut self, secret: Secret) {
+        self.index.secrets_by_name.insert(secret.spec.name.clone(), secret.id);
+        self.secrets.insert(secret.id, secret);
+    }
+
+    fn drop_secret(&mut self, id: SecretId) {
+        if let Some(secret) = self.secrets.remove(&id) {
+            self.index.secrets_by_name.remove(&secret.spec.name);
+        }
+    }
+
+    fn put_config(&mut self, config: Config) {
+        self.index.configs_by_name.insert(config.spec.name.clone(), config.id);
+        self.configs.insert(config.id, config);
+    }
+
+    fn drop_config(&mut self, id: ConfigId) {
+        if let Some(config) = self.configs.remove(&id) {
+            self.index.configs_by_name.remove(&config.spec.name);
+        }
+    }
+}
+
+fn unlink<K: Ord + Clone>(index: &mut OrdMap<K, OrdSet<TaskId>>, key: &K, task: TaskId) {
+    let Some(tasks) = index.get_mut(key) else { return };
+    tasks.remove(&task);
+    if tasks.is_empty() {
+        index.remove(key);
+    }
+}

@@ -1,0 +1,110 @@
+//! The store: the replicated state as the other rooms use it. Reads are free and consistent; changes are proposed and come back
+//! applied or refused.
+
+mod replica;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use model::{ClusterId, NodeId, Timestamp};
+use ring::rand::{SecureRandom, SystemRandom};
+use tokio::sync::watch;
+
+use crate::error::Error;
+use crate::raft::{Leadership, Raft, RaftConfig, Reply};
+use crate::state::{Command, Entry, Event, IdSource, State, codec};
+use replica::{Shared, StateReplica};
+
+/// What came of a proposal.
+#[derive(Debug, Clone)]
+pub struct Applied {
+    /// The state before.
+    pub before: State,
+    /// The state after.
+    pub after: State,
+    /// What was touched.
+    pub events: Vec<Event>,
+}
+
+/// The replicated state.
+pub struct Store {
+    raft: Raft,
+    shared: Arc<Shared>,
+}
+
+impl Store {
+    /// Opens the store under `data_dir`, a new one at the first start, and waits until everything that was ever acknowledged is
+    /// in the state.
+    ///
+    /// # Errors
+    /// Files that can't be read or written, each by name.
+    pub async fn open(data_dir: &Path, node: NodeId) -> Result<Self, Error> {
+        let shared = Arc::new(Shared::default());
+        let config = RaftConfig { dir: data_dir.join("raft"), node };
+        let raft = Raft::start(config, Box::new(StateReplica::new(shared.clone()))).await?;
+        Ok(Self { raft, shared })
+    }
+
+    /// The cluster that the store is of.
+    pub fn cluster(&self) -> ClusterId {
+        self.raft.cluster()
+    }
+
+    /// The state as it is now.
+    pub fn snapshot(&self) -> State {
+        self.shared.state()
+    }
+
+    /// The state's version, and changes of it.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.shared.watch()
+    }
+
+    /// Whether this manager leads, and changes of that.
+    pub fn leadership(&self) -> watch::Receiver<Leadership> {
+        self.raft.leadership()
+    }
+
+    /// Whether this manager leads now.
+    pub fn leads(&self) -> bool {
+        matches!(*self.raft.leadership().borrow(), Leadership::Leads { .. })
+    }
+
+    /// Makes all of the changes, or none.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] by the state, [`Error::NotLeader`], [`Error::DiskFull`], [`Error::TooLarge`]; [`Error::Uncertain`] when
+    /// only time will tell.
+    pub async fn propose(&self, commands: Vec<Command>) -> Result<Applied, Error> {
+        let entry = codec::encode_entry(&Entry { now: now(), commands });
+        match self.raft.propose(entry).await? {
+            Reply::Applied(applied) => Ok(*applied),
+            Reply::Refused(refusal) => Err(refusal.into()),
+            Reply::Nothing => Err(Error::Stopped { reason: "raft gave no answer to a proposal".into() }),
+        }
+    }
+
+    /// Ends Raft and closes the files.
+    pub async fn shutdown(&self) {
+        self.raft.shutdown().await;
+    }
+}
+
+/// Wall time, read here and passed on as an argument.
+pub fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+}
+
+/// A source of ids that no other has.
+///
+/// # Errors
+/// [`Error::Random`].
+pub fn id_source() -> Result<IdSource, Error> {
+    let mut bits = [0; 16];
+    SystemRandom::new().fill(&mut bits).map_err(|_| Error::Random)?;
+    Ok(IdSource::new(u128::from_le_bytes(bits)))
+}

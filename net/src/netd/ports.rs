@@ -1,0 +1,135 @@
+//! Reserved ports: sockets that are bound so that nobody else takes the port, and that serve nothing.
+//!
+//! nftables translates what comes to a published port before it gets to a socket, and reserves nothing by itself. A TCP
+//! socket that does not listen answers with a reset where there is no translation, as on ::1.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
+
+use model::Protocol;
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, bind, setsockopt, socket, sockopt};
+
+use super::protocol::Reservation;
+use crate::Error;
+
+/// Binds what a reservation asks for: on all addresses, TCP has a socket for IPv6 too, so that a client of ::1 is
+/// refused at once and tries 127.0.0.1.
+pub(super) fn reserve(reservation: Reservation) -> Result<Vec<OwnedFd>, Error> {
+    let address = reservation.host_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let mut held = vec![bind_one(reservation, address)?];
+    if reservation.host_ip.is_none() && reservation.protocol == Protocol::Tcp {
+        match bind_one(reservation, IpAddr::V6(Ipv6Addr::UNSPECIFIED)) {
+            Ok(socket) => held.push(socket),
+            // A host without IPv6 has nobody on ::1 either.
+            Err(Error::PortBind { .. }) => {}
+            Err(in_use) => return Err(in_use),
+        }
+    }
+    Ok(held)
+}
+
+fn bind_one(reservation: Reservation, address: IpAddr) -> Result<OwnedFd, Error> {
+    let Reservation { protocol, port, .. } = reservation;
+    // First without address reuse, so that two that reserve see each other. Then with it, which only gets past remains
+    // of ended connections: a listener, and a reservation, still refuse.
+    let bound = match try_bind(protocol, address, port, false) {
+        Err(Errno::EADDRINUSE) if protocol == Protocol::Tcp => try_bind(protocol, address, port, true),
+        other => other,
+    };
+    bound.map_err(|errno| match errno {
+        Errno::EADDRINUSE => Error::PortInUse { port, protocol, address, owner: owner(protocol, port) },
+        _ => Error::PortBind { port, protocol, address, source: errno.into() },
+    })
+}
+
+fn try_bind(protocol: Protocol, address: IpAddr, port: u16, reuse: bool) -> Result<OwnedFd, Errno> {
+    let kind = match protocol {
+        Protocol::Tcp => SockType::Stream,
+        Protocol::Udp => SockType::Datagram,
+    };
+    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let fd = socket(family, kind, SockFlag::SOCK_CLOEXEC, None)?;
+    if address.is_ipv6() {
+        setsockopt(&fd, sockopt::Ipv6V6Only, &true)?;
+    }
+    setsockopt(&fd, sockopt::ReuseAddr, &reuse)?;
+    bind(fd.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(address, port)))?;
+    Ok(fd)
+}
+
+/// " by PROGRAM (pid N)" for who holds a port, as far as /proc tells.
+fn owner(protocol: Protocol, port: u16) -> String {
+    let inodes: Vec<String> = ["", "6"]
+        .into_iter()
+        .filter_map(|family| fs::read_to_string(format!("/proc/self/net/{protocol}{family}")).ok())
+        .flat_map(|table| inodes(&table, port))
+        .collect();
+    let wanted: Vec<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
+    let Ok(processes) = fs::read_dir("/proc") else { return String::new() };
+    for process in processes.flatten().take(100_000) {
+        let name = process.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        if holds(&process.path(), &wanted) {
+            let program = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+            return format!(" by {} (pid {pid})", program.trim());
+        }
+    }
+    String::new()
+}
+
+fn holds(process: &Path, sockets: &[String]) -> bool {
+    let Ok(descriptors) = fs::read_dir(process.join("fd")) else { return false };
+    let mut targets = descriptors.flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
+    targets.any(|target| target.to_str().is_some_and(|target| sockets.iter().any(|socket| socket == target)))
+}
+
+/// Inodes of the sockets bound to a port, from the text of /proc/net/tcp and its like (proc_net_tcp in the kernel's
+/// documentation): the second column is the local address, the tenth the inode.
+fn inodes(table: &str, port: u16) -> Vec<String> {
+    let inode = |line: &str| {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        let (_, hex) = columns.get(1)?.rsplit_once(':')?;
+        let inode = *columns.get(9)?;
+        (u16::from_str_radix(hex, 16) == Ok(port) && inode != "0").then(|| inode.to_owned())
+    };
+    table.lines().skip(1).filter_map(inode).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reservation(protocol: Protocol, port: u16) -> Reservation {
+        Reservation { protocol, port, host_ip: Some(Ipv4Addr::LOCALHOST.into()) }
+    }
+
+    #[test]
+    fn a_taken_port_is_named_with_its_owner() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let message = reserve(reservation(Protocol::Tcp, port)).unwrap_err().to_string();
+        assert!(message.contains(&format!("port {port}/tcp")), "{message}");
+        assert!(message.contains(&format!("(pid {})", std::process::id())), "{message}");
+    }
+
+    #[test]
+    fn two_reservations_exclude_each_other_and_listeners() {
+        for protocol in [Protocol::Tcp, Protocol::Udp] {
+            let probe = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let port = probe.local_addr().unwrap().port();
+            drop(probe);
+            let held = reserve(reservation(protocol, port)).unwrap();
+            assert!(matches!(reserve(reservation(protocol, port)), Err(Error::PortInUse { .. })), "{protocol}");
+            if protocol == Protocol::Tcp {
+                assert!(std::net::TcpListener::bind(("127.0.0.1", port)).is_err());
+                let refused = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap_err();
+                assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+            }
+            drop(held);
+            reserve(reservation(protocol, port)).unwrap();
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! The messages between the agent and netd.
+//!
+//! A frame is a length (four bytes, big endian, at most [`MAX_FRAME`]) and that much JSON. The first frame of each side
+//! says its version. Golden files hold every message of every version.
+
+use std::io;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use crate::Error;
+use crate::plan::{NodePlan, PortPlan};
+use crate::resolve;
+
+/// Version of these messages.
+pub const VERSION: u32 = 1;
+/// Bytes of the longest frame: a hundred thousand names are about ten million bytes.
+pub const MAX_FRAME: usize = 64 << 20;
+
+/// Everything that netd holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tables {
+    /// Names, and who may ask.
+    pub dns: resolve::Tables,
+    /// Ports to keep others from taking.
+    pub ports: Vec<Reservation>,
+}
+
+/// A port to keep others from taking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Reservation {
+    /// tcp or udp.
+    pub protocol: model::Protocol,
+    /// The port.
+    pub port: u16,
+    /// Only on this address; `None`: on all.
+    pub host_ip: Option<std::net::IpAddr>,
+}
+
+impl From<&PortPlan> for Reservation {
+    fn from(plan: &PortPlan) -> Self {
+        let PortPlan { protocol, published, host_ip, backends: _ } = plan;
+        Self { protocol: *protocol, port: *published, host_ip: *host_ip }
+    }
+}
+
+impl Tables {
+    /// Names, and the ports that a plan publishes.
+    pub fn new(dns: resolve::Tables, plan: &NodePlan) -> Self {
+        Self { dns, ports: plan.ports.iter().map(Reservation::from).collect() }
+    }
+}
+
+/// From a client to netd.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    /// First of all.
+    Hello {
+        /// The client's [`VERSION`].
+        version: u32,
+    },
+    /// Puts these in the place of the tables before.
+    SetTables(Box<Tables>),
+    /// Hands everything to a successor: answered by [`Reply::Handover`], then the descriptors; a second `TakeOver` says
+    /// that they have arrived, and netd ends.
+    TakeOver,
+    /// Ends netd.
+    Shutdown,
+}
+
+/// From netd to a client.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// Answer to [`Request::Hello`].
+    Hello {
+        /// netd's [`VERSION`].
+        version: u32,
+        /// Its process id.
+        pid: u32,
+    },
+    /// Answer to [`Request::SetTables`].
+    Report(Report),
+    /// Answer to [`Request::TakeOver`].
+    Handover(Box<Handover>),
+    /// It is done.
+    Done,
+}
+
+/// What netd could not do; the rest was done.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// Ports that could not be reserved.
+    pub ports: Vec<PortFailure>,
+    /// Containers whose name server could not be opened.
+    pub containers: Vec<ContainerFailure>,
+}
+
+/// A port that could not be reserved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortFailure {
+    /// Which.
+    pub reservation: Reservation,
+    /// Why not, in words for the user.
+    pub message: String,
+}
+
+/// A container whose name server could not be opened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerFailure {
+    /// Which.
+    pub container: model::ContainerId,
+    /// Why not, in words for the user.
+    pub message: String,
+}
+
+/// What a successor gets: the tables, and what each of the descriptors that follow is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handover {
+    /// The tables in force.
+    pub tables: Tables,
+    /// In the order of their descriptors: two for a container (datagrams, connections), one for each reserved socket.
+    pub held: Vec<Held>,
+}
+
+/// What descriptors belong to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Held {
+    /// A container's name server: two descriptors.
+    Container {
+        /// Which container.
+        container: model::ContainerId,
+        /// Device and inode of its network namespace.
+        namespace: (u64, u64),
+    },
+    /// A reserved port: so many descriptors.
+    Port {
+        /// Which port.
+        reservation: Reservation,
+        /// One, or two where IPv6 has a socket of its own.
+        descriptors: usize,
+    },
+}
+
+/// A message as a frame.
+pub fn frame<T: Serialize>(message: &T) -> Result<Vec<u8>, Error> {
+    let body = serde_json::to_vec(message).map_err(|error| Error::NetdMessage { reason: error.to_string() })?;
+    if body.len() > MAX_FRAME {
+        return Err(too_long(body.len()));
+    }
+    Ok([&(body.len() as u32).to_be_bytes()[..], &body].concat())
+}
+
+/// Reads a frame; `None` when the other side has ended between two.
+pub(crate) async fn read<T: DeserializeOwned>(stream: &mut (impl AsyncRead + Unpin)) -> Result<Option<T>, Error> {
+    let length = match stream.read_u32().await {
+        Ok(length) => length as usize,
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        Err(error) => return Err(Error::NetdMessage { reason: error.to_string() }),
+    };
+    if length > MAX_FRAME {
+        return Err(too_long(length));
+    }
+    // Grown as bytes arrive: a length alone must not allocate 64 MiB.
+    let mut body = Vec::new();
+    let read = stream.take(length as u64).read_to_end(&mut body).await;
+    read.map_err(|error| Error::NetdMessage { reason: error.to_string() })?;
+    if body.len() != length {
+        return Err(Error::NetdMessage { reason: "it ends before its length".into() });
+    }
+    serde_json::from_slice(&body).map(Some).map_err(|error| Error::NetdMessage { reason: error.to_string() })
+}
+
+/// Writes a frame.
+pub(crate) async fn write<T: Serialize>(stream: &mut (impl AsyncWrite + Unpin), message: &T) -> Result<(), Error> {
+    let written = stream.write_all(&frame(message)?).await;
+    written.map_err(|error| Error::NetdMessage { reason: error.to_string() })
+}
+
+fn too_long(length: usize) -> Error {
+    Error::NetdMessage { reason: format!("a frame of {length} bytes, at most {MAX_FRAME} are allowed") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{ContainerId, NetworkId, Protocol};
+    use proptest::prelude::*;
+
+    fn requests() -> Vec<Request> {
+        let network = NetworkId::from_random(1);
+        let mut zone = resolve::Zone::new("front", "10.1.0.0/24".parse().unwrap());
+        zone.add("web", [10, 1, 0, 2].into());
+        zone.set_reverse([10, 1, 0, 5].into(), "web-1.front");
+        let asker = resolve::Asker {
+            netns: "/run/orca/netns/1".into(),
+            networks: vec![network],
+            forward: true,
+            servers: vec!["9.9.9.9:53".parse().unwrap()],
+        };
+        let reservation = Reservation { protocol: Protocol::Tcp, port: 8080, host_ip: None };
+        let dns = resolve::Tables {
+            zones: [(network, zone)].into(),
+            askers: [(ContainerId::from_random([1; 32]), asker)].into(),
+        };
+        let tables = Tables { dns, ports: vec![reservation] };
+        vec![Request::Hello { version: 1 }, Request::SetTables(Box::new(tables)), Request::TakeOver, Request::Shutdown]
+    }
+
+    fn replies() -> Vec<Reply> {
+        let reservation = Reservation { protocol: Protocol::Udp, port: 53, host_ip: Some([192, 0, 2, 1].into()) };
+        let container = ContainerId::from_random([1; 32]);
+        let held = vec![Held::Container { container, namespace: (4, 7) }, Held::Port { reservation, descriptors: 1 }];
+        vec![
+            Reply::Hello { version: 1, pid: 7 },
+            Reply::Report(Report {
+                ports: vec![PortFailure { reservation, message: "in use".into() }],
+                containers: vec![ContainerFailure { container, message: "gone".into() }],
+            }),
+            Reply::Handover(Box::new(Handover { tables: Tables::default(), held })),
+            Reply::Done,
+        ]
+    }
+
+    fn golden<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(name: &str, messages: &[T]) {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/netd/golden").join(name);
+        if std::env::var_os("ORCA_BLESS").is_some() {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, serde_json::to_string_pretty(messages).unwrap() + "\n").unwrap();
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(serde_json::from_str::<Vec<T>>(&text).unwrap(), messages, "{name} no longer reads the same");
+        assert_eq!(serde_json::to_string_pretty(messages).unwrap() + "\n", text, "{name} is no longer written so");
+    }
+
+    #[test]
+    fn messages_of_version_1() {
+        golden("requests-v1.json", &requests());
+        golden("replies-v1.json", &replies());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes: Vec<u8>) {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let _ = runtime.block_on(read::<Request>(&mut bytes.as_slice()));
+        }
+    }
+}

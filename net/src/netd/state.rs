@@ -1,0 +1,145 @@
+//! What netd holds, and how it follows new tables.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use model::ContainerId;
+use tokio::task::JoinHandle;
+
+use super::ports;
+use super::protocol::{ContainerFailure, Handover, Held, PortFailure, Report, Reservation, Tables};
+use crate::Error;
+use crate::dns::{self, Shared, Sockets};
+
+/// The sockets and tables of a node.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    tables: Arc<Tables>,
+    shared: Arc<Shared>,
+    servers: BTreeMap<ContainerId, Server>,
+    ports: BTreeMap<Reservation, Vec<OwnedFd>>,
+}
+
+#[derive(Debug)]
+struct Server {
+    namespace: (u64, u64),
+    /// Duplicates of the sockets, for a successor.
+    sockets: [OwnedFd; 2],
+    task: JoinHandle<()>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Which namespace is bound at a path: a container that starts again has another one at the same place.
+fn namespace(path: &Path) -> Result<(u64, u64), Error> {
+    let metadata = fs::metadata(path);
+    let metadata = metadata.map_err(|source| Error::Netns { step: "open", path: path.into(), source })?;
+    Ok((metadata.dev(), metadata.ino()))
+}
+
+impl State {
+    /// Follows new tables: what is gone is closed, what is new is opened, and what fails is reported by itself.
+    pub(super) fn set_tables(&mut self, tables: Tables) -> Report {
+        let mut report = Report::default();
+        self.shared.set_servers(host_servers());
+        self.shared.set_tables(Arc::new(tables.dns.clone()));
+        self.servers.retain(|container, _| tables.dns.askers.contains_key(container));
+        for (&container, asker) in &tables.dns.askers {
+            if let Err(error) = self.ensure_server(container, &asker.netns) {
+                report.containers.push(ContainerFailure { container, message: error.to_string() });
+            }
+        }
+        let wanted: BTreeSet<Reservation> = tables.ports.iter().copied().collect();
+        self.ports.retain(|reservation, _| wanted.contains(reservation));
+        for reservation in wanted {
+            if self.ports.contains_key(&reservation) {
+                continue;
+            }
+            match ports::reserve(reservation) {
+                Ok(held) => {
+                    self.ports.insert(reservation, held);
+                }
+                Err(error) => report.ports.push(PortFailure { reservation, message: error.to_string() }),
+            }
+        }
+        self.tables = Arc::new(tables);
+        report
+    }
+
+    fn ensure_server(&mut self, container: ContainerId, netns: &Path) -> Result<(), Error> {
+        let namespace = namespace(netns)?;
+        if self.servers.get(&container).is_some_and(|s| s.namespace == namespace && !s.task.is_finished()) {
+            return Ok(());
+        }
+        self.servers.remove(&container);
+        let sockets = Sockets::open(netns)?;
+        self.start_server(container, namespace, sockets)
+    }
+
+    fn start_server(&mut self, container: ContainerId, namespace: (u64, u64), sockets: Sockets) -> Result<(), Error> {
+        let duplicate = |fd: BorrowedFd<'_>| {
+            fd.try_clone_to_owned().map_err(|source| Error::Socket { step: "duplicate", source })
+        };
+        let held = [duplicate(sockets.udp.as_fd())?, duplicate(sockets.tcp.as_fd())?];
+        let shared = Arc::clone(&self.shared);
+        let task = tokio::spawn(async move {
+            if let Err(error) = dns::serve(container, sockets, shared).await {
+                tracing::warn!(%container, %error, "a container's name server ended");
+            }
+        });
+        self.servers.insert(container, Server { namespace, sockets: held, task });
+        Ok(())
+    }
+
+    /// Everything, for a successor: the list, and the descriptors in its order.
+    pub(super) fn handover(&self) -> (Handover, Vec<BorrowedFd<'_>>) {
+        let mut held = Vec::new();
+        let mut descriptors = Vec::new();
+        for (&container, server) in &self.servers {
+            held.push(Held::Container { container, namespace: server.namespace });
+            descriptors.extend(server.sockets.iter().map(AsFd::as_fd));
+        }
+        for (&reservation, sockets) in &self.ports {
+            held.push(Held::Port { reservation, descriptors: sockets.len() });
+            descriptors.extend(sockets.iter().map(AsFd::as_fd));
+        }
+        (Handover { tables: Tables::clone(&self.tables), held }, descriptors)
+    }
+
+    /// Starts from what a predecessor held.
+    pub(super) fn adopt(handover: Handover, descriptors: Vec<OwnedFd>) -> Result<Self, Error> {
+        let mut state = Self::default();
+        let mut descriptors = descriptors.into_iter();
+        let mut next = || descriptors.next().ok_or(Error::Malformed { what: "a predecessor's descriptors" });
+        for held in handover.held {
+            match held {
+                Held::Container { container, namespace } => {
+                    let sockets = Sockets { udp: next()?.into(), tcp: next()?.into() };
+                    state.start_server(container, namespace, sockets)?;
+                }
+                Held::Port { reservation, descriptors } => {
+                    let sockets = (0..descriptors).map(|_| next()).collect::<Result<_, _>>()?;
+                    state.ports.insert(reservation, sockets);
+                }
+            }
+        }
+        let report = state.set_tables(handover.tables);
+        if report != Report::default() {
+            tracing::warn!(?report, "not everything of the predecessor's could be kept");
+        }
+        Ok(state)
+    }
+}
+
+/// The host's own name servers, read anew with every change so that a laptop may move between networks.
+fn host_servers() -> Vec<std::net::SocketAddr> {
+    fs::read_to_string("/etc/resolv.conf").map(|text| dns::parse_resolv_conf(&text)).unwrap_or_default()
+}

@@ -1,0 +1,215 @@
+//! A host and an outside machine as network namespaces of this test's own, with containers made by the code under test.
+#![allow(clippy::unwrap_used, dead_code)]
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use model::{ContainerId, NetworkId, NodeId, Protocol};
+use net::netlink::netns;
+use net::plan::{AttachmentPlan, NetworkPlan, NodeKey, NodePlan, PortPlan, VipPlan};
+
+/// The host's address towards the outside, and the outside machine's.
+pub const HOST: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+pub const OUTSIDE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
+
+/// Answers every connection and datagram with "NAME CLIENT-ADDRESS".
+const SERVER: &str = r#"
+import socket, sys, threading
+name, ip, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.bind((ip, port))
+t = socket.socket(); t.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); t.bind((ip, port)); t.listen(64)
+def udp():
+    while True:
+        _, peer = u.recvfrom(100); u.sendto(f'{name} {peer[0]}'.encode(), peer)
+threading.Thread(target=udp, daemon=True).start()
+print('ready', flush=True)
+while True:
+    c, peer = t.accept(); c.sendall(f'{name} {peer[0]}'.encode()); c.close()
+"#;
+
+/// Asks a server once; prints what it says or the error's name.
+const CLIENT: &str = r#"
+import socket, sys
+kind, ip, port, count = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+for _ in range(count):
+    s = socket.socket(socket.AF_INET, socket.SOCK_STREAM if kind == 'tcp' else socket.SOCK_DGRAM); s.settimeout(1.5)
+    try:
+        s.connect((ip, port))
+        if kind == 'udp': s.send(b'x')
+        print(s.recv(100).decode())
+    except Exception as e: print(type(e).__name__)
+    s.close()
+"#;
+
+pub struct Topology {
+    dir: tempfile::TempDir,
+    children: Vec<Child>,
+    names: Vec<PathBuf>,
+}
+
+impl Topology {
+    pub fn new() -> Self {
+        let dir = tempfile::Builder::new().prefix(&format!("orca-t{}-", std::process::id())).tempdir().unwrap();
+        let mut this = Self { dir, children: Vec::new(), names: Vec::new() };
+        for name in ["host", "outside"] {
+            this.namespace(name);
+        }
+        this.ip("host", "link add uplink0 type veth peer name eth0 netns /proc/self/fd/0");
+        for (name, device, address) in [("host", "uplink0", HOST), ("outside", "eth0", OUTSIDE)] {
+            this.ip(name, &format!("addr add {address}/24 dev {device}"));
+            this.ip(name, &format!("link set {device} up"));
+        }
+        this
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn run_dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn namespace(&mut self, name: &str) -> PathBuf {
+        let path = self.path(name);
+        netns::create(&path).unwrap();
+        self.names.push(path.clone());
+        path
+    }
+
+    pub fn command(&self, name: &str, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net={}", self.path(name).display())).arg("--").arg(program);
+        command
+    }
+
+    fn ip(&self, name: &str, arguments: &str) {
+        // The peer's namespace comes as standard input, so that ip(8) needs no name for it.
+        let outside = std::fs::File::open(self.path("outside")).unwrap();
+        let output = self.command(name, "ip").args(arguments.split_whitespace()).stdin(outside).output().unwrap();
+        assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    pub fn run(&self, name: &str, program: &str, arguments: &[&str]) -> Output {
+        self.command(name, program).args(arguments).output().unwrap()
+    }
+
+    /// Runs code of the crate as on the host.
+    pub fn on_host<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        netns::within(&self.path("host"), || Ok(work())).unwrap()
+    }
+
+    pub fn serve(&mut self, name: &str, address: Ipv4Addr, port: u16) -> usize {
+        use std::io::Read as _;
+        let mut command = self.command(name, "python3");
+        command.args(["-c", SERVER, name, &address.to_string(), &port.to_string()]);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut ready = [0; 5];
+        child.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
+        self.children.push(child);
+        self.children.len() - 1
+    }
+
+    pub fn kill(&mut self, index: usize) {
+        self.children[index].kill().unwrap();
+        self.children[index].wait().unwrap();
+    }
+
+    /// Asks once; what came back and how long it took.
+    pub fn ask(&self, from: &str, kind: &str, to: impl Into<IpAddr>, port: u16) -> String {
+        self.ask_often(from, kind, to, port, 1).pop().unwrap()
+    }
+
+    pub fn ask_often(&self, from: &str, kind: &str, to: impl Into<IpAddr>, port: u16, count: usize) -> Vec<String> {
+        let to = to.into().to_string();
+        let output = self.run(from, "python3", &["-c", CLIENT, kind, &to, &port.to_string(), &count.to_string()]);
+        String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    pub fn timed<T>(&self, work: impl FnOnce(&Self) -> T) -> (T, Duration) {
+        let start = Instant::now();
+        (work(self), start.elapsed())
+    }
+}
+
+impl Drop for Topology {
+    fn drop(&mut self) {
+        for child in &mut self.children {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        for name in &self.names {
+            let _ = netns::remove(name);
+        }
+    }
+}
+
+pub fn key() -> NodeKey {
+    NodeKey::of(NodeId::from_random(7))
+}
+
+pub fn container(c: u8) -> ContainerId {
+    ContainerId::from_random([c; 32])
+}
+
+pub fn network(n: u8, internal: bool) -> NetworkPlan {
+    NetworkPlan {
+        id: NetworkId::from_random(n.into()),
+        name: format!("net{n}"),
+        subnet: format!("10.{n}.0.0/24").parse().unwrap(),
+        gateway: Ipv4Addr::new(10, n, 0, 1),
+        subnet6: None,
+        internal,
+        mtu: None,
+    }
+}
+
+pub fn attachment(path: &Path, c: u8, n: u8, interface: &str) -> AttachmentPlan {
+    AttachmentPlan {
+        container: container(c),
+        netns: path.into(),
+        network: NetworkId::from_random(n.into()),
+        interface: interface.into(),
+        address: Ipv4Addr::new(10, n, 0, c),
+        address6: None,
+        default_route: interface == "eth0",
+    }
+}
+
+pub fn port(protocol: Protocol, published: u16, backends: &[(u8, u16)]) -> PortPlan {
+    let backends = backends.iter().map(|&(c, port)| SocketAddrV4::new(Ipv4Addr::new(10, 1, 0, c), port)).collect();
+    PortPlan { protocol, published, host_ip: None, backends }
+}
+
+pub fn vip(backends: &[u8]) -> VipPlan {
+    VipPlan {
+        network: NetworkId::from_random(1),
+        address: Ipv4Addr::new(10, 1, 0, 2),
+        backends: backends.iter().map(|&c| Ipv4Addr::new(10, 1, 0, c)).collect(),
+    }
+}
+
+/// Networks 1, 2 and the internal 3. Containers: a (5) and b (6) on 1, b on 3 too, c (7) on 2, d (8) on 3.
+pub fn plan(topology: &mut Topology) -> NodePlan {
+    let [a, b, c, d] = ["a", "b", "c", "d"].map(|name| topology.namespace(name));
+    NodePlan {
+        node_key: key(),
+        networks: vec![network(1, false), network(2, false), network(3, true)],
+        attachments: vec![
+            attachment(&a, 5, 1, "eth0"),
+            attachment(&b, 6, 1, "eth0"),
+            attachment(&b, 6, 3, "eth1"),
+            attachment(&c, 7, 2, "eth0"),
+            attachment(&d, 8, 3, "eth0"),
+        ],
+        vips: vec![vip(&[5, 6])],
+        ports: vec![
+            port(Protocol::Tcp, 8080, &[(5, 80), (6, 80)]),
+            port(Protocol::Udp, 8080, &[(5, 80), (6, 80)]),
+            port(Protocol::Tcp, 8081, &[(5, 80)]),
+            port(Protocol::Tcp, 8443, &[]),
+        ],
+    }
+}

@@ -1,0 +1,205 @@
+//! Who meets whom, in real namespaces.
+#![allow(clippy::unwrap_used)]
+
+mod topology;
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use net::Network;
+use net::plan::NodePlan;
+use net::ruleset::Ruleset;
+use topology::{HOST, OUTSIDE, Topology, key, plan, port, vip};
+
+fn apply(topology: &Topology, network: &Network, plan: &NodePlan) -> net::Report {
+    let report = topology.on_host(|| network.apply(plan).unwrap());
+    assert!(report.failures.is_empty(), "{:?}", report.failures);
+    report
+}
+
+fn ip(text: &str) -> Ipv4Addr {
+    text.parse().unwrap()
+}
+
+/// Lines of a table's text in a form that does not depend on how nft sorts and wraps elements, and on what it leaves out:
+/// a reset implies TCP, and port unreachable is what `reject` means.
+fn normal(text: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    let flat = text
+        .replace(",\n", ", ")
+        .replace("ip protocol tcp reject", "reject")
+        .replace("reject with icmp port-unreachable", "reject")
+        .replace("dnat ip addr . port to", "dnat ip to");
+    for line in flat.lines() {
+        let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
+        match line.strip_prefix("elements = { ") {
+            Some(elements) => {
+                let mut sorted: Vec<&str> = elements.trim_end_matches(" }").split(", ").map(str::trim).collect();
+                sorted.sort_unstable();
+                lines.push(format!("elements = {}", sorted.join(", ")));
+            }
+            None => lines.push(line),
+        }
+    }
+    lines.retain(|line| !line.is_empty());
+    lines
+}
+
+#[test]
+fn the_kernel_holds_what_the_text_says() {
+    let mut topology = Topology::new();
+    let plan = plan(&mut topology);
+    let network = Network::new(key());
+    apply(&topology, &network, &plan);
+    let listed = topology.run("host", "nft", &["list", "table", "ip", &key().table()]);
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let (expected, listed) = (normal(&Ruleset::of(&plan).to_text()), normal(&listed));
+    for line in expected.iter().filter(|line| !listed.contains(line)) {
+        println!("missing: {line}");
+    }
+    for line in listed.iter().filter(|line| !expected.contains(line)) {
+        println!("unexpected: {line}");
+    }
+    let (mut expected, mut listed) = (expected, listed);
+    expected.sort();
+    listed.sort();
+    assert!(expected == listed, "nft lists another table than the text form says");
+}
+
+#[test]
+fn networks_are_isolated_and_ports_are_published() {
+    let mut t = Topology::new();
+    let mut plan = plan(&mut t);
+    let network = Network::new(key());
+    let report = apply(&t, &network, &plan);
+    assert_eq!((report.attached, report.adopted), (5, 0));
+    for (name, address) in [("a", "10.1.0.5"), ("c", "10.2.0.7"), ("d", "10.3.0.8")] {
+        t.serve(name, ip(address), 80);
+    }
+    let b = t.serve("b", Ipv4Addr::UNSPECIFIED, 80);
+    t.serve("outside", OUTSIDE, 99);
+
+    // Networks.
+    assert_eq!(t.ask("a", "tcp", ip("10.1.0.6"), 80), "b 10.1.0.5");
+    assert_eq!(t.ask("b", "udp", ip("10.1.0.5"), 80), "a 10.1.0.6");
+    assert_eq!(t.ask("b", "tcp", ip("10.3.0.8"), 80), "d 10.3.0.6");
+    for kind in ["tcp", "udp"] {
+        assert_eq!(t.ask("a", kind, ip("10.2.0.7"), 80), "TimeoutError", "{kind} between networks");
+        assert_eq!(t.ask("c", kind, ip("10.1.0.2"), 80), "TimeoutError", "{kind} to another network's VIP");
+    }
+    assert_eq!(t.ask("host", "tcp", ip("10.3.0.6"), 80), "b 10.3.0.1", "the host speaks as the gateway");
+
+    // The outside.
+    assert_eq!(t.ask("a", "tcp", OUTSIDE, 99), format!("outside {HOST}"), "masqueraded");
+    assert_eq!(t.ask("d", "tcp", OUTSIDE, 99), "OSError", "internal");
+    let route = ["route", "add", "default", "via", "169.254.1.1", "dev", "eth0", "onlink"];
+    assert!(t.run("d", "ip", &route).status.success());
+    assert_eq!(t.ask("d", "tcp", OUTSIDE, 99), "TimeoutError", "internal, with a route of its own making");
+    let route = ["route", "add", "10.0.0.0/8", "via", "192.0.2.1"];
+    assert!(t.run("outside", "ip", &route).status.success());
+    assert_eq!(t.ask("outside", "tcp", ip("10.1.0.5"), 80), "TimeoutError", "unpublished");
+    assert_eq!(t.ask("outside", "tcp", ip("10.1.0.2"), 80), "TimeoutError", "a VIP from outside");
+
+    // Published ports.
+    for kind in ["tcp", "udp"] {
+        let answers = t.ask_often("outside", kind, HOST, 8080, 40);
+        for name in ["a", "b"] {
+            let count = answers.iter().filter(|a| **a == format!("{name} {OUTSIDE}")).count();
+            assert!((8..=32).contains(&count), "{kind}: {name} got {count} of {answers:?}");
+        }
+        for (from, to) in [("host", HOST), ("host", Ipv4Addr::LOCALHOST), ("c", HOST), ("a", HOST)] {
+            for answer in t.ask_often(from, kind, to, 8080, 8) {
+                assert!(answer.starts_with("a ") || answer.starts_with("b "), "{kind} {from} {to}: {answer}");
+            }
+        }
+    }
+    assert_eq!(t.ask("a", "tcp", HOST, 8081), "a 10.1.0.1", "hairpin to itself appears as the gateway");
+    assert_eq!(t.ask("host", "tcp", Ipv4Addr::LOCALHOST, 8081), "a 10.1.0.1");
+
+    // Virtual addresses.
+    let answers = t.ask_often("a", "tcp", ip("10.1.0.2"), 80, 40);
+    assert!(answers.iter().any(|x| x == "a 10.1.0.1") && answers.iter().any(|x| x == "b 10.1.0.5"), "{answers:?}");
+    assert!(t.ask_often("host", "udp", ip("10.1.0.2"), 80, 4).iter().all(|x| x.ends_with("10.1.0.1")));
+
+    // One backend goes, then the other.
+    t.kill(b);
+    plan.vips = vec![vip(&[5])];
+    plan.ports[0] = port(model::Protocol::Tcp, 8080, &[(5, 80)]);
+    let report = apply(&t, &network, &plan);
+    assert_eq!((report.attached, report.adopted, report.table_replaced), (0, 5, true));
+    assert!(t.ask_often("outside", "tcp", HOST, 8080, 10).iter().all(|x| x.starts_with("a ")));
+    plan.vips = vec![vip(&[])];
+    plan.ports[0] = port(model::Protocol::Tcp, 8080, &[]);
+    plan.ports[1] = port(model::Protocol::Udp, 8080, &[]);
+    apply(&t, &network, &plan);
+    for (from, kind, to, number) in [
+        ("outside", "tcp", HOST, 8080),
+        ("outside", "udp", HOST, 8080),
+        ("host", "tcp", Ipv4Addr::LOCALHOST, 8443),
+        ("a", "tcp", ip("10.1.0.2"), 80),
+        ("a", "udp", ip("10.1.0.2"), 80),
+        ("host", "tcp", ip("10.1.0.2"), 80),
+        ("a", "tcp", ip("10.1.0.77"), 80),
+    ] {
+        let (answer, took) = t.timed(|t| t.ask(from, kind, to, number));
+        assert_eq!(answer, "ConnectionRefusedError", "{kind} from {from} to {to}:{number}");
+        assert!(took < Duration::from_secs(1), "refused at once, not after {took:?}");
+    }
+}
+
+#[test]
+fn a_restarted_daemon_adopts_and_a_reset_leaves_nothing() {
+    let mut t = Topology::new();
+    let mut plan = plan(&mut t);
+    apply(&t, &Network::new(key()), &plan);
+    let report = apply(&t, &Network::new(key()), &plan);
+    assert_eq!((report.attached, report.adopted, report.removed), (0, 5, 0));
+    let network = Network::new(key());
+    plan.attachments.pop();
+    plan.networks.pop();
+    plan.attachments.retain(|a| plan.networks.iter().any(|n| n.id == a.network));
+    let report = apply(&t, &network, &plan);
+    assert_eq!((report.adopted, report.removed), (3, 2));
+    t.on_host(|| network.teardown_all().unwrap());
+    let links = String::from_utf8(t.run("host", "ip", &["-o", "link"]).stdout).unwrap();
+    assert_eq!(links.lines().count(), 2, "{links}");
+    let addresses = String::from_utf8(t.run("host", "ip", &["-o", "-4", "addr", "show", "dev", "lo"]).stdout).unwrap();
+    assert_eq!(addresses.lines().count(), 1, "{addresses}");
+    assert!(t.run("host", "nft", &["list", "ruleset"]).stdout.is_empty());
+}
+
+#[test]
+fn a_spoofed_source_is_dropped() {
+    let mut t = Topology::new();
+    let plan = plan(&mut t);
+    apply(&t, &Network::new(key()), &plan);
+    t.serve("b", Ipv4Addr::UNSPECIFIED, 80);
+    assert!(t.run("c", "ip", &["addr", "add", "10.1.0.5/32", "dev", "eth0"]).status.success());
+    let route = ["route", "add", "10.1.0.6", "via", "169.254.1.1", "dev", "eth0", "onlink", "src", "10.1.0.5"];
+    assert!(t.run("c", "ip", &route).status.success());
+    assert_eq!(t.ask("c", "tcp", ip("10.1.0.6"), 80), "TimeoutError");
+}
+
+#[test]
+fn a_udp_flow_leaves_a_backend_that_is_gone() {
+    let mut t = Topology::new();
+    let mut plan = plan(&mut t);
+    let network = Network::new(key());
+    plan.ports[1] = port(model::Protocol::Udp, 8080, &[(5, 80)]);
+    apply(&t, &network, &plan);
+    t.serve("a", ip("10.1.0.5"), 80);
+    t.serve("b", Ipv4Addr::UNSPECIFIED, 80);
+    // One client socket throughout, as a resolver or a game has.
+    let client = t.on_host(|| std::net::UdpSocket::bind((HOST, 0)).unwrap());
+    client.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+    let ask = || {
+        let mut buffer = [0; 100];
+        client.send_to(b"x", (HOST, 8080)).unwrap();
+        let (length, _) = client.recv_from(&mut buffer).unwrap();
+        buffer[..length.min(1)].to_vec()
+    };
+    assert_eq!(ask(), b"a");
+    plan.ports[1] = port(model::Protocol::Udp, 8080, &[(6, 80)]);
+    assert!(apply(&t, &network, &plan).flows_cut >= 1);
+    assert_eq!(ask(), b"b");
+}
