@@ -5,7 +5,7 @@ SHELL := /bin/bash
 TARGET := target/$(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 ORCA := $(TARGET)/release/orca
 BUILD_PACKAGES := gcc libc6-dev libseccomp-dev pkg-config
-TEST_PACKAGES := busybox-static nftables iproute2 jq curl
+TEST_PACKAGES := bind9-dnsutils busybox-static conntrack curl iproute2 nftables python3 util-linux
 
 .PHONY: help build demo demo-down test lint unit e2e sim fuzz bench licences
 

@@ -77,9 +77,9 @@ impl Paths {
         self.run.join("netns")
     }
 
-    /// Where a container's network namespace is bound.
-    pub fn netns(&self, id: ContainerId) -> PathBuf {
-        self.netns_dir().join(id.to_string())
+    /// Where the network namespace of one run of a container is bound.
+    pub fn netns(&self, id: ContainerId, generation: u64) -> PathBuf {
+        self.netns_dir().join(format!("{id}.{generation}"))
     }
 
     /// A tmpfs with the secrets of all containers.

@@ -33,10 +33,7 @@ impl Client {
     /// Connects to a daemon that runs.
     pub async fn connect(host: &Host) -> Result<Self> {
         let channel = api::client::connect(&Endpoint::parse(&host.address)?).await?;
-        Ok(Self {
-            node: api::client::node_client(channel.clone()),
-            control: api::client::control_client(channel),
-        })
+        Ok(Self { node: api::client::node_client(channel.clone()), control: api::client::control_client(channel) })
     }
 
     /// Connects; when no daemon answers at the default place, starts one in the background first.

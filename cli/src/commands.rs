@@ -28,8 +28,10 @@ enum Command {
     /// Work with Compose applications
     Compose(Box<compose::ComposeArgs>),
     /// Create and run a container
+    #[command(disable_help_flag = true)]
     Run(Box<container::run::RunArgs>),
     /// Create a container without starting it
+    #[command(disable_help_flag = true)]
     Create(Box<container::create::CreateArgs>),
     /// List containers
     Ps(container::ps::PsArgs),
@@ -98,8 +100,10 @@ struct Down {
 #[derive(Debug, Subcommand)]
 enum ContainerVerb {
     /// Create and run a container
+    #[command(disable_help_flag = true)]
     Run(Box<container::run::RunArgs>),
     /// Create a container without starting it
+    #[command(disable_help_flag = true)]
     Create(Box<container::create::CreateArgs>),
     /// List containers
     #[command(alias = "ps", alias = "list")]
@@ -179,7 +183,9 @@ pub fn main() -> ExitCode {
         return end(daemon::run(args), 1);
     }
     let default_code = match cli.command {
-        Command::Run(_) | Command::Create(_) | Command::Container(ContainerVerb::Run(_) | ContainerVerb::Create(_)) => RUN_FAILED,
+        Command::Run(_) | Command::Create(_) | Command::Container(ContainerVerb::Run(_) | ContainerVerb::Create(_)) => {
+            RUN_FAILED
+        }
         _ => 1,
     };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {

@@ -55,7 +55,8 @@ pub async fn join<T: From<Input> + Send + 'static>(
     inputs: mpsc::Sender<T>,
     options: Options,
 ) -> Result<End> {
-    let _raw = if options.tty && options.stdin && terminal::stdin_is_terminal() { Some(RawMode::enter()?) } else { None };
+    let _raw =
+        if options.tty && options.stdin && terminal::stdin_is_terminal() { Some(RawMode::enter()?) } else { None };
     let (detach, mut detached) = mpsc::channel::<()>(1);
     let mut feeders = Vec::new();
     if options.stdin {
@@ -155,7 +156,7 @@ async fn feed_sizes<T: From<Input>>(inputs: mpsc::Sender<T>) {
     }
 }
 
-async fn feed_signals<T: From<Input>>(inputs: mpsc::Sender<T>) {
+async fn feed_signals<T: From<Input> + Send + 'static>(inputs: mpsc::Sender<T>) {
     let kinds = [
         (SignalKind::interrupt(), "SIGINT"),
         (SignalKind::terminate(), "SIGTERM"),

@@ -35,7 +35,9 @@ fn confirmed() -> Result<bool> {
     if !terminal::stdin_is_terminal() {
         return Err(Error::Unsupported { what: "asking without a terminal".into(), instead: "use --force".into() });
     }
-    eprint!("This removes every container, network, volume and image of this node, and its desired state. Go on? [y/N] ");
+    eprint!(
+        "This removes every container, network, volume and image of this node, and its desired state. Go on? [y/N] "
+    );
     let _ = std::io::stderr().flush();
     let mut answer = String::new();
     let read = std::io::stdin().read_line(&mut answer);

@@ -37,7 +37,8 @@ pub struct RawMode {
 impl RawMode {
     /// Puts standard input into raw mode (cfmakeraw(3)).
     pub fn enter() -> Result<Self> {
-        let error = |error: rustix::io::Errno| Error::Terminal { action: "set the terminal's mode", source: error.into() };
+        let error =
+            |error: rustix::io::Errno| Error::Terminal { action: "set the terminal's mode", source: error.into() };
         let stdin = std::io::stdin();
         let before = termios::tcgetattr(stdin.as_fd()).map_err(error)?;
         let mut raw = before.clone();

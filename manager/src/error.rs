@@ -13,12 +13,6 @@ pub enum Error {
     /// The replicated state machine refuses the change; nothing of it was made.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// A request that no state could satisfy.
-    #[error("{0}")]
-    Invalid(String),
-    /// Something the request names isn't there.
-    #[error("{0}")]
-    NotFound(String),
     /// Only the leader may do this.
     #[error("this manager is not the leader: try again on another one, or wait for the election to end")]
     NotLeader,

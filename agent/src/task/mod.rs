@@ -117,8 +117,11 @@ pub enum Event {
         /// How to end the present run.
         options: StopOptions,
     },
-    /// Another task takes the container over.
-    Adopted,
+    /// Another task takes the container over, whose intent counts so many restarts already.
+    Adopted {
+        /// Restarts that need not be carried out.
+        restarts: u64,
+    },
     /// It is ready to start.
     Prepared,
     /// It can't be made ready.
@@ -231,6 +234,8 @@ pub struct Saved {
     pub prepared: bool,
     /// Whether it could not be.
     pub rejected: bool,
+    /// Whether a run was about to begin.
+    pub pending: bool,
     /// [`Machine::task_state`].
     pub reached: TaskState,
     /// A user has stopped it.
@@ -264,6 +269,7 @@ impl Machine {
             goal,
             prepared,
             rejected,
+            pending,
             reached,
             stopped,
             generation,
@@ -276,6 +282,7 @@ impl Machine {
         } = saved;
         let stage = match (rejected, generation, prepared) {
             (true, ..) => Stage::Rejected,
+            (_, 1.., _) if pending => Stage::Waiting { until: Duration::ZERO },
             (_, 1.., _) => Stage::Exited,
             (_, _, true) => Stage::Prepared,
             _ => Stage::New,
@@ -306,6 +313,7 @@ impl Machine {
             goal: self.goal,
             prepared: !matches!(self.stage, Stage::New | Stage::Preparing | Stage::Rejected),
             rejected: self.stage == Stage::Rejected,
+            pending: matches!(self.stage, Stage::Waiting { .. } | Stage::Starting),
             reached: self.reached,
             stopped: self.stopped,
             generation: self.generation,
@@ -342,7 +350,7 @@ impl Machine {
                 self.run_again();
                 self.rerun = true;
             }
-            Event::Adopted => self.adopted(),
+            Event::Adopted { restarts } => self.adopted(restarts),
             Event::Prepared if self.stage == Stage::Preparing => {
                 self.stage = Stage::Prepared;
                 self.error = None;
@@ -411,12 +419,11 @@ impl Machine {
         }
     }
 
-    fn adopted(&mut self) {
+    fn adopted(&mut self, restarts: u64) {
         self.reached = TaskState::Accepted;
         self.goal = Goal::Ready;
         self.stopped = false;
-        self.restarts_wanted = 0;
-        self.restarts_done = 0;
+        (self.restarts_wanted, self.restarts_done) = (restarts, restarts);
         self.attempts = 0;
         self.rerun = self.stage == Stage::Exited;
         if self.stage == Stage::Rejected {
@@ -434,7 +441,6 @@ impl Machine {
         self.stage = Stage::Running { pid, started_at };
         self.error = None;
         self.ending = None;
-        self.rerun = false;
         self.advance(TaskState::Running);
         self.monitor = self.policy.health.clone().map(|check| match adopted {
             true => Monitor::adopt(check, verdict, now),
@@ -456,9 +462,9 @@ impl Machine {
     }
 
     fn exited(&mut self, exit: Exit, now: Now) {
-        if matches!(self.stage, Stage::Removing | Stage::Waiting { .. })
-            || self.stage == Stage::Exited && self.last_exit.is_some_and(|last| last.finished_at == exit.finished_at)
-        {
+        // What an earlier daemon has seen already is told again after a restart.
+        let known = self.last_exit.is_some_and(|last| last.finished_at == exit.finished_at);
+        if self.stage == Stage::Removing || known && !matches!(self.stage, Stage::Running { .. }) {
             return;
         }
         self.last_exit = Some(exit);
@@ -566,6 +572,8 @@ impl Machine {
         if must_end {
             return self.end_run(now);
         }
+        // A container that was taken over while it ran.
+        self.advance(if self.goal == Goal::Run { TaskState::Running } else { TaskState::Ready });
         let due = self.monitor.as_mut().and_then(|monitor| monitor.begin(now));
         due.map(Action::Probe).into_iter().collect()
     }

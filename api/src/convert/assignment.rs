@@ -47,8 +47,8 @@ impl TryFrom<types::ServiceEndpoint> for model::ServiceEndpoint {
         Ok(Self {
             service: text("endpoint.service", service)?,
             name,
-            stack: stack.map(Into::into),
-            mode: WireEnum::from_number(mode)?,
+            stack: stack.map(TryInto::try_into).transpose()?,
+            mode: WireEnum::from_number("endpoint.mode", mode)?,
             networks: all(networks)?,
             ports: all(ports)?,
             backends: all(backends)?,
@@ -129,25 +129,37 @@ impl TryFrom<types::AssignmentsDiff> for model::AssignmentsDiff {
             removed_configs,
         } = diff;
         let upserts = model::Assignments {
-            tasks: keyed(all(tasks)?, |task: &model::Task| task.id),
-            networks: keyed(all(networks)?, |network: &model::NetworkAssignment| network.id),
-            endpoints: keyed(all(endpoints)?, |endpoint: &model::ServiceEndpoint| endpoint.service),
-            secrets: contents("secrets", secrets, model::SecretData::new)?,
-            configs: contents("configs", configs, |data| data)?,
+            tasks: keyed("assignments.tasks", all(tasks)?, |task: &model::Task| task.id)?,
+            networks: keyed("assignments.networks", all(networks)?, |network: &model::NetworkAssignment| network.id)?,
+            endpoints: keyed("assignments.endpoints", all(endpoints)?, |endpoint: &model::ServiceEndpoint| endpoint.service)?,
+            secrets: contents("assignments.secrets", secrets, model::SecretData::new)?,
+            configs: contents("assignments.configs", configs, |data| data)?,
         };
         Ok(Self {
             upserts,
-            removed_tasks: texts("removed_tasks", removed_tasks)?,
-            removed_networks: texts("removed_networks", removed_networks)?,
-            removed_endpoints: texts("removed_endpoints", removed_endpoints)?,
-            removed_secrets: texts("removed_secrets", removed_secrets)?,
-            removed_configs: texts("removed_configs", removed_configs)?,
+            removed_tasks: texts("assignments.removed_tasks", removed_tasks)?,
+            removed_networks: texts("assignments.removed_networks", removed_networks)?,
+            removed_endpoints: texts("assignments.removed_endpoints", removed_endpoints)?,
+            removed_secrets: texts("assignments.removed_secrets", removed_secrets)?,
+            removed_configs: texts("assignments.removed_configs", removed_configs)?,
         })
     }
 }
 
-fn keyed<K: Ord, V>(values: Vec<V>, key: impl Fn(&V) -> K) -> BTreeMap<K, V> {
-    values.into_iter().map(|value| (key(&value), value)).collect()
+/// A map by the id that each value holds; an id that comes twice is an error, for one of the two would be lost.
+fn keyed<K: Ord + Copy + ToString, V>(
+    field: &'static str,
+    values: Vec<V>,
+    key: impl Fn(&V) -> K,
+) -> Result<BTreeMap<K, V>, Error> {
+    let mut map = BTreeMap::new();
+    for value in values {
+        let id = key(&value);
+        if map.insert(id, value).is_some() {
+            return Err(Error::Repeated { field, id: id.to_string() });
+        }
+    }
+    Ok(map)
 }
 
 fn contents<K: std::str::FromStr + Ord, V>(

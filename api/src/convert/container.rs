@@ -2,12 +2,8 @@
 
 use std::time::Duration;
 
-use super::{WireEnum, all, map_values, nanos, optional_text, or_default, required, strings, text, texts, wires};
+use super::{WireEnum, all, list, map_values, nanos, or_default, strings, text, texts, wires};
 use crate::{Error, types};
-
-fn list(values: Vec<String>) -> types::StringList {
-    types::StringList { values }
-}
 
 impl From<model::ContainerSpec> for types::ContainerSpec {
     fn from(spec: model::ContainerSpec) -> Self {
@@ -164,16 +160,16 @@ impl TryFrom<types::ContainerSpec> for model::ContainerSpec {
             configs: all(configs)?,
             healthcheck: healthcheck.map(TryInto::try_into).transpose()?,
             extra_hosts: all(extra_hosts)?,
-            dns: texts("dns", dns)?,
+            dns: texts("container.dns", dns)?,
             dns_search,
             dns_options,
             sysctls,
-            ulimits: map_values(ulimits, |types::Ulimit { soft, hard }| Ok(model::Ulimit { soft, hard }))?,
+            ulimits: map_values(ulimits)?,
             shm_size,
             devices: all(devices)?,
             resources: or_default(resources)?,
-            pid: WireEnum::from_number(pid)?,
-            ipc: WireEnum::from_number(ipc)?,
+            pid: WireEnum::from_number("container.pid", pid)?,
+            ipc: WireEnum::from_number("container.ipc", ipc)?,
             oom_score_adj,
             restart: or_default(restart)?,
             log: or_default(log)?,
@@ -191,7 +187,7 @@ impl TryFrom<types::SecurityOptions> for model::SecurityOptions {
     type Error = Error;
 
     fn try_from(types::SecurityOptions { seccomp, no_new_privileges }: types::SecurityOptions) -> Result<Self, Error> {
-        Ok(Self { seccomp: WireEnum::from_number(seccomp)?, no_new_privileges })
+        Ok(Self { seccomp: WireEnum::from_number("security.seccomp", seccomp)?, no_new_privileges })
     }
 }
 
@@ -211,7 +207,7 @@ impl TryFrom<types::HostEntry> for model::HostEntry {
     fn try_from(types::HostEntry { host, address }: types::HostEntry) -> Result<Self, Error> {
         let address = match address.as_str() {
             "" => model::HostAddress::HostGateway,
-            _ => model::HostAddress::Ip(text("extra_hosts.address", address)?),
+            _ => model::HostAddress::Ip(text("host_entry.address", address)?),
         };
         Ok(Self { host, address })
     }

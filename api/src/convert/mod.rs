@@ -1,13 +1,24 @@
 //! Model to wire and back. Both sides are taken apart field by field, so that a forgotten field does not compile.
+//!
+//! To the wire is `From` and cannot fail; from the wire is `TryFrom` with [`crate::Error`], which names the message, the field
+//! and what it holds. An absent part means its default only where an empty message would mean the same; an enum number that
+//! this version does not know is an error.
+//!
+//! - `container`, `mount`, `resources`: what a container is made from
+//! - `network`, `service`, `secret`: what users declare
+//! - `object`, `task`, `assignment`: what the store holds and agents are sent
+//! - `plain`: messages whose fields stand on both sides as they are
 
 mod assignment;
 mod container;
+mod mount;
 mod network;
 mod object;
+mod plain;
+mod resources;
+mod secret;
 mod service;
 mod task;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -15,8 +26,8 @@ use std::time::Duration;
 
 use crate::Error;
 
-/// Converts a list or a map, the first error ending it.
-pub(crate) fn all<W, M>(items: impl IntoIterator<Item = W>) -> Result<Vec<M>, Error>
+/// Converts a list; the first error ends it.
+fn all<W, M>(items: impl IntoIterator<Item = W>) -> Result<Vec<M>, Error>
 where
     M: TryFrom<W, Error = Error>,
 {
@@ -27,8 +38,17 @@ fn wires<M, W: From<M>>(items: impl IntoIterator<Item = M>) -> Vec<W> {
     items.into_iter().map(W::from).collect()
 }
 
-fn map_values<K: Ord, A, B>(map: BTreeMap<K, A>, convert: impl Fn(A) -> Result<B, Error>) -> Result<BTreeMap<K, B>, Error> {
-    map.into_iter().map(|(key, value)| Ok((key, convert(value)?))).collect()
+fn map_values<K, W, M>(map: BTreeMap<K, W>) -> Result<BTreeMap<K, M>, Error>
+where
+    K: Ord,
+    M: TryFrom<W, Error = Error>,
+{
+    map.into_iter().map(|(key, value)| Ok((key, value.try_into()?))).collect()
+}
+
+/// A list whose absence means something else than its being empty.
+fn list(values: Vec<String>) -> crate::types::StringList {
+    crate::types::StringList { values }
 }
 
 /// A part that must be there.
@@ -67,7 +87,7 @@ fn port(field: &'static str, number: u32) -> Result<u16, Error> {
     u16::try_from(number).map_err(|_| Error::invalid(field, number))
 }
 
-/// Two enums with the same names; a number that the wire's has not is an error.
+/// Joins the model's and the wire's enum of one name, variant by variant.
 macro_rules! enums {
     ($($name:ident { $($variant:ident),+ $(,)? })+) => {$(
         impl From<model::$name> for crate::types::$name {
@@ -87,10 +107,10 @@ macro_rules! enums {
         }
 
         impl crate::convert::WireEnum for model::$name {
-            fn from_number(number: i32) -> Result<Self, Error> {
+            fn from_number(field: &'static str, number: i32) -> Result<Self, Error> {
                 crate::types::$name::try_from(number)
                     .map(Self::from)
-                    .map_err(|_| Error::invalid(stringify!($name), number))
+                    .map_err(|_| Error::invalid(field, number))
             }
 
             fn number(self) -> i32 {
@@ -102,7 +122,9 @@ macro_rules! enums {
 
 /// An enum that stands on the wire as a number.
 trait WireEnum: Sized {
-    fn from_number(number: i32) -> Result<Self, Error>;
+    /// The value of `number` in `field`; a number that this version does not know is an error, never a default.
+    fn from_number(field: &'static str, number: i32) -> Result<Self, Error>;
+    /// Its number on the wire.
     fn number(self) -> i32;
 }
 

@@ -1,18 +1,7 @@
 //! Mounts, volumes and files that Orca puts into containers.
 
-impl From<model::FileTarget> for types::FileTarget {
-    fn from(model::FileTarget { path, uid, gid, mode }: model::FileTarget) -> Self {
-        Self { path, uid, gid, mode }
-    }
-}
-
-impl TryFrom<types::FileTarget> for model::FileTarget {
-    type Error = Error;
-
-    fn try_from(types::FileTarget { path, uid, gid, mode }: types::FileTarget) -> Result<Self, Error> {
-        Ok(Self { path, uid, gid, mode })
-    }
-}
+use super::{WireEnum, optional_text, or_default, required};
+use crate::{Error, types};
 
 impl From<model::SecretFile> for types::SecretFile {
     fn from(model::SecretFile { secret, id, file }: model::SecretFile) -> Self {
@@ -24,7 +13,7 @@ impl TryFrom<types::SecretFile> for model::SecretFile {
     type Error = Error;
 
     fn try_from(types::SecretFile { secret, id, file }: types::SecretFile) -> Result<Self, Error> {
-        Ok(Self { secret, id: optional_text("secret.id", id)?, file: required(file, "secret.file")? })
+        Ok(Self { secret, id: optional_text("secret_file.id", id)?, file: required(file, "secret_file.file")? })
     }
 }
 
@@ -38,7 +27,7 @@ impl TryFrom<types::ConfigFile> for model::ConfigFile {
     type Error = Error;
 
     fn try_from(types::ConfigFile { config, id, file }: types::ConfigFile) -> Result<Self, Error> {
-        Ok(Self { config, id: optional_text("config.id", id)?, file: required(file, "config.file")? })
+        Ok(Self { config, id: optional_text("config_file.id", id)?, file: required(file, "config_file.file")? })
     }
 }
 
@@ -68,25 +57,11 @@ impl TryFrom<types::Mount> for model::Mount {
                 model::MountSource::Volume { name, no_copy, subpath, spec: or_default(spec)? }
             }
             Source::Bind(types::BindMount { path, create, propagation }) => {
-                model::MountSource::Bind { path, create, propagation: WireEnum::from_number(propagation)? }
+                model::MountSource::Bind { path, create, propagation: WireEnum::from_number("bind.propagation", propagation)? }
             }
             Source::Tmpfs(types::TmpfsMount { size, mode }) => model::MountSource::Tmpfs { size, mode },
         };
         Ok(Self { target, read_only, source })
-    }
-}
-
-impl From<model::VolumeSpec> for types::VolumeSpec {
-    fn from(model::VolumeSpec { labels, driver_opts, external }: model::VolumeSpec) -> Self {
-        Self { labels, driver_opts, external }
-    }
-}
-
-impl TryFrom<types::VolumeSpec> for model::VolumeSpec {
-    type Error = Error;
-
-    fn try_from(types::VolumeSpec { labels, driver_opts, external }: types::VolumeSpec) -> Result<Self, Error> {
-        Ok(Self { labels, driver_opts, external })
     }
 }
 

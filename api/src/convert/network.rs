@@ -39,8 +39,10 @@ impl TryFrom<types::NetworkMode> for model::NetworkMode {
     fn try_from(types::NetworkMode { mode }: types::NetworkMode) -> Result<Self, Error> {
         use types::network_mode::Mode;
         Ok(match mode.ok_or(Error::Missing("network.mode"))? {
-            Mode::None(_) => Self::None,
-            Mode::Host(_) => Self::Host,
+            Mode::None(true) => Self::None,
+            Mode::Host(true) => Self::Host,
+            Mode::None(false) => return Err(Error::invalid("network.none", false)),
+            Mode::Host(false) => return Err(Error::invalid("network.host", false)),
             Mode::Networks(types::AttachmentSpecs { attachments }) => Self::Networks(all(attachments)?),
         })
     }
@@ -59,8 +61,8 @@ impl TryFrom<types::AttachmentSpec> for model::AttachmentSpec {
 
     fn try_from(spec: types::AttachmentSpec) -> Result<Self, Error> {
         let types::AttachmentSpec { network, aliases, ipv4_address, ipv6_address } = spec;
-        let ipv4_address = optional_text("ipv4_address", ipv4_address)?;
-        let ipv6_address = optional_text("ipv6_address", ipv6_address)?;
+        let ipv4_address = optional_text("attachment.ipv4_address", ipv4_address)?;
+        let ipv6_address = optional_text("attachment.ipv6_address", ipv6_address)?;
         Ok(Self { network, aliases, ipv4_address, ipv6_address })
     }
 }
@@ -102,8 +104,8 @@ impl TryFrom<types::PortSpec> for model::PortSpec {
             host_ip: optional_text("port.host_ip", host_ip)?,
             published: published.map(|number| port("port.published", number)).transpose()?,
             target: port("port.target", target)?,
-            protocol: WireEnum::from_number(protocol)?,
-            mode: WireEnum::from_number(mode)?,
+            protocol: WireEnum::from_number("port.protocol", protocol)?,
+            mode: WireEnum::from_number("port.mode", mode)?,
         })
     }
 }

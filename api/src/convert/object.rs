@@ -152,37 +152,7 @@ impl TryFrom<types::Node> for model::Node {
 
     fn try_from(types::Node { id, meta, description, state }: types::Node) -> Result<Self, Error> {
         let (meta, description) = (or_default(meta)?, or_default(description)?);
-        Ok(Self { id: text("node.id", id)?, meta, description, state: WireEnum::from_number(state)? })
-    }
-}
-
-impl From<model::NodeDescription> for types::NodeDescription {
-    fn from(description: model::NodeDescription) -> Self {
-        let model::NodeDescription { hostname, architecture, os, engine_version, nano_cpus, memory } = description;
-        Self { hostname, architecture, os, engine_version, nano_cpus, memory }
-    }
-}
-
-impl TryFrom<types::NodeDescription> for model::NodeDescription {
-    type Error = Error;
-
-    fn try_from(description: types::NodeDescription) -> Result<Self, Error> {
-        let types::NodeDescription { hostname, architecture, os, engine_version, nano_cpus, memory } = description;
-        Ok(Self { hostname, architecture, os, engine_version, nano_cpus, memory })
-    }
-}
-
-impl From<model::Secret> for types::Secret {
-    fn from(model::Secret { id, meta, spec }: model::Secret) -> Self {
-        Self { id: id.to_string(), meta: Some(meta.into()), spec: Some(spec.into()) }
-    }
-}
-
-impl TryFrom<types::Secret> for model::Secret {
-    type Error = Error;
-
-    fn try_from(types::Secret { id, meta, spec }: types::Secret) -> Result<Self, Error> {
-        Ok(Self { id: text("secret.id", id)?, meta: or_default(meta)?, spec: required(spec, "secret.spec")? })
+        Ok(Self { id: text("node.id", id)?, meta, description, state: WireEnum::from_number("node.state", state)? })
     }
 }
 

@@ -1,5 +1,10 @@
 //! Health checks, limits, restart policy and logs.
 
+use std::time::Duration;
+
+use super::{WireEnum, list, nanos, or_default};
+use crate::{Error, types};
+
 impl From<model::Healthcheck> for types::Healthcheck {
     fn from(check: model::Healthcheck) -> Self {
         use types::healthcheck::Test;
@@ -26,11 +31,13 @@ impl TryFrom<types::Healthcheck> for model::Healthcheck {
     fn try_from(check: types::Healthcheck) -> Result<Self, Error> {
         use types::healthcheck::Test;
         let types::Healthcheck { test, interval, timeout, retries, start_period, start_interval } = check;
-        let test = test.map(|test| match test {
-            Test::Disabled(_) => model::HealthTest::Disabled,
-            Test::Exec(args) => model::HealthTest::Exec(args.values),
-            Test::Shell(text) => model::HealthTest::Shell(text),
-        });
+        let test = match test {
+            None => None,
+            Some(Test::Disabled(true)) => Some(model::HealthTest::Disabled),
+            Some(Test::Disabled(false)) => return Err(Error::invalid("healthcheck.disabled", false)),
+            Some(Test::Exec(types::StringList { values })) => Some(model::HealthTest::Exec(values)),
+            Some(Test::Shell(text)) => Some(model::HealthTest::Shell(text)),
+        };
         Ok(Self {
             test,
             interval: interval.map(Duration::from_nanos),
@@ -44,10 +51,7 @@ impl TryFrom<types::Healthcheck> for model::Healthcheck {
 
 impl From<model::Resources> for types::Resources {
     fn from(model::Resources { limits, reservations }: model::Resources) -> Self {
-        let model::Limits { nano_cpus, cpu_shares, cpuset, memory, memory_swap, pids } = limits;
-        let limits = types::Limits { nano_cpus, cpu_shares, cpuset, memory, memory_swap, pids };
-        let model::Reservations { nano_cpus, memory } = reservations;
-        Self { limits: Some(limits), reservations: Some(types::Reservations { nano_cpus, memory }) }
+        Self { limits: Some(limits.into()), reservations: Some(reservations.into()) }
     }
 }
 
@@ -55,10 +59,7 @@ impl TryFrom<types::Resources> for model::Resources {
     type Error = Error;
 
     fn try_from(types::Resources { limits, reservations }: types::Resources) -> Result<Self, Error> {
-        let types::Limits { nano_cpus, cpu_shares, cpuset, memory, memory_swap, pids } = limits.unwrap_or_default();
-        let limits = model::Limits { nano_cpus, cpu_shares, cpuset, memory, memory_swap, pids };
-        let types::Reservations { nano_cpus, memory } = reservations.unwrap_or_default();
-        Ok(Self { limits, reservations: model::Reservations { nano_cpus, memory } })
+        Ok(Self { limits: or_default(limits)?, reservations: or_default(reservations)? })
     }
 }
 
@@ -74,7 +75,7 @@ impl TryFrom<types::RestartPolicy> for model::RestartPolicy {
     fn try_from(policy: types::RestartPolicy) -> Result<Self, Error> {
         let types::RestartPolicy { condition, max_attempts, delay, window } = policy;
         let (delay, window) = (delay.map(Duration::from_nanos), window.map(Duration::from_nanos));
-        Ok(Self { condition: WireEnum::from_number(condition)?, max_attempts, delay, window })
+        Ok(Self { condition: WireEnum::from_number("restart.condition", condition)?, max_attempts, delay, window })
     }
 }
 
@@ -88,6 +89,6 @@ impl TryFrom<types::LogConfig> for model::LogConfig {
     type Error = Error;
 
     fn try_from(types::LogConfig { driver, options }: types::LogConfig) -> Result<Self, Error> {
-        Ok(Self { driver: WireEnum::from_number(driver)?, options })
+        Ok(Self { driver: WireEnum::from_number("log.driver", driver)?, options })
     }
 }

@@ -18,13 +18,11 @@ impl From<model::ServiceSpec> for types::ServiceSpec {
             depends_on,
             placement,
         } = spec;
-        let model::ServiceMode::Replicated { replicas } = mode;
-        let mode = types::service_mode::Mode::Replicated(types::Replicated { replicas });
         Self {
             name,
             labels,
             stack: stack.map(Into::into),
-            mode: Some(types::ServiceMode { mode: Some(mode) }),
+            mode: Some(mode.into()),
             container: Some(container.into()),
             container_name,
             network: Some(network.into()),
@@ -53,33 +51,40 @@ impl TryFrom<types::ServiceSpec> for model::ServiceSpec {
             depends_on,
             placement,
         } = spec;
-        let mode = mode.and_then(|mode| mode.mode).ok_or(Error::Missing("service.mode"))?;
-        let types::service_mode::Mode::Replicated(types::Replicated { replicas }) = mode;
         Ok(Self {
             name,
             labels,
-            stack: stack.map(Into::into),
-            mode: model::ServiceMode::Replicated { replicas },
+            stack: stack.map(TryInto::try_into).transpose()?,
+            mode: required(mode, "service.mode")?,
             container: required(container, "service.container")?,
             container_name,
             network: required(network, "service.network")?,
             ports: all(ports)?,
-            endpoint_mode: WireEnum::from_number(endpoint_mode)?,
-            depends_on: map_values(depends_on, model::Dependency::try_from)?,
+            endpoint_mode: WireEnum::from_number("service.endpoint_mode", endpoint_mode)?,
+            depends_on: map_values(depends_on)?,
             placement: or_default(placement)?,
         })
     }
 }
 
-impl From<model::StackMember> for types::StackMember {
-    fn from(model::StackMember { stack, key }: model::StackMember) -> Self {
-        Self { stack, key }
+impl From<model::ServiceMode> for types::ServiceMode {
+    fn from(mode: model::ServiceMode) -> Self {
+        use types::service_mode::Mode;
+        let mode = match mode {
+            model::ServiceMode::Replicated { replicas } => Mode::Replicated(types::Replicated { replicas }),
+        };
+        Self { mode: Some(mode) }
     }
 }
 
-impl From<types::StackMember> for model::StackMember {
-    fn from(types::StackMember { stack, key }: types::StackMember) -> Self {
-        Self { stack, key }
+impl TryFrom<types::ServiceMode> for model::ServiceMode {
+    type Error = Error;
+
+    fn try_from(types::ServiceMode { mode }: types::ServiceMode) -> Result<Self, Error> {
+        use types::service_mode::Mode;
+        match mode.ok_or(Error::Missing("service.mode"))? {
+            Mode::Replicated(types::Replicated { replicas }) => Ok(Self::Replicated { replicas }),
+        }
     }
 }
 
@@ -93,7 +98,7 @@ impl TryFrom<types::Dependency> for model::Dependency {
     type Error = Error;
 
     fn try_from(types::Dependency { condition, restart, required }: types::Dependency) -> Result<Self, Error> {
-        Ok(Self { condition: WireEnum::from_number(condition)?, restart, required })
+        Ok(Self { condition: WireEnum::from_number("dependency.condition", condition)?, restart, required })
     }
 }
 
@@ -108,35 +113,6 @@ impl TryFrom<types::Placement> for model::Placement {
 
     fn try_from(types::Placement { node }: types::Placement) -> Result<Self, Error> {
         Ok(Self { node: optional_text("placement.node", node)? })
-    }
-}
-
-impl From<model::SecretSpec> for types::SecretSpec {
-    fn from(spec: model::SecretSpec) -> Self {
-        let model::SecretSpec { name, labels, stack, data } = spec;
-        Self { name, labels, stack, data: data.reveal().to_vec() }
-    }
-}
-
-impl TryFrom<types::SecretSpec> for model::SecretSpec {
-    type Error = Error;
-
-    fn try_from(types::SecretSpec { name, labels, stack, data }: types::SecretSpec) -> Result<Self, Error> {
-        Ok(Self { name, labels, stack, data: model::SecretData::new(data) })
-    }
-}
-
-impl From<model::ConfigSpec> for types::ConfigSpec {
-    fn from(model::ConfigSpec { name, labels, stack, data }: model::ConfigSpec) -> Self {
-        Self { name, labels, stack, data }
-    }
-}
-
-impl TryFrom<types::ConfigSpec> for model::ConfigSpec {
-    type Error = Error;
-
-    fn try_from(types::ConfigSpec { name, labels, stack, data }: types::ConfigSpec) -> Result<Self, Error> {
-        Ok(Self { name, labels, stack, data })
     }
 }
 

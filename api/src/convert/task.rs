@@ -26,7 +26,6 @@ impl From<model::Task> for types::Task {
             continues,
             status,
         } = task;
-        let model::RunIntent { stopped, restarts } = intent;
         Self {
             id: id.to_string(),
             meta: Some(meta.into()),
@@ -37,7 +36,7 @@ impl From<model::Task> for types::Task {
             spec_version,
             node: node.map(|node| node.to_string()),
             desired: u32::from(desired as u16),
-            intent: Some(types::RunIntent { stopped, restarts }),
+            intent: Some(intent.into()),
             continues: continues.map(|task| task.to_string()),
             status: Some(status.into()),
         }
@@ -62,7 +61,6 @@ impl TryFrom<types::Task> for model::Task {
             continues,
             status,
         } = task;
-        let types::RunIntent { stopped, restarts } = intent.unwrap_or_default();
         Ok(Self {
             id: text("task.id", id)?,
             meta: or_default(meta)?,
@@ -73,7 +71,7 @@ impl TryFrom<types::Task> for model::Task {
             spec_version,
             node: optional_text("task.node", node)?,
             desired: state("task.desired", desired)?,
-            intent: model::RunIntent { stopped, restarts },
+            intent: or_default(intent)?,
             continues: optional_text("task.continues", continues)?,
             status: or_default(status)?,
         })
@@ -90,8 +88,8 @@ impl TryFrom<types::TaskSpec> for model::TaskSpec {
     type Error = Error;
 
     fn try_from(types::TaskSpec { container, network }: types::TaskSpec) -> Result<Self, Error> {
-        let container = required(container, "task.spec.container")?;
-        Ok(Self { container, network: required(network, "task.spec.network")? })
+        let container = required(container, "task_spec.container")?;
+        Ok(Self { container, network: required(network, "task_spec.network")? })
     }
 }
 
@@ -109,7 +107,7 @@ impl TryFrom<types::TaskStatus> for model::TaskStatus {
     fn try_from(status: types::TaskStatus) -> Result<Self, Error> {
         let types::TaskStatus { state: number, revision, at, message, error, container } = status;
         Ok(Self {
-            state: state("status.state", number)?,
+            state: state("task_status.state", number)?,
             revision,
             at: Timestamp(at),
             message,
@@ -168,12 +166,12 @@ impl TryFrom<types::ContainerStatus> for model::ContainerStatus {
             attachments,
         } = status;
         Ok(Self {
-            id: text("container.id", id)?,
-            phase: WireEnum::from_number(phase)?,
+            id: text("container_status.id", id)?,
+            phase: WireEnum::from_number("container_status.phase", phase)?,
             pid,
             exit_code,
             oom_killed,
-            health: WireEnum::from_number(health)?,
+            health: WireEnum::from_number("container_status.health", health)?,
             restart_count,
             restarts_done,
             started_at: Timestamp(started_at),

@@ -48,8 +48,7 @@ pub struct ConfigArgs {
 
 /// Checks the project and prints it.
 pub fn config(project: &ProjectArgs, args: ConfigArgs) -> Result<()> {
-    let reading =
-        Reading { services: args.only.clone(), no_consistency: args.no_consistency, ..Reading::default() };
+    let reading = Reading { services: args.only.clone(), no_consistency: args.no_consistency, ..Reading::default() };
     let project = project.read(reading)?.project;
     if args.quiet {
         return Ok(());

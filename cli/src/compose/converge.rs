@@ -73,7 +73,9 @@ fn judge_task(view: &View, task: &Task, goal: Goal) -> Verdict {
             let reason = status.error.as_deref().unwrap_or("the node refused it");
             Verdict::Failed(format!("{}: {reason}", task.name))
         }
-        (TaskState::Failed, Goal::Serving) => Verdict::Failed(format!("{} exited with code {}", task.name, code.unwrap_or(1))),
+        (TaskState::Failed, Goal::Serving) => {
+            Verdict::Failed(format!("{} exited with code {}", task.name, code.unwrap_or(1)))
+        }
         (TaskState::Complete, Goal::Serving) if code != Some(0) => Verdict::Failed(format!("{} ended", task.name)),
         (TaskState::Orphaned, _) => Verdict::Failed(format!("{}: its node is gone", task.name)),
         (state, _) if state.is_terminal() => Verdict::Reached,
@@ -83,14 +85,95 @@ fn judge_task(view: &View, task: &Task, goal: Goal) -> Verdict {
             Some((ContainerPhase::Running, Health::None | Health::Healthy)) => Verdict::Reached,
             _ => Verdict::Pending,
         },
-        _ => match view.waiting.get(&task.id).filter(|why| never(why)) {
-            Some(why) => Verdict::Failed(format!("{} cannot start: {why}", task.name)),
-            None => Verdict::Pending,
-        },
+        _ if view.hopeless.contains(&task.id) => {
+            let why = view.waiting.get(&task.id).map_or("a dependency has failed", String::as_str);
+            Verdict::Failed(format!("{} cannot start: {why}", task.name))
+        }
+        _ => Verdict::Pending,
     }
 }
 
-/// Whether a reason to wait will not go away by itself: a dependency that has failed.
-fn never(why: &str) -> bool {
-    why.contains("exited with code") || why.contains("is unhealthy") || why.contains("was refused")
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{
+        ContainerId, ContainerStatus, Endpoint, Meta, RunIntent, ServiceId, ServiceSpec, TaskId, TaskSpec, TaskStatus,
+        Timestamp,
+    };
+
+    fn service() -> Service {
+        Service {
+            id: ServiceId::from_random(1),
+            meta: Meta::default(),
+            spec: ServiceSpec { name: "web".into(), ..ServiceSpec::default() },
+            spec_version: 2,
+            removing: false,
+            endpoint: Endpoint::default(),
+        }
+    }
+
+    fn task(state: TaskState, health: Health, code: Option<i32>) -> Task {
+        let container = ContainerStatus {
+            id: ContainerId::from_random([1; 32]),
+            phase: if state == TaskState::Running { ContainerPhase::Running } else { ContainerPhase::Exited },
+            pid: None,
+            exit_code: code,
+            oom_killed: false,
+            health,
+            restart_count: 0,
+            restarts_done: 0,
+            started_at: Timestamp(1),
+            finished_at: Timestamp::NEVER,
+            attachments: Vec::new(),
+        };
+        Task {
+            id: TaskId::from_random(1),
+            meta: Meta::default(),
+            service: ServiceId::from_random(1),
+            slot: 1,
+            name: "web-1".into(),
+            spec: TaskSpec::default(),
+            spec_version: 2,
+            node: None,
+            desired: TaskState::Running,
+            intent: RunIntent::default(),
+            continues: None,
+            status: TaskStatus { state, container: Some(container), ..TaskStatus::default() },
+        }
+    }
+
+    fn verdict(task: Task, goal: Goal) -> Verdict {
+        let view = View { services: vec![service()], tasks: vec![task], version: 5, ..View::default() };
+        assert_eq!(judge(&view, &["web".into()], goal, 6), Verdict::Pending, "an older view says nothing");
+        judge(&view, &["web".into()], goal, 5)
+    }
+
+    #[test]
+    fn started_and_serving() {
+        let healths = [(Health::None, true), (Health::Healthy, true), (Health::Starting, false)];
+        for (health, serves) in healths {
+            let running = || task(TaskState::Running, health, None);
+            assert_eq!(verdict(running(), Goal::Started), Verdict::Reached);
+            assert_eq!(verdict(running(), Goal::Serving) == Verdict::Reached, serves);
+        }
+        assert!(matches!(
+            verdict(task(TaskState::Running, Health::Unhealthy, None), Goal::Serving),
+            Verdict::Failed(_)
+        ));
+        assert_eq!(verdict(task(TaskState::Starting, Health::None, None), Goal::Started), Verdict::Pending);
+    }
+
+    #[test]
+    fn ended_tasks() {
+        assert_eq!(verdict(task(TaskState::Complete, Health::None, Some(0)), Goal::Serving), Verdict::Reached);
+        assert!(matches!(verdict(task(TaskState::Failed, Health::None, Some(3)), Goal::Serving), Verdict::Failed(_)));
+        assert_eq!(verdict(task(TaskState::Failed, Health::None, Some(3)), Goal::Started), Verdict::Reached);
+        assert!(matches!(verdict(task(TaskState::Rejected, Health::None, None), Goal::Started), Verdict::Failed(_)));
+    }
+
+    #[test]
+    fn an_old_spec_is_not_enough() {
+        let old = Task { spec_version: 1, ..task(TaskState::Running, Health::None, None) };
+        assert_eq!(verdict(old, Goal::Started), Verdict::Pending);
+    }
 }

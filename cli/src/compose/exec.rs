@@ -22,7 +22,7 @@ pub struct ExecArgs {
     #[arg(short = 'T', long = "no-tty")]
     no_tty: bool,
     /// Pass standard input on; so by default
-    #[arg(short, long, default_value_t = true, hide_default_value = true)]
+    #[arg(short, long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     interactive: bool,
     /// Allocate a terminal; so by default on a terminal
     #[arg(short, long)]
@@ -57,7 +57,7 @@ pub async fn exec(host: &Host, project: &ProjectArgs, args: ExecArgs) -> Result<
         process: args.process,
         detach: args.detach,
         stdin: args.interactive && !args.detach,
-        tty: !args.no_tty && !args.detach && interactive_terminal,
+        tty: !args.no_tty && !args.detach && (args.tty || interactive_terminal),
     };
     run(&mut client, exec).await
 }

@@ -139,7 +139,8 @@ fn rests(task: &Task) -> bool {
         return true;
     }
     let phase = task.status.container.as_ref().map(|container| container.phase);
-    task.intent.stopped && !matches!(phase, Some(ContainerPhase::Running | ContainerPhase::Paused | ContainerPhase::Restarting))
+    task.intent.stopped
+        && !matches!(phase, Some(ContainerPhase::Running | ContainerPhase::Paused | ContainerPhase::Restarting))
 }
 
 /// Gives containers less (or more) time than their spec says.
@@ -161,8 +162,10 @@ pub async fn kill(client: &mut Client, view: &View, keys: &[String]) {
 
 fn running(view: &View, keys: &[String]) -> Vec<String> {
     let services = keys.iter().filter_map(|key| view.service(key));
-    let containers = services.flat_map(|service| view.tasks_of(service)).filter_map(|task| task.status.container.as_ref());
-    let runs = containers.filter(|container| matches!(container.phase, ContainerPhase::Running | ContainerPhase::Paused));
+    let containers =
+        services.flat_map(|service| view.tasks_of(service)).filter_map(|task| task.status.container.as_ref());
+    let runs =
+        containers.filter(|container| matches!(container.phase, ContainerPhase::Running | ContainerPhase::Paused));
     runs.map(|container| container.id.to_string()).collect()
 }
 

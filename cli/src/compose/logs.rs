@@ -124,7 +124,8 @@ impl Printer {
     /// Prints a remark of Orca's own about a container.
     pub fn remark(&mut self, label: &str, words: &str) {
         let colour = self.colours.get(label).copied().unwrap_or(0);
-        let text = if self.colour { format!("\x1b[{colour}m{label} {words}\x1b[0m\n") } else { format!("{label} {words}\n") };
+        let text =
+            if self.colour { format!("\x1b[{colour}m{label} {words}\x1b[0m\n") } else { format!("{label} {words}\n") };
         let _ = std::io::stdout().lock().write_all(text.as_bytes());
     }
 

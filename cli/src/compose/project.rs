@@ -42,7 +42,9 @@ impl Files for Disk {
         let error = |reason: String| FileError { is_directory: path.is_dir(), reason };
         let file = match std::fs::File::open(path) {
             Ok(file) => file,
-            Err(source) if matches!(source.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+            Err(source)
+                if matches!(source.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) =>
+            {
                 return Ok(None);
             }
             Err(source) => return Err(error(source.to_string())),

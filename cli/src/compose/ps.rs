@@ -68,7 +68,8 @@ pub async fn ps(host: &Host, project: &ProjectArgs, args: PsArgs) -> Result<()> 
 /// The containers of a project, or of some of its services, by name.
 pub async fn containers(client: &mut Client, project: &str, only: &[String], all: bool) -> Result<Vec<Container>> {
     let labels = [("com.docker.compose.project".to_owned(), project.to_owned())].into();
-    let mut containers = client.node.list_containers(ListContainersRequest { all, labels }).await?.into_inner().containers;
+    let mut containers =
+        client.node.list_containers(ListContainersRequest { all, labels }).await?.into_inner().containers;
     if let Some(unknown) = only.iter().find(|name| !containers.iter().any(|c| service(c) == name.as_str())) {
         return Err(Error::NotFound { kind: "service", name: unknown.clone() });
     }

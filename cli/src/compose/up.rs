@@ -109,10 +109,8 @@ pub async fn up(host: &Host, project: &ProjectArgs, args: UpArgs) -> Result<()> 
 /// A project belongs to the node where `up` runs, so that binds and `./` mean what they say.
 async fn pin(client: &mut Client, stack: &mut Stack) -> Result<()> {
     let node = client.node.get_node(GetNodeRequest {}).await?.into_inner();
-    let node: NodeId = node.id.parse().map_err(|error| Error::Start {
-        action: "tell its node id",
-        reason: format!("{error}"),
-    })?;
+    let node: NodeId =
+        node.id.parse().map_err(|error| Error::Start { action: "tell its node id", reason: format!("{error}") })?;
     for service in &mut stack.services {
         service.placement.node = Some(node);
     }

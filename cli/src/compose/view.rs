@@ -1,8 +1,8 @@
 //! The state of a project as the manager tells it, in the model's words.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use api::control::{ListTasksRequest, StackState, WatchStackRequest};
+use api::control::{StackState, WatchStackRequest};
 use model::{Service, Task, TaskId};
 
 use crate::client::Client;
@@ -19,6 +19,8 @@ pub struct View {
     pub networks: usize,
     /// Why a task does not start yet.
     pub waiting: BTreeMap<TaskId, String>,
+    /// Tasks that wait for what will not happen by itself.
+    pub hopeless: BTreeSet<TaskId>,
     /// The version of the cluster's state.
     pub version: u64,
 }
@@ -35,6 +37,7 @@ impl TryFrom<StackState> for View {
             tasks: tasks?,
             networks: state.networks.len(),
             waiting: waiting.collect(),
+            hopeless: state.hopeless.iter().filter_map(|id| id.parse().ok()).collect(),
             version: state.version,
         })
     }
@@ -79,15 +82,9 @@ impl Watch {
     pub async fn next(&mut self) -> Result<View> {
         match self.0.message().await? {
             Some(state) => View::try_from(state),
-            None => Err(Error::NotConverged("the daemon ended while the application changed; look at `orca ps -a`".into())),
+            None => {
+                Err(Error::NotConverged("the daemon ended while the application changed; look at `orca ps -a`".into()))
+            }
         }
     }
-}
-
-/// The tasks of a project now.
-pub async fn tasks(client: &mut Client, stack: &str) -> Result<Vec<Task>> {
-    let request = ListTasksRequest { stack: Some(stack.into()), services: Vec::new() };
-    let reply = client.control.list_tasks(request).await?.into_inner();
-    let tasks: Result<Vec<Task>, api::Error> = reply.tasks.into_iter().map(Task::try_from).collect();
-    Ok(tasks?)
 }

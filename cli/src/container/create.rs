@@ -174,6 +174,9 @@ pub struct CreateArgs {
     /// No health check, not even the image's
     #[arg(long)]
     pub no_healthcheck: bool,
+    /// Print help; -h is the host name here, as in Docker
+    #[arg(long, action = clap::ArgAction::Help)]
+    pub help: Option<bool>,
     /// Image, then the command and its arguments
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "IMAGE [COMMAND]...")]
     pub image_and_command: Vec<String>,
@@ -235,8 +238,8 @@ impl CreateArgs {
     }
 
     fn mounts(&self) -> Result<Vec<Mount>> {
-        let here = std::env::current_dir()
-            .map_err(|source| Error::File { action: "find", path: ".".into(), source })?;
+        let here =
+            std::env::current_dir().map_err(|source| Error::File { action: "find", path: ".".into(), source })?;
         let volumes = self.volume.iter().map(|value| parse("--volume", value, |text| flags::volume(text, &here)));
         let mounts: Result<Vec<_>> = volumes.chain(self.tmpfs.iter().cloned().map(Ok)).collect();
         mounts
@@ -245,13 +248,19 @@ impl CreateArgs {
     fn environment(&self) -> Result<std::collections::BTreeMap<String, String>> {
         let mut items = Vec::new();
         for path in &self.env_file {
-            let text = std::fs::read_to_string(path)
-                .map_err(|source| Error::File { action: "read", path: path.clone(), source })?;
+            let text = std::fs::read_to_string(path).map_err(|source| Error::File {
+                action: "read",
+                path: path.clone(),
+                source,
+            })?;
             items.extend(parse("--env-file", &text, flags::env_file)?);
         }
         items.extend(self.env.iter().cloned());
-        flags::environment(&items, |key| std::env::var(key).ok())
-            .map_err(|reason| Error::Flag { flag: "--env", value: self.env.join(" "), reason })
+        flags::environment(&items, |key| std::env::var(key).ok()).map_err(|reason| Error::Flag {
+            flag: "--env",
+            value: self.env.join(" "),
+            reason,
+        })
     }
 
     fn spec(self) -> Result<ContainerSpec> {
@@ -358,9 +367,7 @@ fn namespace(flag: &'static str, value: Option<&str>) -> Result<NamespaceMode> {
     match value {
         None | Some("" | "private") => Ok(NamespaceMode::Private),
         Some("host") => Ok(NamespaceMode::Host),
-        Some(other) => {
-            Err(Error::Flag { flag, value: other.into(), reason: "only host is supported yet".into() })
-        }
+        Some(other) => Err(Error::Flag { flag, value: other.into(), reason: "only host is supported yet".into() }),
     }
 }
 

@@ -88,8 +88,11 @@ pub async fn exec(host: &Host, args: ExecArgs) -> Result<()> {
 
 /// Runs a process in a container and stays with it; its exit code is this command's.
 pub async fn run(client: &mut Client, exec: Exec) -> Result<()> {
-    let env = flags::environment(&exec.process.env, |key| std::env::var(key).ok())
-        .map_err(|reason| Error::Flag { flag: "--env", value: exec.process.env.join(" "), reason })?;
+    let env = flags::environment(&exec.process.env, |key| std::env::var(key).ok()).map_err(|reason| Error::Flag {
+        flag: "--env",
+        value: exec.process.env.join(" "),
+        reason,
+    })?;
     let start = ExecStart {
         container: exec.container,
         args: exec.command,

@@ -66,7 +66,8 @@ pub fn volume(value: &str, working_directory: &std::path::Path) -> Result<Mount,
     if target == "/" {
         return Err("the target must not be the root".into());
     }
-    let mut mount = Mount { target: target.into(), read_only: false, source: volume_source(source, working_directory)? };
+    let mut mount =
+        Mount { target: target.into(), read_only: false, source: volume_source(source, working_directory)? };
     for option in options.split(',').filter(|option| !option.is_empty()) {
         apply_volume_option(&mut mount, option)?;
     }
@@ -180,10 +181,7 @@ pub fn restart(text: &str) -> Result<RestartPolicy, String> {
 }
 
 /// `KEY=VALUE`, or `KEY` with the value that this process has for it (left out when it has none).
-pub fn environment(
-    items: &[String],
-    own: impl Fn(&str) -> Option<String>,
-) -> Result<BTreeMap<String, String>, String> {
+pub fn environment(items: &[String], own: impl Fn(&str) -> Option<String>) -> Result<BTreeMap<String, String>, String> {
     let mut map = BTreeMap::new();
     for item in items {
         match item.split_once('=') {

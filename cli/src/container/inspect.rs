@@ -87,9 +87,7 @@ fn state(container: &Container) -> Value {
         "FinishedAt": time(status.finished_at),
     });
     if status.health() != Health::None {
-        let run = |run: &api::node::HealthRun| {
-            json!({ "Start": time(run.start), "End": time(run.end), "ExitCode": run.exit_code, "Output": run.output })
-        };
+        let run = |run: &api::node::HealthRun| json!({ "Start": time(run.start), "End": time(run.end), "ExitCode": run.exit_code, "Output": run.output });
         let failing = container.health_log.iter().rev().take_while(|run| run.exit_code != 0).count();
         let log: Vec<Value> = container.health_log.iter().map(run).collect();
         state["Health"] = json!({ "Status": human::health(&status), "FailingStreak": failing, "Log": log });

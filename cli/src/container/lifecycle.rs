@@ -144,9 +144,8 @@ pub async fn restart(host: &Host, args: StopArgs) -> Result<()> {
     each(host, &args.containers, "restart", async |client, container| match task_of(&container) {
         Some(task) => {
             let before = container.status.as_ref().map_or(0, |status| status.started_at);
-            let again = |now: &Container| {
-                is_up(now) && now.status.as_ref().is_some_and(|status| status.started_at != before)
-            };
+            let again =
+                |now: &Container| is_up(now) && now.status.as_ref().is_some_and(|status| status.started_at != before);
             intent(client, task, IntentAction::Restart, &container, again).await
         }
         None => {
@@ -236,7 +235,10 @@ async fn intent(
         }
         if tokio::time::Instant::now() > deadline {
             let waited = PATIENCE.as_secs();
-            return Err(Error::NotConverged(format!("not done after {waited} s; see `orca inspect {}`", container.name)));
+            return Err(Error::NotConverged(format!(
+                "not done after {waited} s; see `orca inspect {}`",
+                container.name
+            )));
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

@@ -40,8 +40,7 @@ pub async fn ps(host: &Host, args: PsArgs) -> Result<()> {
     let ids = args.quiet.then(|| containers.iter().map(id).collect());
     let json = || containers.iter().map(|container| row(container, now, args.no_trunc)).collect();
     let table = || {
-        let mut table =
-            Table::new(&["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"]);
+        let mut table = Table::new(&["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"]);
         for container in &containers {
             table.row([
                 id(container),

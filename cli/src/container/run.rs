@@ -81,7 +81,12 @@ async fn discard(client: &mut Client, request: &CreateContainerRequest, id: &str
     }
 }
 
-async fn attach(client: &mut Client, request: &CreateContainerRequest, id: &str, options: stream::Options) -> Result<()> {
+async fn attach(
+    client: &mut Client,
+    request: &CreateContainerRequest,
+    id: &str,
+    options: stream::Options,
+) -> Result<()> {
     let (inputs, requests) = mpsc::channel::<AttachInput>(8);
     let start = AttachStart {
         container: id.into(),
@@ -143,8 +148,11 @@ impl Cidfile {
     }
 
     fn write(&mut self, id: &str) -> Result<()> {
-        std::fs::write(&self.path, id)
-            .map_err(|source| Error::File { action: "write", path: self.path.clone(), source })?;
+        std::fs::write(&self.path, id).map_err(|source| Error::File {
+            action: "write",
+            path: self.path.clone(),
+            source,
+        })?;
         self.written = true;
         Ok(())
     }

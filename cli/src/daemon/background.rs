@@ -25,7 +25,13 @@ pub async fn start() -> Result<()> {
     let file = file.map_err(|source| Error::File { action: "open", path: log.clone(), source })?;
     let program = std::env::current_exe().map_err(|error| failed(error.to_string()))?;
     let mut command = Command::new(program);
-    command.arg("daemon").current_dir("/").env_remove("ORCA_HOST").stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
+    command
+        .arg("daemon")
+        .current_dir("/")
+        .env_remove("ORCA_HOST")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(file);
     // SAFETY: setsid(2) is async-signal-safe, and touches nothing of the parent.
     unsafe {
         command.pre_exec(|| {

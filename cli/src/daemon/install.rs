@@ -47,8 +47,8 @@ fn unit(program: &Path, data_dir: &Path, run_dir: &Path) -> String {
 
 /// Writes the unit, then enables and starts it.
 pub fn install(data_dir: &Path, run_dir: &Path, args: InstallArgs) -> Result<()> {
-    let program = std::env::current_exe()
-        .map_err(|error| Error::Start { action: "be installed", reason: error.to_string() })?;
+    let program =
+        std::env::current_exe().map_err(|error| Error::Start { action: "be installed", reason: error.to_string() })?;
     let unit = unit(&program, data_dir, run_dir);
     if args.print {
         return crate::output::format::write(&unit);

@@ -40,8 +40,11 @@ pub fn run(args: DaemonArgs) -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         return Err(Error::Start { action: "run", reason: "it needs root; try sudo".into() });
     }
-    let filter = tracing_subscriber::EnvFilter::try_new(&args.log)
-        .map_err(|error| Error::Flag { flag: "--log", value: args.log.clone(), reason: error.to_string() })?;
+    let filter = tracing_subscriber::EnvFilter::try_new(&args.log).map_err(|error| Error::Flag {
+        flag: "--log",
+        value: args.log.clone(),
+        reason: error.to_string(),
+    })?;
     let colour = std::io::IsTerminal::is_terminal(&std::io::stderr());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();

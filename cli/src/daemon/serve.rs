@@ -1,1 +1,3 @@
-pub async fn serve(_: std::path::PathBuf, _: std::path::PathBuf) -> crate::error::Result<()> { Ok(()) }
+pub async fn serve(_: std::path::PathBuf, _: std::path::PathBuf) -> crate::error::Result<()> {
+    Ok(())
+}

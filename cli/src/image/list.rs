@@ -90,9 +90,8 @@ fn rows(image: &Image) -> Vec<Row<'_>> {
     let row = |reference: &String| {
         // A colon before the last slash belongs to a registry's port.
         let split = reference.rfind(':').filter(|at| !reference[*at..].contains('/'));
-        let (repository, tag) = split.map_or((reference.clone(), none()), |at| {
-            (reference[..at].to_owned(), reference[at + 1..].to_owned())
-        });
+        let (repository, tag) = split
+            .map_or((reference.clone(), none()), |at| (reference[..at].to_owned(), reference[at + 1..].to_owned()));
         Row { image, repository, tag }
     };
     image.references.iter().map(row).collect()

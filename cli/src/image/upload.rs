@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use api::node::{ImportHeader, ImportImageRequest, LoadHeader, LoadImageRequest, import_image_request, load_image_request};
+use api::node::{
+    ImportHeader, ImportImageRequest, LoadHeader, LoadImageRequest, import_image_request, load_image_request,
+};
 use clap::Args;
 use tokio::io::AsyncRead;
 use tokio::sync::mpsc;
@@ -48,7 +50,10 @@ pub struct LoadArgs {
 /// Makes an image from a root file system.
 pub async fn import(host: &Host, args: ImportArgs) -> Result<()> {
     if let Some(url) = args.file.to_str().filter(|text| text.starts_with("http://") || text.starts_with("https://")) {
-        return Err(Error::Unsupported { what: format!("import from {url}"), instead: "download it and import the file".into() });
+        return Err(Error::Unsupported {
+            what: format!("import from {url}"),
+            instead: "download it and import the file".into(),
+        });
     }
     let mut source = Source::open(&args.file).await?;
     let mut client = Client::connect_or_start(host).await?;

@@ -25,7 +25,12 @@ pub fn parse(value: &str) -> Result<Format, String> {
 }
 
 /// What a listing prints: ids only, JSON lines or a table.
-pub fn print(format: Format, quiet: Option<Vec<String>>, json: impl FnOnce() -> Vec<Value>, table: impl FnOnce() -> Table) -> Result<()> {
+pub fn print(
+    format: Format,
+    quiet: Option<Vec<String>>,
+    json: impl FnOnce() -> Vec<Value>,
+    table: impl FnOnce() -> Table,
+) -> Result<()> {
     let text = match (quiet, format) {
         (Some(ids), _) => lines(ids),
         (None, Format::Json) => lines(json().iter().map(Value::to_string)),

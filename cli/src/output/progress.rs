@@ -104,7 +104,11 @@ fn words(task: &Task, waiting: &BTreeMap<TaskId, String>) -> (String, bool, bool
     let status = &task.status;
     let container = status.container.as_ref();
     if task.desired == TaskState::Remove {
-        return if status.state.is_terminal() { ("Removing".into(), false, false) } else { ("Stopping".into(), false, false) };
+        return if status.state.is_terminal() {
+            ("Removing".into(), false, false)
+        } else {
+            ("Stopping".into(), false, false)
+        };
     }
     let wait = waiting.get(&task.id);
     match status.state {

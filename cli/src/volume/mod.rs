@@ -91,7 +91,8 @@ fn row(volume: &Volume) -> Value {
 /// Makes a volume and prints its name.
 pub async fn create(host: &Host, args: CreateArgs) -> Result<()> {
     let mut client = Client::connect_or_start(host).await?;
-    let spec = VolumeSpec { labels: flags::labels(&args.label), driver_opts: flags::labels(&args.opt), external: false };
+    let spec =
+        VolumeSpec { labels: flags::labels(&args.label), driver_opts: flags::labels(&args.opt), external: false };
     let volume = client.node.create_volume(CreateVolumeRequest { name: args.name, spec: Some(spec) }).await?;
     format::write(&format!("{}\n", volume.into_inner().name))
 }

@@ -8,10 +8,22 @@ fn compose_files_that_cannot_be() {
     let table = [
         ("unknown key", "services: { a: { image: busybox, comand: [x] } }", "comand"),
         ("wrong type", "services: { a: { image: busybox, ports: 7.5.3 } }", "ports"),
-        ("cycle", "services: { a: { image: busybox, depends_on: [b] }, b: { image: busybox, depends_on: [a] } }", "cycle"),
+        (
+            "cycle",
+            "services: { a: { image: busybox, depends_on: [b] }, b: { image: busybox, depends_on: [a] } }",
+            "cycle",
+        ),
         ("missing image", "services: { a: { image: nowhere } }", "nowhere"),
-        ("missing bind", "services: { a: { image: busybox, volumes: [{ type: bind, source: /no/such/dir, target: /x }] } }", "/no/such/dir"),
-        ("unreadable secret", "services: { a: { image: busybox, secrets: [s] } }\nsecrets: { s: { file: ./nothing } }", "nothing"),
+        (
+            "missing bind",
+            "services: { a: { image: busybox, volumes: [{ type: bind, source: /no/such/dir, target: /x }] } }",
+            "/no/such/dir",
+        ),
+        (
+            "unreadable secret",
+            "services: { a: { image: busybox, secrets: [s] } }\nsecrets: { s: { file: ./nothing } }",
+            "nothing",
+        ),
         ("unsupported", "services: { a: { image: busybox, blkio_config: { weight: 300 } } }", "blkio_config"),
         ("no yaml", "services: [", "compose.yml"),
         ("empty", "", "empty"),
@@ -30,7 +42,10 @@ fn compose_files_that_cannot_be() {
 fn a_port_in_use_is_named_and_others_go_on() {
     let node = Node::start().with_busybox();
     node.ok(&["run", "-d", "--name", "holder", "-p", "8085:80", "busybox", "sleep", "1000"]);
-    let file = node.file("compose.yml", "name: late\nservices: { web: { image: busybox, command: [sleep, '9'], ports: ['8085:80'] } }");
+    let file = node.file(
+        "compose.yml",
+        "name: late\nservices: { web: { image: busybox, command: [sleep, '9'], ports: ['8085:80'] } }",
+    );
     let error = node.fails(1, &["up", "-d", "-f", file.to_str().unwrap()]);
     assert!(error.contains("8085"), "{error}");
     assert_eq!(node.ok(&["ps", "-q"]).lines().count(), 1, "the holder is untouched, nothing else is there");

@@ -59,7 +59,23 @@ fn an_application_comes_up_balances_and_keeps_its_data() {
     assert!(after.lines().all(|id| before.contains(id)), "only the changed service is recreated");
 
     assert!(node.ok(&["compose", "-f", file, "ls", "--format", "json"]).contains("\"app\""));
-    assert_eq!(node.ok(&["compose", "-f", file, "exec", "-T", "--index", "2", "web", "/orca", "demo", "health", "http://counter:8000/health"]), "ok\n");
+    assert_eq!(
+        node.ok(&[
+            "compose",
+            "-f",
+            file,
+            "exec",
+            "-T",
+            "--index",
+            "2",
+            "web",
+            "/orca",
+            "demo",
+            "health",
+            "http://counter:8000/health"
+        ]),
+        "ok\n"
+    );
     node.ok(&["down", "-f", file]);
     assert_eq!(node.ok(&["ps", "-aq"]), "");
     assert_eq!(node.ok(&["volume", "ls", "-q"]), "app_count\n");
@@ -182,7 +198,8 @@ configs: { app: { content: "-conf\n" } }
     });
     let found = std::process::Command::new("grep").args(["-rl", "s3cret"]).arg(node.data_dir()).output().unwrap();
     let found = String::from_utf8_lossy(&found.stdout);
-    let outside: Vec<&str> = found.lines().filter(|path| !path.ends_with("json.log") && !path.contains("/log")).collect();
+    let outside: Vec<&str> =
+        found.lines().filter(|path| !path.ends_with("json.log") && !path.contains("/log")).collect();
     assert!(outside.is_empty(), "the secret is on disk in the clear: {outside:?}");
     node.ok(&["down", "-f", file]);
 }

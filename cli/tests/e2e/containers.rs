@@ -37,7 +37,10 @@ fn detached_containers_live_through_their_verbs() {
     assert_eq!(node.ok(&["exec", "sleeper", "cat", "/proc/1/comm"]), "sh\n");
     node.fails(3, &["exec", "sleeper", "sh", "-c", "exit 3"]);
     node.fails(127, &["exec", "sleeper", "no-such-program"]);
-    assert_eq!(node.ok(&["exec", "-u", "user", "-w", "/tmp", "-e", "A=b", "sleeper", "sh", "-c", "id -u; pwd; echo $A"]), "1000\n/tmp\nb\n");
+    assert_eq!(
+        node.ok(&["exec", "-u", "user", "-w", "/tmp", "-e", "A=b", "sleeper", "sh", "-c", "id -u; pwd; echo $A"]),
+        "1000\n/tmp\nb\n"
+    );
 
     node.ok(&["stop", "-t", "1", "sleeper"]);
     let state = node.ok(&["inspect", "sleeper"]);
@@ -47,7 +50,10 @@ fn detached_containers_live_through_their_verbs() {
     node.ok(&["start", "sleeper"]);
     node.wait_for("it logs again", || node.ok(&["logs", "sleeper"]) == "started\nstarted\n");
     node.ok(&["restart", "-t", "0", "sleeper"]);
-    node.wait_for("and again", || node.ok(&["logs", "--tail", "1", "sleeper"]) == "started\n" && node.ok(&["logs", "sleeper"]).lines().count() == 3);
+    node.wait_for("and again", || {
+        node.ok(&["logs", "--tail", "1", "sleeper"]) == "started\n"
+            && node.ok(&["logs", "sleeper"]).lines().count() == 3
+    });
     let error = node.fails(1, &["rm", "sleeper"]);
     assert!(error.contains("running"), "{error}");
     node.ok(&["rm", "-f", "sleeper"]);
@@ -75,14 +81,26 @@ fn standard_input_goes_through_whole() {
 fn defaults_are_dockers() {
     let node = Node::start().with_busybox();
     let run = |args: &[&str]| node.ok(&[&["run", "--rm"], args].concat());
-    assert!(run(&["busybox", "grep", "CapEff", "/proc/self/status"]).contains("00000000a80425fb"), "the fourteen capabilities");
+    assert!(
+        run(&["busybox", "grep", "CapEff", "/proc/self/status"]).contains("00000000a80425fb"),
+        "the fourteen capabilities"
+    );
     assert!(run(&["busybox", "grep", "Seccomp:", "/proc/self/status"]).contains('2'), "filtered");
-    assert!(run(&["--security-opt", "seccomp=unconfined", "busybox", "grep", "Seccomp:", "/proc/self/status"]).contains('0'));
-    assert!(run(&["--security-opt", "no-new-privileges", "busybox", "grep", "NoNewPrivs", "/proc/self/status"]).contains('1'));
+    assert!(
+        run(&["--security-opt", "seccomp=unconfined", "busybox", "grep", "Seccomp:", "/proc/self/status"])
+            .contains('0')
+    );
+    assert!(
+        run(&["--security-opt", "no-new-privileges", "busybox", "grep", "NoNewPrivs", "/proc/self/status"])
+            .contains('1')
+    );
     let error = node.fails(1, &["run", "--rm", "busybox", "sh", "-c", "echo x > /proc/sys/kernel/hostname || exit 1"]);
     assert!(error.contains("Read-only"), "{error}");
     let env = run(&["--name", "envy", "busybox", "env"]);
-    assert!(env.contains("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin") && env.contains("HOME=/root"), "{env}");
+    assert!(
+        env.contains("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin") && env.contains("HOME=/root"),
+        "{env}"
+    );
     let limits = run(&["-m", "64m", "--cpus", "0.5", "--pids-limit", "50", "busybox", "cat", "/proc/self/cgroup"]);
     assert!(limits.contains("memory") || limits.contains("0::"), "{limits}");
     node.fails(137, &["run", "--rm", "-m", "32m", "busybox", "sh", "-c", "x=$(yes | head -c 100000000); echo"]);
@@ -104,8 +122,19 @@ fn restart_policies_run_the_same_container_again() {
 fn health_is_shown() {
     let node = Node::start().with_busybox();
     node.ok(&[
-        "run", "-d", "--name", "sick", "--health-cmd", "test -f /tmp/well", "--health-interval", "100ms",
-        "--health-retries", "2", "busybox", "sleep", "1000",
+        "run",
+        "-d",
+        "--name",
+        "sick",
+        "--health-cmd",
+        "test -f /tmp/well",
+        "--health-interval",
+        "100ms",
+        "--health-retries",
+        "2",
+        "busybox",
+        "sleep",
+        "1000",
     ]);
     node.wait_for("unhealthy", || node.ok(&["ps"]).contains("(unhealthy)"));
     node.ok(&["exec", "sick", "touch", "/tmp/well"]);

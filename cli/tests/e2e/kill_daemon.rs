@@ -27,7 +27,8 @@ fn a_container_counts_on_while_the_daemon_is_killed_twenty_times() {
         while !right(&node) {
             assert!(begin.elapsed() < Duration::from_secs(1), "ps is right a second after the restart (round {round})");
         }
-        let found = node.ok(&["compose", "-f", &file, "exec", "-T", "ask", "wget", "-T", "3", "-qO-", "http://web/passwd"]);
+        let found =
+            node.ok(&["compose", "-f", &file, "exec", "-T", "ask", "wget", "-T", "3", "-qO-", "http://web/passwd"]);
         assert!(found.contains("root"), "names are answered");
     }
     assert_eq!(node.ok(&["wait", "counter"]), "37\n");

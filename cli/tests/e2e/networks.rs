@@ -38,7 +38,12 @@ fn names_isolation_and_ports() {
 
     assert!(node.get("http://127.0.0.1:8081/passwd").is_some(), "published on every address");
     assert!(node.get("http://127.0.0.1:8082/passwd").is_some(), "published on 127.0.0.1");
-    let answer = node.host_command("sh").args(["-c", "echo ping | timeout 3 busybox nc -u -w 1 127.0.0.1 5353"]).stdin(Stdio::null()).output().unwrap();
+    let answer = node
+        .host_command("sh")
+        .args(["-c", "echo ping | timeout 3 busybox nc -u -w 1 127.0.0.1 5353"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
     assert_eq!(String::from_utf8_lossy(&answer.stdout), "ping\n", "udp");
     let error = node.fails(125, &["run", "--rm", "-p", "8081:80", "busybox", "true"]);
     assert!(error.contains("8081"), "{error}");

@@ -10,7 +10,8 @@ fn a_real_application_survives_the_daemon_and_down_with_its_data() {
     let mut node = Node::start();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned();
     let images = node.files().join("images");
-    let status = Command::new(root.join("scripts/rootfs")).arg(&images).args(["nginx", "postgres", "redis"]).status().unwrap();
+    let status =
+        Command::new(root.join("scripts/rootfs")).arg(&images).args(["nginx", "postgres", "redis"]).status().unwrap();
     assert!(status.success());
     for name in ["nginx", "postgres", "redis"] {
         node.ok(&["import", images.join(format!("{name}.tar")).to_str().unwrap(), name]);

@@ -5,8 +5,22 @@ use crate::support::Node;
 #[test]
 fn a_volume_is_filled_from_the_image_and_outlives_containers() {
     let node = Node::start().with_busybox();
-    assert_eq!(node.ok(&["run", "--rm", "-v", "data:/var/data", "busybox", "cat", "/var/data/seed"]), "from-the-image\n");
-    node.ok(&["run", "--rm", "-u", "user", "-v", "data:/var/data", "busybox", "sh", "-c", "echo more > /var/data/mine"]);
+    assert_eq!(
+        node.ok(&["run", "--rm", "-v", "data:/var/data", "busybox", "cat", "/var/data/seed"]),
+        "from-the-image\n"
+    );
+    node.ok(&[
+        "run",
+        "--rm",
+        "-u",
+        "user",
+        "-v",
+        "data:/var/data",
+        "busybox",
+        "sh",
+        "-c",
+        "echo more > /var/data/mine",
+    ]);
     assert_eq!(node.ok(&["run", "--rm", "-v", "data:/d:ro", "busybox", "cat", "/d/mine"]), "more\n");
     node.fails(1, &["run", "--rm", "-v", "data:/d:ro", "busybox", "sh", "-c", "echo x > /d/x || exit 1"]);
     assert_eq!(node.ok(&["volume", "ls", "-q"]), "data\n");

@@ -147,7 +147,8 @@ impl Node {
 
     /// Asks a page from the host; `None` when nobody answers.
     pub fn get(&self, url: &str) -> Option<String> {
-        let output = self.host_command("curl").args(["-fsS", "--max-time", "5", url]).stdin(Stdio::null()).output().unwrap();
+        let output =
+            self.host_command("curl").args(["-fsS", "--max-time", "5", url]).stdin(Stdio::null()).output().unwrap();
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
     }
 

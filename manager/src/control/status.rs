@@ -13,8 +13,7 @@ pub fn to_status(error: &Error) -> Status {
 fn code(error: &Error) -> Code {
     match error {
         Error::Refused(refusal) => refusal_code(refusal),
-        Error::Invalid(_) | Error::TooLarge { .. } => Code::InvalidArgument,
-        Error::NotFound(_) => Code::NotFound,
+        Error::TooLarge { .. } => Code::InvalidArgument,
         Error::NotLeader | Error::Stopped { .. } | Error::NotReady { .. } => Code::Unavailable,
         Error::Uncertain => Code::Aborted,
         Error::DiskFull { .. } => Code::ResourceExhausted,

@@ -41,7 +41,10 @@ impl Watcher {
     async fn next(&mut self) -> Option<StackState> {
         loop {
             if self.sent.is_some() {
-                self.changes.changed().await.ok()?;
+                tokio::select! {
+                    changed = self.changes.changed() => changed.ok()?,
+                    () = self.store.stopped() => return None,
+                }
                 tokio::time::sleep(COALESCE).await;
             }
             self.changes.mark_unchanged();
@@ -59,9 +62,11 @@ fn view(state: &State, stack: &str) -> StackState {
     let services: Vec<&model::Service> = state.services_of_stack(stack).collect();
     let tasks: Vec<&model::Task> = services.iter().flat_map(|service| state.tasks_of(service.id)).collect();
     let networks = state.networks.values().filter(|network| network.spec.stack.as_deref() == Some(stack));
+    let waiting = waiting::explain(state, &services);
     StackState {
         version: state.version,
-        waiting: waiting::explain(state, &services),
+        waiting: waiting.reasons,
+        hopeless: waiting.hopeless,
         networks: networks.cloned().map(Into::into).collect(),
         tasks: tasks.into_iter().cloned().map(Into::into).collect(),
         services: services.into_iter().cloned().map(Into::into).collect(),

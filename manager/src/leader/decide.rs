@@ -12,6 +12,8 @@ use crate::store::{Store, id_source, now};
 
 /// Least time between two plans: changes that come meanwhile are decided on together.
 const COALESCE: Duration = Duration::from_millis(5);
+/// Least wait for a deadline, should one that has passed be named again.
+const SHORTEST_WAIT: Duration = Duration::from_millis(20);
 
 pub async fn run(store: &Store) {
     let mut changes = store.watch();
@@ -52,7 +54,7 @@ async fn decide(store: &Store) -> Result<Option<Timestamp>, Error> {
 
 async fn sleep_until(at: Option<Timestamp>) {
     match at {
-        Some(at) => tokio::time::sleep(at.since(now())).await,
+        Some(at) => tokio::time::sleep(at.since(now()).max(SHORTEST_WAIT)).await,
         None => std::future::pending().await,
     }
 }

@@ -111,3 +111,46 @@ impl NodeWatch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{NodeDescription, Timestamp};
+
+    use crate::state::{Entry, apply};
+
+    fn mark(state: &mut State, commands: Vec<Command>) {
+        apply(state, &Entry { now: Timestamp(1), commands }).unwrap();
+    }
+
+    #[test]
+    fn a_silent_node_is_marked_down_once_and_ready_when_it_is_heard() {
+        let (mut state, node) = (State::default(), NodeId::from_random(1));
+        let mut watch = NodeWatch::default();
+        mark(&mut state, vec![Command::RegisterNode { node, description: NodeDescription::default() }]);
+        watch.heard(node);
+        assert_eq!(watch.marks(&state), []);
+        // As if an hour had passed.
+        watch.start -= Duration::from_secs(3600);
+        let down = vec![Command::SetNodeState { node, state: NodeState::Down }];
+        assert_eq!(watch.marks(&state), down);
+        assert_eq!(watch.marks(&state), down, "not in the state yet");
+        mark(&mut state, down);
+        assert_eq!(watch.marks(&state), []);
+        watch.heard(node);
+        let ready = vec![Command::SetNodeState { node, state: NodeState::Ready }];
+        assert_eq!(watch.marks(&state), ready);
+        mark(&mut state, ready);
+        assert_eq!(watch.marks(&state), []);
+    }
+
+    #[test]
+    fn a_node_that_a_new_leader_has_never_heard_of_has_its_full_deadline() {
+        let (mut state, node) = (State::default(), NodeId::from_random(1));
+        mark(&mut state, vec![Command::RegisterNode { node, description: NodeDescription::default() }]);
+        let mut watch = NodeWatch::default();
+        assert_eq!(watch.marks(&state), []);
+        watch.start -= Duration::from_secs(3600);
+        assert_eq!(watch.marks(&state).len(), 1);
+    }
+}

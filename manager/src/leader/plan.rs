@@ -52,3 +52,56 @@ impl Outcome {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{
+        AttachmentSpec, ClusterId, NetworkId, NetworkMode, NetworkSpec, NodeDescription, NodeId, ServiceMode, ServiceSpec,
+        Stack, StackMember,
+    };
+
+    use crate::state::ApplyStack;
+
+    const NOW: Timestamp = Timestamp(1_000_000_000);
+
+    fn shop() -> Stack {
+        let network = NetworkSpec { name: "shop_default".into(), stack: Some("shop".into()), ..NetworkSpec::default() };
+        let attachment = AttachmentSpec { network: network.name.clone(), ..AttachmentSpec::default() };
+        let web = ServiceSpec {
+            name: "shop-web".into(),
+            stack: Some(StackMember { stack: "shop".into(), key: "web".into() }),
+            mode: ServiceMode::Replicated { replicas: 5 },
+            network: NetworkMode::Networks(vec![attachment]),
+            ..ServiceSpec::default()
+        };
+        Stack { name: "shop".into(), services: vec![web], networks: vec![network], ..Stack::default() }
+    }
+
+    #[test]
+    fn one_entry_brings_a_stack_to_its_nodes_and_leaves_nothing_to_do() {
+        let mut state = State::default();
+        let mut ids = IdSource::new(1);
+        let apply_stack = ApplyStack {
+            stack: shop(),
+            recreate: Default::default(),
+            remove_orphans: false,
+            start_stopped: false,
+            keep_replicas: Vec::new(),
+            ids: IdSource::new(1 << 64),
+        };
+        let commands = vec![
+            Command::Bootstrap { cluster: ClusterId::from_random(1), bridge: NetworkId::from_random(2) },
+            Command::RegisterNode { node: NodeId::from_random(3), description: NodeDescription::default() },
+            Command::ApplyStack(Box::new(apply_stack)),
+        ];
+        apply(&mut state, &Entry { now: NOW, commands }).unwrap();
+        let first = plan(&state, NOW, &mut ids);
+        assert_eq!(first.refused, None);
+        apply(&mut state, &Entry { now: NOW, commands: first.plan.commands }).unwrap();
+        assert_eq!(state.tasks_on(NodeId::from_random(3)).count(), 5);
+        assert!(state.network_named("shop_default").is_some_and(|network| network.leases.len() == 1));
+        let second = plan(&state, NOW, &mut ids);
+        assert_eq!(second.plan.commands, []);
+    }
+}

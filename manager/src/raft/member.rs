@@ -27,8 +27,8 @@ type OpenRaft = openraft::Raft<Types, Machine>;
 
 /// Most bytes of one entry.
 pub const LARGEST_ENTRY: usize = 16 << 20;
-/// Room that changes leave on the disk, so that Raft's own entries, a raft snapshot's renaming and the removal of things still
-/// fit when it runs full.
+/// Room that changes leave on the disk, so that what Raft itself writes (votes, positions, a new leader's first entry) still fits
+/// when others fill it.
 const RESERVE: u64 = 8 << 20;
 /// How long a start may take.
 const START: Duration = Duration::from_secs(60);
@@ -149,6 +149,19 @@ impl Raft {
             tracing::warn!(%error, "raft did not end cleanly");
         }
         self.log.close().await;
+    }
+
+    /// Proposes even when the disk has no room to spare.
+    #[cfg(test)]
+    pub async fn propose_regardless(&self, entry: Vec<u8>) -> Result<Reply, Error> {
+        let written = self.raft.client_write(Proposal(entry.into())).await;
+        written.map(|response| response.data).map_err(write_error)
+    }
+
+    /// Whether writes wait for room on the disk.
+    #[cfg(test)]
+    pub fn disk_full(&self) -> watch::Receiver<bool> {
+        self.log.disk_full()
     }
 
     /// Has a raft snapshot written now.

@@ -150,3 +150,66 @@ async fn an_entry_that_is_not_understood_stops_the_manager() {
     drop(raft);
     assert!(start_error(dir.path(), 1).await.to_string().contains("cannot apply entry"));
 }
+
+/// A small file system of its own; unmounted however the test ends.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let flags = rustix::mount::MountFlags::NODEV | rustix::mount::MountFlags::NOSUID;
+        rustix::mount::mount("orca-test", dir.path(), "tmpfs", flags, Some(c"size=24m")).unwrap();
+        Self(dir)
+    }
+
+    /// Takes all room but `left` bytes; removing the file gives it back.
+    fn fill(&self, left: u64) -> std::path::PathBuf {
+        let path = self.0.path().join("ballast");
+        let stat = rustix::fs::statvfs(self.0.path()).unwrap();
+        let file = std::fs::File::create(&path).unwrap();
+        let size = stat.f_bavail * stat.f_frsize - left;
+        rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, size).unwrap();
+        path
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = rustix::mount::unmount(self.0.path(), rustix::mount::UnmountFlags::DETACH);
+    }
+}
+
+#[tokio::test]
+async fn a_filling_disk_refuses_changes_and_takes_them_again_when_there_is_room() {
+    let disk = SmallDisk::mount();
+    let (raft, entries) = start(&disk.0.path().join("raft")).await;
+    let ballast = disk.fill(1 << 20);
+    let error = raft.propose(b"x".to_vec()).await.err().unwrap();
+    assert!(matches!(error, Error::DiskFull { .. }) && error.is_full_disk(), "{error}");
+    std::fs::remove_file(ballast).unwrap();
+    raft.propose(b"y".to_vec()).await.unwrap();
+    assert_eq!(entries.get(), ["y"]);
+    raft.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_write_that_meets_a_full_disk_waits_and_then_succeeds() {
+    let disk = SmallDisk::mount();
+    let dir = disk.0.path().join("raft");
+    let (raft, entries) = start(&dir).await;
+    let ballast = disk.fill(0);
+    let mut full = raft.disk_full();
+    let large = "z".repeat(4 << 20);
+    let (written, ()) = tokio::join!(raft.propose_regardless(large.clone().into_bytes()), async {
+        full.wait_for(|full| *full).await.unwrap();
+        std::fs::remove_file(ballast).unwrap();
+    });
+    written.unwrap();
+    assert_eq!(entries.get(), [large.clone()]);
+    assert!(!*full.borrow());
+    raft.shutdown().await;
+    drop(raft);
+    let (raft, entries) = start(&dir).await;
+    assert_eq!(entries.get(), [large]);
+    raft.shutdown().await;
+}

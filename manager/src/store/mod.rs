@@ -73,6 +73,12 @@ impl Store {
         matches!(*self.raft.leadership().borrow(), Leadership::Leads { .. })
     }
 
+    /// Waits until Raft has ended.
+    pub async fn stopped(&self) {
+        // An error means that its last task is gone too.
+        let _ = self.raft.leadership().wait_for(|now| matches!(now, Leadership::Stopped { .. })).await;
+    }
+
     /// Makes all of the changes, or none.
     ///
     /// # Errors

@@ -1,0 +1,98 @@
+//! Mounts, and paths that are hidden or read-only.
+
+use std::path::PathBuf;
+
+use model::{MountSource, NamespaceMode, Propagation};
+use oci_spec::runtime::{Mount, MountBuilder};
+
+use super::Facts;
+use crate::Result;
+
+/// Docker's size of /dev/shm in bytes.
+const SHM_SIZE: u64 = 64 << 20;
+
+/// What a privileged container sees and others don't.
+const MASKED: [&str; 12] = [
+    "/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
+    "/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats", "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+];
+const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/// Something to mount, made ready by a shell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MountPoint {
+    /// Absolute path in the container.
+    pub target: String,
+    /// `bind` or `tmpfs`.
+    pub kind: &'static str,
+    /// Path on the host, or `tmpfs`.
+    pub source: PathBuf,
+    /// As mount(8) takes them.
+    pub options: Vec<String>,
+}
+
+/// Masked and read-only paths; none when privileged.
+pub fn hidden_paths(privileged: bool) -> (Vec<String>, Vec<String>) {
+    if privileged {
+        return (Vec::new(), Vec::new());
+    }
+    let owned = |paths: &[&str]| paths.iter().map(ToString::to_string).collect();
+    (owned(&MASKED), owned(&READ_ONLY))
+}
+
+/// Whether mounts made below it are to be seen on the other side, so that the container's root must not be private.
+pub fn is_shared(source: &MountSource) -> bool {
+    let MountSource::Bind { propagation, .. } = source else { return false };
+    matches!(propagation, Propagation::Shared | Propagation::Rshared | Propagation::Slave | Propagation::Rslave)
+}
+
+/// The kernel's file systems, then the container's own mounts, a parent before what lies in it. A mount of the user's
+/// replaces one of the kernel's at the same place.
+pub fn mounts(facts: &Facts<'_>) -> Result<Vec<Mount>> {
+    let mut own: Vec<&MountPoint> = facts.mounts.iter().collect();
+    own.sort_by_key(|mount| mount.target.split('/').filter(|part| !part.is_empty()).count());
+    let replaced = |target: &str| own.iter().any(|mount| mount.target.trim_end_matches('/') == target);
+    let mut mounts = Vec::new();
+    for (target, kind, source, options) in kernel_mounts(facts) {
+        if !replaced(target) {
+            mounts.push(mount(target, kind, source.into(), options)?);
+        }
+    }
+    for point in own {
+        mounts.push(mount(&point.target, point.kind, point.source.clone(), point.options.clone())?);
+    }
+    Ok(mounts)
+}
+
+fn mount(target: &str, kind: &str, source: PathBuf, options: Vec<String>) -> Result<Mount> {
+    Ok(MountBuilder::default().destination(target).typ(kind).source(source).options(options).build()?)
+}
+
+fn kernel_mounts(facts: &Facts<'_>) -> Vec<(&'static str, &'static str, &'static str, Vec<String>)> {
+    let list = |options: &str| options.split(',').map(String::from).collect::<Vec<_>>();
+    let access = if facts.spec.privileged { "rw" } else { "ro" };
+    let mut mounts = vec![
+        ("/proc", "proc", "proc", list("nosuid,noexec,nodev")),
+        ("/dev", "tmpfs", "tmpfs", list("nosuid,strictatime,mode=755,size=65536k")),
+        ("/dev/pts", "devpts", "devpts", list("nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5")),
+        ("/sys", "sysfs", "sysfs", list(&format!("nosuid,noexec,nodev,{access}"))),
+    ];
+    // A v1 hierarchy would be writable in the container whatever its options say: there it sees none.
+    if facts.host.unified_cgroups {
+        let options = list(&format!("nosuid,noexec,nodev,relatime,{access}"));
+        mounts.push(("/sys/fs/cgroup", "cgroup", "cgroup", options));
+    }
+    match facts.spec.ipc {
+        NamespaceMode::Private => {
+            let size = facts.spec.shm_size.unwrap_or(SHM_SIZE);
+            mounts.push(("/dev/mqueue", "mqueue", "mqueue", list("nosuid,noexec,nodev")));
+            mounts.push(("/dev/shm", "tmpfs", "shm", list(&format!("nosuid,noexec,nodev,mode=1777,size={size}"))));
+        }
+        NamespaceMode::Host => {
+            mounts.push(("/dev/mqueue", "bind", "/dev/mqueue", list("bind,nosuid,noexec,nodev")));
+            mounts.push(("/dev/shm", "bind", "/dev/shm", list("rbind,nosuid,noexec,nodev")));
+        }
+    }
+    mounts
+}

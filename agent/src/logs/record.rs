@@ -1,0 +1,140 @@
+//! One line of a json-file log. Pure.
+
+use model::Timestamp;
+use serde::Deserialize;
+
+/// The longest encoded line that is read: 16 KiB of output, each byte of which may become six, and the rest of the object.
+/// What is longer was not written by Orca's shim.
+pub const LONGEST_LINE: usize = 128 * 1024;
+
+/// A piece of output: a line, or a piece of one that was too long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// When it was written.
+    pub at: Timestamp,
+    /// Whether it came from standard error.
+    pub stderr: bool,
+    /// With its newline, if it has one.
+    pub line: Vec<u8>,
+}
+
+/// As Docker writes it; other keys (`attrs`) are for other readers.
+#[derive(Deserialize)]
+struct Encoded {
+    log: String,
+    stream: String,
+    time: String,
+}
+
+/// Reads one line of the file, without its newline; `None` if it is damaged.
+pub fn parse(line: &[u8]) -> Option<Record> {
+    let Encoded { log, stream, time } = serde_json::from_slice(line).ok()?;
+    let stderr = match stream.as_str() {
+        "stdout" => false,
+        "stderr" => true,
+        _ => return None,
+    };
+    Some(Record { at: parse_rfc3339(&time)?, stderr, line: log.into_bytes() })
+}
+
+/// `2006-01-02T15:04:05.999999999Z`, with up to nine digits of fraction or none, or an offset instead of `Z`; the instant
+/// in nanoseconds since the epoch.
+pub fn parse_rfc3339(text: &str) -> Option<Timestamp> {
+    let bytes = text.as_bytes();
+    let marks = [(4, b'-'), (7, b'-'), (13, b':'), (16, b':')];
+    if bytes.len() < 20 || marks.iter().any(|(at, mark)| bytes[*at] != *mark) || !matches!(bytes[10], b'T' | b't' | b' ') {
+        return None;
+    }
+    let (year, month, day) = (number(&bytes[..4])?, number(&bytes[5..7])?, number(&bytes[8..10])?);
+    let (hour, minute, second) = (number(&bytes[11..13])?, number(&bytes[14..16])?, number(&bytes[17..19])?);
+    if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let (nanos, zone) = fraction(&bytes[19..])?;
+    let of_day = hour * 3600 + minute * 60 + second - offset(zone)?;
+    let seconds = days_from_civil(year, month, day).checked_mul(86_400)?.checked_add(of_day)?;
+    Some(Timestamp(seconds.checked_mul(1_000_000_000)?.checked_add(nanos)?))
+}
+
+fn number(digits: &[u8]) -> Option<i64> {
+    digits.iter().try_fold(0i64, |value, digit| {
+        digit.is_ascii_digit().then(|| value * 10 + i64::from(digit - b'0'))
+    })
+}
+
+/// Nanoseconds, and what follows the fraction.
+fn fraction(rest: &[u8]) -> Option<(i64, &[u8])> {
+    let Some(digits) = rest.strip_prefix(b".") else { return Some((0, rest)) };
+    let count = digits.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if !(1..=9).contains(&count) {
+        return None;
+    }
+    let scale = (count..9).fold(1, |scale, _| scale * 10);
+    Some((number(&digits[..count])? * scale, &digits[count..]))
+}
+
+/// Seconds east of Greenwich.
+fn offset(zone: &[u8]) -> Option<i64> {
+    match zone {
+        b"Z" | b"z" => Some(0),
+        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
+            let seconds = number(&[*h1, *h2])? * 3600 + number(&[*m1, *m2])? * 60;
+            Some(if *sign == b'-' { -seconds } else { seconds })
+        }
+        _ => None,
+    }
+}
+
+/// Days since the epoch (Howard Hinnant, "chrono-compatible low-level date algorithms").
+fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let day_of_year = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + day - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn dockers_lines_are_read() {
+        let line = br#"{"log":"a\u0001\n","stream":"stderr","attrs":{"x":"y"},"time":"2026-11-24T12:39:59.999999999Z"}"#;
+        let expected = Record { at: Timestamp(1_795_523_999_999_999_999), stderr: true, line: b"a\x01\n".to_vec() };
+        assert_eq!(parse(line), Some(expected));
+    }
+
+    #[test]
+    fn times_with_and_without_fraction_and_zone() {
+        for (text, nanos) in [
+            ("1970-01-01T00:00:00Z", 0),
+            ("1970-01-01T01:00:00.5+01:00", 500_000_000),
+            ("1969-12-31T23:59:59.999999999Z", -1),
+            ("2000-02-29T00:00:00.000000001Z", 951_782_400_000_000_001),
+        ] {
+            assert_eq!(parse_rfc3339(text), Some(Timestamp(nanos)), "{text}");
+        }
+        for bad in ["", "1970-01-01", "1970-13-01T00:00:00Z", "1970-01-01T00:00:00", "1970-01-01T00:00:00.Z", "x970-01-01T00:00:00Z"] {
+            assert_eq!(parse_rfc3339(bad), None, "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(nanos in 0i64..i64::MAX, log: String, stderr: bool) {
+            let at = Timestamp(nanos);
+            let stream = if stderr { "stderr" } else { "stdout" };
+            let line = serde_json::json!({"log": log, "stream": stream, "time": at.to_rfc3339()}).to_string();
+            prop_assert_eq!(parse(line.as_bytes()), Some(Record { at, stderr, line: log.into_bytes() }));
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes: Vec<u8>, text: String) {
+            let _ = parse(&bytes);
+            let _ = parse_rfc3339(&text);
+        }
+    }
+}

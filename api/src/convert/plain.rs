@@ -1,0 +1,35 @@
+//! Messages whose fields have the same name and type on both sides.
+
+use crate::{Error, types};
+
+/// Copies the named fields both ways; a field of either side that is not named does not compile.
+macro_rules! same_fields {
+    ($($name:ident { $($field:ident),+ $(,)? })+) => {$(
+        impl From<model::$name> for types::$name {
+            fn from(model::$name { $($field),+ }: model::$name) -> Self {
+                Self { $($field),+ }
+            }
+        }
+
+        impl TryFrom<types::$name> for model::$name {
+            type Error = Error;
+
+            fn try_from(types::$name { $($field),+ }: types::$name) -> Result<Self, Error> {
+                Ok(Self { $($field),+ })
+            }
+        }
+    )+};
+}
+
+same_fields! {
+    Ulimit { soft, hard }
+    Device { source, target, permissions }
+    FileTarget { path, uid, gid, mode }
+    VolumeSpec { labels, driver_opts, external }
+    Limits { nano_cpus, cpu_shares, cpuset, memory, memory_swap, pids }
+    Reservations { nano_cpus, memory }
+    StackMember { stack, key }
+    ConfigSpec { name, labels, stack, data }
+    NodeDescription { hostname, architecture, os, engine_version, nano_cpus, memory }
+    RunIntent { stopped, restarts }
+}

@@ -1,0 +1,86 @@
+//! Secrets, and what `Debug` may show of the messages that hold their content.
+
+use std::fmt;
+
+use super::{or_default, required, text};
+use crate::{Error, types};
+
+impl From<model::SecretSpec> for types::SecretSpec {
+    fn from(spec: model::SecretSpec) -> Self {
+        let model::SecretSpec { name, labels, stack, data } = spec;
+        Self { name, labels, stack, data: data.reveal().to_vec() }
+    }
+}
+
+impl TryFrom<types::SecretSpec> for model::SecretSpec {
+    type Error = Error;
+
+    fn try_from(types::SecretSpec { name, labels, stack, data }: types::SecretSpec) -> Result<Self, Error> {
+        Ok(Self { name, labels, stack, data: model::SecretData::new(data) })
+    }
+}
+
+impl From<model::Secret> for types::Secret {
+    fn from(model::Secret { id, meta, spec }: model::Secret) -> Self {
+        Self { id: id.to_string(), meta: Some(meta.into()), spec: Some(spec.into()) }
+    }
+}
+
+impl TryFrom<types::Secret> for model::Secret {
+    type Error = Error;
+
+    fn try_from(types::Secret { id, meta, spec }: types::Secret) -> Result<Self, Error> {
+        Ok(Self { id: text("secret.id", id)?, meta: or_default(meta)?, spec: required(spec, "secret.spec")? })
+    }
+}
+
+impl fmt::Debug for types::SecretSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, labels, stack, data } = self;
+        f.debug_struct("SecretSpec")
+            .field("name", name)
+            .field("labels", labels)
+            .field("stack", stack)
+            .field("data", &Hidden(data))
+            .finish()
+    }
+}
+
+impl fmt::Debug for types::AssignmentsDiff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            tasks,
+            networks,
+            endpoints,
+            secrets,
+            configs,
+            removed_tasks,
+            removed_networks,
+            removed_endpoints,
+            removed_secrets,
+            removed_configs,
+        } = self;
+        let secrets: Vec<_> = secrets.iter().map(|(id, data)| (id, Hidden(data))).collect();
+        f.debug_struct("AssignmentsDiff")
+            .field("tasks", tasks)
+            .field("networks", networks)
+            .field("endpoints", endpoints)
+            .field("secrets", &secrets)
+            .field("configs", configs)
+            .field("removed_tasks", removed_tasks)
+            .field("removed_networks", removed_networks)
+            .field("removed_endpoints", removed_endpoints)
+            .field("removed_secrets", removed_secrets)
+            .field("removed_configs", removed_configs)
+            .finish()
+    }
+}
+
+/// Content of which only the length is shown.
+struct Hidden<'a>(&'a [u8]);
+
+impl fmt::Debug for Hidden<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<{} bytes>", self.0.len())
+    }
+}

@@ -1,0 +1,144 @@
+//! What users declare: services, networks, secrets, configs, stacks.
+
+use std::net::IpAddr;
+
+use model::*;
+use proptest::collection::{btree_map, vec};
+use proptest::prelude::*;
+
+use super::*;
+
+prop_compose! {
+    pub fn network_spec()(
+        name in text(),
+        labels in labels(),
+        stack in maybe(text()),
+        internal in any::<bool>(),
+        attachable in any::<bool>(),
+        subnets in few(subnet()),
+    ) -> NetworkSpec {
+        NetworkSpec { name, labels, stack, internal, attachable, subnets }
+    }
+}
+
+prop_compose! {
+    fn attachment_spec()(
+        network in text(),
+        aliases in texts(),
+        ipv4_address in any::<Option<IpAddr>>(),
+        ipv6_address in any::<Option<IpAddr>>(),
+    ) -> AttachmentSpec {
+        AttachmentSpec { network, aliases, ipv4_address, ipv6_address }
+    }
+}
+
+pub fn network_mode() -> impl Strategy<Value = NetworkMode> {
+    prop_oneof![
+        Just(NetworkMode::None),
+        Just(NetworkMode::Host),
+        few(attachment_spec()).prop_map(NetworkMode::Networks),
+    ]
+}
+
+prop_compose! {
+    pub fn port_spec()(
+        host_ip in any::<Option<IpAddr>>(),
+        published in any::<Option<u16>>(),
+        target in any::<u16>(),
+        protocol in one_of(&[Protocol::Tcp, Protocol::Udp]),
+        mode in one_of(&[PublishMode::Ingress, PublishMode::Host]),
+    ) -> PortSpec {
+        PortSpec { host_ip, published, target, protocol, mode }
+    }
+}
+
+prop_compose! {
+    pub fn stack_member()(stack in text(), key in text()) -> StackMember {
+        StackMember { stack, key }
+    }
+}
+
+pub fn service_mode() -> impl Strategy<Value = ServiceMode> {
+    any::<u32>().prop_map(|replicas| ServiceMode::Replicated { replicas })
+}
+
+pub fn endpoint_mode() -> impl Strategy<Value = EndpointMode> {
+    one_of(&[EndpointMode::Vip, EndpointMode::Dnsrr])
+}
+
+fn condition() -> impl Strategy<Value = DependencyCondition> {
+    use DependencyCondition::*;
+    one_of(&[ServiceStarted, ServiceHealthy, ServiceCompletedSuccessfully])
+}
+
+prop_compose! {
+    fn dependency()(condition in condition(), restart in any::<bool>(), required in any::<bool>()) -> Dependency {
+        Dependency { condition, restart, required }
+    }
+}
+
+prop_compose! {
+    fn any_service_spec()(
+        name in text(),
+        labels in labels(),
+        stack in maybe(stack_member()),
+        mode in service_mode(),
+        container in container_spec(),
+        container_name in maybe(text()),
+        network in network_mode(),
+        ports in few(port_spec()),
+        endpoint_mode in endpoint_mode(),
+        depends_on in btree_map(text(), dependency(), 0..3),
+        node in maybe(id(NodeId::from_random)),
+    ) -> ServiceSpec {
+        ServiceSpec {
+            name, labels, stack, mode, container, container_name, network, ports, endpoint_mode, depends_on,
+            placement: Placement { node },
+        }
+    }
+}
+
+pub fn service_spec() -> BoxedStrategy<ServiceSpec> {
+    any_service_spec().boxed()
+}
+
+fn content() -> impl Strategy<Value = Vec<u8>> {
+    vec(any::<u8>(), 0..9)
+}
+
+pub fn secret_data() -> impl Strategy<Value = SecretData> {
+    content().prop_map(SecretData::new)
+}
+
+pub fn config_data() -> impl Strategy<Value = Vec<u8>> {
+    content()
+}
+
+prop_compose! {
+    pub fn secret_spec()(
+        name in text(), labels in labels(), stack in maybe(text()), data in secret_data(),
+    ) -> SecretSpec {
+        SecretSpec { name, labels, stack, data }
+    }
+}
+
+prop_compose! {
+    pub fn config_spec()(
+        name in text(), labels in labels(), stack in maybe(text()), data in config_data(),
+    ) -> ConfigSpec {
+        ConfigSpec { name, labels, stack, data }
+    }
+}
+
+prop_compose! {
+    pub fn stack()(
+        name in text(),
+        services in few(service_spec()),
+        networks in few(network_spec()),
+        external_networks in texts(),
+        secrets in few(secret_spec()),
+        configs in few(config_spec()),
+    ) -> Stack {
+        Stack { name, services, networks, external_networks, secrets, configs }
+    }
+}

@@ -1,0 +1,53 @@
+//! The dispatcher: one session per agent. Assignments go down as differences, statuses come up in batches, heartbeats keep the
+//! node alive; a lost stream is not a dead node, a missed deadline is.
+//!
+//! - `session`: the life of one stream · `sessions`: one live session per node · `reports`: statuses of all agents into one entry
+
+mod reports;
+mod session;
+mod sessions;
+
+use std::sync::Arc;
+
+use api::dispatcher::dispatcher_server::Dispatcher;
+use api::dispatcher::AgentMessage;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::leader::NodeWatch;
+use crate::store::Store;
+use reports::Reports;
+use session::ManagerStream;
+use sessions::Sessions;
+
+/// Version of the protocol between agents and managers.
+pub const PROTOCOL: u32 = 1;
+
+/// The service of this API.
+pub struct DispatcherApi {
+    shared: Arc<Shared>,
+}
+
+/// What all sessions share.
+struct Shared {
+    store: Arc<Store>,
+    nodes: Arc<NodeWatch>,
+    sessions: Sessions,
+    reports: Reports,
+}
+
+impl DispatcherApi {
+    /// Serves this store, telling `nodes` who is heard of.
+    pub fn new(store: Arc<Store>, nodes: Arc<NodeWatch>) -> Self {
+        let reports = Reports::start(store.clone());
+        Self { shared: Arc::new(Shared { store, nodes, sessions: Sessions::default(), reports }) }
+    }
+}
+
+#[tonic::async_trait]
+impl Dispatcher for DispatcherApi {
+    type SessionStream = ManagerStream;
+
+    async fn session(&self, request: Request<Streaming<AgentMessage>>) -> Result<Response<ManagerStream>, Status> {
+        session::open(self.shared.clone(), request.into_inner()).await.map(Response::new)
+    }
+}

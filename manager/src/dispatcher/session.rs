@@ -1,0 +1,162 @@
+//! The life of one session: hello, welcome, everything, then differences; statuses and heartbeats the other way.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::dispatcher::agent_message::Message as FromAgent;
+use api::dispatcher::manager_message::Message as ToAgent;
+use api::dispatcher::{AgentMessage, Assignments as WireAssignments, Hello, ManagerMessage, TaskReport, Welcome};
+use futures::Stream;
+use model::{Assignments, NodeDescription, NodeId, TaskId, TaskStatus};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming};
+
+use super::sessions::Claim;
+use super::{PROTOCOL, Shared};
+use crate::assignment::assignments;
+use crate::control::to_status;
+use crate::liveness::HEARTBEAT;
+use crate::raft::Leadership;
+use crate::state::Command;
+
+/// What an agent reads.
+pub type ManagerStream = Pin<Box<dyn Stream<Item = Result<ManagerMessage, Status>> + Send>>;
+
+/// How long an agent may take to say hello.
+const HELLO: Duration = Duration::from_secs(10);
+/// Messages that an agent has not read yet. While they stand, further changes become one difference.
+const QUEUE: usize = 2;
+/// Least time between two differences.
+const COALESCE: Duration = Duration::from_millis(5);
+
+/// Takes the hello and starts the session.
+pub async fn open(shared: Arc<Shared>, mut incoming: Streaming<AgentMessage>) -> Result<ManagerStream, Status> {
+    let leadership = shared.store.leadership().borrow().clone();
+    let Leadership::Leads { term } = leadership else {
+        return Err(Status::unavailable("this manager is not the leader: try another one"));
+    };
+    let hello = tokio::time::timeout(HELLO, incoming.message()).await;
+    let hello = hello.map_err(|_| Status::deadline_exceeded("the agent has not said hello within 10 s"))??;
+    let (node, description) = parse_hello(hello)?;
+    let registered = shared.store.propose(vec![Command::RegisterNode { node, description }]).await;
+    registered.map_err(|error| to_status(&error))?;
+    shared.nodes.heard(node);
+    tracing::info!(%node, "session opened");
+    let (outgoing, messages) = mpsc::channel(QUEUE);
+    tokio::spawn(run(shared, node, term, incoming, outgoing));
+    Ok(Box::pin(ReceiverStream::new(messages)))
+}
+
+fn parse_hello(message: Option<AgentMessage>) -> Result<(NodeId, NodeDescription), Status> {
+    let Some(AgentMessage { message: Some(FromAgent::Hello(hello)) }) = message else {
+        return Err(Status::invalid_argument("a session begins with hello"));
+    };
+    let Hello { protocol, node, description } = hello;
+    if protocol != PROTOCOL {
+        return Err(Status::failed_precondition(format!(
+            "the agent speaks protocol {protocol} and this manager {PROTOCOL}: upgrade the older of the two"
+        )));
+    }
+    let node = node.parse().map_err(|error: model::ParseIdError| Status::invalid_argument(error.to_string()))?;
+    let description = description.ok_or_else(|| Status::invalid_argument("hello has no description of the node"))?;
+    Ok((node, NodeDescription::try_from(description)?))
+}
+
+/// Runs until either side ends, a newer session takes the node's place, or the term ends; says why if the agent can still hear it.
+async fn run(
+    shared: Arc<Shared>,
+    node: NodeId,
+    term: u64,
+    incoming: Streaming<AgentMessage>,
+    outgoing: mpsc::Sender<Result<ManagerMessage, Status>>,
+) {
+    let mut claim = shared.sessions.claim(node);
+    let end = tokio::select! {
+        biased;
+        _ = &mut claim.superseded => Some(Status::aborted("a newer session of this node has taken over")),
+        () = term_ends(&shared, term) => Some(Status::unavailable("this manager no longer leads: try another one")),
+        end = receive(&shared, node, incoming) => end.err(),
+        end = send(&shared, node, &outgoing) => end,
+    };
+    release(&shared, &claim);
+    tracing::info!(%node, reason = end.as_ref().map_or("the agent has left", Status::message), "session ended");
+    if let Some(status) = end {
+        // Not waited for: an agent that reads nothing would keep the session's memory.
+        let _ = outgoing.try_send(Err(status));
+    }
+}
+
+fn release(shared: &Shared, claim: &Claim) {
+    shared.sessions.release(claim);
+}
+
+async fn term_ends(shared: &Shared, term: u64) {
+    // An error means that Raft is gone, which ends the term too.
+    let _ = shared.store.leadership().wait_for(|now| *now != Leadership::Leads { term }).await;
+}
+
+async fn receive(shared: &Shared, node: NodeId, mut incoming: Streaming<AgentMessage>) -> Result<(), Status> {
+    while let Some(AgentMessage { message }) = incoming.message().await? {
+        shared.nodes.heard(node);
+        match message {
+            Some(FromAgent::Statuses(statuses)) => {
+                let reports = statuses.reports.into_iter().map(parse_report).collect::<Result<Vec<_>, _>>()?;
+                shared.reports.send(node, reports).await.map_err(|error| to_status(&error))?;
+            }
+            Some(FromAgent::Heartbeat(_)) => {}
+            // Tells how far the agent is; HTTP/2 already holds back what it has not read.
+            Some(FromAgent::Acknowledge(acknowledge)) => {
+                tracing::trace!(%node, sequence = acknowledge.sequence, "assignments acknowledged");
+            }
+            Some(FromAgent::Hello(_)) => return Err(Status::invalid_argument("a session has only one hello")),
+            None => return Err(Status::invalid_argument("the agent sent a message that this manager does not know")),
+        }
+    }
+    Ok(())
+}
+
+fn parse_report(report: TaskReport) -> Result<(TaskId, TaskStatus), Status> {
+    let TaskReport { task, status } = report;
+    let task = task.parse().map_err(|error: model::ParseIdError| Status::invalid_argument(error.to_string()))?;
+    let status = status.ok_or_else(|| Status::invalid_argument(format!("the report of task {task} has no status")))?;
+    Ok((task, TaskStatus::try_from(status)?))
+}
+
+/// Sends everything, then what has changed since the message before; `None` when the agent no longer reads.
+async fn send(shared: &Shared, node: NodeId, outgoing: &mpsc::Sender<Result<ManagerMessage, Status>>) -> Option<Status> {
+    let mut changes = shared.store.watch();
+    let welcome = Welcome {
+        protocol: PROTOCOL,
+        cluster: shared.store.cluster().to_string(),
+        heartbeat_period: u64::try_from(HEARTBEAT.as_nanos()).unwrap_or(u64::MAX),
+    };
+    let message = |message| Ok(ManagerMessage { message: Some(message) });
+    outgoing.send(message(ToAgent::Welcome(welcome))).await.ok()?;
+    let mut sent = Assignments::default();
+    let mut sequence = 0;
+    loop {
+        // The place in the queue first: the difference is then of the newest state.
+        let place = outgoing.reserve().await.ok()?;
+        changes.mark_unchanged();
+        let state = shared.store.snapshot();
+        let next = assignments(&state, node);
+        let diff = sent.diff(&next);
+        if sequence == 0 || !diff.is_empty() {
+            sequence += 1;
+            let full = sequence == 1;
+            place.send(message(ToAgent::Assignments(WireAssignments {
+                sequence,
+                version: state.version,
+                full,
+                diff: Some(diff.into()),
+            })));
+            sent = next;
+        }
+        if changes.changed().await.is_err() {
+            return Some(Status::unavailable("this manager has stopped"));
+        }
+        tokio::time::sleep(COALESCE).await;
+    }
+}
