@@ -3,6 +3,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 TARGET := target/$(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+export LIBSECCOMP_LIB_PATH ?= /usr/lib/$(shell gcc -print-multiarch 2>/dev/null || echo x86_64-linux-gnu)
 ORCA := $(TARGET)/release/orca
 BUILD_PACKAGES := gcc libc6-dev libseccomp-dev pkg-config
 TEST_PACKAGES := bind9-dnsutils busybox-static conntrack curl iproute2 nftables python3 util-linux

@@ -98,6 +98,10 @@ pub enum Error {
     Shim { container: String, what: String },
     #[error("{0}")]
     ShimRefused(String),
+    #[error(transparent)]
+    ShimClient(#[from] crate::shim_client::ShimClientError),
+    #[error("container {name} keeps no log: its log driver is \"none\"; create it with the driver json-file to read its output")]
+    NoLog { name: String },
     #[error("the session with the manager broke: {0}")]
     Session(String),
 
@@ -130,6 +134,8 @@ impl Error {
             | Self::Running { .. }
             | Self::BeingRemoved { .. }
             | Self::TaskEnded { .. }
+            | Self::NoLog { .. }
+            | Self::ShimClient(crate::shim_client::ShimClientError::NotRunning { .. })
             | Self::VolumeInUse { .. } => Kind::Conflict,
             Self::AmbiguousContainer { .. }
             | Self::Name(_)

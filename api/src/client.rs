@@ -33,7 +33,9 @@ impl Endpoint {
         match address.split_once("://") {
             Some(("unix", path)) if path.starts_with('/') => Ok(Self::Unix(path.into())),
             Some(("unix", _)) => error("the path must be absolute, as in unix:///run/orca/orca.sock"),
-            Some(("tcp", _)) => error("tcp:// needs the mTLS identity of a cluster, and this node has none: use unix:///PATH"),
+            Some(("tcp", _)) => {
+                error("tcp:// needs the mTLS identity of a cluster, and this node has none: use unix:///PATH")
+            }
             Some(("ssh", _)) => error("ssh:// is not supported: run orca on that machine, with unix:///PATH"),
             _ => error("expected unix:///PATH, as in unix:///run/orca/orca.sock"),
         }

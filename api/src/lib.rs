@@ -46,4 +46,7 @@ pub mod wire {
     }
 }
 
-pub use wire::{agent::v1 as agent, control::v1 as control, dispatcher::v1 as dispatcher, log::v1 as log, node::v1 as node, types::v1 as types};
+pub use wire::{
+    agent::v1 as agent, control::v1 as control, dispatcher::v1 as dispatcher, log::v1 as log, node::v1 as node,
+    types::v1 as types,
+};

@@ -1,4 +1,5 @@
 //! Connections over a real socket.
+#![allow(clippy::unwrap_used)]
 
 use std::path::Path;
 

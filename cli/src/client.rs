@@ -6,7 +6,7 @@ use api::node::node_client::NodeClient;
 use tonic::transport::Channel;
 
 use crate::daemon::background;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Where a daemon answers when nothing else is said.
 pub const DEFAULT_HOST: &str = "unix:///run/orca/orca.sock";
@@ -39,7 +39,7 @@ impl Client {
     /// Connects; when no daemon answers at the default place, starts one in the background first.
     pub async fn connect_or_start(host: &Host) -> Result<Self> {
         match Self::connect(host).await {
-            Err(_) if !host.explicit => {
+            Err(Error::Connect(api::Error::NoSocket { .. } | api::Error::Refused { .. })) if !host.explicit => {
                 background::start().await?;
                 Self::connect(host).await
             }

@@ -113,7 +113,9 @@ pub enum Error {
         reason: String,
     },
     /// The manager did not become ready.
-    #[error("the manager was not ready within {seconds} s of its start: see its log for what the disk or the log lacks")]
+    #[error(
+        "the manager was not ready within {seconds} s of its start: see its log for what the disk or the log lacks"
+    )]
     NotReady {
         /// How long it was waited for.
         seconds: u64,
@@ -141,7 +143,9 @@ pub enum RecordFlaw {
     #[error("its format is version {0}, and this release knows only 1; run the release that wrote it")]
     Version(u8),
     /// It does not open with this key, in this place, in this cluster.
-    #[error("it is damaged, or the key file beside it is not the one it was written with; restore both from one backup")]
+    #[error(
+        "it is damaged, or the key file beside it is not the one it was written with; restore both from one backup"
+    )]
     Sealed,
     /// Its content is no message of ours.
     #[error("it is not understood ({0}); run the release that wrote it")]

@@ -54,9 +54,7 @@ impl Manager {
 
     async fn wait_for_cluster(&self) -> Result<(), Error> {
         let mut changes = self.store.watch();
-        let ready = async {
-            while self.store.snapshot().cluster.is_none() && changes.changed().await.is_ok() {}
-        };
+        let ready = async { while self.store.snapshot().cluster.is_none() && changes.changed().await.is_ok() {} };
         let waited = tokio::time::timeout(BOOTSTRAP, ready).await;
         waited.map_err(|_| Error::NotReady { seconds: BOOTSTRAP.as_secs() })
     }

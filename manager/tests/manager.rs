@@ -17,8 +17,8 @@ use api::dispatcher::{Acknowledge, AgentMessage, Heartbeat, Hello, ManagerMessag
 use manager::{Manager, ManagerConfig};
 use model::{
     Assignments, Attachment, AttachmentSpec, ContainerId, ContainerPhase, ContainerSpec, ContainerStatus, Health,
-    NetworkMode, NetworkSpec, NodeDescription, NodeId, PortSpec, Protocol, PublishMode, ServiceMode, ServiceSpec, Stack,
-    StackMember, Task, TaskState, TaskStatus, Timestamp,
+    NetworkMode, NetworkSpec, NodeDescription, NodeId, PortSpec, Protocol, PublishMode, ServiceMode, ServiceSpec,
+    Stack, StackMember, Task, TaskState, TaskStatus, Timestamp,
 };
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot};
@@ -90,12 +90,16 @@ struct Agent {
 }
 
 fn hello(protocol: u32) -> AgentMessage {
-    let description = NodeDescription { hostname: "host".into(), nano_cpus: 2_000_000_000, memory: 1 << 30, ..Default::default() };
+    let description =
+        NodeDescription { hostname: "host".into(), nano_cpus: 2_000_000_000, memory: 1 << 30, ..Default::default() };
     let hello = Hello { protocol, node: node().to_string(), description: Some(description.into()) };
     AgentMessage { message: Some(FromAgent::Hello(hello)) }
 }
 
-async fn session(channel: &Channel, first: AgentMessage) -> Result<(mpsc::Sender<AgentMessage>, Streaming<ManagerMessage>), tonic::Status> {
+async fn session(
+    channel: &Channel,
+    first: AgentMessage,
+) -> Result<(mpsc::Sender<AgentMessage>, Streaming<ManagerMessage>), tonic::Status> {
     let mut client: DispatcherClient<Channel> = api::client::dispatcher_client(channel.clone());
     let (to, messages) = mpsc::channel(16);
     to.send(first).await.unwrap();
@@ -117,7 +121,9 @@ impl Agent {
 
     async fn receive(&mut self) {
         let message = tokio::time::timeout(Duration::from_secs(10), self.from.message()).await.expect("no assignments");
-        let Some(ToAgent::Assignments(assignments)) = message.unwrap().unwrap().message else { panic!("a second welcome") };
+        let Some(ToAgent::Assignments(assignments)) = message.unwrap().unwrap().message else {
+            panic!("a second welcome")
+        };
         assert_eq!(assignments.sequence, self.sequence + 1);
         assert_eq!(assignments.full, self.sequence == 0);
         self.sequence = assignments.sequence;
@@ -133,7 +139,8 @@ impl Agent {
 
     async fn report(&self, task: &Task, state: TaskState, revision: u64) {
         let networks = self.held.networks.values();
-        let attachment = networks.map(|network| Attachment { network: network.id, addresses: vec![network.blocks[0].nth(5).unwrap()] });
+        let attachment = networks
+            .map(|network| Attachment { network: network.id, addresses: vec![network.blocks[0].nth(5).unwrap()] });
         let container = ContainerStatus {
             id: ContainerId::from_random([3; 32]),
             phase: if state == TaskState::Running { ContainerPhase::Running } else { ContainerPhase::Exited },
@@ -147,7 +154,8 @@ impl Agent {
             finished_at: Timestamp::NEVER,
             attachments: attachment.collect(),
         };
-        let status = TaskStatus { state, revision, at: Timestamp(1), container: Some(container), ..TaskStatus::default() };
+        let status =
+            TaskStatus { state, revision, at: Timestamp(1), container: Some(container), ..TaskStatus::default() };
         let report = TaskReport { task: task.id.to_string(), status: Some(status.into()) };
         self.say(FromAgent::Statuses(Statuses { reports: vec![report] })).await;
     }
@@ -159,7 +167,10 @@ fn stack(replicas: u32) -> Stack {
         stack: Some(StackMember { stack: "shop".into(), key: "web".into() }),
         mode: ServiceMode::Replicated { replicas },
         container: ContainerSpec { image: "orca/demo".into(), ..ContainerSpec::default() },
-        network: NetworkMode::Networks(vec![AttachmentSpec { network: "shop_default".into(), ..AttachmentSpec::default() }]),
+        network: NetworkMode::Networks(vec![AttachmentSpec {
+            network: "shop_default".into(),
+            ..AttachmentSpec::default()
+        }]),
         ports: vec![PortSpec {
             host_ip: None,
             published: Some(8080),
@@ -187,19 +198,31 @@ async fn a_stack_becomes_tasks_that_an_agent_runs_and_ends() {
     assert_eq!(reply.unchanged, ["web"]);
 
     let mut agent = Agent::join(&house.channel).await;
-    agent.until(|held| held.tasks.len() == 2 && held.endpoints.values().any(|endpoint| !endpoint.networks.is_empty())).await;
+    agent
+        .until(|held| held.tasks.len() == 2 && held.endpoints.values().any(|endpoint| !endpoint.networks.is_empty()))
+        .await;
     let tasks: Vec<Task> = agent.held.tasks.values().cloned().collect();
     assert!(tasks.iter().all(|task| task.node == Some(node()) && task.desired == TaskState::Running));
     for task in &tasks {
         agent.report(task, TaskState::Running, 1).await;
     }
-    agent.until(|held| held.endpoints.values().any(|endpoint| endpoint.backends.iter().filter(|backend| backend.serves).count() == 2)).await;
+    agent
+        .until(|held| {
+            held.endpoints
+                .values()
+                .any(|endpoint| endpoint.backends.iter().filter(|backend| backend.serves).count() == 2)
+        })
+        .await;
     let endpoint = agent.held.endpoints.values().find(|endpoint| endpoint.name == "shop-web").unwrap();
     assert_eq!(endpoint.networks[0].vips.len(), 1);
     assert_eq!(endpoint.ports[0].published, Some(8080));
     assert!(house.tasks().await.iter().all(|task| task.status.state == TaskState::Running));
 
-    let reply = control.remove_stack(RemoveStackRequest { stack: "shop".into(), services: Vec::new() }).await.unwrap().into_inner();
+    let reply = control
+        .remove_stack(RemoveStackRequest { stack: "shop".into(), services: Vec::new() })
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!(reply.removed, ["web"]);
     agent.until(|held| held.tasks.values().all(|task| task.desired > TaskState::Running)).await;
     for task in &tasks {
@@ -230,7 +253,11 @@ async fn a_watched_stack_says_why_it_waits_and_when_it_runs() {
     agent.report(&task, TaskState::Running, 1).await;
     loop {
         let state = states.message().await.unwrap().unwrap();
-        if state.tasks.iter().any(|task| task.status.as_ref().is_some_and(|status| status.state == TaskState::Running as u32)) {
+        if state
+            .tasks
+            .iter()
+            .any(|task| task.status.as_ref().is_some_and(|status| status.state == TaskState::Running as u32))
+        {
             assert!(state.waiting.is_empty());
             break;
         }
@@ -286,7 +313,8 @@ async fn wrong_requests_get_one_clear_error() {
     assert_eq!(session(&house.channel, heartbeat).await.err().unwrap().code(), Code::InvalidArgument);
 
     let mut control = house.control();
-    let code = |result: Result<tonic::Response<api::control::ApplyStackReply>, tonic::Status>| result.err().unwrap().code();
+    let code =
+        |result: Result<tonic::Response<api::control::ApplyStackReply>, tonic::Status>| result.err().unwrap().code();
     assert_eq!(code(control.apply_stack(ApplyStackRequest::default()).await), Code::InvalidArgument);
     let bad_name = Stack { name: "Not A Name".into(), ..Stack::default() };
     let request = ApplyStackRequest { stack: Some(bad_name.into()), ..ApplyStackRequest::default() };

@@ -118,6 +118,8 @@ pub struct Task {
     pub intent: RunIntent,
     /// An ended task of the same slot and spec on the same node whose container this one takes over.
     pub continues: Option<TaskId>,
+    /// How many tasks of this slot a node has refused, or was lost with, in a row before this one.
+    pub tries: u32,
     /// What the agent reports.
     pub status: TaskStatus,
 }

@@ -131,7 +131,9 @@ impl TryFrom<types::AssignmentsDiff> for model::AssignmentsDiff {
         let upserts = model::Assignments {
             tasks: keyed("assignments.tasks", all(tasks)?, |task: &model::Task| task.id)?,
             networks: keyed("assignments.networks", all(networks)?, |network: &model::NetworkAssignment| network.id)?,
-            endpoints: keyed("assignments.endpoints", all(endpoints)?, |endpoint: &model::ServiceEndpoint| endpoint.service)?,
+            endpoints: keyed("assignments.endpoints", all(endpoints)?, |endpoint: &model::ServiceEndpoint| {
+                endpoint.service
+            })?,
             secrets: contents("assignments.secrets", secrets, model::SecretData::new)?,
             configs: contents("assignments.configs", configs, |data| data)?,
         };

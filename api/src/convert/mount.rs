@@ -56,12 +56,13 @@ impl TryFrom<types::Mount> for model::Mount {
             Source::Volume(types::VolumeMount { name, no_copy, subpath, spec }) => {
                 model::MountSource::Volume { name, no_copy, subpath, spec: or_default(spec)? }
             }
-            Source::Bind(types::BindMount { path, create, propagation }) => {
-                model::MountSource::Bind { path, create, propagation: WireEnum::from_number("bind.propagation", propagation)? }
-            }
+            Source::Bind(types::BindMount { path, create, propagation }) => model::MountSource::Bind {
+                path,
+                create,
+                propagation: WireEnum::from_number("bind.propagation", propagation)?,
+            },
             Source::Tmpfs(types::TmpfsMount { size, mode }) => model::MountSource::Tmpfs { size, mode },
         };
         Ok(Self { target, read_only, source })
     }
 }
-

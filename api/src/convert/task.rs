@@ -24,6 +24,7 @@ impl From<model::Task> for types::Task {
             desired,
             intent,
             continues,
+            tries,
             status,
         } = task;
         Self {
@@ -38,6 +39,7 @@ impl From<model::Task> for types::Task {
             desired: u32::from(desired as u16),
             intent: Some(intent.into()),
             continues: continues.map(|task| task.to_string()),
+            tries,
             status: Some(status.into()),
         }
     }
@@ -59,6 +61,7 @@ impl TryFrom<types::Task> for model::Task {
             desired,
             intent,
             continues,
+            tries,
             status,
         } = task;
         Ok(Self {
@@ -73,6 +76,7 @@ impl TryFrom<types::Task> for model::Task {
             desired: state("task.desired", desired)?,
             intent: or_default(intent)?,
             continues: optional_text("task.continues", continues)?,
+            tries,
             status: or_default(status)?,
         })
     }

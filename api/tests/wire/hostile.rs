@@ -3,10 +3,10 @@
 use std::fmt::Debug;
 
 use api::types;
-use prost::Message;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
+use prost::Message;
 
 use crate::strategies;
 

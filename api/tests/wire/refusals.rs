@@ -34,7 +34,10 @@ fn errors_name_the_field_and_the_value() {
         (task(|task| task.spec.as_mut().unwrap().container = None), "no task_spec.container"),
         (service(|spec| spec.network = None), "no service.network"),
         (service(|spec| spec.network = Some(types::NetworkMode { mode: None })), "no network.mode"),
-        (service(|spec| spec.network.as_mut().unwrap().mode = Some(Mode::Host(false))), "network.host cannot be \"false\""),
+        (
+            service(|spec| spec.network.as_mut().unwrap().mode = Some(Mode::Host(false))),
+            "network.host cannot be \"false\"",
+        ),
         (service(|spec| spec.mode = Some(types::ServiceMode { mode: None })), "no service.mode"),
         (service(|spec| spec.ports[0].target = 70_000), "port.target cannot be \"70000\""),
         (service(|spec| spec.ports[0].host_ip = Some("localhost".into())), "port.host_ip cannot be \"localhost\""),

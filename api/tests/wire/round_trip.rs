@@ -3,8 +3,8 @@
 use std::fmt::Debug;
 
 use api::types;
-use prost::Message;
 use proptest::prelude::*;
+use prost::Message;
 
 use crate::strategies;
 

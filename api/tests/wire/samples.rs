@@ -136,8 +136,7 @@ pub fn service_spec() -> ServiceSpec {
         ipv4_address: Some("10.4.0.9".parse().unwrap()),
         ipv6_address: Some("fd00::9".parse().unwrap()),
     };
-    let dependency =
-        Dependency { condition: DependencyCondition::ServiceHealthy, restart: true, required: true };
+    let dependency = Dependency { condition: DependencyCondition::ServiceHealthy, restart: true, required: true };
     ServiceSpec {
         name: text("shop-web"),
         labels: map([("c", text("3"))]),
@@ -184,6 +183,7 @@ fn task_with(id: u128, spec: TaskSpec) -> Task {
         desired: TaskState::Shutdown,
         intent: RunIntent { stopped: true, restarts: 17 },
         continues: Some(TaskId::from_random(18)),
+        tries: 2,
         status: TaskStatus {
             state: TaskState::Failed,
             revision: 19,

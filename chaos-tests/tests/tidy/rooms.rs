@@ -41,7 +41,7 @@ const MODULES: &[&str] = &["fs", "process", "thread", "env", "os"];
 /// Names that mean clocks, sockets or randomness.
 const NAMES: &[&str] = &[
     "Instant", "SystemTime", "TcpStream", "TcpListener", "UdpSocket", "UnixStream", "UnixListener", "UnixDatagram",
-    "ToSocketAddrs", "SystemRandom", "RandomState", "HashMap", "HashSet",
+    "ToSocketAddrs", "SystemRandom", "RandomState",
 ];
 
 /// Crates that do I/O.
@@ -97,6 +97,8 @@ fn std_modules(line: &str) -> Vec<&str> {
         }
         let rest = &line[at + "std::".len()..];
         match rest.strip_prefix('{') {
+            // A constant of the compiler's.
+            None if rest.starts_with("env::consts") => {}
             Some(group) => found.extend(group.split(['}', ',', '{']).map(|item| first_word(item.trim()))),
             None => found.push(first_word(rest)),
         }

@@ -138,6 +138,7 @@ mod tests {
             desired: TaskState::Running,
             intent: RunIntent::default(),
             continues: None,
+            tries: 0,
             status: TaskStatus { state, container: Some(container), ..TaskStatus::default() },
         }
     }

@@ -5,73 +5,99 @@ use std::net::IpAddr;
 
 use model::{Endpoint, EndpointMode, IpSubnet, Network, PortSpec, Protocol, Service, Vip};
 
-use super::leases::block_prefix;
+use super::leases::services_part;
 use crate::state::{Command, State};
 
 /// Ports for those that ask for any, as Swarm's default range begins.
 const PORTS: std::ops::RangeInclusive<u16> = 30_000..=32_767;
 
+/// What is not free. What users have asked for by number goes before what the allocator has given away.
+struct Taken {
+    fixed_addresses: BTreeSet<IpAddr>,
+    addresses: BTreeSet<IpAddr>,
+    fixed_ports: BTreeSet<(Protocol, u16)>,
+    ports: BTreeSet<(Protocol, u16)>,
+}
+
+impl Taken {
+    fn of(state: &State) -> Self {
+        let services = || state.services.values();
+        Self {
+            fixed_addresses: fixed_addresses(state).collect(),
+            addresses: services().flat_map(|service| &service.endpoint.vips).map(|vip| vip.address).collect(),
+            fixed_ports: services().flat_map(|service| &service.spec.ports).filter_map(number).collect(),
+            ports: services().flat_map(|service| &service.endpoint.ports).filter_map(number).collect(),
+        }
+    }
+}
+
 /// Brings each service's endpoint to what its spec asks for.
 pub fn allocate(state: &State, commands: &mut Vec<Command>) {
-    let mut addresses: BTreeSet<IpAddr> =
-        state.services.values().flat_map(|service| &service.endpoint.vips).map(|vip| vip.address).collect();
-    addresses.extend(fixed_addresses(state));
-    let mut ports: BTreeSet<(Protocol, u16)> = state.services.values().flat_map(held_ports).collect();
+    let mut taken = Taken::of(state);
     for service in state.services.values().filter(|service| !service.removing) {
-        let endpoint = Endpoint { vips: vips(state, service, &mut addresses), ports: published(service, &mut ports) };
+        let endpoint = Endpoint { vips: vips(state, service, &mut taken), ports: published(service, &mut taken) };
         if endpoint != service.endpoint {
             commands.push(Command::SetEndpoint { service: service.id, endpoint, seen: service.meta.version });
         }
     }
 }
 
-fn fixed_addresses(state: &State) -> impl Iterator<Item = IpAddr> + '_ {
+/// Addresses that users have chosen for containers.
+pub fn fixed_addresses(state: &State) -> impl Iterator<Item = IpAddr> + '_ {
     let attachments = state.services.values().flat_map(|service| service.spec.network.attachments());
     attachments.flat_map(|attachment| attachment.ipv4_address.into_iter().chain(attachment.ipv6_address))
 }
 
-fn held_ports(service: &Service) -> impl Iterator<Item = (Protocol, u16)> + '_ {
-    let ports = service.spec.ports.iter().chain(&service.endpoint.ports);
-    ports.filter_map(|port| Some((port.protocol, port.published?)))
+fn number(port: &PortSpec) -> Option<(Protocol, u16)> {
+    Some((port.protocol, port.published?))
 }
 
-fn vips(state: &State, service: &Service, taken: &mut BTreeSet<IpAddr>) -> Vec<Vip> {
+fn vips(state: &State, service: &Service, taken: &mut Taken) -> Vec<Vip> {
     if service.spec.endpoint_mode == EndpointMode::Dnsrr {
         return Vec::new();
     }
     let networks = service.spec.network.attachments().iter().filter_map(|a| state.network_named(&a.network));
-    let vip = |network: &Network| {
-        let held = service.endpoint.vips.iter().find(|vip| vip.network == network.id);
-        let held = held.filter(|vip| network.subnets.iter().any(|subnet| subnet.contains(vip.address)));
-        if let Some(vip) = held {
-            return Some(*vip);
-        }
-        let address = network.subnets.iter().find_map(|subnet| free_address(subnet, taken))?;
-        taken.insert(address);
-        Some(Vip { network: network.id, address })
+    networks.filter_map(|network| vip(network, service, taken)).collect()
+}
+
+/// The address that the service has, as long as it may stay; else a free one.
+fn vip(network: &Network, service: &Service, taken: &mut Taken) -> Option<Vip> {
+    let parts = || network.subnets.iter().filter_map(services_part);
+    let stays = |vip: &&Vip| {
+        let is_inside = parts().any(|part| part.contains(vip.address));
+        vip.network == network.id && is_inside && !taken.fixed_addresses.contains(&vip.address)
     };
-    networks.filter_map(vip).collect()
+    if let Some(vip) = service.endpoint.vips.iter().find(stays) {
+        return Some(*vip);
+    }
+    let address = parts().find_map(|part| free_address(&part, taken))?;
+    taken.addresses.insert(address);
+    Some(Vip { network: network.id, address })
 }
 
-/// The first free address of part 0; its first is the network's own.
-fn free_address(subnet: &IpSubnet, taken: &BTreeSet<IpAddr>) -> Option<IpAddr> {
-    let part = if subnet.is_ipv4() { subnet.part(block_prefix(subnet), 0)? } else { return None };
-    (1..part.size()).filter_map(|offset| part.nth(offset)).find(|address| !taken.contains(address))
+/// The first free address of a subnet's first part; the very first is the network's own.
+fn free_address(part: &IpSubnet, taken: &Taken) -> Option<IpAddr> {
+    let is_free = |address: &IpAddr| !taken.addresses.contains(address) && !taken.fixed_addresses.contains(address);
+    (1..part.size()).filter_map(|offset| part.nth(offset)).find(is_free)
 }
 
-fn published(service: &Service, taken: &mut BTreeSet<(Protocol, u16)>) -> Vec<PortSpec> {
+fn published(service: &Service, taken: &mut Taken) -> Vec<PortSpec> {
     let mut held: Vec<&PortSpec> = service.endpoint.ports.iter().collect();
     let publish = |port: &PortSpec| {
         if port.published.is_some() {
             return port.clone();
         }
-        let same = |held: &&PortSpec| PortSpec { published: None, ..(*held).clone() } == *port;
-        if let Some(index) = held.iter().position(same) {
+        let stays = |held: &&PortSpec| {
+            let is_free = number(held).is_some_and(|number| !taken.fixed_ports.contains(&number));
+            is_free && PortSpec { published: None, ..(*held).clone() } == *port
+        };
+        if let Some(index) = held.iter().position(stays) {
             return held.remove(index).clone();
         }
-        let published = PORTS.clone().find(|number| !taken.contains(&(port.protocol, *number)));
-        taken.extend(published.map(|number| (port.protocol, number)));
-        PortSpec { published, ..port.clone() }
+        let is_free = |number: &(Protocol, u16)| !taken.ports.contains(number) && !taken.fixed_ports.contains(number);
+        let given = PORTS.map(|number| (port.protocol, number)).find(is_free);
+        taken.ports.extend(given);
+        PortSpec { published: given.map(|(_, number)| number), ..port.clone() }
     };
     service.spec.ports.iter().map(publish).collect()
 }

@@ -1,14 +1,18 @@
 //! Parts of a network's subnets that nodes give out by themselves, so that containers start without a manager.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use model::{IpSubnet, Network, NetworkId, NodeId, Task};
 
+use super::endpoints::fixed_addresses;
 use crate::state::{Command, State};
 
 /// Prefix of a part of an IPv4 subnet: 64 addresses.
 const BLOCK: u8 = 26;
-/// Addresses kept for standalone containers on each node.
+/// How many bits longer than a subnet's prefix that of its services' part is: 256 addresses of a default subnet.
+const SERVICES: u8 = 4;
+/// Addresses kept for standalone containers on each node; fewer where the network is small.
 const SPARE: u128 = 16;
 
 /// Leases as many parts as a node's tasks need; parts are never taken back while the node may hold addresses of them.
@@ -24,6 +28,7 @@ pub fn allocate(state: &State, commands: &mut Vec<Command>) {
             needs.entry((network.id, *node)).or_default();
         }
     }
+    let fixed: BTreeSet<IpAddr> = fixed_addresses(state).collect();
     let mut grown: BTreeMap<NetworkId, BTreeSet<IpSubnet>> = BTreeMap::new();
     for ((network, node), tasks) in needs {
         let Some(network) = state.networks.get(&network) else { continue };
@@ -31,8 +36,9 @@ pub fn allocate(state: &State, commands: &mut Vec<Command>) {
         let mut blocks = network.leases.get(&node).cloned().unwrap_or_default();
         let before = blocks.len();
         // The first address of a node's first part is the node's own.
-        while blocks.iter().map(IpSubnet::size).sum::<u128>() < tasks + SPARE + 1 {
-            let Some(block) = free_block(network, taken) else { break };
+        let spare = SPARE.min(network.subnets.iter().map(IpSubnet::size).sum::<u128>() / 16);
+        while usable(network, &blocks, &fixed) < tasks + spare + 1 {
+            let Some(block) = free_block(network, taken, &fixed) else { break };
             taken.insert(block);
             blocks.push(block);
         }
@@ -47,16 +53,36 @@ fn uses<'a>(state: &'a State, task: &'a Task) -> impl Iterator<Item = (NetworkId
     networks.filter_map(|network| Some((network.id, task.node?)))
 }
 
-/// The first part that nobody has. Part 0 of a subnet is for the services' addresses.
-fn free_block(network: &Network, taken: &BTreeSet<IpSubnet>) -> Option<IpSubnet> {
-    let parts = |subnet: &IpSubnet| {
-        let (subnet, prefix) = (*subnet, block_prefix(subnet));
-        (1u128..).map_while(move |index| subnet.part(prefix, index))
-    };
-    network.subnets.iter().filter(|subnet| subnet.is_ipv4()).flat_map(parts).find(|block| !taken.contains(block))
+/// How many addresses a node can give out of its parts, its own among them: neither the subnet's last nor a fixed one.
+fn usable(network: &Network, blocks: &[IpSubnet], fixed: &BTreeSet<IpAddr>) -> u128 {
+    let inside = |address: &IpAddr| blocks.iter().any(|block| block.contains(*address));
+    let last = network.subnets.iter().filter_map(|subnet| subnet.nth(subnet.size() - 1));
+    let nobodys = last.chain(fixed.iter().copied()).filter(inside).collect::<BTreeSet<_>>().len();
+    blocks.iter().map(IpSubnet::size).sum::<u128>().saturating_sub(nobodys as u128)
+}
+
+/// The first part that nobody has, if possible one without a fixed address: its node has to keep that free.
+fn free_block(network: &Network, taken: &BTreeSet<IpSubnet>, fixed: &BTreeSet<IpAddr>) -> Option<IpSubnet> {
+    let subnets = network.subnets.iter().filter(|subnet| subnet.is_ipv4());
+    let mut free = subnets.flat_map(node_parts).filter(|block| !taken.contains(block)).peekable();
+    let first = free.peek().copied();
+    free.find(|block| !fixed.iter().any(|address| block.contains(*address))).or(first)
+}
+
+/// The parts after the services' one.
+fn node_parts(subnet: &IpSubnet) -> impl Iterator<Item = IpSubnet> + use<> {
+    let (subnet, prefix, services) = (*subnet, block_prefix(subnet), services_part(subnet));
+    let parts = (0u128..).map_while(move |index| subnet.part(prefix, index));
+    parts.skip_while(move |part| services.is_some_and(|services| services.contains(part.network())))
 }
 
 /// A quarter of a small subnet.
-pub fn block_prefix(subnet: &IpSubnet) -> u8 {
+fn block_prefix(subnet: &IpSubnet) -> u8 {
     BLOCK.max(subnet.prefix().saturating_add(2)).min(30)
+}
+
+/// The first part of an IPv4 subnet, which is for the services' addresses: a sixteenth, but not less than a node's part.
+pub fn services_part(subnet: &IpSubnet) -> Option<IpSubnet> {
+    let prefix = subnet.prefix().saturating_add(SERVICES).min(block_prefix(subnet));
+    if subnet.is_ipv4() { subnet.part(prefix, 0) } else { None }
 }

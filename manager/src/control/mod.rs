@@ -51,7 +51,9 @@ fn intent_action(number: i32) -> Result<IntentAction, Status> {
         Ok(api::control::IntentAction::Stop) => Ok(IntentAction::Stop),
         Ok(api::control::IntentAction::Start) => Ok(IntentAction::Start),
         Ok(api::control::IntentAction::Restart) => Ok(IntentAction::Restart),
-        Err(_) => Err(Status::invalid_argument(format!("there is no action {number}: expected stop, start or restart"))),
+        Err(_) => {
+            Err(Status::invalid_argument(format!("there is no action {number}: expected stop, start or restart")))
+        }
     }
 }
 
@@ -91,7 +93,10 @@ impl Control for ControlApi {
         Ok(Response::new(SetIntentReply { version: applied.after.version }))
     }
 
-    async fn list_services(&self, request: Request<ListServicesRequest>) -> Result<Response<ListServicesReply>, Status> {
+    async fn list_services(
+        &self,
+        request: Request<ListServicesRequest>,
+    ) -> Result<Response<ListServicesReply>, Status> {
         let stack = request.into_inner().stack;
         let state = self.store.snapshot();
         let services = state.services.values().filter(|service| is_of_stack(service, stack.as_deref()));
@@ -106,7 +111,10 @@ impl Control for ControlApi {
         Ok(Response::new(ListTasksReply { tasks: tasks.into_iter().cloned().map(Into::into).collect() }))
     }
 
-    async fn list_networks(&self, request: Request<ListNetworksRequest>) -> Result<Response<ListNetworksReply>, Status> {
+    async fn list_networks(
+        &self,
+        request: Request<ListNetworksRequest>,
+    ) -> Result<Response<ListNetworksReply>, Status> {
         let stack = request.into_inner().stack;
         let state = self.store.snapshot();
         let wanted = |network: &&model::Network| stack.is_none() || network.spec.stack == stack;
@@ -114,7 +122,10 @@ impl Control for ControlApi {
         Ok(Response::new(ListNetworksReply { networks }))
     }
 
-    async fn watch_stack(&self, request: Request<WatchStackRequest>) -> Result<Response<Self::WatchStackStream>, Status> {
+    async fn watch_stack(
+        &self,
+        request: Request<WatchStackRequest>,
+    ) -> Result<Response<Self::WatchStackStream>, Status> {
         let stack = request.into_inner().stack;
         model::check_project_name(&stack).map_err(|error| Status::invalid_argument(error.to_string()))?;
         Ok(Response::new(watch::stack(self.store.clone(), stack)))

@@ -1,6 +1,8 @@
 //! Stacks: applied and removed.
 
-use api::control::{ApplyStackReply, ApplyStackRequest, Recreate as WireRecreate, RemoveStackReply, RemoveStackRequest};
+use api::control::{
+    ApplyStackReply, ApplyStackRequest, Recreate as WireRecreate, RemoveStackReply, RemoveStackRequest,
+};
 use tonic::Status;
 
 use super::{ControlApi, to_status};

@@ -35,7 +35,13 @@ fn refusal_code(refusal: &Refusal) -> Code {
         Refusal::Stale { .. } => Code::Aborted,
         Refusal::NotFound { .. } => Code::NotFound,
         Refusal::Exists { .. } => Code::AlreadyExists,
-        Refusal::Name(_) | Refusal::AddressOutside { .. } | Refusal::Replicas { .. } => Code::InvalidArgument,
-        Refusal::Owned { .. } | Refusal::PortInUse { .. } | Refusal::SubnetOverlap { .. } => Code::FailedPrecondition,
+        Refusal::Name(_)
+        | Refusal::AddressOutside { .. }
+        | Refusal::SubnetTooSmall { .. }
+        | Refusal::Replicas { .. } => Code::InvalidArgument,
+        Refusal::Owned { .. }
+        | Refusal::PortInUse { .. }
+        | Refusal::AddressInUse { .. }
+        | Refusal::SubnetOverlap { .. } => Code::FailedPrecondition,
     }
 }

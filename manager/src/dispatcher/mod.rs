@@ -9,8 +9,8 @@ mod sessions;
 
 use std::sync::Arc;
 
-use api::dispatcher::dispatcher_server::Dispatcher;
 use api::dispatcher::AgentMessage;
+use api::dispatcher::dispatcher_server::Dispatcher;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::leader::NodeWatch;

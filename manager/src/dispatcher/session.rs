@@ -125,7 +125,11 @@ fn parse_report(report: TaskReport) -> Result<(TaskId, TaskStatus), Status> {
 }
 
 /// Sends everything, then what has changed since the message before; `None` when the agent no longer reads.
-async fn send(shared: &Shared, node: NodeId, outgoing: &mpsc::Sender<Result<ManagerMessage, Status>>) -> Option<Status> {
+async fn send(
+    shared: &Shared,
+    node: NodeId,
+    outgoing: &mpsc::Sender<Result<ManagerMessage, Status>>,
+) -> Option<Status> {
     let mut changes = shared.store.watch();
     let welcome = Welcome {
         protocol: PROTOCOL,

@@ -57,8 +57,8 @@ impl Outcome {
 mod tests {
     use super::*;
     use model::{
-        AttachmentSpec, ClusterId, NetworkId, NetworkMode, NetworkSpec, NodeDescription, NodeId, ServiceMode, ServiceSpec,
-        Stack, StackMember,
+        AttachmentSpec, ClusterId, NetworkId, NetworkMode, NetworkSpec, NodeDescription, NodeId, ServiceMode,
+        ServiceSpec, Stack, StackMember,
     };
 
     use crate::state::ApplyStack;

@@ -60,12 +60,17 @@ fn judge(state: &State, key: &str, other: &Service, dependency: &Dependency) -> 
 
 fn judge_task(key: &str, task: &Task, condition: DependencyCondition) -> Verdict {
     let container = task.status.container.as_ref();
-    let code = container.and_then(|container| container.exit_code).unwrap_or(0);
-    let exited = || Verdict::Hopeless(format!("{key} exited with code {code}"));
+    let code = container.and_then(|container| container.exit_code);
+    let reason = || task.status.error.as_deref().unwrap_or("no reason given");
+    let exited = || {
+        Verdict::Hopeless(match code {
+            Some(code) => format!("{key} exited with code {code}"),
+            None => format!("{key} has ended: {}", reason()),
+        })
+    };
     let waiting = |what: &str| Verdict::Waiting(format!("waiting for {key} to {what}"));
     if task.status.state == TaskState::Rejected {
-        let reason = task.status.error.as_deref().unwrap_or("no reason given");
-        return Verdict::Hopeless(format!("{key} was refused by its node: {reason}"));
+        return Verdict::Hopeless(format!("{key} was refused by its node: {}", reason()));
     }
     let ended = task.status.state.is_terminal();
     match condition {
@@ -80,7 +85,7 @@ fn judge_task(key: &str, task: &Task, condition: DependencyCondition) -> Verdict
             Some(Health::Starting) | None => waiting("be healthy"),
         },
         DependencyCondition::ServiceCompletedSuccessfully => match task.status.state {
-            TaskState::Complete if code == 0 => Verdict::Met,
+            TaskState::Complete if code == Some(0) => Verdict::Met,
             state if state.is_terminal() => exited(),
             _ => waiting("complete"),
         },

@@ -1,4 +1,5 @@
-//! `reconcile(state, now) -> commands`: from services to tasks. Total and idempotent: what it returns, applied, leaves nothing to return.
+//! `reconcile(state, now) -> commands`: from services to tasks. Total, and it comes to rest: what it returns, applied,
+//! leaves nothing to return but the next step of the same way (a deleted task's successor, a removed service's networks).
 
 pub mod dependencies;
 mod reaper;
@@ -42,7 +43,7 @@ const RETRY_FIRST: Duration = Duration::from_secs(5);
 /// Longest such wait.
 const RETRY_MAX: Duration = Duration::from_secs(300);
 
-/// The wait before try number `tries + 1`: doubled each time.
+/// The wait after `tries` tries that failed before this one: doubled each time.
 fn retry_delay(tries: u32) -> Duration {
     RETRY_FIRST.saturating_mul(1 << tries.min(10)).min(RETRY_MAX)
 }

@@ -26,11 +26,10 @@ pub fn reconcile(state: &State, service: &Service, now: Timestamp, ids: &mut IdS
                     plan.commands.push(remove(task));
                 }
             }
-            Some(task) => keep_or_replace(state, service, task, tasks.len(), now, plan),
+            Some(task) => keep_or_replace(state, service, task, now, ids, plan),
             // The old container must be gone before the new one takes its name, volumes and ports.
             None if slot <= wanted && tasks.is_empty() => {
-                let task = Box::new(new_task(state, service, slot, TaskId::from_random(ids.draw()), now));
-                plan.commands.push(Command::CreateTask { task, seen: service.meta.version });
+                plan.commands.push(create(service, new_task(state, service, slot, TaskId::from_random(ids.draw()), now)));
             }
             None => {}
         }
@@ -45,16 +44,30 @@ fn set_desired(task: &Task, desired: TaskState) -> Command {
     Command::SetDesired { task: task.id, desired, seen: task.meta.version }
 }
 
-fn keep_or_replace(state: &State, service: &Service, task: &Task, tries: usize, now: Timestamp, plan: &mut Plan) {
+fn create(service: &Service, task: Task) -> Command {
+    Command::CreateTask { task: Box::new(task), seen: service.meta.version }
+}
+
+fn keep_or_replace(
+    state: &State,
+    service: &Service,
+    task: &Task,
+    now: Timestamp,
+    ids: &mut IdSource,
+    plan: &mut Plan,
+) {
     if task.spec_version != service.spec_version {
         plan.commands.push(remove(task));
         return;
     }
     let retries = task.spec.container.restart.condition != RestartCondition::No;
     if matches!(task.status.state, TaskState::Rejected | TaskState::Orphaned) && retries {
-        let at = task.status.at.plus(retry_delay(u32::try_from(tries).unwrap_or(u32::MAX).saturating_sub(1)));
+        let at = task.status.at.plus(retry_delay(task.tries));
         if at <= now {
-            plan.commands.push(remove(task));
+            let next = new_task(state, service, task.slot, TaskId::from_random(ids.draw()), now);
+            let next = Task { tries: task.tries.saturating_add(1), ..next };
+            plan.commands.push(Command::DeleteTask { task: task.id, seen: task.meta.version });
+            plan.commands.push(create(service, next));
         } else {
             plan.wake(at);
         }
@@ -79,6 +92,7 @@ fn new_task(state: &State, service: &Service, slot: u32, id: TaskId, now: Timest
         desired: if ready { TaskState::Running } else { TaskState::Ready },
         intent: RunIntent::default(),
         continues: None,
+        tries: 0,
         status: TaskStatus { state: TaskState::Pending, at: now, ..TaskStatus::default() },
     }
 }

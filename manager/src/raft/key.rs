@@ -40,14 +40,18 @@ impl RaftKey {
             Ok(text) => {
                 let mode = fs::metadata(&path).map_err(failed)?.permissions().mode() & 0o777;
                 if mode & 0o077 != 0 {
-                    return Err(Error::Key { path, reason: format!("its mode is {mode:o}, others can read it; run chmod 600 on it") });
+                    return Err(Error::Key {
+                        path,
+                        reason: format!("its mode is {mode:o}, others can read it; run chmod 600 on it"),
+                    });
                 }
                 Self::parse(&text).map_err(|reason| Error::Key { path, reason })
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound && !has_log => Self::create(&path),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::Key {
                 path,
-                reason: "it is missing, and the log beside it can't be read without it; restore it from a backup".into(),
+                reason: "it is missing, and the log beside it can't be read without it; restore it from a backup"
+                    .into(),
             }),
             Err(error) => Err(failed(error)),
         }
@@ -85,7 +89,9 @@ impl RaftKey {
         };
         let kind = field("kind")?;
         if kind != "plain" {
-            return Err(format!("its kind is {kind:?}, which this release does not know; use the release that wrote it"));
+            return Err(format!(
+                "its kind is {kind:?}, which this release does not know; use the release that wrote it"
+            ));
         }
         let cluster = field("cluster")?.parse().map_err(|error| format!("{error}"))?;
         let secret = parse_hex(field("key")?).ok_or("its key is not 64 hex digits; restore it from a backup")?;

@@ -150,7 +150,9 @@ impl Log {
 }
 
 fn open_entry(disk: &Disk, sealer: &Sealer, index: u64, sealed: &[u8]) -> Result<Entry, Error> {
-    let entry = sealer.open(Place::Log(index), sealed).and_then(|plain| record::decode::<EntryRecord>(&plain)?.into_entry(index));
+    let entry = sealer
+        .open(Place::Log(index), sealed)
+        .and_then(|plain| record::decode::<EntryRecord>(&plain)?.into_entry(index));
     entry.map_err(|flaw| Error::Record { path: disk.path.clone(), record: format!("entry {index}"), flaw })
 }
 

@@ -92,7 +92,8 @@ impl Raft {
             .build()
             .map_err(|source| Error::Thread { name: "raft", source })?;
         let started = runtime.spawn(run(config.clone(), replica)).await;
-        let result = started.unwrap_or_else(|error| Err(Error::Stopped { reason: format!("its start failed: {error}") }));
+        let result =
+            started.unwrap_or_else(|error| Err(Error::Stopped { reason: format!("its start failed: {error}") }));
         match result {
             Ok((raft, log, cluster, leadership)) => {
                 Ok(Self { raft, log, dir: config.dir, cluster, leadership, runtime: Some(runtime) })
@@ -225,8 +226,13 @@ async fn run(config: RaftConfig, replica: Box<dyn Replica>) -> Result<Started, E
             return Err(error);
         }
     };
-    let (sender, leadership) = watch::channel(Leadership::Follows);
+    let (sender, mut leadership) = watch::channel(Leadership::Follows);
     tokio::spawn(watch_leadership(raft.clone(), sender));
+    if is_alone(&raft) {
+        let leads = leadership.wait_for(|now| *now != Leadership::Follows);
+        let waited = tokio::time::timeout(START, leads).await.map(|_| ());
+        waited.map_err(|_| Error::NotReady { seconds: START.as_secs() })?;
+    }
     Ok((raft, log, key.cluster, leadership))
 }
 

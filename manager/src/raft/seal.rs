@@ -91,10 +91,7 @@ impl Sealer {
         record.extend(plain);
         let aad = Aad::from(place.associated_data(self.cluster));
         let nonce = Nonce::assume_unique_for_key(nonce);
-        let tag = self
-            .key
-            .seal_in_place_separate_tag(nonce, aad, &mut record[start..])
-            .map_err(|_| RecordFlaw::Key)?;
+        let tag = self.key.seal_in_place_separate_tag(nonce, aad, &mut record[start..]).map_err(|_| RecordFlaw::Key)?;
         record.extend(tag.as_ref());
         Ok(record)
     }

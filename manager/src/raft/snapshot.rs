@@ -49,7 +49,12 @@ impl SnapshotStore {
     }
 
     /// Writes `state` durably in place of the snapshot before.
-    pub fn write(&self, last: Option<LogId>, membership: &StoredMembership, state: &[u8]) -> Result<SnapshotFile, Error> {
+    pub fn write(
+        &self,
+        last: Option<LogId>,
+        membership: &StoredMembership,
+        state: &[u8],
+    ) -> Result<SnapshotFile, Error> {
         let partial = self.path.with_extension("partial");
         let result = self.write_to(&partial, last, membership, state).and_then(|()| self.publish(&partial));
         if result.is_err() {
@@ -66,10 +71,17 @@ impl SnapshotStore {
         synced.map_err(|source| Error::file("rename", partial, source))
     }
 
-    fn write_to(&self, path: &Path, last: Option<LogId>, membership: &StoredMembership, state: &[u8]) -> Result<(), Error> {
+    fn write_to(
+        &self,
+        path: &Path,
+        last: Option<LogId>,
+        membership: &StoredMembership,
+        state: &[u8],
+    ) -> Result<(), Error> {
         let failed = |source| Error::file("write", path, source);
         let nonce = self.sealer.snapshot_nonce().map_err(|flaw| self.flaw(flaw))?;
-        let file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).map_err(failed)?;
+        let file =
+            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).map_err(failed)?;
         let mut out = BufWriter::new(file);
         out.write_all(MAGIC).map_err(failed)?;
         let header = SnapshotRecord::new(nonce, last, membership).encode_to_vec();

@@ -129,7 +129,9 @@ async fn damage_is_told_at_the_start() {
     // Another key: as if the file had been restored from the wrong backup.
     let path = dir.path().join(key::FILE);
     let text = std::fs::read_to_string(&path).unwrap();
-    let other = text.lines().map(|line| if line.starts_with("key ") { format!("key {}\n", "0".repeat(64)) } else { format!("{line}\n") });
+    let other = text
+        .lines()
+        .map(|line| if line.starts_with("key ") { format!("key {}\n", "0".repeat(64)) } else { format!("{line}\n") });
     std::fs::write(&path, other.collect::<String>()).unwrap();
     let error = start_error(dir.path(), 1).await.to_string();
     assert!(error.contains("log.redb") && error.contains("key file"), "{error}");
@@ -205,7 +207,7 @@ async fn a_write_that_meets_a_full_disk_waits_and_then_succeeds() {
         std::fs::remove_file(ballast).unwrap();
     });
     written.unwrap();
-    assert_eq!(entries.get(), [large.clone()]);
+    assert_eq!(entries.get(), std::slice::from_ref(&large));
     assert!(!*full.borrow());
     raft.shutdown().await;
     drop(raft);

@@ -25,13 +25,27 @@ const FULL_DISK_RETRY: Duration = Duration::from_millis(500);
 
 /// A write, in the order in which Raft asks for it.
 pub enum Write {
-    Append { entries: Vec<(u64, Vec<u8>)>, ticket: u64, done: IOFlushed<Types> },
+    Append {
+        entries: Vec<(u64, Vec<u8>)>,
+        ticket: u64,
+        done: IOFlushed<Types>,
+    },
     /// Durable when `done` says so.
-    Put { name: &'static str, record: Vec<u8>, done: oneshot::Sender<std::io::Result<()>> },
+    Put {
+        name: &'static str,
+        record: Vec<u8>,
+        done: oneshot::Sender<std::io::Result<()>>,
+    },
     /// Rides in the next transaction; losing it costs only a little time at the next start.
-    PutLazily { name: &'static str, record: Vec<u8> },
+    PutLazily {
+        name: &'static str,
+        record: Vec<u8>,
+    },
     TruncateFrom(u64),
-    PurgeTo { index: u64, record: Vec<u8> },
+    PurgeTo {
+        index: u64,
+        record: Vec<u8>,
+    },
     Stop(oneshot::Sender<()>),
 }
 
@@ -46,7 +60,11 @@ impl Disk {
     /// Opens the log, or makes one.
     pub fn open(path: &Path) -> Result<Arc<Self>, Error> {
         let database = open(path)?;
-        Ok(Arc::new(Self { path: path.to_owned(), database: RwLock::new(Some(database)), full: watch::Sender::new(false) }))
+        Ok(Arc::new(Self {
+            path: path.to_owned(),
+            database: RwLock::new(Some(database)),
+            full: watch::Sender::new(false),
+        }))
     }
 
     /// Whether writes wait for room on the disk.
@@ -82,7 +100,8 @@ impl Disk {
 }
 
 fn open(path: &Path) -> Result<Database, Error> {
-    let database = Database::builder().set_cache_size(CACHE).create(path).map_err(|error| Error::database(path, error))?;
+    let database =
+        Database::builder().set_cache_size(CACHE).create(path).map_err(|error| Error::database(path, error))?;
     commit(&database, &[]).map_err(|error| Error::database(path, error))?;
     Ok(database)
 }
@@ -205,7 +224,10 @@ fn finish(
     result: &Result<(), Error>,
     flushed: &dyn Fn(u64),
 ) -> Option<oneshot::Sender<()>> {
-    let outcome = || result.as_ref().map(|()| ()).map_err(|error| std::io::Error::other(error.to_string()));
+    let outcome = || match result {
+        Ok(()) => Ok(()),
+        Err(error) => Err(std::io::Error::other(error.to_string())),
+    };
     let mut stop = None;
     for write in batch {
         match write {

@@ -38,8 +38,11 @@ fn mount_source() -> impl Strategy<Value = MountSource> {
     prop_oneof![
         (maybe(text()), any::<bool>(), maybe(text()), volume_spec())
             .prop_map(|(name, no_copy, subpath, spec)| MountSource::Volume { name, no_copy, subpath, spec }),
-        (text(), any::<bool>(), propagation)
-            .prop_map(|(path, create, propagation)| MountSource::Bind { path, create, propagation }),
+        (text(), any::<bool>(), propagation).prop_map(|(path, create, propagation)| MountSource::Bind {
+            path,
+            create,
+            propagation
+        }),
         (any::<Option<u64>>(), any::<Option<u32>>()).prop_map(|(size, mode)| MountSource::Tmpfs { size, mode }),
     ]
 }
@@ -51,11 +54,7 @@ prop_compose! {
 }
 
 fn health_test() -> impl Strategy<Value = HealthTest> {
-    prop_oneof![
-        Just(HealthTest::Disabled),
-        texts().prop_map(HealthTest::Exec),
-        text().prop_map(HealthTest::Shell),
-    ]
+    prop_oneof![Just(HealthTest::Disabled), texts().prop_map(HealthTest::Exec), text().prop_map(HealthTest::Shell),]
 }
 
 prop_compose! {
@@ -171,7 +170,7 @@ prop_compose! {
         privileged in any::<bool>(),
         cap_add in texts(),
         cap_drop in texts(),
-        security in security_options(),
+        security in security_options().boxed(),
         mounts in few(mount()),
         secrets in few(secret_file()),
         configs in few(config_file()),
@@ -181,15 +180,15 @@ prop_compose! {
         dns_search in texts(),
         dns_options in texts(),
         sysctls in labels(),
-        ulimits in btree_map(text(), ulimit(), 0..3),
+        ulimits in btree_map(text(), ulimit(), 0..3).boxed(),
         shm_size in any::<Option<u64>>(),
         devices in few(device()),
-        resources in resources(),
+        resources in resources().boxed(),
         pid in namespace(),
         ipc in namespace(),
         oom_score_adj in any::<Option<i32>>(),
-        restart in restart_policy(),
-        log in log_config(),
+        restart in restart_policy().boxed(),
+        log in log_config().boxed(),
     ) -> ContainerSpec {
         ContainerSpec {
             image, entrypoint, command, env, working_dir, user, group_add, hostname, domainname, labels, annotations,

@@ -1,4 +1,5 @@
 //! Arbitrary values of the model. Structs are written out, so that a new field does not compile until it is drawn here.
+//! Strategies are boxed: the trees of a spec with forty fields do not fit on a test thread's stack.
 
 mod container;
 mod object;
@@ -20,20 +21,20 @@ fn text() -> BoxedStrategy<String> {
     "\\PC{0,6}".boxed()
 }
 
-fn texts() -> impl Strategy<Value = Vec<String>> {
+fn texts() -> BoxedStrategy<Vec<String>> {
     few(text())
 }
 
-fn labels() -> impl Strategy<Value = BTreeMap<String, String>> {
-    btree_map(text(), text(), 0..3)
+fn labels() -> BoxedStrategy<BTreeMap<String, String>> {
+    btree_map(text(), text(), 0..3).boxed()
 }
 
-fn few<S: Strategy>(items: S) -> impl Strategy<Value = Vec<S::Value>> {
-    vec(items, 0..3)
+fn few<S: Strategy + 'static>(items: S) -> BoxedStrategy<Vec<S::Value>> {
+    vec(items, 0..3).boxed()
 }
 
-fn maybe<S: Strategy>(item: S) -> impl Strategy<Value = Option<S::Value>> {
-    proptest::option::of(item)
+fn maybe<S: Strategy + 'static>(item: S) -> BoxedStrategy<Option<S::Value>> {
+    proptest::option::of(item).boxed()
 }
 
 fn duration() -> impl Strategy<Value = Duration> {

@@ -150,18 +150,19 @@ prop_compose! {
         slot in any::<u32>(),
         name in text(),
         container in container_spec(),
-        network in network_mode(),
+        network in network_mode().boxed(),
         spec_version in any::<u64>(),
         node in maybe(super::id(NodeId::from_random)),
         desired in one_of(&TaskState::ALL),
         stopped in any::<bool>(),
         restarts in any::<u64>(),
+        tries in any::<u32>(),
         continues in maybe(super::id(TaskId::from_random)),
-        status in task_status(),
+        status in task_status().boxed(),
     ) -> Task {
         Task {
             id, meta, service, slot, name, spec: TaskSpec { container, network }, spec_version, node, desired,
-            intent: RunIntent { stopped, restarts }, continues, status,
+            intent: RunIntent { stopped, restarts }, tries, continues, status,
         }
     }
 }
@@ -241,7 +242,7 @@ prop_compose! {
 
 prop_compose! {
     pub fn assignments_diff()(
-        upserts in assignments(),
+        upserts in assignments().boxed(),
         removed_tasks in few(id(TaskId::from_random)),
         removed_networks in few(id(NetworkId::from_random)),
         removed_endpoints in few(id(ServiceId::from_random)),

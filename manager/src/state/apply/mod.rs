@@ -1,5 +1,6 @@
 //! `apply(state, entry) -> events`: deterministic, all or nothing.
 
+mod claims;
 mod objects;
 mod refusal;
 mod stack;

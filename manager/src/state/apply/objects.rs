@@ -2,7 +2,7 @@
 
 use model::{
     AddressPool, Cluster, ClusterId, ConfigId, Endpoint, IpSubnet, Network, NetworkId, NetworkSpec, Node,
-    NodeDescription, NodeId, NodeState, SecretId, Service, ServiceId,
+    NodeDescription, NodeId, NodeState, SecretId, Service, ServiceId, ServiceSpec,
 };
 
 use super::{Draft, Refusal, check_seen};
@@ -10,6 +10,9 @@ use crate::state::Event;
 
 /// Where subnets come from unless the user says otherwise: 2,048 networks of 4,096 addresses.
 const POOL: ([u8; 4], u8, u8) = ([10, 128, 0, 0], 9, 20);
+
+/// Longest prefix of a subnet: 8 addresses, of which two are nobody's, one is the node's, and some are services'.
+const PREFIX_MAX: u8 = 29;
 
 /// The network of standalone containers.
 pub(super) const BRIDGE: &str = "bridge";
@@ -69,6 +72,15 @@ impl Draft<'_> {
 
     /// Subnets are disjoint in the whole cluster.
     pub(super) fn check_subnets(&self, name: &str, subnets: &[IpSubnet]) -> Result<(), Refusal> {
+        if let Some(subnet) = subnets.iter().find(|subnet| subnet.is_ipv4() && subnet.prefix() > PREFIX_MAX) {
+            return Err(Refusal::SubnetTooSmall { network: name.to_owned(), subnet: *subnet });
+        }
+        for (index, subnet) in subnets.iter().enumerate() {
+            if let Some(other) = subnets[..index].iter().find(|other| other.overlaps(subnet)) {
+                let (network, other_subnet) = (name.to_owned(), *other);
+                return Err(Refusal::SubnetOverlap { other: network.clone(), network, subnet: *subnet, other_subnet });
+            }
+        }
         for other in self.state.networks.values().filter(|other| other.spec.name != name) {
             let overlap = |subnet: &IpSubnet| other.subnets.iter().find(|taken| taken.overlaps(subnet)).copied();
             if let Some((subnet, other_subnet)) = subnets.iter().find_map(|subnet| Some((*subnet, overlap(subnet)?))) {
@@ -119,8 +131,24 @@ impl Draft<'_> {
         Ok(())
     }
 
+    /// A service that has begun to use the object since makes its removal stale, though the object itself is as it was.
+    fn check_unused(
+        &self,
+        kind: &'static str,
+        id: impl ToString,
+        seen: u64,
+        uses: impl Fn(&ServiceSpec) -> bool,
+    ) -> Result<(), Refusal> {
+        match self.state.services.values().any(|service| uses(&service.spec)) {
+            true => Err(Refusal::Stale { kind, id: id.to_string(), seen, now: self.state.version }),
+            false => Ok(()),
+        }
+    }
+
     pub(super) fn remove_network(&mut self, id: NetworkId, seen: u64) -> Result<(), Refusal> {
-        self.seen_network(id, seen)?;
+        let network = self.seen_network(id, seen)?;
+        let uses = |spec: &ServiceSpec| spec.network.attachments().iter().any(|a| a.network == network.spec.name);
+        self.check_unused("network", id, seen, uses)?;
         self.events.insert(Event::Network(id));
         self.state.drop_network(id);
         Ok(())
@@ -130,6 +158,8 @@ impl Draft<'_> {
         let secret = self.state.secrets.get(&id);
         let secret = secret.ok_or_else(|| Refusal::NotFound { kind: "secret", name: id.to_string() })?;
         check_seen("secret", id, secret.meta, seen, self.version)?;
+        let uses = |spec: &ServiceSpec| spec.container.secrets.iter().any(|file| file.secret == secret.spec.name);
+        self.check_unused("secret", id, seen, uses)?;
         self.events.insert(Event::Secret(id));
         self.state.drop_secret(id);
         Ok(())
@@ -139,6 +169,8 @@ impl Draft<'_> {
         let config = self.state.configs.get(&id);
         let config = config.ok_or_else(|| Refusal::NotFound { kind: "config", name: id.to_string() })?;
         check_seen("config", id, config.meta, seen, self.version)?;
+        let uses = |spec: &ServiceSpec| spec.container.configs.iter().any(|file| file.config == config.spec.name);
+        self.check_unused("config", id, seen, uses)?;
         self.events.insert(Event::Config(id));
         self.state.drop_config(id);
         Ok(())

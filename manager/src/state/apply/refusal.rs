@@ -80,6 +80,24 @@ pub enum Refusal {
         /// On which network.
         network: String,
     },
+    /// A fixed address that another service has.
+    #[error("service {service}: address {address} already belongs to service {holder}")]
+    AddressInUse {
+        /// Who asks.
+        service: String,
+        /// What for.
+        address: IpAddr,
+        /// Who has it.
+        holder: String,
+    },
+    /// A subnet without room for the node, a service's address and a container.
+    #[error("network {network}: subnet {subnet} is too small; give it a prefix of /29 or shorter")]
+    SubnetTooSmall {
+        /// Who asks.
+        network: String,
+        /// What for.
+        subnet: model::IpSubnet,
+    },
     /// A service that cannot have several containers is to have them.
     #[error("service {service} cannot have {replicas} containers, as it has {why}")]
     Replicas {

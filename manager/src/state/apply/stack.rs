@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use model::{
     Config, ConfigId, ConfigSpec, Network, NetworkId, NetworkSpec, Secret, SecretId, SecretSpec, Service, ServiceId,
-    ServiceMode, ServiceSpec, Stack, Task, TaskState,
+    ServiceSpec, Stack, Task, TaskState,
 };
 
 use super::{Draft, Refusal};
@@ -31,7 +31,7 @@ pub fn changed_services(before: &State, after: &State, apply: &ApplyStack) -> St
         let (old, new) = (before.service_named(&spec.name), after.service_named(&spec.name));
         match (old, new) {
             (None, _) => changes.created.push(key),
-            (Some(old), Some(new)) if old.spec == new.spec && old.spec_version == new.spec_version => changes.unchanged.push(key),
+            (Some(old), Some(new)) if is_same(old, new) => changes.unchanged.push(key),
             _ => changes.updated.push(key),
         }
     }
@@ -41,6 +41,10 @@ pub fn changed_services(before: &State, after: &State, apply: &ApplyStack) -> St
         }
     }
     changes
+}
+
+fn is_same(old: &Service, new: &Service) -> bool {
+    old.spec == new.spec && old.spec_version == new.spec_version && !old.removing
 }
 
 impl Draft<'_> {
@@ -67,12 +71,16 @@ impl Draft<'_> {
             let service = self.apply_service(spec, apply, &changed, &mut ids)?;
             recreated.extend(service);
         }
+        self.roll_other_users(apply, &changed, &mut recreated);
+        if apply.remove_orphans {
+            self.remove_orphans(&apply.stack);
+        }
+        for spec in &apply.stack.services {
+            self.check_claims(&spec.name)?;
+        }
         self.restart_dependents(&apply.stack, &recreated, &mut ids);
         if apply.start_stopped {
             self.start_stopped(&apply.stack, &mut ids);
-        }
-        if apply.remove_orphans {
-            self.remove_orphans(&apply.stack);
         }
         Ok(())
     }
@@ -163,6 +171,9 @@ impl Draft<'_> {
         if let Some(before) = before.as_ref().filter(|_| apply.keep_replicas.iter().any(|key| key == spec.key())) {
             spec.mode = before.spec.mode;
         }
+        if let Some(before) = before.as_ref().filter(|_| apply.recreate == Recreate::Never) {
+            keep_containers(&mut spec, &before.spec);
+        }
         self.check_service(&spec)?;
         let Some(before) = before else {
             let id = ServiceId::from_random(ids.draw());
@@ -172,10 +183,7 @@ impl Draft<'_> {
         };
         let owner = |spec: &ServiceSpec| spec.stack.as_ref().map(|member| member.stack.clone());
         check_owner("service", &spec.name, owner(&before.spec).as_deref(), owner(&spec).as_deref())?;
-        let differs = before.spec.container != spec.container
-            || before.spec.network != spec.network
-            || before.spec.container_name != spec.container_name
-            || changed.concerns(&spec);
+        let differs = containers_differ(&before.spec, &spec) || changed.concerns(&spec);
         let recreate = match apply.recreate {
             Recreate::Changed => differs,
             Recreate::Force => true,
@@ -189,61 +197,17 @@ impl Draft<'_> {
         Ok(recreate.then_some(id))
     }
 
-    fn check_service(&self, spec: &ServiceSpec) -> Result<(), Refusal> {
-        let ServiceMode::Replicated { replicas } = spec.mode;
-        let many = |why| Refusal::Replicas { service: spec.name.clone(), replicas, why };
-        if let Some(name) = &spec.container_name {
-            model::check_object_name("container", name)?;
-            if replicas > 1 {
-                return Err(many("a container_name"));
-            }
+    /// Services that the application does not declare, but which see its networks, secrets and configs, too.
+    fn roll_other_users(&mut self, apply: &ApplyStack, changed: &Changed, recreated: &mut BTreeSet<ServiceId>) {
+        if apply.recreate == Recreate::Never {
+            return;
         }
-        for attachment in spec.network.attachments() {
-            let Some(network) = self.state.network_named(&attachment.network) else {
-                return Err(Refusal::NotFound { kind: "network", name: attachment.network.clone() });
-            };
-            for address in attachment.ipv4_address.iter().chain(&attachment.ipv6_address) {
-                if !network.spec.subnets.iter().any(|subnet| subnet.contains(*address)) {
-                    let (service, network) = (spec.name.clone(), attachment.network.clone());
-                    return Err(Refusal::AddressOutside { service, address: *address, network });
-                }
-                if replicas > 1 {
-                    return Err(many("a fixed address"));
-                }
-            }
+        let declared: BTreeSet<&str> = apply.stack.services.iter().map(|spec| spec.name.as_str()).collect();
+        let concerned = |service: &&Service| !declared.contains(service.spec.name.as_str()) && changed.concerns(&service.spec);
+        for service in self.state.services.values().filter(concerned).cloned().collect::<Vec<_>>() {
+            recreated.insert(service.id);
+            self.put_service(Service { spec_version: service.spec_version + 1, ..service });
         }
-        for secret in &spec.container.secrets {
-            if self.state.secret_named(&secret.secret).is_none() {
-                return Err(Refusal::NotFound { kind: "secret", name: secret.secret.clone() });
-            }
-        }
-        for config in &spec.container.configs {
-            if self.state.config_named(&config.config).is_none() {
-                return Err(Refusal::NotFound { kind: "config", name: config.config.clone() });
-            }
-        }
-        self.check_ports(spec)
-    }
-
-    /// A published port belongs to one service, unless both bind different addresses.
-    fn check_ports(&self, spec: &ServiceSpec) -> Result<(), Refusal> {
-        for other in self.state.services.values().filter(|other| other.spec.name != spec.name && !other.removing) {
-            for port in spec.ports.iter().filter(|port| port.published.is_some()) {
-                let apart = |a: Option<std::net::IpAddr>, b: Option<std::net::IpAddr>| a.is_some() && b.is_some() && a != b;
-                let clash = |held: &&model::PortSpec| {
-                    held.published == port.published && held.protocol == port.protocol && !apart(held.host_ip, port.host_ip)
-                };
-                if other.spec.ports.iter().chain(&other.endpoint.ports).any(|held| clash(&held)) {
-                    return Err(Refusal::PortInUse {
-                        service: spec.name.clone(),
-                        port: port.published.unwrap_or_default(),
-                        protocol: port.protocol,
-                        holder: other.spec.name.clone(),
-                    });
-                }
-            }
-        }
-        Ok(())
     }
 
     /// `depends_on: { x: { restart: true } }`: restarts those that depend on what is made anew, unless they are, too.
@@ -282,7 +246,8 @@ impl Draft<'_> {
 
     fn remove_orphans(&mut self, stack: &Stack) {
         let declared: BTreeSet<&str> = stack.services.iter().map(ServiceSpec::key).collect();
-        let orphans = self.state.services_of_stack(&stack.name).filter(|service| !declared.contains(service.spec.key()));
+        let is_orphan = |service: &&Service| !service.removing && !declared.contains(service.spec.key());
+        let orphans = self.state.services_of_stack(&stack.name).filter(is_orphan);
         for service in orphans.cloned().collect::<Vec<_>>() {
             self.put_service(Service { removing: true, ..service });
         }
@@ -316,6 +281,22 @@ impl Changed {
             || spec.container.secrets.iter().any(|file| self.secrets.contains(&file.secret))
             || spec.container.configs.iter().any(|file| self.configs.contains(&file.config))
     }
+}
+
+/// Whether containers made from the one would differ from those made from the other, or run elsewhere.
+fn containers_differ(before: &ServiceSpec, after: &ServiceSpec) -> bool {
+    before.container != after.container
+        || before.network != after.network
+        || before.container_name != after.container_name
+        || before.placement != after.placement
+}
+
+/// Without new containers, what they are made from stays too, so that the next application still sees the difference.
+fn keep_containers(spec: &mut ServiceSpec, before: &ServiceSpec) {
+    spec.container.clone_from(&before.container);
+    spec.network.clone_from(&before.network);
+    spec.container_name.clone_from(&before.container_name);
+    spec.placement.clone_from(&before.placement);
 }
 
 fn check_owner(kind: &'static str, name: &str, owner: Option<&str>, asker: Option<&str>) -> Result<(), Refusal> {

@@ -128,6 +128,7 @@ impl Draft<'_> {
             meta: self.born(),
             intent: RunIntent::default(),
             continues,
+            tries: 0,
             desired: TaskState::Running,
             status: TaskStatus { state: TaskState::Assigned, at: self.now, ..TaskStatus::default() },
             ..ended.clone()

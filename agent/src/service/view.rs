@@ -1,0 +1,83 @@
+//! What the agent knows, as messages. Pure.
+
+use api::node as wire;
+use model::Timestamp;
+
+use crate::containers::{AttachmentView, ContainerView, MountView, TaskRef};
+use crate::health::Probe;
+use crate::logs::Record;
+
+/// A container.
+pub fn container(view: ContainerView) -> wire::Container {
+    let ContainerView {
+        id,
+        name,
+        spec,
+        network,
+        ports,
+        image_id,
+        created_at,
+        status,
+        task,
+        auto_remove,
+        args,
+        log_path,
+        error,
+        attachments,
+        mounts,
+        stopped_by_user,
+        labels,
+        health_log,
+    } = view;
+    wire::Container {
+        id: id.to_string(),
+        name,
+        spec: Some(spec.into()),
+        network: Some(network.into()),
+        ports: ports.into_iter().map(Into::into).collect(),
+        image_id,
+        created_at: created_at.0,
+        status: Some(status.into()),
+        task: task.map(task_ref),
+        auto_remove,
+        args,
+        log_path: log_path.display().to_string(),
+        error,
+        attachments: attachments.into_iter().map(attachment).collect(),
+        mounts: mounts.into_iter().map(mount).collect(),
+        stopped_by_user,
+        labels,
+        health_log: health_log.into_iter().map(probe).collect(),
+    }
+}
+
+fn task_ref(TaskRef { task, service, slot }: TaskRef) -> wire::TaskRef {
+    wire::TaskRef { task: task.to_string(), service: service.to_string(), slot }
+}
+
+fn attachment(view: AttachmentView) -> wire::NamedAttachment {
+    let AttachmentView { network_id, network, addresses, prefix, gateway, aliases } = view;
+    wire::NamedAttachment {
+        network_id: network_id.to_string(),
+        network,
+        addresses: addresses.iter().map(ToString::to_string).collect(),
+        prefix: prefix.into(),
+        gateway: gateway.map(|address| address.to_string()).unwrap_or_default(),
+        aliases,
+        // Attachments are routed; nobody addresses a container by its link.
+        mac: String::new(),
+    }
+}
+
+fn mount(MountView { kind, name, source, target, read_only }: MountView) -> wire::MountPoint {
+    wire::MountPoint { kind: kind.into(), name, source, target, read_only }
+}
+
+fn probe(Probe { start, end, exit_code, output }: Probe) -> wire::HealthRun {
+    wire::HealthRun { start: start.0, end: end.0, exit_code, output }
+}
+
+/// A line of output.
+pub fn log_record(Record { at: Timestamp(at), stderr, line }: Record) -> wire::LogRecord {
+    wire::LogRecord { at, stderr, line }
+}

@@ -1,0 +1,102 @@
+//! What a service refers to must exist; what it claims for itself (ports, fixed addresses) nobody else may have.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use model::{PortSpec, Service, ServiceMode, ServiceSpec};
+
+use super::{Draft, Refusal};
+
+impl Draft<'_> {
+    /// Checks one service's spec against networks, secrets and configs.
+    pub(super) fn check_service(&self, spec: &ServiceSpec) -> Result<(), Refusal> {
+        let ServiceMode::Replicated { replicas } = spec.mode;
+        let many = |why| Refusal::Replicas { service: spec.name.clone(), replicas, why };
+        if let Some(name) = &spec.container_name {
+            model::check_object_name("container", name)?;
+            if replicas > 1 {
+                return Err(many("a container_name"));
+            }
+        }
+        self.check_attachments(spec)?;
+        if fixed_addresses(spec).next().is_some() && replicas > 1 {
+            return Err(many("a fixed address"));
+        }
+        for secret in &spec.container.secrets {
+            if self.state.secret_named(&secret.secret).is_none() {
+                return Err(Refusal::NotFound { kind: "secret", name: secret.secret.clone() });
+            }
+        }
+        for config in &spec.container.configs {
+            if self.state.config_named(&config.config).is_none() {
+                return Err(Refusal::NotFound { kind: "config", name: config.config.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_attachments(&self, spec: &ServiceSpec) -> Result<(), Refusal> {
+        for attachment in spec.network.attachments() {
+            let Some(network) = self.state.network_named(&attachment.network) else {
+                return Err(Refusal::NotFound { kind: "network", name: attachment.network.clone() });
+            };
+            for address in attachment.ipv4_address.iter().chain(&attachment.ipv6_address) {
+                if !network.spec.subnets.iter().any(|subnet| subnet.contains(*address)) {
+                    let (service, network) = (spec.name.clone(), attachment.network.clone());
+                    return Err(Refusal::AddressOutside { service, address: *address, network });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks what a service claims once the whole stack is in the draft, so that services may swap ports in one application.
+    pub(super) fn check_claims(&self, name: &str) -> Result<(), Refusal> {
+        let Some(service) = self.state.service_named(name) else { return Ok(()) };
+        self.check_ports(service)?;
+        let addresses: BTreeSet<IpAddr> = fixed_addresses(&service.spec).collect();
+        for other in self.state.services.values().filter(|other| other.id != service.id && !other.removing) {
+            if let Some(address) = fixed_addresses(&other.spec).find(|address| addresses.contains(address)) {
+                let (service, holder) = (name.to_owned(), other.spec.name.clone());
+                return Err(Refusal::AddressInUse { service, address, holder });
+            }
+        }
+        Ok(())
+    }
+
+    /// A published port belongs to one service, unless both bind different addresses.
+    fn check_ports(&self, service: &Service) -> Result<(), Refusal> {
+        let in_use = |port: &PortSpec, holder: &Service| Refusal::PortInUse {
+            service: service.spec.name.clone(),
+            port: port.published.unwrap_or_default(),
+            protocol: port.protocol,
+            holder: holder.spec.name.clone(),
+        };
+        let others = || self.state.services.values().filter(|other| other.id != service.id && !other.removing);
+        for (index, port) in service.spec.ports.iter().enumerate().filter(|(_, port)| port.published.is_some()) {
+            if service.spec.ports[..index].iter().any(|before| clash(before, port)) {
+                return Err(in_use(port, service));
+            }
+            if let Some(holder) = others().find(|other| held_ports(other).any(|held| clash(held, port))) {
+                return Err(in_use(port, holder));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn fixed_addresses(spec: &ServiceSpec) -> impl Iterator<Item = IpAddr> + '_ {
+    let attachments = spec.network.attachments().iter();
+    attachments.flat_map(|attachment| attachment.ipv4_address.into_iter().chain(attachment.ipv6_address))
+}
+
+/// Ports that the spec names, and those given to it that the spec still asks for.
+fn held_ports(service: &Service) -> impl Iterator<Item = &PortSpec> {
+    let asked = |given: &&PortSpec| service.spec.ports.contains(&PortSpec { published: None, ..(*given).clone() });
+    service.spec.ports.iter().chain(service.endpoint.ports.iter().filter(asked))
+}
+
+fn clash(held: &PortSpec, port: &PortSpec) -> bool {
+    let apart = matches!((held.host_ip, port.host_ip), (Some(held), Some(port)) if held != port);
+    held.published.is_some() && held.published == port.published && held.protocol == port.protocol && !apart
+}
