@@ -1,7 +1,10 @@
 //! `orca system reset`.
 
+use std::collections::BTreeSet;
 use std::io::Write;
+use std::time::Duration;
 
+use api::control::{ListServicesRequest, RemoveStackRequest};
 use api::node::ResetRequest;
 use clap::Args;
 
@@ -23,12 +26,29 @@ pub async fn reset(host: &Host, args: ResetArgs) -> Result<()> {
         return Err(Error::NotConverged("nothing was removed".into()));
     }
     let mut client = Client::connect(host).await?;
+    remove_stacks(&mut client).await?;
     let left = client.node.reset(ResetRequest {}).await?.into_inner().left_behind;
     if left.is_empty() {
         eprintln!("Everything is removed, and the daemon has ended.");
         return Ok(());
     }
     Err(Error::Several(format!("these could not be removed:\n{}", left.join("\n"))))
+}
+
+/// Desired state first, or the manager would have made anew what the node removes.
+async fn remove_stacks(client: &mut Client) -> Result<()> {
+    loop {
+        let services = client.control.list_services(ListServicesRequest { stack: None }).await?.into_inner().services;
+        let stack = |service: &api::types::Service| Some(service.spec.as_ref()?.stack.as_ref()?.stack.clone());
+        let stacks: BTreeSet<String> = services.iter().filter(|service| !service.removing).filter_map(stack).collect();
+        if services.is_empty() {
+            return Ok(());
+        }
+        for stack in stacks {
+            client.control.remove_stack(RemoveStackRequest { stack, services: Vec::new() }).await?;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 fn confirmed() -> Result<bool> {

@@ -82,3 +82,6 @@ fn backend(task: &Task) -> Option<Backend> {
         serves: task.status.serves() && !ending,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use model::{Node, NodeId, NodeState, Task, TaskId, TaskState};
 
+use crate::allocator::can_lease;
 use crate::state::{Command, State};
 
 /// What is still free on a node, and how much it has to do; the order in which nodes are tried.
@@ -103,8 +104,15 @@ fn refusal(state: &State, task: &Task, node: NodeId, free: &BTreeMap<NodeId, Fre
         NodeState::Down => Some("down".into()),
         NodeState::Ready if wanted.nano_cpus > free.nano_cpus => Some("not enough CPU left for the reservation".into()),
         NodeState::Ready if wanted.memory > free.memory => Some("not enough memory left for the reservation".into()),
-        NodeState::Ready => None,
+        NodeState::Ready => without_addresses(state, task, node.id),
     }
+}
+
+/// A network of the task that the node has no addresses of and cannot get any.
+fn without_addresses(state: &State, task: &Task, node: NodeId) -> Option<String> {
+    let networks = task.spec.network.attachments().iter().filter_map(|a| state.network_named(&a.network));
+    let full = networks.filter(|network| !can_lease(network, node)).map(|network| &network.spec.name).next()?;
+    Some(format!("network {full} has no addresses left; give it a larger subnet"))
 }
 
 fn explain(reasons: &BTreeMap<String, usize>) -> String {
@@ -117,3 +125,6 @@ fn explain(reasons: &BTreeMap<String, usize>) -> String {
     };
     format!("no node fits ({})", reasons.iter().map(part).collect::<Vec<_>>().join("; "))
 }
+
+#[cfg(test)]
+mod tests;

@@ -75,7 +75,7 @@ impl World {
     /// Plans until the cores have nothing to add, and applies it.
     pub fn settle(&mut self) {
         for _ in 0..50 {
-            let outcome = crate::leader::plan(&self.state, self.now, &mut self.ids);
+            let outcome = crate::leader::plan::plan(&self.state, self.now, &mut self.ids);
             assert_eq!(outcome.refused, None, "a core decides what the state refuses");
             if outcome.plan.commands.is_empty() {
                 return;

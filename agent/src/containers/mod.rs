@@ -9,8 +9,6 @@ mod perform;
 mod record;
 mod state;
 mod tasks;
-#[cfg(test)]
-mod tests;
 mod view;
 mod wait;
 
@@ -354,6 +352,10 @@ impl Containers {
     /// Counts changes of any container: for loops that look at all of them.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.shared.changes.subscribe()
+    }
+
+    pub(crate) fn save_networks(&self, assigned: &model::Assignments) {
+        self.shared.db.save_networks(assigned);
     }
 
     pub(crate) async fn flush(&self) -> Result<()> {

@@ -37,11 +37,7 @@ pub async fn until(mut progress: watch::Receiver<Progress>, condition: WaitCondi
                 WaitCondition::Removed => false,
             }
     };
-    let last = match progress.wait_for(fulfilled).await {
-        Ok(now) => now.clone(),
-        // The sender has gone with its container.
-        Err(_) => progress.borrow().clone(),
-    };
+    let last = when(&mut progress, fulfilled).await;
     let failed = last.exit.is_some_and(|exit| !exit.started_at.is_set());
     Waited {
         exit_code: last.exit.map_or(0, |exit| exit.code),
@@ -52,10 +48,7 @@ pub async fn until(mut progress: watch::Receiver<Progress>, condition: WaitCondi
 /// Waits until a run has begun, or could not, since `before`.
 pub async fn started(mut progress: watch::Receiver<Progress>, before: &Progress) -> Result<()> {
     let decided = |now: &Progress| now.starts > before.starts || now.failures > before.failures || now.removed;
-    let last = match progress.wait_for(decided).await {
-        Ok(now) => now.clone(),
-        Err(_) => progress.borrow().clone(),
-    };
+    let last = when(&mut progress, decided).await;
     if last.starts > before.starts {
         return Ok(());
     }
@@ -72,12 +65,16 @@ pub async fn at_rest(mut progress: watch::Receiver<Progress>) {
 /// Waits until it is gone, or could not be removed since `before` failures.
 pub async fn removed(mut progress: watch::Receiver<Progress>, before: u64) -> Result<()> {
     let decided = |now: &Progress| now.removed || now.failures > before;
-    let last = match progress.wait_for(decided).await {
-        Ok(now) => now.clone(),
-        Err(_) => return Ok(()),
-    };
+    let last = when(&mut progress, decided).await;
     match last.failure {
         Some((_, message)) if !last.removed => Err(Error::ShimRefused(message)),
         _ => Ok(()),
     }
+}
+
+/// The first state that fulfils the condition, or the last one: the sender goes with its container.
+async fn when(progress: &mut watch::Receiver<Progress>, fulfilled: impl Fn(&Progress) -> bool) -> Progress {
+    // An error says that nothing more will change.
+    let _ = progress.wait_for(fulfilled).await.map(drop);
+    progress.borrow().clone()
 }

@@ -116,17 +116,21 @@ impl Db {
 fn initialise(database: &Database, path: &Path) -> Result<()> {
     let fail = |reason: String| Error::Database { path: path.into(), reason };
     let transaction = database.begin_write().map_err(|error| fail(error.to_string()))?;
+    let found = {
+        let meta = transaction.open_table(META).map_err(|error| fail(error.to_string()))?;
+        meta.get("format").map_err(|error| fail(error.to_string()))?.map(|value| value.value())
+    };
+    match found {
+        Some(FORMAT) => return transaction.abort().map_err(|error| fail(error.to_string())),
+        Some(found) => {
+            let found = u32::try_from(found).unwrap_or(u32::MAX);
+            return Err(Error::Format { path: path.into(), found, known: FORMAT as u32 });
+        }
+        None => {}
+    }
     {
         let mut meta = transaction.open_table(META).map_err(|error| fail(error.to_string()))?;
-        let found = meta.get("format").map_err(|error| fail(error.to_string()))?.map(|value| value.value());
-        match found {
-            Some(FORMAT) => return transaction.abort().map_err(|error| fail(error.to_string())),
-            Some(found) => {
-                let found = u32::try_from(found).unwrap_or(u32::MAX);
-                return Err(Error::Format { path: path.into(), found, known: FORMAT as u32 });
-            }
-            None => meta.insert("format", FORMAT).map_err(|error| fail(error.to_string()))?,
-        };
+        meta.insert("format", FORMAT).map_err(|error| fail(error.to_string()))?;
         for table in [CONTAINERS, VOLUMES, NETWORKS] {
             transaction.open_table(table).map_err(|error| fail(error.to_string()))?;
         }

@@ -1,8 +1,12 @@
 //! `orca daemon`: a node. It composes the agent with a manager, which meet only over the API.
 
 pub mod background;
+mod demo_image;
 mod install;
+mod notify;
+mod programs;
 mod serve;
+mod socket;
 
 use std::path::PathBuf;
 

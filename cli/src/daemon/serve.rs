@@ -1,3 +1,145 @@
-pub async fn serve(_: std::path::PathBuf, _: std::path::PathBuf) -> crate::error::Result<()> {
+//! A node's daemon from start to end.
+
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use agent::service::{NodeParts, NodeService};
+use agent::{Agent, AgentConfig, BRIDGE_SUBNET};
+use manager::{Manager, ManagerConfig};
+use image::Unpacker;
+use shim::SealedBinary;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, watch};
+use tokio_stream::wrappers::UnixListenerStream;
+use tonic::transport::Server;
+
+use super::programs::OwnPrograms;
+use super::socket::{Access, listen};
+use super::{demo_image, notify};
+use crate::error::{Error, Result};
+
+fn failed<E: std::fmt::Display>(action: &'static str) -> impl FnOnce(E) -> Error {
+    move |error| Error::Start { action, reason: error.to_string() }
+}
+
+/// Runs a node until a signal or a reset ends it. Containers, published ports and names go on without it.
+pub async fn serve(data_dir: PathBuf, run_dir: PathBuf) -> Result<()> {
+    // Signals from here on end the daemon in order, also while it starts.
+    let mut end = End::new()?;
+    make_run_dir(&run_dir)?;
+    let program = std::env::current_exe().map_err(failed("find its own program"))?;
+    let manager_socket = run_dir.join("manager.sock");
+    // Containers are taken over before anything else: they need no manager.
+    let agent = start_agent(&data_dir, &run_dir, &manager_socket, &program).await?;
+    let config = ManagerConfig { data_dir: data_dir.clone(), node: agent.node() };
+    let manager = Manager::start(config).await.map_err(failed("start its manager"))?;
+    let (stop, stopped) = watch::channel(());
+    let dispatcher = Server::builder().add_service(manager.dispatcher_service());
+    let incoming = UnixListenerStream::new(listen(&manager_socket, Access::Root)?);
+    let dispatcher = tokio::spawn(dispatcher.serve_with_incoming_shutdown(incoming, until(stopped.clone())));
+
+    let images = Arc::clone(agent.containers().images());
+    let provided = tokio::task::spawn_blocking(move || demo_image::provide(&images, &program)).await;
+    // A full disk must not keep a node from running what it has.
+    if let Ok(Err(error)) = provided {
+        tracing::error!(%error, "the built-in image is missing");
+    }
+
+    let reset = Arc::new(Notify::new());
+    let incoming = UnixListenerStream::new(listen(&run_dir.join("orca.sock"), Access::Group)?);
+    let node = node_service(&agent, data_dir, Arc::clone(&reset));
+    let services = Server::builder().add_service(manager.control_service()).add_service(node.into_server());
+    let mut api = tokio::spawn(services.serve_with_incoming_shutdown(incoming, until(stopped)));
+    tracing::info!(run_dir = %run_dir.display(), "ready");
+    notify::ready();
+    tokio::select! {
+        () = end.wait() => tracing::info!("ending; containers go on"),
+        () = reset.notified() => tracing::info!("ending after a reset"),
+        result = &mut api => return Err(broken(result)),
+    }
+    // The agent first: it says goodbye to the manager; open streams would hold the servers up.
+    if let Err(error) = agent.shutdown().await {
+        tracing::error!(%error, "the agent's records may be behind; containers are found again all the same");
+    }
+    manager.shutdown().await;
+    drop(stop);
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(2), async { tokio::join!(dispatcher, api) }).await;
     Ok(())
+}
+
+async fn start_agent(data_dir: &Path, run_dir: &Path, manager_socket: &Path, program: &Path) -> Result<Agent> {
+    let sealed = SealedBinary::of_current().map_err(failed("copy its program into memory"))?;
+    let config = AgentConfig {
+        data_dir: data_dir.into(),
+        run_dir: run_dir.into(),
+        manager_socket: manager_socket.into(),
+        unpacker: Unpacker::Child(program.into()),
+        programs: Arc::new(OwnPrograms::new(sealed, program.into())),
+        bridge_subnet: BRIDGE_SUBNET.parse().map_err(failed("read the subnet of its own network"))?,
+    };
+    Agent::start(config).await.map_err(failed("start its agent"))
+}
+
+fn node_service(agent: &Agent, data_dir: PathBuf, shutdown: Arc<Notify>) -> NodeService {
+    let networks = Arc::clone(agent.networks());
+    let teardown = move || {
+        let networks = Arc::clone(&networks);
+        Box::pin(async move { networks.teardown().await.err().map(|error| error.to_string()).into_iter().collect() })
+            as futures::future::BoxFuture<'static, Vec<String>>
+    };
+    NodeService::new(NodeParts {
+        containers: agent.containers().clone(),
+        id: agent.node(),
+        description: agent.description().clone(),
+        data_dir,
+        teardown: Arc::new(teardown),
+        shutdown,
+    })
+}
+
+fn broken(result: Result<Result<(), tonic::transport::Error>, tokio::task::JoinError>) -> Error {
+    let reason = match result {
+        Ok(Ok(())) => "the server ended".to_owned(),
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    };
+    Error::Start { action: "serve its clients", reason }
+}
+
+/// Others may look for the socket; what else is there has modes of its own.
+fn make_run_dir(path: &Path) -> Result<()> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o711)
+        .create(path)
+        .map_err(|source| Error::File { action: "make", path: path.into(), source })
+}
+
+async fn until(mut stopped: watch::Receiver<()>) {
+    // The sender says nothing; it is dropped.
+    while stopped.changed().await.is_ok() {}
+}
+
+/// The signals that end the daemon.
+struct End {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl End {
+    fn new() -> Result<Self> {
+        let error = |source| Error::Terminal { action: "watch for signals", source };
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).map_err(error)?,
+            interrupt: signal(SignalKind::interrupt()).map_err(error)?,
+        })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }

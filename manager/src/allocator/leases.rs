@@ -53,6 +53,12 @@ fn uses<'a>(state: &'a State, task: &'a Task) -> impl Iterator<Item = (NetworkId
     networks.filter_map(|network| Some((network.id, task.node?)))
 }
 
+/// Whether a node has addresses of a network, or there is a part left for it.
+pub fn can_lease(network: &Network, node: NodeId) -> bool {
+    let taken = || network.leases.values().flatten().copied().collect();
+    network.leases.contains_key(&node) || free_block(network, &taken(), &BTreeSet::new()).is_some()
+}
+
 /// How many addresses a node can give out of its parts, its own among them: neither the subnet's last nor a fixed one.
 fn usable(network: &Network, blocks: &[IpSubnet], fixed: &BTreeSet<IpAddr>) -> u128 {
     let inside = |address: &IpAddr| blocks.iter().any(|block| block.contains(*address));

@@ -6,6 +6,8 @@ mod subnets;
 #[cfg(test)]
 mod tests;
 
+pub use leases::can_lease;
+
 use crate::state::{Command, State};
 
 /// What is not allocated yet and can be.

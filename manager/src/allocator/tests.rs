@@ -1,1 +1,182 @@
-//! Tests.
+//! Subnets, leases, addresses and ports.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use model::{AttachmentSpec, EndpointMode, IpSubnet, Network, NetworkMode, NetworkSpec, PortSpec, Protocol, ServiceSpec, Stack};
+
+use super::allocate;
+use crate::scheduler;
+use crate::state::Command;
+use crate::world::{NET, World, network, node, on, port, replicas, service, stack};
+
+fn net<'a>(world: &'a World, name: &str) -> &'a Network {
+    world.state.network_named(name).unwrap()
+}
+
+fn subnet(text: &str) -> IpSubnet {
+    text.parse().unwrap()
+}
+
+fn in_subnet(text: &str, services: impl IntoIterator<Item = ServiceSpec>) -> Stack {
+    Stack { networks: vec![network(NET, &[text])], ..stack(services) }
+}
+
+fn fixed(key: &str, address: &str) -> ServiceSpec {
+    let attachment = AttachmentSpec { ipv4_address: Some(address.parse().unwrap()), ..on(NET) };
+    ServiceSpec { network: NetworkMode::Networks(vec![attachment]), ..service(key) }
+}
+
+fn vip(world: &World, key: &str) -> IpAddr {
+    world.service(key).endpoint.vips[0].address
+}
+
+#[test]
+fn networks_get_the_first_free_subnets_of_the_pool() {
+    let mut world = World::new(1);
+    let nets = [network("shop_a", &[]), network("shop_mine", &["10.128.16.0/20"]), network("shop_b", &[])];
+    let names = nets.iter().map(|spec| on(&spec.name)).collect();
+    let web = ServiceSpec { network: NetworkMode::Networks(names), ..service("web") };
+    world.up(Stack { networks: nets.to_vec(), ..stack([web]) }).unwrap();
+    world.settle();
+    let subnets = |name: &str| net(&world, name).subnets.clone();
+    assert_eq!(subnets("shop_mine"), [subnet("10.128.16.0/20")]);
+    let given: BTreeSet<IpSubnet> = ["bridge", "shop_a", "shop_b"].into_iter().flat_map(subnets).collect();
+    let expected = ["10.128.0.0/20", "10.128.32.0/20", "10.128.48.0/20"];
+    assert_eq!(given, expected.into_iter().map(subnet).collect());
+    assert_eq!(allocate(&world.state), []);
+}
+
+#[test]
+fn a_used_up_pool_leaves_a_network_without_a_subnet_and_its_tasks_waiting() {
+    let mut world = World::new(1);
+    world.settle();
+    assert_eq!(net(&world, "bridge").subnets, [subnet("10.128.0.0/20")]);
+    // The second halves of ever smaller first halves: all of the pool but for bridge's subnet.
+    let half = |prefix: u8| IpSubnet::new([10, 128, 0, 0].into(), prefix - 1).unwrap().part(prefix, 1).unwrap();
+    let rest = NetworkSpec { subnets: (10..=20).map(half).collect(), ..network("shop_rest", &[]) };
+    let both = vec![on("shop_rest"), on(NET)];
+    let web = ServiceSpec { network: NetworkMode::Networks(both), ..service("web") };
+    world.up(Stack { networks: vec![rest, network(NET, &[])], ..stack([web]) }).unwrap();
+    world.settle();
+    assert!(net(&world, NET).subnets.is_empty());
+    let task = world.task("web");
+    assert_eq!(task.node, None);
+    let refused = scheduler::schedule(&world.state).refused;
+    assert_eq!(refused[&task.id], "network shop_default has no subnet yet");
+}
+
+#[test]
+fn leases_are_for_nodes_with_tasks_and_grow_with_them() {
+    let mut world = World::new(3);
+    let app = |count| {
+        let mut web = ServiceSpec { mode: replicas(count), ..service("web") };
+        web.placement.node = Some(node(1));
+        stack([web])
+    };
+    world.up(app(1)).unwrap();
+    world.converge();
+    let first = net(&world, NET).leases.clone();
+    assert_eq!(first.keys().copied().collect::<Vec<_>>(), [node(1)]);
+    assert_eq!(first[&node(1)].len(), 1);
+    assert_eq!(net(&world, "bridge").leases.len(), 3, "standalone containers may start on every node");
+    world.up(app(100)).unwrap();
+    world.converge();
+    let grown = &net(&world, NET).leases[&node(1)];
+    assert_eq!((grown.len(), grown[0]), (2, first[&node(1)][0]));
+    world.up(app(1)).unwrap();
+    world.converge();
+    assert_eq!(net(&world, NET).leases[&node(1)].len(), 2, "a lease is not taken back");
+}
+
+#[test]
+fn small_subnets_of_users_have_room_for_addresses_and_containers() {
+    for (text, services, node_part) in [("10.1.0.0/24", 63, 64), ("10.1.0.0/26", 15, 16), ("10.1.0.0/29", 3, 4)] {
+        let mut world = World::new(1);
+        world.up(in_subnet(text, [service("web")])).unwrap();
+        world.converge();
+        let network = net(&world, NET);
+        let address = vip(&world, "web");
+        assert!(network.subnets[0].contains(address) && address != network.subnets[0].network());
+        let leased: u128 = network.leases[&node(1)].iter().map(IpSubnet::size).sum();
+        assert_eq!(leased, node_part, "{text}");
+        let part = super::leases::services_part(&network.subnets[0]).unwrap();
+        assert_eq!(part.size() - 1, services, "{text}");
+    }
+}
+
+#[test]
+fn a_service_keeps_its_address_while_others_come_and_go() {
+    let mut world = World::new(1);
+    world.up(stack([service("a"), service("b"), service("c")])).unwrap();
+    world.converge();
+    let before = [vip(&world, "a"), vip(&world, "c")];
+    assert_eq!(BTreeSet::from([before[0], before[1], vip(&world, "b")]).len(), 3);
+    world.up_with(stack([service("a"), service("c"), service("d")]), |apply| apply.remove_orphans = true).unwrap();
+    world.converge();
+    assert_eq!([vip(&world, "a"), vip(&world, "c")], before);
+    let mut by_names = service("a");
+    by_names.endpoint_mode = EndpointMode::Dnsrr;
+    world.up(stack([by_names])).unwrap();
+    world.converge();
+    assert!(world.service("a").endpoint.vips.is_empty());
+}
+
+#[test]
+fn fixed_addresses_are_nobody_elses() {
+    let mut world = World::new(1);
+    world.up(in_subnet("10.1.0.0/24", [service("a")])).unwrap();
+    world.converge();
+    let held = vip(&world, "a").to_string();
+    world.up(in_subnet("10.1.0.0/24", [service("a"), fixed("b", &held), fixed("c", "10.1.0.130")])).unwrap();
+    world.converge();
+    let addresses: BTreeSet<String> = ["a", "b", "c"].map(|key| vip(&world, key).to_string()).into();
+    assert_eq!(addresses.len(), 3);
+    assert!(!addresses.contains(&held) && !addresses.contains("10.1.0.130"), "the user goes first: {addresses:?}");
+}
+
+#[test]
+fn parts_with_fixed_addresses_are_leased_last() {
+    let mut world = World::new(3);
+    let pinned = |key: &str, id| {
+        let mut spec = service(key);
+        spec.placement.node = Some(node(id));
+        spec
+    };
+    let app = [fixed("x", "10.1.0.70"), fixed("y", "10.1.0.130"), pinned("a", 1)];
+    world.up(in_subnet("10.1.0.0/24", app)).unwrap();
+    world.settle();
+    let leases = &net(&world, NET).leases;
+    let firsts: BTreeSet<IpSubnet> = leases.values().map(|blocks| blocks[0]).collect();
+    assert!(firsts.contains(&subnet("10.1.0.192/26")), "{firsts:?}");
+    assert_eq!(leases.values().flatten().count(), firsts.len());
+}
+
+#[test]
+fn ports_that_orca_chooses_are_free_and_stay() {
+    let mut world = World::new(1);
+    let any = |target| PortSpec { target, ..port(None) };
+    let with = |key: &str, ports: &[PortSpec]| ServiceSpec { ports: ports.to_vec(), ..service(key) };
+    let chosen = |world: &World, key: &str| -> Vec<u16> {
+        world.service(key).endpoint.ports.iter().map(|port| port.published.unwrap()).collect()
+    };
+    world.up(stack([with("a", &[port(Some(30_001))]), with("b", &[any(1), any(2)])])).unwrap();
+    world.settle();
+    assert_eq!((chosen(&world, "a"), chosen(&world, "b")), (vec![30_001], vec![30_000, 30_002]));
+    let udp = PortSpec { protocol: Protocol::Udp, ..any(9) };
+    world.up(stack([with("b", &[udp, any(2), any(3)])])).unwrap();
+    world.settle();
+    assert_eq!(chosen(&world, "b"), [30_000, 30_002, 30_003], "udp is apart; the port of target 2 stays");
+    world.settle();
+    assert_eq!(allocate(&world.state), Vec::<Command>::new());
+}
+
+#[test]
+fn no_ports_are_left_at_some_point() {
+    let mut world = World::new(1);
+    let ports = (1..=2_769).map(|target| PortSpec { target, ..port(None) }).collect();
+    world.up(stack([ServiceSpec { ports, ..service("web") }])).unwrap();
+    world.settle();
+    let published: Vec<Option<u16>> = world.service("web").endpoint.ports.iter().map(|port| port.published).collect();
+    assert_eq!((published[2_767], published[2_768]), (Some(32_767), None));
+}

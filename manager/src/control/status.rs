@@ -38,10 +38,15 @@ fn refusal_code(refusal: &Refusal) -> Code {
         Refusal::Name(_)
         | Refusal::AddressOutside { .. }
         | Refusal::SubnetTooSmall { .. }
-        | Refusal::Replicas { .. } => Code::InvalidArgument,
+        | Refusal::Replicas { .. }
+        | Refusal::NotOfStack { .. }
+        | Refusal::Twice { .. }
+        | Refusal::DependencyCycle { .. }
+        | Refusal::Desired { .. } => Code::InvalidArgument,
         Refusal::Owned { .. }
         | Refusal::PortInUse { .. }
         | Refusal::AddressInUse { .. }
+        | Refusal::NotFree { .. }
         | Refusal::SubnetOverlap { .. } => Code::FailedPrecondition,
     }
 }

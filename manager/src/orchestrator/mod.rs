@@ -2,6 +2,7 @@
 //! leaves nothing to return but the next step of the same way (a deleted task's successor, a removed service's networks).
 
 pub mod dependencies;
+mod lost;
 mod reaper;
 mod replicated;
 #[cfg(test)]
@@ -31,6 +32,7 @@ impl Plan {
 /// Compares services with their tasks.
 pub fn reconcile(state: &State, now: Timestamp, ids: &mut IdSource) -> Plan {
     let mut plan = Plan::default();
+    lost::give_up(state, now, &mut plan);
     for service in state.services.values() {
         replicated::reconcile(state, service, now, ids, &mut plan);
     }

@@ -21,11 +21,7 @@ pub fn reconcile(state: &State, service: &Service, now: Timestamp, ids: &mut IdS
     for (slot, tasks) in slots {
         let current = tasks.iter().find(|task| task.desired <= TaskState::Running);
         match current {
-            Some(task) if slot > wanted => {
-                if may_end {
-                    plan.commands.push(remove(task));
-                }
-            }
+            Some(task) if slot > wanted => plan.commands.extend(may_end.then(|| remove(task))),
             Some(task) => keep_or_replace(state, service, task, now, ids, plan),
             // The old container must be gone before the new one takes its name, volumes and ports.
             None if slot <= wanted && tasks.is_empty() => {

@@ -15,6 +15,16 @@ impl IdSource {
         self.0
     }
 
+    /// The next id's bits that nothing has yet: an entry that comes a second time must not overwrite what the first has made.
+    pub fn draw_fresh(&mut self, is_taken: impl Fn(u128) -> bool) -> u128 {
+        loop {
+            let bits = self.draw();
+            if !is_taken(bits) {
+                return bits;
+            }
+        }
+    }
+
     /// The next id's bits. Spread over all digits, so that the ids of one source do not look alike.
     pub fn draw(&mut self) -> u128 {
         self.0 = self.0.wrapping_add(1);

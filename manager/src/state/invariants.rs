@@ -34,13 +34,26 @@ fn indexes(state: &State) -> Result<(), String> {
         return Err("the indexes of tasks differ from the tasks".into());
     }
     let names = |name: &String, found: bool| if found { Ok(()) } else { Err(format!("the name {name} leads nowhere")) };
+    let mut members = 0;
     for service in state.services.values() {
+        if let Some(member) = &service.spec.stack {
+            let found = state.service_of_stack(&member.stack, &member.key).is_some_and(|found| found.id == service.id);
+            names(&member.key, found)?;
+            members += 1;
+        }
         names(&service.spec.name, state.index.services_by_name.get(&service.spec.name) == Some(&service.id))?;
     }
     for network in state.networks.values() {
         names(&network.spec.name, state.index.networks_by_name.get(&network.spec.name) == Some(&network.id))?;
     }
+    for secret in state.secrets.values() {
+        names(&secret.spec.name, state.index.secrets_by_name.get(&secret.spec.name) == Some(&secret.id))?;
+    }
+    for config in state.configs.values() {
+        names(&config.spec.name, state.index.configs_by_name.get(&config.spec.name) == Some(&config.id))?;
+    }
     let lengths = [
+        (members, state.index.services_by_stack.values().map(OrdMap::len).sum()),
         (state.services.len(), state.index.services_by_name.len()),
         (state.networks.len(), state.index.networks_by_name.len()),
         (state.secrets.len(), state.index.secrets_by_name.len()),
@@ -73,7 +86,11 @@ fn subnets_and_leases(state: &State) -> Result<(), String> {
         }
         let blocks: Vec<&IpSubnet> = network.leases.values().flatten().collect();
         for (index, block) in blocks.iter().enumerate() {
-            if !network.subnets.iter().any(|subnet| subnet.contains(block.network()) && subnet.prefix() <= block.prefix()) {
+            if !network
+                .subnets
+                .iter()
+                .any(|subnet| subnet.contains(block.network()) && subnet.prefix() <= block.prefix())
+            {
                 return Err(format!("lease {block} is outside of network {}", network.spec.name));
             }
             if let Some(other) = blocks[index + 1..].iter().find(|other| other.overlaps(block)) {
@@ -92,7 +109,8 @@ fn addresses(state: &State) -> Result<(), String> {
                 return Err(format!("services {other} and {} share {}", service.id, vip.address));
             }
             let network = state.networks.get(&vip.network);
-            if network.is_some_and(|network| network.leases.values().flatten().any(|block| block.contains(vip.address))) {
+            if network.is_some_and(|network| network.leases.values().flatten().any(|block| block.contains(vip.address)))
+            {
                 return Err(format!("the address {} of service {} is leased to a node", vip.address, service.id));
             }
         }

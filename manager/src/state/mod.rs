@@ -46,6 +46,8 @@ struct Index {
     tasks_by_service: OrdMap<ServiceId, OrdSet<TaskId>>,
     tasks_by_node: OrdMap<NodeId, OrdSet<TaskId>>,
     services_by_name: OrdMap<String, ServiceId>,
+    /// By stack, then by key there.
+    services_by_stack: OrdMap<String, OrdMap<String, ServiceId>>,
     networks_by_name: OrdMap<String, NetworkId>,
     secrets_by_name: OrdMap<String, SecretId>,
     configs_by_name: OrdMap<String, ConfigId>,
@@ -103,20 +105,23 @@ impl State {
         self.configs.get(self.index.configs_by_name.get(name)?)
     }
 
-    /// The services of a stack.
-    pub fn services_of_stack<'a>(&'a self, stack: &'a str) -> impl Iterator<Item = &'a Service> {
-        self.services.values().filter(move |service| service.spec.stack.as_ref().is_some_and(|m| m.stack == stack))
+    /// The services of a stack, in the order of their keys.
+    pub fn services_of_stack(&self, stack: &str) -> impl Iterator<Item = &Service> {
+        let ids = self.index.services_by_stack.get(stack);
+        ids.into_iter().flat_map(OrdMap::values).filter_map(|id| self.services.get(id))
     }
 
     /// The service of this key in a stack.
     pub fn service_of_stack(&self, stack: &str, key: &str) -> Option<&Service> {
-        let is_it = |service: &&Service| {
-            service.spec.stack.as_ref().is_some_and(|member| member.stack == stack && member.key == key)
-        };
-        self.services.values().find(is_it)
+        self.services.get(self.index.services_by_stack.get(stack)?.get(key)?)
     }
 
     fn put_service(&mut self, service: Service) {
+        self.drop_service(service.id);
+        if let Some(member) = &service.spec.stack {
+            let keys = self.index.services_by_stack.entry(member.stack.clone()).or_default();
+            keys.insert(member.key.clone(), service.id);
+        }
         self.index.services_by_name.insert(service.spec.name.clone(), service.id);
         self.services.insert(service.id, service);
     }
@@ -124,6 +129,18 @@ impl State {
     fn drop_service(&mut self, id: ServiceId) {
         if let Some(service) = self.services.remove(&id) {
             self.index.services_by_name.remove(&service.spec.name);
+            self.unlink_member(&service);
+        }
+    }
+
+    fn unlink_member(&mut self, service: &Service) {
+        let Some(member) = &service.spec.stack else { return };
+        let Some(keys) = self.index.services_by_stack.get_mut(&member.stack) else { return };
+        if keys.get(&member.key) == Some(&service.id) {
+            keys.remove(&member.key);
+        }
+        if keys.is_empty() {
+            self.index.services_by_stack.remove(&member.stack);
         }
     }
 

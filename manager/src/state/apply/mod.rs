@@ -1,7 +1,9 @@
 //! `apply(state, entry) -> events`: deterministic, all or nothing.
 
 mod claims;
+mod declaration;
 mod objects;
+mod ranges;
 mod refusal;
 mod stack;
 mod tasks;

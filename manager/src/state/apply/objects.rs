@@ -22,12 +22,21 @@ impl Draft<'_> {
         if let Some(cluster) = &self.state.cluster {
             return Err(Refusal::Exists { kind: "cluster", name: cluster.id.to_string() });
         }
+        if let Some(network) = self.state.network_named(BRIDGE).or_else(|| self.state.networks.get(&bridge)) {
+            return Err(Refusal::Exists { kind: "network", name: network.spec.name.clone() });
+        }
         let (address, length, prefix) = POOL;
         let pool = IpSubnet::new(address.into(), length).map(|base| AddressPool { base, prefix });
         self.state.cluster = Some(Cluster { id, meta: self.born(), address_pools: pool.into_iter().collect() });
         self.events.insert(Event::Cluster);
         let spec = NetworkSpec { name: BRIDGE.into(), attachable: true, ..NetworkSpec::default() };
-        self.put_network(Network { id: bridge, meta: self.born(), spec, subnets: Vec::new(), leases: Default::default() });
+        self.put_network(Network {
+            id: bridge,
+            meta: self.born(),
+            spec,
+            subnets: Vec::new(),
+            leases: Default::default(),
+        });
         Ok(())
     }
 
@@ -66,7 +75,10 @@ impl Draft<'_> {
     pub(super) fn set_subnets(&mut self, id: NetworkId, subnets: &[IpSubnet], seen: u64) -> Result<(), Refusal> {
         let network = self.seen_network(id, seen)?;
         self.check_subnets(&network.spec.name, subnets)?;
-        self.put_network(Network { subnets: subnets.to_vec(), ..network });
+        if network.subnets != subnets {
+            self.withdraw_vips(id);
+            self.put_network(Network { subnets: subnets.to_vec(), leases: Default::default(), ..network });
+        }
         Ok(())
     }
 
@@ -91,8 +103,15 @@ impl Draft<'_> {
         Ok(())
     }
 
-    pub(super) fn set_lease(&mut self, id: NetworkId, node: NodeId, blocks: &[IpSubnet], seen: u64) -> Result<(), Refusal> {
+    pub(super) fn set_lease(
+        &mut self,
+        id: NetworkId,
+        node: NodeId,
+        blocks: &[IpSubnet],
+        seen: u64,
+    ) -> Result<(), Refusal> {
         let mut network = self.seen_network(id, seen)?;
+        self.check_blocks(&network, node, blocks)?;
         if blocks.is_empty() {
             network.leases.remove(&node);
         } else {
@@ -117,6 +136,7 @@ impl Draft<'_> {
 
     pub(super) fn set_endpoint(&mut self, id: ServiceId, endpoint: &Endpoint, seen: u64) -> Result<(), Refusal> {
         let service = self.seen_service(id, seen)?;
+        self.check_vips(&service, endpoint)?;
         self.put_service(Service { endpoint: endpoint.clone(), ..service });
         Ok(())
     }
@@ -149,6 +169,7 @@ impl Draft<'_> {
         let network = self.seen_network(id, seen)?;
         let uses = |spec: &ServiceSpec| spec.network.attachments().iter().any(|a| a.network == network.spec.name);
         self.check_unused("network", id, seen, uses)?;
+        self.withdraw_vips(id);
         self.events.insert(Event::Network(id));
         self.state.drop_network(id);
         Ok(())

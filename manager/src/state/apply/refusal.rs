@@ -71,7 +71,9 @@ pub enum Refusal {
         other_subnet: model::IpSubnet,
     },
     /// A fixed address outside its network.
-    #[error("service {service}: address {address} is in no subnet of network {network}; give the network a subnet that holds it")]
+    #[error(
+        "service {service}: address {address} is in no subnet of network {network}; give the network a subnet that holds it"
+    )]
     AddressOutside {
         /// Who asks.
         service: String,
@@ -97,6 +99,52 @@ pub enum Refusal {
         network: String,
         /// What for.
         subnet: model::IpSubnet,
+    },
+    /// An object of a stack's declaration that is not of this stack.
+    #[error("{kind} {name} is declared in stack {stack}, but is not of it")]
+    NotOfStack {
+        /// Kind of object.
+        kind: &'static str,
+        /// Its name.
+        name: String,
+        /// The stack.
+        stack: String,
+    },
+    /// Two objects of a declaration have one name or key.
+    #[error("{kind} {name} is declared twice")]
+    Twice {
+        /// Kind of object.
+        kind: &'static str,
+        /// The name or key.
+        name: String,
+    },
+    /// Services that wait for each other.
+    #[error("service {service} depends on itself by way of {through}; none of them could ever start")]
+    DependencyCycle {
+        /// One of them.
+        service: String,
+        /// On what it depends.
+        through: String,
+    },
+    /// Addresses that cannot be leased or be a service's.
+    #[error("network {network}: {range} cannot be given to {asker}, as {why}")]
+    NotFree {
+        /// Which network.
+        network: String,
+        /// Which addresses.
+        range: model::IpSubnet,
+        /// The node or service.
+        asker: String,
+        /// What is in the way.
+        why: &'static str,
+    },
+    /// A state that nobody can want of a task.
+    #[error("task {task} cannot be wanted to be {state}")]
+    Desired {
+        /// Which task.
+        task: model::TaskId,
+        /// Which state.
+        state: model::TaskState,
     },
     /// A service that cannot have several containers is to have them.
     #[error("service {service} cannot have {replicas} containers, as it has {why}")]

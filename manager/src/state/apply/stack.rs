@@ -51,9 +51,10 @@ impl Draft<'_> {
     pub(super) fn apply_stack(&mut self, apply: &ApplyStack) -> Result<(), Refusal> {
         let mut ids = apply.ids;
         model::check_project_name(&apply.stack.name)?;
+        super::declaration::check_members(&apply.stack)?;
         let mut changed = Changed::default();
         for network in &apply.stack.networks {
-            self.apply_network(network, &mut changed, &mut ids)?;
+            self.apply_network(network, apply.recreate, &mut changed, &mut ids)?;
         }
         for name in &apply.stack.external_networks {
             if self.state.network_named(name).is_none() {
@@ -61,10 +62,10 @@ impl Draft<'_> {
             }
         }
         for secret in &apply.stack.secrets {
-            self.apply_secret(secret, &mut changed, &mut ids)?;
+            self.apply_secret(secret, apply.recreate, &mut changed, &mut ids)?;
         }
         for config in &apply.stack.configs {
-            self.apply_config(config, &mut changed, &mut ids)?;
+            self.apply_config(config, apply.recreate, &mut changed, &mut ids)?;
         }
         let mut recreated = BTreeSet::new();
         for spec in &apply.stack.services {
@@ -78,6 +79,7 @@ impl Draft<'_> {
         for spec in &apply.stack.services {
             self.check_claims(&spec.name)?;
         }
+        self.check_dependencies(&apply.stack.name)?;
         self.restart_dependents(&apply.stack, &recreated, &mut ids);
         if apply.start_stopped {
             self.start_stopped(&apply.stack, &mut ids);
@@ -85,11 +87,18 @@ impl Draft<'_> {
         Ok(())
     }
 
-    fn apply_network(&mut self, spec: &NetworkSpec, changed: &mut Changed, ids: &mut IdSource) -> Result<(), Refusal> {
+    fn apply_network(
+        &mut self,
+        spec: &NetworkSpec,
+        recreate: Recreate,
+        changed: &mut Changed,
+        ids: &mut IdSource,
+    ) -> Result<(), Refusal> {
         model::check_object_name("network", &spec.name)?;
         self.check_subnets(&spec.name, &spec.subnets)?;
         let Some(network) = self.state.network_named(&spec.name).cloned() else {
-            let id = NetworkId::from_random(ids.draw());
+            let is_taken = |bits| self.state.networks.contains_key(&NetworkId::from_random(bits));
+            let id = NetworkId::from_random(ids.draw_fresh(is_taken));
             let network = Network {
                 id,
                 meta: self.born(),
@@ -101,7 +110,12 @@ impl Draft<'_> {
             return Ok(());
         };
         check_owner("network", &spec.name, network.spec.stack.as_deref(), spec.stack.as_deref())?;
-        if network.spec == *spec {
+        let mut spec = spec.clone();
+        if recreate == Recreate::Never {
+            spec.subnets.clone_from(&network.spec.subnets);
+            spec.internal = network.spec.internal;
+        }
+        if network.spec == spec {
             return Ok(());
         }
         let moved = network.spec.subnets != spec.subnets;
@@ -112,18 +126,28 @@ impl Draft<'_> {
         if moved {
             network.subnets.clone_from(&spec.subnets);
             network.leases.clear();
+            self.withdraw_vips(network.id);
         }
         self.put_network(network);
         Ok(())
     }
 
-    fn apply_secret(&mut self, spec: &SecretSpec, changed: &mut Changed, ids: &mut IdSource) -> Result<(), Refusal> {
+    fn apply_secret(
+        &mut self,
+        spec: &SecretSpec,
+        recreate: Recreate,
+        changed: &mut Changed,
+        ids: &mut IdSource,
+    ) -> Result<(), Refusal> {
         model::check_object_name("secret", &spec.name)?;
         let secret = match self.state.secret_named(&spec.name).cloned() {
-            None => Secret { id: SecretId::from_random(ids.draw()), meta: self.born(), spec: spec.clone() },
+            None => {
+                let is_taken = |bits| self.state.secrets.contains_key(&SecretId::from_random(bits));
+                Secret { id: SecretId::from_random(ids.draw_fresh(is_taken)), meta: self.born(), spec: spec.clone() }
+            }
             Some(secret) => {
                 check_owner("secret", &spec.name, secret.spec.stack.as_deref(), spec.stack.as_deref())?;
-                if secret.spec == *spec {
+                if secret.spec == *spec || recreate == Recreate::Never {
                     return Ok(());
                 }
                 if secret.spec.data != spec.data {
@@ -137,13 +161,22 @@ impl Draft<'_> {
         Ok(())
     }
 
-    fn apply_config(&mut self, spec: &ConfigSpec, changed: &mut Changed, ids: &mut IdSource) -> Result<(), Refusal> {
+    fn apply_config(
+        &mut self,
+        spec: &ConfigSpec,
+        recreate: Recreate,
+        changed: &mut Changed,
+        ids: &mut IdSource,
+    ) -> Result<(), Refusal> {
         model::check_object_name("config", &spec.name)?;
         let config = match self.state.config_named(&spec.name).cloned() {
-            None => Config { id: ConfigId::from_random(ids.draw()), meta: self.born(), spec: spec.clone() },
+            None => {
+                let is_taken = |bits| self.state.configs.contains_key(&ConfigId::from_random(bits));
+                Config { id: ConfigId::from_random(ids.draw_fresh(is_taken)), meta: self.born(), spec: spec.clone() }
+            }
             Some(config) => {
                 check_owner("config", &spec.name, config.spec.stack.as_deref(), spec.stack.as_deref())?;
-                if config.spec == *spec {
+                if config.spec == *spec || recreate == Recreate::Never {
                     return Ok(());
                 }
                 if config.spec.data != spec.data {
@@ -176,7 +209,8 @@ impl Draft<'_> {
         }
         self.check_service(&spec)?;
         let Some(before) = before else {
-            let id = ServiceId::from_random(ids.draw());
+            let is_taken = |bits| self.state.services.contains_key(&ServiceId::from_random(bits));
+            let id = ServiceId::from_random(ids.draw_fresh(is_taken));
             let (meta, endpoint) = (self.born(), Default::default());
             self.put_service(Service { id, meta, spec, spec_version: 1, removing: false, endpoint });
             return Ok(None);
@@ -203,7 +237,8 @@ impl Draft<'_> {
             return;
         }
         let declared: BTreeSet<&str> = apply.stack.services.iter().map(|spec| spec.name.as_str()).collect();
-        let concerned = |service: &&Service| !declared.contains(service.spec.name.as_str()) && changed.concerns(&service.spec);
+        let concerned =
+            |service: &&Service| !declared.contains(service.spec.name.as_str()) && changed.concerns(&service.spec);
         for service in self.state.services.values().filter(concerned).cloned().collect::<Vec<_>>() {
             recreated.insert(service.id);
             self.put_service(Service { spec_version: service.spec_version + 1, ..service });
@@ -291,7 +326,8 @@ fn containers_differ(before: &ServiceSpec, after: &ServiceSpec) -> bool {
         || before.placement != after.placement
 }
 
-/// Without new containers, what they are made from stays too, so that the next application still sees the difference.
+/// Without new containers, what they are made from stays too (as do networks, secrets and configs), so that the next
+/// application still sees the difference.
 fn keep_containers(spec: &mut ServiceSpec, before: &ServiceSpec) {
     spec.container.clone_from(&before.container);
     spec.network.clone_from(&before.network);

@@ -1,5 +1,7 @@
 //! Tasks: made, moved forward, reported on, deleted.
 
+use std::collections::BTreeSet;
+
 use model::{NodeId, RunIntent, Task, TaskId, TaskState, TaskStatus};
 
 use super::{Draft, Refusal, check_seen};
@@ -35,13 +37,15 @@ impl Draft<'_> {
             let name = format!("{} of slot {}", service.spec.name, task.slot);
             return Err(Refusal::Exists { kind: "task", name });
         }
-        let task = Task { meta: self.born(), ..task.clone() };
+        check_desired(task.id, task.desired)?;
+        let task = Task { meta: self.born(), node: None, ..task.clone() };
         self.put_task(task);
         Ok(())
     }
 
     pub(super) fn set_desired(&mut self, id: TaskId, desired: TaskState, seen: u64) -> Result<(), Refusal> {
         let task = self.seen_task(id, seen)?;
+        check_desired(id, desired)?;
         if desired > task.desired {
             self.put_task(Task { desired, ..task });
         }
@@ -52,6 +56,9 @@ impl Draft<'_> {
         let task = self.seen_task(id, seen)?;
         if task.node.is_some() {
             return Err(Refusal::Exists { kind: "assignment of task", name: id.to_string() });
+        }
+        if !self.state.nodes.contains_key(&node) {
+            return Err(Refusal::NotFound { kind: "node", name: node.to_string() });
         }
         let status = TaskStatus { state: TaskState::Assigned, at: self.now, ..TaskStatus::default() };
         self.put_task(Task { node: Some(node), status, ..task });
@@ -84,15 +91,21 @@ impl Draft<'_> {
     pub(super) fn report(&mut self, node: NodeId, reports: &[(TaskId, TaskStatus)]) -> Result<(), Refusal> {
         for (id, status) in reports {
             let Some(task) = self.state.tasks.get(id).filter(|task| task.node == Some(node)).cloned() else { continue };
-            if task.status.accepts(status) {
+            if is_agents(status.state) && task.status.accepts(status) {
                 self.put_task(Task { status: status.clone(), ..task });
             }
         }
         Ok(())
     }
 
-    pub(super) fn set_intent(&mut self, ids: &[TaskId], action: IntentAction, mut new: IdSource) -> Result<(), Refusal> {
-        for id in ids {
+    pub(super) fn set_intent(
+        &mut self,
+        ids: &[TaskId],
+        action: IntentAction,
+        mut new: IdSource,
+    ) -> Result<(), Refusal> {
+        // A task that is named twice is meant once: the first time may have replaced it.
+        for id in ids.iter().collect::<BTreeSet<_>>() {
             let task = self.task(*id)?;
             self.intend(task, action, &mut new);
         }
@@ -105,7 +118,9 @@ impl Draft<'_> {
         }
         if task.status.state.is_terminal() {
             if action != IntentAction::Stop {
-                self.continue_task(task, TaskId::from_random(new.draw()));
+                let is_taken = |bits| self.state.tasks.contains_key(&TaskId::from_random(bits));
+                let id = TaskId::from_random(new.draw_fresh(is_taken));
+                self.continue_task(task, id);
             }
             return;
         }
@@ -137,4 +152,17 @@ impl Draft<'_> {
         self.state.drop_task(ended.id);
         self.put_task(next);
     }
+}
+
+/// What may be wanted of a task.
+fn check_desired(task: TaskId, desired: TaskState) -> Result<(), Refusal> {
+    match desired {
+        TaskState::Ready | TaskState::Running | TaskState::Shutdown | TaskState::Remove => Ok(()),
+        state => Err(Refusal::Desired { task, state }),
+    }
+}
+
+/// Whether an agent may report this state: the others are the managers' words.
+fn is_agents(state: TaskState) -> bool {
+    !matches!(state, TaskState::New | TaskState::Pending | TaskState::Remove | TaskState::Orphaned)
 }

@@ -53,7 +53,7 @@ impl TryFrom<wire::Command> for Command {
 
     fn try_from(wire::Command { command }: wire::Command) -> Result<Self, CodecError> {
         use wire::command::Command as Wire;
-        Ok(match command.ok_or(CodecError::UnknownCommand)? {
+        Ok(match part(command, "command")? {
             Wire::Bootstrap(wire::Bootstrap { cluster, bridge }) => {
                 Self::Bootstrap { cluster: text(cluster)?, bridge: text(bridge)? }
             }

@@ -2,6 +2,7 @@
 
 mod from_wire;
 mod to_wire;
+mod unknown;
 #[cfg(test)]
 mod tests;
 
@@ -26,8 +27,11 @@ pub enum CodecError {
         found: u32,
     },
     /// Written by a newer version.
-    #[error("the record holds a command that this version of Orca does not know: run the version that wrote it")]
-    UnknownCommand,
+    #[error("the record holds command {number}, which this version of Orca does not know: run the version that wrote it")]
+    UnknownCommand {
+        /// Its number in the protocol.
+        number: u32,
+    },
     /// A field that cannot be.
     #[error(transparent)]
     Field(#[from] api::Error),
@@ -46,12 +50,23 @@ pub fn encode_entry(entry: &Entry) -> Vec<u8> {
 /// # Errors
 /// What is wrong with them.
 pub fn decode_entry(bytes: &[u8]) -> Result<Entry, CodecError> {
+    if let Some(number) = unknown::unknown_command(bytes)? {
+        return Err(CodecError::UnknownCommand { number });
+    }
     wire::Entry::decode(bytes)?.try_into()
 }
 
 /// A state's bytes.
 pub fn encode_state(state: &State) -> Vec<u8> {
     wire::State::from(state.clone()).encode_to_vec()
+}
+
+/// A digest of the whole state: managers that have applied the same entries have the same.
+pub fn digest(state: &State) -> [u8; 32] {
+    let digest = ring::digest::digest(&ring::digest::SHA256, &encode_state(state));
+    let mut bytes = [0; 32];
+    bytes.iter_mut().zip(digest.as_ref()).for_each(|(byte, from)| *byte = *from);
+    bytes
 }
 
 /// The state of these bytes, with its indexes.

@@ -1,0 +1,191 @@
+//! The agent as a whole: what is opened in which order, and the loops that run until it ends.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use image::Unpacker;
+use model::{Assignments, IpSubnet, NodeDescription, NodeId};
+use net::plan::NodeKey;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::containers::Containers;
+use crate::db::Db;
+use crate::executor::{self, Executor, Parts, blocking};
+use crate::identity::Identity;
+use crate::mounts::{Volumes, mount_secrets};
+use crate::network::Networks;
+use crate::paths::Paths;
+use crate::session::Session;
+use crate::{Error, Result};
+
+/// Commands of programs that outlive the daemon.
+pub trait Programs: Send + Sync {
+    /// Runs the shim of a bundle: no standard input, standard output a pipe.
+    fn shim(&self, bundle: &std::path::Path) -> std::process::Command;
+    /// Cleans up after a dead shim: standard error a pipe.
+    fn cleanup(&self, bundle: &std::path::Path) -> std::process::Command;
+    /// Runs netd for a run directory.
+    fn netd(&self, run_dir: &std::path::Path) -> std::process::Command;
+}
+
+/// How to start an agent.
+pub struct AgentConfig {
+    /// Survives a restart of the machine.
+    pub data_dir: PathBuf,
+    /// Sockets, namespaces, secrets; need not survive.
+    pub run_dir: PathBuf,
+    /// Where the manager listens.
+    pub manager_socket: PathBuf,
+    /// Who unpacks layers.
+    pub unpacker: Unpacker,
+    /// Programs that outlive the daemon.
+    pub programs: Arc<dyn Programs>,
+    /// Subnet of the node's own network, which standalone containers are on by default.
+    pub bridge_subnet: IpSubnet,
+}
+
+/// The subnet of [`AgentConfig::bridge_subnet`] where nothing else is asked for: outside of Docker's and the cluster's pools.
+pub const BRIDGE_SUBNET: &str = "172.30.0.0/16";
+
+/// A running agent.
+pub struct Agent {
+    identity: Identity,
+    description: NodeDescription,
+    containers: Containers,
+    networks: Arc<Networks>,
+    loops: JoinSet<()>,
+}
+
+impl Agent {
+    /// Takes the data directory, goes on with the containers of an earlier daemon, and starts the loops. Returns when the
+    /// state of every container is known.
+    ///
+    /// # Errors
+    /// [`Error::DataDirInUse`]; what is wrong with the data directory.
+    pub async fn start(config: AgentConfig) -> Result<Self> {
+        let AgentConfig { data_dir, run_dir, manager_socket, unpacker, programs, bridge_subnet } = config;
+        let paths = Paths::new(&data_dir, &run_dir);
+        let opening = paths.clone();
+        let (identity, images, (db, contents)) = blocking("opening the data directory", move || {
+            let identity = Identity::open(opening.data())?;
+            make_dirs(&opening)?;
+            mount_secrets(&opening.secrets())?;
+            let images = image::Store::open(opening.data())?;
+            Ok((identity, images, Db::open(&opening.database())?))
+        })
+        .await?;
+        let host = executor::host();
+        let description = executor::describe(&host);
+        let known = contents.networks.unwrap_or_default();
+        let networks = Networks::new(identity.id, paths.clone(), programs.clone(), bridge_subnet, known);
+        let (assigned, assignments) = watch::channel(None);
+        let (contents_sender, contents_receiver) = watch::channel(Arc::new(Assignments::default()));
+        let executor = Executor::new(Parts {
+            volumes: Arc::new(Volumes::new(paths.volumes(), contents.volumes)),
+            paths,
+            host,
+            images: Arc::new(images),
+            unpacker,
+            networks: networks.clone(),
+            programs,
+            key: identity.key.clone(),
+            contents: contents_receiver,
+        });
+        let containers = Containers::new(db, executor);
+        let mut loops = JoinSet::new();
+        loops.spawn(networks.clone().run());
+        containers.recover(contents.containers).await;
+        loops.spawn(containers.clone().run_timer());
+        loops.spawn(work(containers.clone(), networks.clone(), assignments, contents_sender));
+        let session = Session {
+            node: identity.id,
+            description: description.clone(),
+            socket: manager_socket,
+            containers: containers.clone(),
+            assigned,
+        };
+        loops.spawn(session.run());
+        Ok(Self { identity, description, containers, networks, loops })
+    }
+
+    /// This node.
+    pub fn node(&self) -> NodeId {
+        self.identity.id
+    }
+
+    /// What names of this node's devices, cgroups and tables begin with.
+    pub fn key(&self) -> &NodeKey {
+        &self.identity.key
+    }
+
+    /// What it says of itself.
+    pub fn description(&self) -> &NodeDescription {
+        &self.description
+    }
+
+    /// Its containers.
+    pub fn containers(&self) -> &Containers {
+        &self.containers
+    }
+
+    /// Its network.
+    pub fn networks(&self) -> &Arc<Networks> {
+        &self.networks
+    }
+
+    /// Ends the loops; containers, their shims and netd run on. Everything is on disk when this returns.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn shutdown(mut self) -> Result<()> {
+        self.loops.shutdown().await;
+        self.containers.flush().await
+    }
+}
+
+fn make_dirs(paths: &Paths) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    for (dir, mode) in [
+        (paths.containers(), 0o710),
+        (paths.volumes(), 0o711),
+        (paths.run().to_path_buf(), 0o755),
+        (paths.netns_dir(), 0o700),
+        (paths.run().join("shim"), 0o700),
+    ] {
+        std::fs::DirBuilder::new().recursive(true).mode(mode).create(&dir).map_err(Error::io("make", &dir))?;
+    }
+    Ok(())
+}
+
+/// Reconciles whenever assignments or containers change. Before the first assignments nothing is decided: containers go on
+/// as their records say.
+async fn work(
+    containers: Containers,
+    networks: Arc<Networks>,
+    mut assignments: watch::Receiver<Option<Arc<Assignments>>>,
+    contents: watch::Sender<Arc<Assignments>>,
+) {
+    let mut changes = containers.changes();
+    loop {
+        if let Some(assigned) = assignments.borrow_and_update().clone() {
+            if !Arc::ptr_eq(&assigned, &contents.borrow()) {
+                contents.send_replace(assigned.clone());
+                let before = networks.assigned();
+                if before.networks != assigned.networks || before.endpoints != assigned.endpoints {
+                    containers.save_networks(&assigned);
+                    networks.assign(assigned.clone());
+                }
+            }
+            changes.borrow_and_update();
+            containers.reconcile(&assigned);
+        }
+        let changed = tokio::select! {
+            changed = assignments.changed() => changed.is_ok(),
+            changed = changes.changed() => changed.is_ok(),
+        };
+        if !changed {
+            return;
+        }
+    }
+}

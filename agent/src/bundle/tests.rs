@@ -1,0 +1,174 @@
+use std::path::Path;
+
+use image::manifest::RunConfig;
+use image::user::ExecUser;
+use model::{Limits, Resources, Ulimit};
+use serde_json::Value;
+
+use super::*;
+
+fn host(unified_cgroups: bool) -> Host {
+    Host {
+        unified_cgroups,
+        swap_accounting: true,
+        architecture: "x86_64".into(),
+        kernel: (6, 1),
+        capabilities: capabilities::from_bits(u64::MAX),
+        oom_score_adj: 0,
+        hostname: "node".into(),
+    }
+}
+
+fn image() -> RunConfig {
+    RunConfig {
+        env: vec!["PATH=/opt/bin:/bin".into(), "MODE=image".into()],
+        entrypoint: Some(vec!["/entry".into()]),
+        cmd: Some(vec!["serve".into()]),
+        working_dir: "srv".into(),
+        ..RunConfig::default()
+    }
+}
+
+/// The configuration as JSON, with what has no order sorted.
+fn config(spec: &ContainerSpec, user: &ExecUser, host: &Host) -> Value {
+    let image = image();
+    let args = args(spec, &image).unwrap();
+    let mounts = [MountPoint {
+        target: "/data".into(),
+        kind: "bind",
+        source: "/volumes/data/_data".into(),
+        options: vec!["rbind".into(), "rw".into(), "rprivate".into()],
+    }];
+    let facts = Facts {
+        id: ContainerId::from_random([0xcd; 32]),
+        spec,
+        image: &image,
+        args: &args,
+        user,
+        groups: &[44],
+        rootfs: Path::new("/c/rootfs"),
+        mounts: &mounts,
+        devices: &[],
+        netns: Some(Path::new("/run/netns/c")),
+        cgroup: Path::new("/orca-abcdef/c"),
+        host,
+    };
+    let mut config = serde_json::to_value(runtime_spec(&facts).unwrap()).unwrap();
+    for set in config["process"]["capabilities"].as_object_mut().unwrap().values_mut() {
+        set.as_array_mut().unwrap().sort_by_key(|name| name.as_str().unwrap().to_owned());
+    }
+    config
+}
+
+fn root() -> ExecUser {
+    ExecUser { uid: 0, gid: 0, additional_gids: vec![0, 10], home: "/root".into() }
+}
+
+fn golden(name: &str, config: &Value) {
+    let path = format!("{}/src/bundle/golden/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let mut config = config.clone();
+    // Its own tests look at the filter.
+    if let Some(seccomp) = config["linux"].get_mut("seccomp") {
+        seccomp["syscalls"] = Value::from(seccomp["syscalls"].as_array().unwrap().len());
+    }
+    let text = serde_json::to_string_pretty(&config).unwrap() + "\n";
+    if std::env::var_os("ORCA_WRITE_GOLDEN").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    assert_eq!(text, std::fs::read_to_string(&path).unwrap(), "{path}; ORCA_WRITE_GOLDEN=1 writes it anew");
+}
+
+#[test]
+fn a_container_with_defaults_on_v1() {
+    golden("default-v1", &config(&ContainerSpec::default(), &root(), &host(false)));
+}
+
+#[test]
+fn a_container_with_everything_on_v2() {
+    let spec = ContainerSpec {
+        command: Some(vec!["other".into()]),
+        env: [("MODE".into(), "spec".into())].into(),
+        hostname: Some("web".into()),
+        domainname: Some("example".into()),
+        tty: true,
+        read_only: true,
+        cap_add: vec!["NET_ADMIN".into()],
+        cap_drop: vec!["CAP_MKNOD".into()],
+        security: model::SecurityOptions { no_new_privileges: true, ..Default::default() },
+        sysctls: [("net.core.somaxconn".into(), "64".into())].into(),
+        ulimits: [("nofile".into(), Ulimit { soft: 64, hard: -1 })].into(),
+        shm_size: Some(1 << 20),
+        oom_score_adj: Some(100),
+        resources: Resources {
+            limits: Limits {
+                nano_cpus: Some(1_500_000_000),
+                cpu_shares: Some(512),
+                cpuset: Some("0".into()),
+                memory: Some(64 << 20),
+                memory_swap: None,
+                pids: Some(10),
+            },
+            ..Resources::default()
+        },
+        ..ContainerSpec::default()
+    };
+    let user = ExecUser { uid: 1000, gid: 1000, additional_gids: vec![], home: "/home/app".into() };
+    golden("full-v2", &config(&spec, &user, &host(true)));
+}
+
+#[test]
+fn a_privileged_container_sees_everything() {
+    let spec = ContainerSpec { privileged: true, ..ContainerSpec::default() };
+    let config = config(&spec, &root(), &host(true));
+    assert_eq!(config["process"]["capabilities"]["bounding"].as_array().unwrap().len(), 41);
+    assert_eq!(config["linux"]["seccomp"], Value::Null);
+    assert_eq!(config["linux"]["maskedPaths"], serde_json::json!([]));
+    assert_eq!(config["linux"]["resources"]["devices"][0]["allow"], true);
+}
+
+#[test]
+fn entrypoint_and_command() {
+    let check = |entrypoint: Option<&[&str]>, command: Option<&[&str]>| {
+        let owned = |words: Option<&[&str]>| words.map(|words| words.iter().map(ToString::to_string).collect());
+        let spec = ContainerSpec { entrypoint: owned(entrypoint), command: owned(command), ..ContainerSpec::default() };
+        args(&spec, &image()).map(|args| args.join(" "))
+    };
+    assert_eq!(check(None, None).unwrap(), "/entry serve");
+    assert_eq!(check(None, Some(&["x", "y"])).unwrap(), "/entry x y");
+    assert_eq!(check(Some(&["sh"]), None).unwrap(), "sh");
+    assert_eq!(check(Some(&["sh"]), Some(&["-c"])).unwrap(), "sh -c");
+    assert_eq!(check(Some(&[]), Some(&["x"])).unwrap(), "x");
+    assert!(matches!(check(Some(&[]), None), Err(Error::NoCommand)));
+}
+
+#[test]
+fn what_cannot_be_had_is_refused_by_key() {
+    let refused = |change: fn(&mut ContainerSpec)| {
+        let mut spec = ContainerSpec::default();
+        change(&mut spec);
+        check(&spec, &Host { capabilities: capabilities::from_bits(0x1ff_ffff), ..host(false) }).unwrap_err().to_string()
+    };
+    assert!(refused(|spec| spec.oom_score_adj = Some(-5)).contains("oom_score_adj -5"), "no CAP_SYS_RESOURCE");
+    assert!(refused(|spec| spec.resources.limits.memory = Some(1)).contains("memory"));
+    assert!(refused(|spec| spec.resources.limits.memory_swap = Some(1 << 30)).contains("memory_swap"));
+    assert!(refused(|spec| drop(spec.ulimits.insert("files".into(), Ulimit { soft: 1, hard: 1 }))).contains("files"));
+    assert!(refused(|spec| drop(spec.ulimits.insert("nofile".into(), Ulimit { soft: 2, hard: 1 }))).contains("nofile"));
+    assert!(refused(|spec| spec.cap_add.push("CAP_FLY".into())).contains("CAP_FLY"));
+    assert!(refused(|spec| spec.stop_signal = Some("SIGNOPE".into())).contains("SIGNOPE"));
+}
+
+#[test]
+fn memory_and_swap() {
+    let resources = |memory: u64, swap: Option<i64>, accounting: bool| {
+        let limits = Limits { memory: Some(memory), memory_swap: swap, ..Limits::default() };
+        let spec = ContainerSpec { resources: Resources { limits, ..Resources::default() }, ..ContainerSpec::default() };
+        let host = Host { swap_accounting: accounting, ..host(true) };
+        limits::resources(&spec, &[], &host).map(|resources| resources.memory().as_ref().and_then(|memory| memory.swap()))
+    };
+    let mib = 1 << 20;
+    assert_eq!(resources(64 << 20, None, true).unwrap(), Some(128 * mib));
+    assert_eq!(resources(64 << 20, Some(-1), true).unwrap(), Some(-1));
+    assert_eq!(resources(64 << 20, None, false).unwrap(), None);
+    assert!(resources(64 << 20, Some(32 * mib), true).is_err());
+    assert!(resources(64 << 20, Some(96 * mib), false).is_err());
+}

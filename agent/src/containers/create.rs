@@ -1,0 +1,239 @@
+//! Making containers: what a request, an image and the node's rules add up to.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use image::manifest::RunConfig;
+use image::store::Image;
+use model::{
+    ContainerId, HealthTest, Healthcheck, MountSource, NetworkId, NetworkMode, PortSpec, RunIntent, Task, TaskState,
+    TaskStatus, VolumeSpec, check_object_name,
+};
+
+use super::record::{Record, TaskRef, VolumeUse};
+use super::state::{Entry, State};
+use super::{CreateContainer, Created, Shared, names};
+use crate::health::Check;
+use crate::mounts::Volumes;
+use crate::task::{Goal, Machine, Policy, Saved};
+use crate::{Error, Result, bundle, clock, random, signal};
+
+/// Docker's grace period.
+const GRACE: std::time::Duration = std::time::Duration::from_secs(10);
+/// How often a generated name may clash.
+const NAME_ATTEMPTS: u32 = 32;
+
+impl Shared {
+    pub async fn create(self: Arc<Self>, request: CreateContainer) -> Result<Created> {
+        let CreateContainer { name, spec, network, mut ports, auto_remove, task } = request;
+        if let Some(name) = &name {
+            check_object_name("container", name)?;
+        }
+        bundle::check(&spec, self.executor.host())?;
+        let warnings = check_ports(&network, &mut ports)?;
+        let image = self.executor.image(&spec.image).await?;
+        let id = ContainerId::from_random(random::bits256()?);
+        let mut record = Record {
+            id,
+            name: String::new(),
+            network,
+            ports,
+            auto_remove,
+            task,
+            image_id: String::new(),
+            args: Vec::new(),
+            labels: BTreeMap::new(),
+            created_at: clock::wall(),
+            attachments: Vec::new(),
+            volumes: Vec::new(),
+            intent: RunIntent::default(),
+            life: Saved { goal: Goal::Exist, reached: TaskState::Accepted, ..Saved::default() },
+            status: TaskStatus { state: TaskState::Accepted, ..TaskStatus::default() },
+            spec,
+        };
+        let policy = complete(&mut record, &image, self.executor.volumes())?;
+        let machine = Machine::new(policy, Goal::Exist);
+        let record = {
+            let mut state = self.state();
+            record.name = free_name(&state, name)?;
+            record.attachments = self.executor.networks().addresses(&record, &held_addresses(&state, id))?;
+            self.executor.networks().choose_ports(&mut record.ports, &held_ports(&state))?;
+            state.entries.insert(id, Entry::new(record.clone(), machine));
+            record
+        };
+        for volume in &record.volumes {
+            if let Some(volume) = self.executor.volumes().get(&volume.name) {
+                self.db.save_volume(&volume);
+            }
+        }
+        if let Err(error) = self.db.create_container(&record).await {
+            self.state().entries.remove(&id);
+            return Err(error);
+        }
+        self.announce(id, false);
+        Ok(Created { id, name: record.name, warnings })
+    }
+
+    /// Records the container of a task; its image and networks are looked for when it is prepared, so that what is missing
+    /// rejects the task.
+    pub fn create_for_task(self: &Arc<Self>, task: &Task, goal: Goal) -> Result<()> {
+        let id = ContainerId::from_random(random::bits256()?);
+        let owner = TaskRef { task: task.id, service: task.service, slot: task.slot };
+        let mut record = Record {
+            id,
+            name: task.name.clone(),
+            spec: task.spec.container.clone(),
+            network: task.spec.network.clone(),
+            ports: Vec::new(),
+            auto_remove: false,
+            task: Some(owner),
+            image_id: String::new(),
+            args: Vec::new(),
+            labels: task.spec.container.labels.clone(),
+            created_at: clock::wall(),
+            attachments: Vec::new(),
+            volumes: Vec::new(),
+            intent: task.intent,
+            life: Saved {
+                goal,
+                reached: TaskState::Accepted,
+                stopped: task.intent.stopped,
+                restarts_done: task.intent.restarts,
+                ..Saved::default()
+            },
+            status: TaskStatus::default(),
+        };
+        let machine = Machine::resume(policy(&record, None)?, record.life.clone());
+        let mut state = self.state();
+        record.name = free_name(&state, Some(record.name))?;
+        let mut entry = Entry::new(record, machine);
+        entry.refresh(clock::now());
+        self.db.save_container(&entry.record);
+        state.entries.insert(id, entry);
+        Ok(())
+    }
+}
+
+/// Adds what the image says: id, args, labels, volumes; returns the policy that follows.
+pub fn complete(record: &mut Record, image: &Image, volumes: &Volumes) -> Result<Policy> {
+    let run = &image.config.config;
+    record.image_id = image.id.to_string();
+    record.args = bundle::args(&record.spec, run)?;
+    record.labels = run.labels.clone();
+    record.labels.extend(record.spec.labels.clone());
+    record.volumes = volume_uses(record, run, volumes)?;
+    policy(record, Some(run))
+}
+
+/// The volumes of a container by where they are mounted. Anonymous ones get a name once, and keep it.
+fn volume_uses(record: &Record, run: &RunConfig, volumes: &Volumes) -> Result<Vec<VolumeUse>> {
+    let kept = |target: &str| record.volumes.iter().find(|volume| volume.target == target).cloned();
+    let anonymous = |target: &str| -> Result<VolumeUse> {
+        match kept(target) {
+            Some(volume) => Ok(volume),
+            None => Ok(VolumeUse { target: target.into(), name: crate::mounts::anonymous_name()?, anonymous: true }),
+        }
+    };
+    let mut uses = Vec::new();
+    for mount in &record.spec.mounts {
+        let MountSource::Volume { name, spec, .. } = &mount.source else { continue };
+        let volume = match name {
+            Some(name) => VolumeUse { target: mount.target.clone(), name: name.clone(), anonymous: false },
+            None => anonymous(&mount.target)?,
+        };
+        volumes.ensure(&volume.name, spec, volume.anonymous, clock::wall())?;
+        uses.push(volume);
+    }
+    let mounted: BTreeSet<&str> = record.spec.mounts.iter().map(|mount| mount.target.trim_end_matches('/')).collect();
+    for target in run.volumes.keys().filter(|target| !mounted.contains(target.trim_end_matches('/'))) {
+        let volume = anonymous(target)?;
+        volumes.ensure(&volume.name, &VolumeSpec::default(), true, clock::wall())?;
+        uses.push(volume);
+    }
+    Ok(uses)
+}
+
+/// How a container is restarted, ended and probed.
+pub fn policy(record: &Record, image: Option<&RunConfig>) -> Result<Policy> {
+    let spec = &record.spec;
+    let signal = spec.stop_signal.as_deref().or_else(|| image?.stop_signal.as_deref()).filter(|text| !text.is_empty());
+    let shell = image.map_or_else(|| vec!["/bin/sh".into(), "-c".into()], RunConfig::shell_prefix);
+    let of_image = image.and_then(|run| run.healthcheck.as_ref()).map(healthcheck);
+    Ok(Policy {
+        restart: spec.restart.clone(),
+        stop_signal: signal.map_or(Ok(signal::TERM), signal::parse)?,
+        grace: spec.stop_grace_period.unwrap_or(GRACE),
+        health: Check::of(spec.healthcheck.as_ref(), of_image.as_ref(), &shell),
+        auto_remove: record.auto_remove,
+        standalone: record.task.is_none(),
+    })
+}
+
+/// An image's health check in the model's words.
+fn healthcheck(image: &image::manifest::Healthcheck) -> Healthcheck {
+    let duration = |nanos: i64| u64::try_from(nanos).ok().filter(|nanos| *nanos > 0).map(std::time::Duration::from_nanos);
+    let test = match image.test.split_first() {
+        Some((word, _)) if word == "NONE" => Some(HealthTest::Disabled),
+        Some((word, args)) if word == "CMD" => Some(HealthTest::Exec(args.to_vec())),
+        Some((word, args)) if word == "CMD-SHELL" => Some(HealthTest::Shell(args.join(" "))),
+        _ => None,
+    };
+    Healthcheck {
+        test,
+        interval: duration(image.interval),
+        timeout: duration(image.timeout),
+        retries: u32::try_from(image.retries).ok().filter(|retries| *retries > 0),
+        start_period: duration(image.start_period),
+        start_interval: duration(image.start_interval),
+    }
+}
+
+fn check_ports(network: &NetworkMode, ports: &mut Vec<PortSpec>) -> Result<Vec<String>> {
+    if let Some(port) = ports.iter().find(|port| port.host_ip.is_some_and(|address| address.is_ipv6())) {
+        let value = port.host_ip.map(|address| address.to_string()).unwrap_or_default();
+        let reason = "publishing on an IPv6 address is not supported yet".into();
+        return Err(Error::Spec { key: "published address", value, reason });
+    }
+    match network {
+        NetworkMode::Networks(_) => Ok(Vec::new()),
+        _ if ports.is_empty() => Ok(Vec::new()),
+        NetworkMode::None => Err(Error::PortsWithoutNetwork("none")),
+        NetworkMode::Host => {
+            ports.clear();
+            Ok(vec!["Published ports are discarded when using host network mode".into()])
+        }
+    }
+}
+
+fn free_name(state: &State, name: Option<String>) -> Result<String> {
+    let Some(name) = name else {
+        for attempt in 0..NAME_ATTEMPTS {
+            let bits = random::bits128()?;
+            let name = names::generate(u64::try_from(bits & u128::from(u64::MAX)).unwrap_or(0), attempt);
+            if state.by_name(&name).is_none() {
+                return Ok(name);
+            }
+        }
+        return Ok(format!("container_{:032x}", random::bits128()?));
+    };
+    match state.by_name(&name) {
+        None => Ok(name),
+        Some(holder) => Err(Error::NameInUse { name, holder: holder.short() }),
+    }
+}
+
+/// The addresses of all containers but one.
+pub fn held_addresses(state: &State, but: ContainerId) -> BTreeMap<NetworkId, BTreeSet<IpAddr>> {
+    let mut held: BTreeMap<NetworkId, BTreeSet<IpAddr>> = BTreeMap::new();
+    for entry in state.entries.values().filter(|entry| entry.record.id != but) {
+        for attachment in &entry.record.attachments {
+            held.entry(attachment.network).or_default().extend(attachment.addresses.iter().copied());
+        }
+    }
+    held
+}
+
+fn held_ports(state: &State) -> Vec<PortSpec> {
+    state.entries.values().flat_map(|entry| entry.record.ports.iter().cloned()).collect()
+}

@@ -1,0 +1,231 @@
+//! Feeds events to machines and carries out what they ask for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::ContainerId;
+
+use super::create::{complete, held_addresses, policy};
+use super::state::Entry;
+use super::{ContainerEvent, Containers, Record, Shared};
+use crate::executor::{Recovered, Run};
+use crate::task::{Action, Event, Machine};
+use crate::{Result, clock};
+
+/// The timer wakes at least this often.
+const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
+
+impl Shared {
+    /// One event for one container; what it leads to is begun when this returns.
+    pub fn feed(self: &Arc<Self>, id: ContainerId, event: Event) {
+        let outcome = {
+            let mut state = self.state();
+            let Some(entry) = state.entries.get_mut(&id) else { return };
+            let outcome = entry.step(event, clock::now());
+            if outcome.removed {
+                if let Some(entry) = state.entries.remove(&id)
+                    && let Some(owner) = entry.record.task
+                {
+                    state.reports.insert(owner.task, entry.record.status);
+                }
+                self.db.delete_container(id);
+            } else if let Some(record) = &outcome.save {
+                self.db.save_container(record);
+            }
+            outcome
+        };
+        self.announce(id, outcome.removed);
+        for action in outcome.actions {
+            tokio::spawn(self.clone().perform(id, action));
+        }
+    }
+
+    /// Tells everybody that a container has changed.
+    pub fn announce(&self, id: ContainerId, removed: bool) {
+        // Nobody need listen.
+        let _ = self.events.send(ContainerEvent { id, removed });
+        self.changes.send_modify(|count| *count += 1);
+        self.wake.notify_one();
+    }
+
+    fn record(&self, id: ContainerId) -> Option<Record> {
+        self.state().entries.get(&id).map(|entry| entry.record.clone())
+    }
+
+    async fn perform(self: Arc<Self>, id: ContainerId, action: Action) {
+        match action {
+            Action::Prepare => {
+                let event = match self.prepare(id).await {
+                    Ok(()) => Event::Prepared,
+                    Err(error) => Event::PrepareFailed(error.to_string()),
+                };
+                self.feed(id, event);
+            }
+            Action::Start { generation } => self.run(id, generation).await,
+            Action::Signal(signal) => {
+                if let Err(error) = self.executor.signal(id, signal).await {
+                    tracing::debug!(container = %id.short(), signal, %error, "a stop signal was not delivered");
+                }
+            }
+            Action::Kill => self.executor.kill(id).await,
+            Action::Probe(check) => {
+                let probe = self.executor.probe(id, check).await;
+                self.feed(id, Event::Probed(probe));
+            }
+            Action::Remove { volumes } => self.remove(id, volumes).await,
+        }
+    }
+
+    async fn prepare(&self, id: ContainerId) -> Result<()> {
+        let Some(record) = self.record(id) else { return Ok(()) };
+        let reference = if record.image_id.is_empty() { &record.spec.image } else { &record.image_id };
+        let image = self.executor.image(reference).await?;
+        let record = {
+            let mut state = self.state();
+            let held = held_addresses(&state, id);
+            let Some(entry) = state.entries.get_mut(&id) else { return Ok(()) };
+            let policy = complete(&mut entry.record, &image, self.executor.volumes())?;
+            entry.machine.set_policy(policy);
+            entry.record.attachments = self.executor.networks().addresses(&entry.record, &held)?;
+            entry.record.clone()
+        };
+        for volume in &record.volumes {
+            if let Some(volume) = self.executor.volumes().get(&volume.name) {
+                self.db.save_volume(&volume);
+            }
+        }
+        self.executor.prepare(&record, image).await
+    }
+
+    /// One run from its start to its end.
+    async fn run(self: Arc<Self>, id: ContainerId, generation: u64) {
+        let Some(record) = self.record(id) else { return };
+        let attach = self.hooks().remove(&id);
+        match self.executor.start(&record, generation, attach).await {
+            Ok(Run { pid, started_at, child }) => {
+                self.feed(id, Event::Started { generation, pid, started_at });
+                self.follow(id, generation, child).await;
+            }
+            Err(failure) => {
+                let event = Event::StartFailed { generation, code: failure.code, error: failure.message };
+                self.feed(id, event);
+            }
+        }
+    }
+
+    /// Waits for the end of a run, says so, and takes its network down. The next run's network waits for that.
+    async fn follow(self: Arc<Self>, id: ContainerId, generation: u64, child: Option<tokio::process::Child>) {
+        let exit = self.executor.watch(id, generation, child).await;
+        let lock = self.executor.networks().lock(id);
+        let _removing = lock.lock().await;
+        self.feed(id, Event::Exited { generation, exit });
+        self.executor.networks().remove(id, generation).await;
+    }
+
+    async fn remove(self: &Arc<Self>, id: ContainerId, volumes: bool) {
+        let Some(record) = self.record(id) else { return };
+        let event = match self.executor.remove(&record, volumes).await {
+            Ok(()) => {
+                let anonymous = record.volumes.iter().filter(|volume| volumes && volume.anonymous);
+                anonymous.for_each(|volume| self.db.delete_volume(&volume.name));
+                Event::Removed
+            }
+            Err(error) => Event::RemoveFailed(error.to_string()),
+        };
+        self.feed(id, event);
+    }
+}
+
+impl Containers {
+    /// Takes the records of an earlier daemon over, finds out what became of each, and goes on from there.
+    pub(crate) async fn recover(&self, records: Vec<Record>) {
+        let shared = &self.shared;
+        for record in records {
+            let image = match record.image_id.as_str() {
+                "" => None,
+                id => shared.executor.image(id).await.ok(),
+            };
+            let made = policy(&record, image.as_ref().map(|image| &image.config.config)).or_else(|_| policy(&record, None));
+            match made {
+                Ok(policy) => {
+                    let mut record = record;
+                    // Reports that the earlier daemon sent but had not saved yet are behind this one.
+                    record.status.revision += 1 << 20;
+                    let machine = Machine::resume(policy, record.life.clone());
+                    shared.state().entries.insert(record.id, Entry::new(record, machine));
+                }
+                Err(error) => tracing::error!(container = %record.name, %error, "a container's record makes no sense"),
+            }
+        }
+        let ids: Vec<ContainerId> = shared.state().entries.keys().copied().collect();
+        futures::future::join_all(ids.into_iter().map(|id| self.recover_one(id))).await;
+        self.sweep();
+    }
+
+    async fn recover_one(&self, id: ContainerId) {
+        let shared = &self.shared;
+        let Some(record) = shared.record(id) else { return };
+        match shared.executor.recover(id).await {
+            Recovered::Nothing => {}
+            Recovered::Running { generation, pid, started_at } => {
+                shared.executor.networks().adopt(&record, generation);
+                shared.feed(id, Event::Started { generation, pid, started_at });
+                tokio::spawn(shared.clone().follow(id, generation, None));
+            }
+            Recovered::Ended { generation, exit } => {
+                shared.executor.release(id, generation).await;
+                shared.feed(id, Event::Exited { generation, exit });
+            }
+            Recovered::Failed { generation } => shared.executor.release(id, generation).await,
+        }
+        let again = {
+            let state = shared.state();
+            let Some(entry) = state.entries.get(&id) else { return };
+            entry.record.task.is_none()
+                && entry.machine.is_stopped()
+                && entry.machine.policy().starts_with_daemon()
+                && !entry.machine.is_active()
+        };
+        shared.feed(id, if again { Event::Run } else { Event::Tick });
+    }
+
+    /// Removes directories of containers that have no record: their creation was never acknowledged, or their removal was cut
+    /// off.
+    fn sweep(&self) {
+        let root = self.shared.executor.paths().containers();
+        let Ok(entries) = std::fs::read_dir(&root) else { return };
+        for entry in entries.flatten() {
+            let id = entry.file_name().to_str().and_then(|name| name.parse::<ContainerId>().ok());
+            let Some(id) = id.filter(|id| !self.shared.state().entries.contains_key(id)) else { continue };
+            let shared = self.shared.clone();
+            tokio::spawn(async move {
+                tracing::warn!(container = %id.short(), "removing the remains of a container that has no record");
+                shared.executor.remove_remains(id).await;
+            });
+        }
+    }
+
+    /// Sends ticks when machines want them; runs until the agent ends.
+    pub(crate) async fn run_timer(self) {
+        loop {
+            let now = clock::now();
+            let (due, next) = {
+                let state = self.shared.state();
+                (state.due(now), state.deadline())
+            };
+            for id in due {
+                self.shared.feed(id, Event::Tick);
+            }
+            let next = match next {
+                // A tick has moved it.
+                Some(at) if at <= now.monotonic => Duration::from_millis(1),
+                Some(at) => (at - now.monotonic).min(LONGEST_SLEEP),
+                None => LONGEST_SLEEP,
+            };
+            tokio::select! {
+                () = tokio::time::sleep(next) => {}
+                () = self.shared.wake.notified() => {}
+            }
+        }
+    }
+}

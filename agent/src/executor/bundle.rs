@@ -1,0 +1,207 @@
+//! Writes what a shim is given: config.json and shim.json.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use image::MergedRoot;
+use image::store::Image;
+use image::user::{resolve_groups, resolve_user};
+use model::shim::{CONFIG_FILE, LogConfig, LogDriver, SPEC_FILE, SPEC_VERSION, ShimSpec, Snapshot, StdinMode};
+use model::{Device, NetworkMode};
+
+use super::Executor;
+use crate::bundle::{self, Facts, HostDevice};
+use crate::containers::Record;
+use crate::mounts::{self, Names, Sources};
+use crate::{Error, Result};
+
+/// Longest passwd or group file that is read, in bytes.
+const DATABASE_MAX: u64 = 1 << 20;
+/// Docker's limits of the `local` driver.
+const LOCAL_SIZE: u64 = 20 << 20;
+const LOCAL_FILES: u32 = 5;
+
+impl Executor {
+    /// Writes the bundle of one run. Blocks.
+    pub(super) fn write_bundle(&self, record: &Record, generation: u64, attached: bool) -> Result<()> {
+        let image = self.images.get(&record.image_id)?;
+        let lower = self.lower_dirs(&image)?;
+        super::make_dirs(&self.paths, record.id)?;
+        let mut layers = vec![self.paths.upper(record.id)];
+        layers.extend(lower.iter().cloned());
+        let root = MergedRoot::new(layers);
+        let config = self.runtime_config(record, generation, &image, &root)?;
+        let spec = self.shim_spec(record, generation, lower, attached)?;
+        let dir = self.paths.bundle(record.id);
+        write_json(&dir, CONFIG_FILE, &config)?;
+        write_json(&dir, SPEC_FILE, &spec)
+    }
+
+    fn lower_dirs(&self, image: &Image) -> Result<Vec<PathBuf>> {
+        let lower = self.images.prepare(image, &self.unpacker)?;
+        if !lower.is_empty() {
+            return Ok(lower);
+        }
+        // An image without layers: overlayfs wants one all the same.
+        let empty = self.paths.data().join("empty-layer");
+        fs::create_dir_all(&empty).map_err(Error::io("make", &empty))?;
+        Ok(vec![empty])
+    }
+
+    fn runtime_config(
+        &self,
+        record: &Record,
+        generation: u64,
+        image: &Image,
+        root: &MergedRoot,
+    ) -> Result<oci_spec::runtime::Spec> {
+        let run = &image.config.config;
+        let spec = &record.spec;
+        let read = |path: &str| match root.read_file(path, DATABASE_MAX) {
+            Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+            Err(image::Error::NotFoundInRootfs { .. }) => Ok(String::new()),
+            Err(error) => Err(error),
+        };
+        let (passwd, group) = (read("/etc/passwd")?, read("/etc/group")?);
+        let user = resolve_user(spec.user.as_deref().unwrap_or(&run.user), &passwd, &group)?;
+        let groups = resolve_groups(spec.group_add.iter().map(String::as_str), &group)?;
+        let host_network = record.network == NetworkMode::Host;
+        let hostname = bundle::hostname(record.id, spec, host_network, &self.host);
+        let names = Names {
+            hostname,
+            addresses: record.attachments.iter().flat_map(|attachment| attachment.addresses.clone()).collect(),
+            gateway: record.attachments.first().and_then(|attachment| {
+                Some(self.networks.describe(attachment.network)?.gateway.into())
+            }),
+        };
+        let contents = self.contents.borrow().clone();
+        let sources = Sources { paths: &self.paths, volumes: &self.volumes, root, contents: &contents };
+        let mounts = mounts::ready(record, &names, &sources)?;
+        let devices = devices(&record.spec.devices)?;
+        let netns = (!host_network).then(|| self.paths.netns(record.id, generation));
+        bundle::runtime_spec(&Facts {
+            id: record.id,
+            spec,
+            image: run,
+            args: &record.args,
+            user: &user,
+            groups: &groups,
+            rootfs: &self.paths.rootfs(record.id),
+            mounts: &mounts,
+            devices: &devices,
+            netns: netns.as_deref(),
+            cgroup: &self.cgroup(record),
+            host: &self.host,
+        })
+    }
+
+    fn cgroup(&self, record: &Record) -> PathBuf {
+        self.cgroup.join(record.id.to_string())
+    }
+
+    fn shim_spec(&self, record: &Record, generation: u64, lower: Vec<PathBuf>, attached: bool) -> Result<ShimSpec> {
+        let stdin = match (record.spec.open_stdin, attached) {
+            (false, _) => StdinMode::Null,
+            (true, true) => StdinMode::Once,
+            (true, false) => StdinMode::Open,
+        };
+        Ok(ShimSpec {
+            version: SPEC_VERSION,
+            container_id: record.id.to_string(),
+            run_generation: generation,
+            snapshot: Some(Snapshot { lower, upper: self.paths.upper(record.id), work: self.paths.work(record.id) }),
+            log: log_config(record, self.paths.log(record.id))?,
+            cgroup: self.cgroup(record),
+            terminal: record.spec.tty,
+            terminal_size: None,
+            stdin,
+            state_dir: self.paths.shim_state(record.id),
+            start_immediately: !attached,
+            user: None,
+            create_cwd: true,
+        })
+    }
+}
+
+fn write_json<T: serde::Serialize>(dir: &Path, name: &str, value: &T) -> Result<()> {
+    let path = dir.join(name);
+    let bytes = serde_json::to_vec(value).map_err(|error| Error::io("write", &path)(std::io::Error::from(error)))?;
+    fs::write(&path, bytes).map_err(Error::io("write", &path))
+}
+
+fn log_config(record: &Record, path: PathBuf) -> Result<LogConfig> {
+    let options = &record.spec.log.options;
+    let (driver, mut max_size, mut max_files) = match record.spec.log.driver {
+        model::LogDriver::JsonFile => (LogDriver::JsonFile, 0, 1),
+        model::LogDriver::Local => (LogDriver::Local, LOCAL_SIZE, LOCAL_FILES),
+        model::LogDriver::None => (LogDriver::None, 0, 0),
+    };
+    for (key, value) in options {
+        let refused = |reason: &str| Error::Spec { key: "logging option", value: format!("{key}={value}"), reason: reason.into() };
+        match key.as_str() {
+            "max-size" => max_size = size(value).ok_or_else(|| refused("give a size such as 10m"))?,
+            "max-file" => {
+                let count = value.parse().ok().filter(|count| *count > 0);
+                max_files = count.ok_or_else(|| refused("give a number from 1"))?;
+            }
+            _ => return Err(refused("the options are max-size and max-file")),
+        }
+    }
+    Ok(LogConfig { driver, path, max_size, max_files })
+}
+
+/// Docker's sizes: a number, and k, m or g for powers of 1,024. -1 is no limit.
+fn size(text: &str) -> Option<u64> {
+    if text == "-1" {
+        return Some(0);
+    }
+    let lower = text.to_ascii_lowercase();
+    let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match lower.get(digits.len()..)? {
+        "" | "b" => 0,
+        "k" | "kb" => 10,
+        "m" | "mb" => 20,
+        "g" | "gb" => 30,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
+fn devices(devices: &[Device]) -> Result<Vec<HostDevice>> {
+    let look_up = |device: &Device| {
+        let path = Path::new(&device.source);
+        let refused = |reason: String| Error::Spec { key: "device", value: device.source.clone(), reason };
+        let metadata = fs::metadata(path).map_err(|error| refused(error.to_string()))?;
+        let kind = metadata.mode() & libc::S_IFMT;
+        if !matches!(kind, libc::S_IFCHR | libc::S_IFBLK) {
+            return Err(refused("it is not a device".into()));
+        }
+        if device.permissions.is_empty() || !device.permissions.bytes().all(|b| matches!(b, b'r' | b'w' | b'm')) {
+            return Err(refused(format!("its permissions {:?} must be some of r, w, m", device.permissions)));
+        }
+        Ok(HostDevice {
+            target: device.target.clone(),
+            block: kind == libc::S_IFBLK,
+            major: i64::from(rustix::fs::major(metadata.rdev())),
+            minor: i64::from(rustix::fs::minor(metadata.rdev())),
+            mode: metadata.mode(),
+            uid: metadata.uid(),
+            gid: metadata.gid(),
+            access: device.permissions.clone(),
+        })
+    };
+    devices.iter().map(look_up).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn log_sizes() {
+        for (text, bytes) in [("10m", Some(10 << 20)), ("1KB", Some(1024)), ("7", Some(7)), ("-1", Some(0)), ("x", None), ("1t", None)] {
+            assert_eq!(size(text), bytes, "{text}");
+        }
+    }
+}

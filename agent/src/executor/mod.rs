@@ -1,0 +1,269 @@
+//! Carries out one action of a container: the hands of the agent. It decides nothing and holds no container's state.
+//!
+//! - [`host`](Host): what this node is like · `bundle`: what a shim is given · `shim`: starting, watching, cleaning up
+//! - `recover`: what an earlier daemon left
+
+mod bundle;
+mod host;
+mod recover;
+mod shim;
+
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use image::Unpacker;
+use image::store::Image;
+use model::{ContainerId, ContainerSpec};
+
+use crate::bundle::Host;
+use crate::containers::Record;
+use crate::health::{Check, Probe, kept_output};
+use crate::mounts::Volumes;
+use crate::network::Networks;
+use crate::paths::Paths;
+use crate::shim_client::{self, ShimClientError};
+use crate::{Error, Programs, Result, clock};
+
+pub use host::{describe, host};
+pub use recover::Recovered;
+pub use shim::{Run, StartFailure};
+
+/// The hands of the agent.
+pub struct Executor {
+    paths: Paths,
+    host: Host,
+    images: Arc<image::Store>,
+    unpacker: Unpacker,
+    volumes: Arc<Volumes>,
+    networks: Arc<Networks>,
+    programs: Arc<dyn Programs>,
+    /// What cgroup paths begin with.
+    cgroup: PathBuf,
+    /// Secrets and configs of the last assignments.
+    contents: tokio::sync::watch::Receiver<Arc<model::Assignments>>,
+}
+
+/// What an executor works with.
+pub struct Parts {
+    /// The node's directories.
+    pub paths: Paths,
+    /// The node.
+    pub host: Host,
+    /// Its images.
+    pub images: Arc<image::Store>,
+    /// Who unpacks layers.
+    pub unpacker: Unpacker,
+    /// Its volumes.
+    pub volumes: Arc<Volumes>,
+    /// Its network.
+    pub networks: Arc<Networks>,
+    /// Programs that outlive the daemon.
+    pub programs: Arc<dyn Programs>,
+    /// The node's key.
+    pub key: net::plan::NodeKey,
+    /// Secrets and configs of the last assignments.
+    pub contents: tokio::sync::watch::Receiver<Arc<model::Assignments>>,
+}
+
+/// Runs blocking work on a thread of its own.
+pub(crate) async fn blocking<T: Send + 'static>(
+    what: &'static str,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| Error::Thread(what))?
+}
+
+impl Executor {
+    /// An executor of these parts.
+    pub fn new(parts: Parts) -> Arc<Self> {
+        let Parts { paths, host, images, unpacker, volumes, networks, programs, key, contents } = parts;
+        let cgroup = PathBuf::from(format!("/orca-{key}"));
+        Arc::new(Self { paths, host, images, unpacker, volumes, networks, programs, cgroup, contents })
+    }
+
+    /// The node's directories.
+    pub fn paths(&self) -> &Paths {
+        &self.paths
+    }
+
+    /// The node's images.
+    pub fn images(&self) -> &Arc<image::Store> {
+        &self.images
+    }
+
+    /// The node's volumes.
+    pub fn volumes(&self) -> &Volumes {
+        &self.volumes
+    }
+
+    /// The node's network.
+    pub fn networks(&self) -> &Arc<Networks> {
+        &self.networks
+    }
+
+    /// The node.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// Finds an image by name or id.
+    ///
+    /// # Errors
+    /// [`image::Error::NoSuchImage`], or what is wrong with its documents.
+    pub async fn image(&self, reference: &str) -> Result<Image> {
+        let (images, reference) = (self.images.clone(), reference.to_owned());
+        blocking("looking up an image", move || Ok(images.get(&reference)?)).await
+    }
+
+    /// Makes layers and directories of a container ready.
+    ///
+    /// # Errors
+    /// A damaged layer, a full disk, what the spec asks for in vain.
+    pub async fn prepare(&self, record: &Record, image: Image) -> Result<()> {
+        crate::bundle::check(&record.spec, &self.host)?;
+        check_sources(&record.spec)?;
+        let (images, unpacker) = (self.images.clone(), self.unpacker.clone());
+        let id = record.id;
+        let paths = self.paths.clone();
+        blocking("preparing a container", move || {
+            images.prepare(&image, &unpacker)?;
+            make_dirs(&paths, id)
+        })
+        .await
+    }
+
+    /// Sends a signal to the first process.
+    ///
+    /// # Errors
+    /// The shim's refusal, or that there is no shim.
+    pub async fn signal(&self, id: ContainerId, signal: i32) -> Result<()> {
+        Ok(shim_client::kill(&self.paths.bundle(id), signal, false).await?)
+    }
+
+    /// SIGKILL to every process of the container.
+    pub async fn kill(&self, id: ContainerId) {
+        match shim_client::kill(&self.paths.bundle(id), crate::signal::KILL, true).await {
+            // Its end is on its way already.
+            Ok(()) | Err(ShimClientError::NotRunning { .. } | ShimClientError::Refused(_)) => {}
+            Err(error) => tracing::warn!(container = %id.short(), %error, "a container could not be killed; trying again"),
+        }
+    }
+
+    /// Runs a health probe in the container.
+    pub async fn probe(&self, id: ContainerId, check: Check) -> Probe {
+        let bundle = self.paths.bundle(id);
+        let start = clock::wall();
+        let (exit_code, output) = match tokio::time::timeout(check.timeout, exec_probe(&bundle, check.args)).await {
+            Ok(Ok((code, output))) => (i32::from(code), kept_output(&output)),
+            Ok(Err(error)) => (-1, error.to_string()),
+            Err(_) => (-1, format!("health check exceeded its timeout of {} s", check.timeout.as_secs_f64())),
+        };
+        Probe { start, end: clock::wall(), exit_code, output }
+    }
+
+    /// Removes everything that a container has on the node but its record. What is gone already is no error.
+    ///
+    /// # Errors
+    /// What could not be removed.
+    pub async fn remove(&self, record: &Record, volumes: bool) -> Result<()> {
+        self.shim_gone(record.id).await?;
+        let lock = self.networks.lock(record.id);
+        let network = lock.lock().await;
+        self.networks.remove(record.id, record.life.generation).await;
+        drop(network);
+        self.networks.forget(record.id);
+        let paths = self.paths.clone();
+        let id = record.id;
+        blocking("removing a container's files", move || {
+            for dir in [paths.secrets().join(id.to_string()), paths.shim_state(id), paths.bundle(id)] {
+                remove_tree(&dir)?;
+            }
+            Ok(())
+        })
+        .await?;
+        if volumes {
+            for volume in record.volumes.iter().filter(|volume| volume.anonymous) {
+                match self.volumes.remove(&volume.name).await {
+                    Err(Error::NoSuchVolume(_)) => {}
+                    done => done?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Executor {
+    /// Removes what is left of a container that has no record: ends its shim, then its files.
+    pub async fn remove_remains(&self, id: ContainerId) {
+        self.kill(id).await;
+        let recovered = self.recover(id).await;
+        let generation = match recovered {
+            Recovered::Nothing => 0,
+            Recovered::Running { generation, .. } => {
+                self.kill(id).await;
+                self.watch(id, generation, None).await;
+                generation
+            }
+            Recovered::Ended { generation, .. } | Recovered::Failed { generation } => generation,
+        };
+        self.release(id, generation).await;
+        self.networks.forget(id);
+        for dir in [self.paths.secrets().join(id.to_string()), self.paths.shim_state(id), self.paths.bundle(id)] {
+            if let Err(error) = remove_tree(&dir) {
+                tracing::warn!(container = %id.short(), %error, "remains of a container stay");
+            }
+        }
+    }
+}
+
+async fn exec_probe(bundle: &Path, args: Vec<String>) -> shim_client::Result<(u8, Vec<u8>)> {
+    let request = model::shim::ExecRequest {
+        args,
+        env: Vec::new(),
+        cwd: None,
+        user: None,
+        additional_gids: Vec::new(),
+        terminal: false,
+        terminal_size: None,
+        stdin: false,
+        capabilities: None,
+        no_new_privileges: None,
+        privileged: false,
+        kill_on_disconnect: true,
+    };
+    let (mut session, _) = shim_client::exec(bundle, request).await?;
+    session.output.collect(crate::health::OUTPUT_MAX).await
+}
+
+/// Missing bind sources are refused before a task counts as ready.
+fn check_sources(spec: &ContainerSpec) -> Result<()> {
+    for mount in &spec.mounts {
+        if let model::MountSource::Bind { path, create: false, .. } = &mount.source
+            && !Path::new(path).exists()
+        {
+            return Err(Error::BindSource { path: path.into() });
+        }
+    }
+    Ok(())
+}
+
+fn make_dirs(paths: &Paths, id: ContainerId) -> Result<()> {
+    let dir = |path: PathBuf, mode: u32| {
+        fs::DirBuilder::new().recursive(true).mode(mode).create(&path).map_err(Error::io("make", &path))
+    };
+    dir(paths.bundle(id), 0o710)?;
+    // The writable layer's root is the container's `/`.
+    dir(paths.upper(id), 0o755)?;
+    dir(paths.work(id), 0o700)?;
+    dir(paths.rootfs(id), 0o755)
+}
+
+fn remove_tree(dir: &Path) -> Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", dir)(error)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,16 @@
+//! What is mounted into containers: volumes, binds, secrets, configs, and the files that Orca writes for each.
+//!
+//! - [`Volumes`]: the node's volumes · [`text`]: hosts and resolv.conf, pure · `contents`: secrets and configs on disk
+//! - [`ready`]: everything of one container made ready, as [`MountPoint`]s for its bundle
+
+mod contents;
+mod points;
+pub mod text;
+mod volumes;
+
+pub use contents::mount_secrets;
+pub use points::{Names, Sources, ready};
+pub use volumes::{VolumeRecord, Volumes, anonymous_name};
+
+#[allow(unused_imports)] // for the docs
+use crate::bundle::MountPoint;

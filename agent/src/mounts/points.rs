@@ -1,0 +1,204 @@
+//! Everything that one container mounts, made ready on the host.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use image::MergedRoot;
+use image::user::resolve_user;
+use model::{Assignments, FileTarget, Mount, MountSource, NetworkMode, Propagation};
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+
+use super::contents::place;
+use super::{Volumes, text};
+use crate::bundle::MountPoint;
+use crate::containers::Record;
+use crate::paths::Paths;
+use crate::{Error, Result};
+
+/// Longest passwd or group file that is read, in bytes.
+const DATABASE_MAX: u64 = 1 << 20;
+
+/// What the files of a container say about its network.
+#[derive(Debug, Clone)]
+pub struct Names {
+    /// Its host name.
+    pub hostname: String,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+    /// The node as it sees it.
+    pub gateway: Option<IpAddr>,
+}
+
+/// Where mounts come from.
+pub struct Sources<'a> {
+    /// The node's directories.
+    pub paths: &'a Paths,
+    /// The node's volumes.
+    pub volumes: &'a Volumes,
+    /// The container's root file system as it is now: its own layer over the image's.
+    pub root: &'a MergedRoot,
+    /// Secrets and configs.
+    pub contents: &'a Assignments,
+}
+
+/// Makes ready what the container mounts.
+///
+/// # Errors
+/// Missing sources, unknown users, secrets that no manager has sent.
+pub fn ready(record: &Record, names: &Names, sources: &Sources<'_>) -> Result<Vec<MountPoint>> {
+    let mut points = own_files(record, names, sources)?;
+    for mount in &record.spec.mounts {
+        points.push(declared(record, mount, sources)?);
+    }
+    for volume in &record.volumes {
+        if !record.spec.mounts.iter().any(|mount| mount.target == volume.target) {
+            let source = sources.volumes.source(&volume.name, Some((sources.root, &volume.target)))?;
+            points.push(bind(&volume.target, source, false, Propagation::Rprivate));
+        }
+    }
+    points.extend(secrets(record, sources)?);
+    points.extend(configs(record, sources)?);
+    // A mount of the user's at the place of one of Orca's own files is the one that counts.
+    let targets: Vec<_> = record.spec.mounts.iter().map(|mount| mount.target.clone()).collect();
+    let mut index = 0;
+    points.retain(|point| {
+        index += 1;
+        index > OWN_FILES || !targets.contains(&point.target)
+    });
+    Ok(points)
+}
+
+/// hosts, hostname, resolv.conf.
+const OWN_FILES: usize = 3;
+
+fn bind(target: &str, source: PathBuf, read_only: bool, propagation: Propagation) -> MountPoint {
+    let access = if read_only { "ro" } else { "rw" };
+    let propagation = match propagation {
+        Propagation::Rprivate => "rprivate",
+        Propagation::Private => "private",
+        Propagation::Rshared => "rshared",
+        Propagation::Shared => "shared",
+        Propagation::Rslave => "rslave",
+        Propagation::Slave => "slave",
+    };
+    let options = ["rbind", access, propagation].map(String::from).to_vec();
+    MountPoint { target: target.into(), kind: "bind", source, options }
+}
+
+fn own_files(record: &Record, names: &Names, sources: &Sources<'_>) -> Result<Vec<MountPoint>> {
+    let dir = sources.paths.files(record.id);
+    fs::DirBuilder::new().recursive(true).mode(0o755).create(&dir).map_err(Error::io("make", &dir))?;
+    let spec = &record.spec;
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let shares_host = record.network == NetworkMode::Host;
+    let host_hosts = shares_host.then(|| read("/etc/hosts"));
+    let gateway = names.gateway.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let hosts = text::hosts(spec, &names.hostname, &names.addresses, gateway, host_hosts.as_deref());
+    let resolv = match record.network {
+        NetworkMode::Networks(_) => text::resolv_conf(spec, &read("/etc/resolv.conf")),
+        NetworkMode::Host | NetworkMode::None => text::host_resolv_conf(spec, &read("/etc/resolv.conf")),
+    };
+    let files = [("hosts", hosts), ("hostname", format!("{}\n", names.hostname)), ("resolv.conf", resolv)];
+    let write = |(name, content): (&str, String)| {
+        let path = dir.join(name);
+        // In place: a container that runs again may have it open.
+        fs::write(&path, content).map_err(Error::io("write", &path))?;
+        rustix::fs::chmod(&path, Mode::from_raw_mode(0o644)).map_err(Error::io("set the mode of", &path))?;
+        Ok(bind(&format!("/etc/{name}"), path, record.spec.read_only, Propagation::Rprivate))
+    };
+    files.into_iter().map(write).collect()
+}
+
+fn declared(record: &Record, mount: &Mount, sources: &Sources<'_>) -> Result<MountPoint> {
+    match &mount.source {
+        MountSource::Volume { no_copy, subpath, .. } => {
+            let volume = record.volumes.iter().find(|volume| volume.target == mount.target);
+            let volume = volume.ok_or_else(|| Error::NoSuchVolume(mount.target.clone()))?;
+            let fill = (!no_copy && subpath.is_none()).then_some((sources.root, mount.target.as_str()));
+            let source = sources.volumes.source(&volume.name, fill)?;
+            let source = match subpath {
+                Some(subpath) => within(&source, subpath, &volume.name)?,
+                None => source,
+            };
+            Ok(bind(&mount.target, source, mount.read_only, Propagation::Rprivate))
+        }
+        MountSource::Bind { path, create, propagation } => {
+            let source = Path::new(path);
+            if !source.is_absolute() {
+                let reason = "it must be an absolute path on this node".into();
+                return Err(Error::Spec { key: "bind source", value: path.clone(), reason });
+            }
+            if *create && !source.exists() {
+                fs::create_dir_all(source).map_err(Error::io("make", source))?;
+            }
+            if !source.exists() {
+                return Err(Error::BindSource { path: source.into() });
+            }
+            Ok(bind(&mount.target, source.into(), mount.read_only, *propagation))
+        }
+        MountSource::Tmpfs { size, mode } => {
+            let mut options: Vec<String> = ["nosuid", "nodev", "noexec"].map(String::from).to_vec();
+            options.push(format!("mode={:o}", mode.unwrap_or(0o1777)));
+            options.extend(size.map(|size| format!("size={size}")));
+            options.push(if mount.read_only { "ro".into() } else { "rw".into() });
+            Ok(MountPoint { target: mount.target.clone(), kind: "tmpfs", source: "tmpfs".into(), options })
+        }
+    }
+}
+
+/// A directory of a volume; no link leads out of it.
+fn within(volume: &Path, subpath: &str, name: &str) -> Result<PathBuf> {
+    let root = rustix::fs::open(volume, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(Error::io("open", volume))?;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    openat2(&root, subpath, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)
+        .map_err(|errno| Error::Volume { name: name.into(), reason: format!("its subpath {subpath:?}: {errno}") })?;
+    Ok(volume.join(subpath))
+}
+
+fn owner(target: &FileTarget, root: &MergedRoot) -> Result<(u32, u32)> {
+    let read = |path: &str| match root.read_file(path, DATABASE_MAX) {
+        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(image::Error::NotFoundInRootfs { .. }) => Ok(String::new()),
+        Err(error) => Err(error),
+    };
+    if let (Ok(uid), Ok(gid)) = (target.uid.parse(), target.gid.parse()) {
+        return Ok((uid, gid));
+    }
+    let or_root = |text: &str| if text.is_empty() { "0".to_owned() } else { text.to_owned() };
+    let spec = format!("{}:{}", or_root(&target.uid), or_root(&target.gid));
+    let user = resolve_user(&spec, &read("/etc/passwd")?, &read("/etc/group")?)?;
+    Ok((user.uid, user.gid))
+}
+
+fn secrets(record: &Record, sources: &Sources<'_>) -> Result<Vec<MountPoint>> {
+    let dir = sources.paths.secrets().join(record.id.to_string());
+    let place_one = |(index, file): (usize, &model::SecretFile)| {
+        let name = index.to_string();
+        let content = file.id.and_then(|id| sources.contents.secrets.get(&id));
+        let path = match content {
+            Some(content) => place(&dir, &name, content.reveal(), &file.file, owner(&file.file, sources.root)?)?,
+            // What an earlier run was given is still in memory: no manager is needed.
+            None if dir.join(&name).exists() => dir.join(&name),
+            None => return Err(Error::NoContent { kind: "secret", name: file.secret.clone() }),
+        };
+        Ok(bind(&file.file.path, path, true, Propagation::Rprivate))
+    };
+    record.spec.secrets.iter().enumerate().map(place_one).collect()
+}
+
+fn configs(record: &Record, sources: &Sources<'_>) -> Result<Vec<MountPoint>> {
+    let dir = sources.paths.files(record.id).join("configs");
+    let place_one = |(index, file): (usize, &model::ConfigFile)| {
+        let name = index.to_string();
+        let path = match file.id.and_then(|id| sources.contents.configs.get(&id)) {
+            Some(content) => place(&dir, &name, content, &file.file, owner(&file.file, sources.root)?)?,
+            None if dir.join(&name).exists() => dir.join(&name),
+            None => return Err(Error::NoContent { kind: "config", name: file.config.clone() }),
+        };
+        Ok(bind(&file.file.path, path, true, Propagation::Rprivate))
+    };
+    record.spec.configs.iter().enumerate().map(place_one).collect()
+}

@@ -1,0 +1,288 @@
+//! The node's volumes: `DATA/volumes/NAME/_data`, made on first use, filled from the image when new.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use image::MergedRoot;
+use model::{Timestamp, VolumeSpec, check_object_name};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+
+use crate::{Error, Result, random};
+
+const DATA: &str = "_data";
+const FILLING: &str = ".filling";
+
+/// A volume as it is in the database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VolumeRecord {
+    /// Its name on the node.
+    pub name: String,
+    /// How it was asked for.
+    pub spec: VolumeSpec,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// It goes with its container.
+    pub anonymous: bool,
+}
+
+/// What the local driver's options mean.
+#[derive(Debug, PartialEq, Eq)]
+enum Driver {
+    Directory,
+    Bind(PathBuf),
+    Tmpfs { options: String },
+}
+
+impl Driver {
+    fn of(name: &str, spec: &VolumeSpec) -> Result<Self> {
+        let refused = |reason: String| Error::Volume { name: name.into(), reason };
+        if let Some(unknown) = spec.driver_opts.keys().find(|key| !matches!(key.as_str(), "type" | "o" | "device")) {
+            return Err(refused(format!("driver option {unknown} is not supported: the local driver takes type, o and device")));
+        }
+        let get = |key: &str| spec.driver_opts.get(key).map_or("", String::as_str);
+        let (kind, options, device) = (get("type"), get("o"), get("device"));
+        let has_bind = options.split(',').any(|option| matches!(option, "bind" | "rbind"));
+        match kind {
+            "" | "none" if has_bind && device.starts_with('/') => Ok(Self::Bind(device.into())),
+            "" | "none" if has_bind => Err(refused(format!("its device {device:?} must be an absolute path"))),
+            "" if options.is_empty() && device.is_empty() => Ok(Self::Directory),
+            "tmpfs" => Ok(Self::Tmpfs { options: options.into() }),
+            other => Err(refused(format!(
+                "driver option type={other:?} with o={options:?} is not supported: use type=none,o=bind,device=PATH or type=tmpfs"
+            ))),
+        }
+    }
+}
+
+/// The node's volumes. Calls that touch the disk block.
+#[derive(Debug)]
+pub struct Volumes {
+    root: PathBuf,
+    records: Mutex<BTreeMap<String, VolumeRecord>>,
+    /// Filling a volume is one caller's work at a time.
+    filling: Mutex<()>,
+}
+
+impl Volumes {
+    /// The volumes of these records.
+    pub fn new(root: PathBuf, records: BTreeMap<String, VolumeRecord>) -> Self {
+        Self { root, records: Mutex::new(records), filling: Mutex::default() }
+    }
+
+    fn records(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, VolumeRecord>> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All volumes by name.
+    pub fn list(&self) -> Vec<VolumeRecord> {
+        self.records().values().cloned().collect()
+    }
+
+    /// One volume.
+    pub fn get(&self, name: &str) -> Option<VolumeRecord> {
+        self.records().get(name).cloned()
+    }
+
+    /// Where its files are.
+    pub fn mountpoint(&self, name: &str) -> PathBuf {
+        self.root.join(name).join(DATA)
+    }
+
+    /// Records a volume; one of that name is returned as it is. Its directory is made by its first use, or by
+    /// [`source`](Self::source).
+    ///
+    /// # Errors
+    /// [`Error::Name`], [`Error::Volume`] for unsupported driver options, or if it must exist and doesn't.
+    pub fn create(&self, name: Option<String>, spec: VolumeSpec, now: Timestamp) -> Result<VolumeRecord> {
+        let anonymous = name.is_none();
+        let name = match name {
+            Some(name) => name,
+            None => anonymous_name()?,
+        };
+        self.ensure(&name, &spec, anonymous, now).map(|(record, _)| record)
+    }
+
+    /// As [`create`](Self::create), and whether it is new.
+    pub fn ensure(&self, name: &str, spec: &VolumeSpec, anonymous: bool, now: Timestamp) -> Result<(VolumeRecord, bool)> {
+        check_object_name("volume", name)?;
+        Driver::of(name, spec)?;
+        let mut records = self.records();
+        if let Some(record) = records.get(name) {
+            return Ok((record.clone(), false));
+        }
+        if spec.external {
+            let reason = "it is declared external, and this node has none of that name; create it with `orca volume create`";
+            return Err(Error::Volume { name: name.into(), reason: reason.into() });
+        }
+        let record = VolumeRecord { name: name.into(), spec: spec.clone(), created_at: now, anonymous };
+        records.insert(name.into(), record.clone());
+        Ok((record, true))
+    }
+
+    /// The directory to mount, made where it is missing. While it is empty it is filled with what the image has at `path`,
+    /// if `fill` says so.
+    pub fn source(&self, name: &str, fill: Option<(&MergedRoot, &str)>) -> Result<PathBuf> {
+        let record = self.get(name).ok_or_else(|| Error::NoSuchVolume(name.into()))?;
+        let _alone = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
+        let data = self.mountpoint(name);
+        match Driver::of(name, &record.spec)? {
+            Driver::Bind(path) if path.exists() => return Ok(path),
+            Driver::Bind(path) => {
+                let reason = format!("its device {} does not exist", path.display());
+                return Err(Error::Volume { name: name.into(), reason });
+            }
+            Driver::Tmpfs { options } => mount_tmpfs(&data, &options)?,
+            Driver::Directory => {}
+        }
+        if let Some((image, path)) = fill.filter(|_| is_empty(&data)) {
+            self.fill(name, image, path)?;
+        }
+        make_dir(&data)?;
+        Ok(data)
+    }
+
+    /// Copies beside the volume and moves what was copied: a crash leaves no half-filled volume.
+    fn fill(&self, name: &str, image: &MergedRoot, path: &str) -> Result<()> {
+        let (data, filling) = (self.mountpoint(name), self.root.join(name).join(FILLING));
+        remove_tree(&filling)?;
+        make_dir(&filling)?;
+        let copied = match image.copy_tree(path, &filling) {
+            // A file in the image where the volume is mounted: nothing to fill it with.
+            Err(image::Error::Rootfs { .. }) => false,
+            done => done?,
+        };
+        if !copied {
+            return remove_tree(&filling);
+        }
+        if !data.exists() {
+            return fs::rename(&filling, &data).map_err(Error::io("move into place", &data));
+        }
+        // It exists, empty, and may be mounted: it must stay the same directory.
+        for entry in fs::read_dir(&filling).map_err(Error::io("read", &filling))? {
+            let entry = entry.map_err(Error::io("read", &filling))?;
+            let target = data.join(entry.file_name());
+            fs::rename(entry.path(), &target).map_err(Error::io("move into place", &target))?;
+        }
+        let stat = rustix::fs::stat(&filling).map_err(Error::io("inspect", &filling))?;
+        let copy_owner = || -> std::io::Result<()> {
+            std::os::unix::fs::chown(&data, Some(stat.st_uid), Some(stat.st_gid))?;
+            rustix::fs::chmod(&data, rustix::fs::Mode::from_raw_mode(stat.st_mode & 0o7777))?;
+            Ok(())
+        };
+        copy_owner().map_err(Error::io("set the owner of", &data))?;
+        remove_tree(&filling)
+    }
+
+    /// Removes a volume and its files; who uses it must have been asked before.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchVolume`], [`Error::Io`].
+    pub async fn remove(&self, name: &str) -> Result<()> {
+        if self.get(name).is_none() {
+            return Err(Error::NoSuchVolume(name.into()));
+        }
+        let (dir, data) = (self.root.join(name), self.mountpoint(name));
+        let removed = tokio::task::spawn_blocking(move || {
+            // A tmpfs; anything else is no mount, which is what EINVAL and ENOENT say.
+            let _ = umount2(&data, MntFlags::MNT_DETACH);
+            remove_tree(&dir)
+        });
+        removed.await.map_err(|_| Error::Thread("removing a volume"))??;
+        self.records().remove(name);
+        Ok(())
+    }
+}
+
+/// A name for a volume that its user has not named: 64 hex digits, as Docker's.
+pub fn anonymous_name() -> Result<String> {
+    Ok(random::bits256()?.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn is_empty(dir: &Path) -> bool {
+    fs::read_dir(dir).map_or(true, |mut entries| entries.next().is_none())
+}
+
+fn make_dir(dir: &Path) -> Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o755).create(dir).map_err(Error::io("make", dir))
+}
+
+fn remove_tree(dir: &Path) -> Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", dir)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Mounts it once; shims made later see it too.
+fn mount_tmpfs(data: &Path, options: &str) -> Result<()> {
+    make_dir(data)?;
+    let is_mounted = match (rustix::fs::stat(data), data.parent().map(rustix::fs::stat)) {
+        (Ok(own), Some(Ok(parent))) => own.st_dev != parent.st_dev,
+        _ => false,
+    };
+    if is_mounted {
+        return Ok(());
+    }
+    let options = if options.is_empty() { None } else { Some(options) };
+    mount(Some("tmpfs"), data, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, options)
+        .map_err(Error::io("mount a tmpfs on", data))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(options: &[(&str, &str)]) -> VolumeSpec {
+        let driver_opts = options.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+        VolumeSpec { driver_opts, ..VolumeSpec::default() }
+    }
+
+    #[test]
+    fn driver_options() {
+        let of = |options: &[(&str, &str)]| Driver::of("data", &spec(options));
+        assert_eq!(of(&[]).unwrap(), Driver::Directory);
+        let bind = of(&[("type", "none"), ("o", "bind"), ("device", "/srv")]).unwrap();
+        assert_eq!(bind, Driver::Bind("/srv".into()));
+        assert!(matches!(of(&[("type", "tmpfs"), ("o", "size=1m")]).unwrap(), Driver::Tmpfs { .. }));
+        for refused in [&[("type", "nfs"), ("device", ":/x")][..], &[("size", "1")], &[("o", "bind"), ("device", "x")]] {
+            assert!(of(refused).unwrap_err().to_string().contains("data"), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn a_new_volume_is_filled_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let layer = dir.path().join("layer");
+        fs::create_dir_all(layer.join("srv/sub")).unwrap();
+        fs::write(layer.join("srv/file"), "from the image").unwrap();
+        std::os::unix::fs::chown(layer.join("srv"), Some(12), Some(34)).unwrap();
+        let image = MergedRoot::new(vec![layer]);
+        let volumes = Volumes::new(dir.path().join("volumes"), BTreeMap::new());
+        volumes.create(Some("data".into()), VolumeSpec::default(), Timestamp(1)).unwrap();
+        let source = volumes.source("data", Some((&image, "/srv"))).unwrap();
+        assert_eq!(fs::read_to_string(source.join("file")).unwrap(), "from the image");
+        assert_eq!(rustix::fs::stat(&source).unwrap().st_uid, 12);
+        fs::write(source.join("file"), "changed").unwrap();
+        volumes.source("data", Some((&image, "/srv"))).unwrap();
+        assert_eq!(fs::read_to_string(source.join("file")).unwrap(), "changed");
+        // Made empty before: filled at its first use, in place.
+        volumes.create(Some("early".into()), VolumeSpec::default(), Timestamp(1)).unwrap();
+        let early = volumes.source("early", None).unwrap();
+        let inode = rustix::fs::stat(&early).unwrap().st_ino;
+        volumes.source("early", Some((&image, "/srv"))).unwrap();
+        assert!(early.join("sub").is_dir());
+        let stat = rustix::fs::stat(&early).unwrap();
+        assert_eq!((stat.st_ino, stat.st_gid), (inode, 34));
+    }
+
+    #[test]
+    fn an_external_volume_must_exist() {
+        let dir = tempfile::tempdir().unwrap();
+        let volumes = Volumes::new(dir.path().into(), BTreeMap::new());
+        let external = VolumeSpec { external: true, ..VolumeSpec::default() };
+        assert!(volumes.create(Some("data".into()), external, Timestamp(1)).is_err());
+    }
+}

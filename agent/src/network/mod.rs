@@ -1,0 +1,372 @@
+//! The node's network: what it should be ([`plan`]), and the one loop that makes it so.
+//!
+//! Every change asks for one more application of the whole; while one runs, all further changes become the next.
+
+mod apply;
+pub mod plan;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use model::{
+    Assignments, Attachment, AttachmentSpec, ContainerId, IpSubnet, NetworkAssignment, NetworkId, NetworkMode, NodeId,
+    PortSpec, Protocol,
+};
+use net::plan::{NetworkPlan, NodeKey};
+use tokio::sync::watch;
+
+use crate::containers::Record;
+use crate::paths::Paths;
+use crate::{Error, Programs, Result, addresses};
+
+pub use apply::Applied;
+use plan::{Active, Inputs, network_plan, ports_clash};
+
+/// Name of the node's own network, as in Docker.
+pub const BRIDGE: &str = "bridge";
+/// Ports for those that ask for any: Linux' usual range for that (ip_local_port_range).
+const FREE_PORTS: std::ops::RangeInclusive<u16> = 32_768..=60_999;
+
+/// The node's network.
+pub struct Networks {
+    node: NodeId,
+    key: NodeKey,
+    bridge: NetworkAssignment,
+    paths: Paths,
+    programs: Arc<dyn Programs>,
+    kernel: Arc<net::Network>,
+    state: Mutex<State>,
+    wanted: watch::Sender<u64>,
+    applied: watch::Sender<Applied>,
+    netd: tokio::sync::Mutex<Option<net::netd::Client>>,
+}
+
+#[derive(Default)]
+struct State {
+    assigned: Arc<Assignments>,
+    active: BTreeMap<ContainerId, Active>,
+    /// Held while a container's namespace is made or removed.
+    locks: BTreeMap<ContainerId, Arc<tokio::sync::Mutex<()>>>,
+}
+
+impl Networks {
+    /// The network of a node; `assigned` is what an earlier daemon knew.
+    pub fn new(
+        node: NodeId,
+        paths: Paths,
+        programs: Arc<dyn Programs>,
+        bridge_subnet: IpSubnet,
+        assigned: Assignments,
+    ) -> Arc<Self> {
+        let key = NodeKey::of(node);
+        let bridge = NetworkAssignment {
+            id: bridge_id(node),
+            name: BRIDGE.into(),
+            subnets: vec![bridge_subnet],
+            blocks: vec![bridge_subnet],
+            internal: false,
+            attachable: true,
+        };
+        Arc::new(Self {
+            node,
+            kernel: Arc::new(net::Network::new(key.clone())),
+            key,
+            bridge,
+            paths,
+            programs,
+            state: Mutex::new(State { assigned: Arc::new(assigned), ..State::default() }),
+            wanted: watch::Sender::new(0),
+            applied: watch::Sender::new(Applied::default()),
+            netd: tokio::sync::Mutex::default(),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the managers have sent last.
+    pub fn assigned(&self) -> Arc<Assignments> {
+        self.state().assigned.clone()
+    }
+
+    /// Takes new assignments; names and rules follow.
+    pub fn assign(&self, assigned: Arc<Assignments>) {
+        self.state().assigned = assigned;
+        self.want();
+    }
+
+    /// The network of this name, as containers of this node may join it.
+    pub fn named(&self, name: &str) -> Option<NetworkAssignment> {
+        if name == BRIDGE || name == "default" {
+            return Some(self.bridge.clone());
+        }
+        self.state().assigned.networks.values().find(|network| network.name == name).cloned()
+    }
+
+    /// A network's facts.
+    pub fn describe(&self, id: NetworkId) -> Option<NetworkPlan> {
+        if id == self.bridge.id {
+            return network_plan(&self.bridge);
+        }
+        self.state().assigned.networks.get(&id).and_then(network_plan)
+    }
+
+    /// The networks that a container asks for; nothing asked for means the node's own.
+    pub fn resolve(&self, mode: &NetworkMode, standalone: bool) -> Result<Vec<(AttachmentSpec, NetworkAssignment)>> {
+        let NetworkMode::Networks(specs) = mode else { return Ok(Vec::new()) };
+        let own = [AttachmentSpec { network: BRIDGE.into(), ..AttachmentSpec::default() }];
+        let specs = if specs.is_empty() { &own[..] } else { specs };
+        let find = |spec: &AttachmentSpec| {
+            let network = self.named(&spec.network).ok_or_else(|| Error::NoSuchNetwork(spec.network.clone()))?;
+            if standalone && !network.attachable {
+                return Err(Error::NotAttachable(spec.network.clone()));
+            }
+            Ok((spec.clone(), network))
+        };
+        specs.iter().map(find).collect()
+    }
+
+    /// Addresses for a container; `held` are the other containers' by network. What it has already it keeps.
+    pub fn addresses(&self, record: &Record, held: &BTreeMap<NetworkId, BTreeSet<IpAddr>>) -> Result<Vec<Attachment>> {
+        let networks = self.resolve(&record.network, record.task.is_none())?;
+        networks.iter().map(|(spec, network)| self.address(record, spec, network, held)).collect()
+    }
+
+    fn address(
+        &self,
+        record: &Record,
+        spec: &AttachmentSpec,
+        network: &NetworkAssignment,
+        held: &BTreeMap<NetworkId, BTreeSet<IpAddr>>,
+    ) -> Result<Attachment> {
+        let fail = |reason: String| Error::NoAddress { network: network.name.clone(), reason };
+        if let Some(address) = spec.ipv6_address {
+            return Err(fail(format!("its fixed address {address} is IPv6, which is not supported yet")));
+        }
+        let mut used = held.get(&network.id).cloned().unwrap_or_default();
+        used.extend(addresses::gateway(&network.subnets, &network.blocks));
+        let assigned = self.assigned();
+        let services = assigned.endpoints.values().flat_map(|endpoint| &endpoint.networks);
+        used.extend(services.filter(|on| on.network == network.id).flat_map(|on| on.vips.iter().copied()));
+        let kept = record.attachments.iter().find(|attachment| attachment.network == network.id);
+        let kept = kept.and_then(|attachment| attachment.addresses.first().copied());
+        let wanted = spec.ipv4_address.or(kept.filter(|address| !used.contains(address)));
+        let chosen = addresses::choose(&network.subnets, &network.blocks, &used, wanted);
+        let address = match chosen {
+            // The subnet has changed under a container that had no fixed address.
+            Err(_) if spec.ipv4_address.is_none() && wanted.is_some() => {
+                addresses::choose(&network.subnets, &network.blocks, &used, None)
+            }
+            other => other,
+        };
+        let address = address.map_err(|error| fail(error.to_string()))?;
+        Ok(Attachment { network: network.id, addresses: vec![address] })
+    }
+
+    /// Published ports of a container, each with the port that was chosen.
+    pub fn published(&self, record: &Record) -> Vec<PortSpec> {
+        match record.task {
+            None => record.ports.clone(),
+            Some(owner) => {
+                let assigned = self.assigned();
+                assigned.endpoints.get(&owner.service).map(|endpoint| endpoint.ports.clone()).unwrap_or_default()
+            }
+        }
+    }
+
+    /// Chooses a port for each that names none; `held` are the other containers'.
+    pub fn choose_ports(&self, ports: &mut [PortSpec], held: &[PortSpec]) -> Result<()> {
+        let assigned = self.assigned();
+        let mut taken: Vec<PortSpec> = assigned.endpoints.values().flat_map(|endpoint| endpoint.ports.clone()).collect();
+        taken.extend(held.iter().cloned());
+        taken.extend(ports.iter().filter(|port| port.published.is_some()).cloned());
+        for port in ports.iter_mut().filter(|port| port.published.is_none()) {
+            let candidate = |number| PortSpec { published: Some(number), ..port.clone() };
+            let free = |number: &u16| {
+                let candidate = candidate(*number);
+                !taken.iter().any(|other| ports_clash(&candidate, other)) && can_bind(&candidate)
+            };
+            let (first, last) = (*FREE_PORTS.start(), *FREE_PORTS.end());
+            let (target, protocol) = (port.target, port.protocol);
+            let number = FREE_PORTS.clone().find(free).ok_or(Error::NoFreePort { first, last, target, protocol })?;
+            port.published = Some(number);
+            taken.push(port.clone());
+        }
+        Ok(())
+    }
+
+    /// The lock of a container's namespace: whoever holds it makes or removes it.
+    pub fn lock(&self, id: ContainerId) -> Arc<tokio::sync::Mutex<()>> {
+        self.state().locks.entry(id).or_default().clone()
+    }
+
+    /// Forgets a container that is gone.
+    pub fn forget(&self, id: ContainerId) {
+        self.state().locks.remove(&id);
+    }
+
+    /// Makes a run's namespace and connects it; rules and names are in force when this returns.
+    ///
+    /// # Errors
+    /// [`Error::PortAllocated`] naming the holder, or what the kernel or netd refused; nothing stays then.
+    pub async fn attach(self: &Arc<Self>, record: &Record, generation: u64) -> Result<()> {
+        if record.network == NetworkMode::Host {
+            return Ok(());
+        }
+        let lock = self.lock(record.id);
+        let _making = lock.lock().await;
+        self.reserve(record, generation)?;
+        let netns = self.paths.netns(record.id, generation);
+        let made = tokio::task::spawn_blocking(move || net::netlink::netns::create(&netns)).await;
+        let made = made.map_err(|_| Error::Thread("making a network namespace")).and_then(|made| Ok(made?));
+        let connected = match made {
+            Ok(()) if record.attachments.is_empty() => Ok(()),
+            Ok(()) => self.connect(record).await,
+            Err(error) => Err(error),
+        };
+        if connected.is_err() {
+            self.remove(record.id, generation).await;
+        }
+        connected
+    }
+
+    async fn connect(self: &Arc<Self>, record: &Record) -> Result<()> {
+        if let Some(active) = self.state().active.get_mut(&record.id) {
+            active.ready = true;
+        }
+        let applied = self.apply_now().await;
+        applied.verdict(record.id, &self.published(record))
+    }
+
+    /// Takes over a run that an earlier daemon connected.
+    pub fn adopt(&self, record: &Record, generation: u64) {
+        if record.network != NetworkMode::Host {
+            let mut active = self.active(record, generation);
+            active.ready = true;
+            self.state().active.insert(record.id, active);
+            self.want();
+        }
+    }
+
+    fn active(&self, record: &Record, generation: u64) -> Active {
+        let networks = self.resolve(&record.network, false).unwrap_or_default();
+        let aliases = |id: NetworkId| {
+            let spec = networks.iter().find(|(_, network)| network.id == id);
+            spec.map(|(spec, _)| spec.aliases.clone()).unwrap_or_default()
+        };
+        let v4 = |attachment: &Attachment| {
+            let address = attachment.addresses.iter().find_map(|address| match address {
+                IpAddr::V4(address) => Some(*address),
+                IpAddr::V6(_) => None,
+            })?;
+            Some((attachment.network, address, aliases(attachment.network)))
+        };
+        Active {
+            name: record.name.clone(),
+            task: record.task.map(|owner| owner.task),
+            service: record.task.map(|owner| owner.service),
+            generation,
+            netns: self.paths.netns(record.id, generation),
+            ready: false,
+            attachments: record.attachments.iter().filter_map(v4).collect(),
+            ports: if record.task.is_none() { record.ports.clone() } else { Vec::new() },
+            dns: record.spec.dns.clone(),
+        }
+    }
+
+    /// Enters a container, if nobody has its ports.
+    fn reserve(&self, record: &Record, generation: u64) -> Result<()> {
+        let active = self.active(record, generation);
+        let mut state = self.state();
+        for port in &active.ports {
+            let others = state.active.iter().filter(|(id, _)| **id != record.id);
+            let mut of_containers = others.flat_map(|(_, other)| other.ports.iter().map(|port| (&other.name, port)));
+            let mut of_services =
+                state.assigned.endpoints.values().flat_map(|e| e.ports.iter().map(move |port| (&e.name, port)));
+            let container = of_containers.find(|(_, other)| ports_clash(port, other));
+            let holder = container.map(|(name, _)| format!("container {name}")).or_else(|| {
+                let service = of_services.find(|(_, other)| ports_clash(port, other));
+                service.map(|(name, _)| format!("service {name}"))
+            });
+            if let Some(holder) = holder {
+                return Err(allocated(port, holder));
+            }
+        }
+        state.active.insert(record.id, active);
+        Ok(())
+    }
+
+    /// Disconnects a run and removes its namespace. A later run's is left alone. The caller holds the container's
+    /// [`lock`](Self::lock).
+    pub async fn remove(&self, id: ContainerId, generation: u64) {
+        let ours = {
+            let mut state = self.state();
+            let ours = state.active.get(&id).is_some_and(|active| active.generation == generation);
+            ours.then(|| state.active.remove(&id)).flatten()
+        };
+        let (kernel, netns) = (self.kernel.clone(), self.paths.netns(id, generation));
+        let devices = ours.iter().flat_map(|active| &active.attachments).map(|(network, address, _)| {
+            net::plan::AttachmentPlan {
+                container: id,
+                netns: netns.clone(),
+                network: *network,
+                interface: "eth0".into(),
+                address: *address,
+                address6: None,
+                default_route: false,
+            }
+        });
+        let devices: Vec<_> = devices.collect();
+        let done = tokio::task::spawn_blocking(move || {
+            for device in &devices {
+                if let Err(error) = kernel.detach(device) {
+                    tracing::warn!(container = %id.short(), %error, "a network device could not be removed");
+                }
+            }
+            net::netlink::netns::remove(&netns)
+        });
+        match done.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(container = %id.short(), %error, "a network namespace could not be removed"),
+            Err(_) => tracing::warn!(container = %id.short(), "a worker thread ended while it removed a network namespace"),
+        }
+        if ours.is_some_and(|active| !active.attachments.is_empty()) {
+            self.want();
+        }
+    }
+
+    fn inputs<T>(&self, use_them: impl FnOnce(&Inputs<'_>) -> T) -> T {
+        let (assigned, active) = {
+            let state = self.state();
+            (state.assigned.clone(), state.active.clone())
+        };
+        use_them(&Inputs { node: self.node, key: &self.key, bridge: &self.bridge, assigned: &assigned, active: &active })
+    }
+}
+
+fn allocated(port: &PortSpec, holder: String) -> Error {
+    Error::PortAllocated {
+        address: port.host_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)).to_string(),
+        port: port.published.unwrap_or_default(),
+        protocol: port.protocol,
+        holder,
+    }
+}
+
+/// Whether nobody else on the host has it.
+fn can_bind(port: &PortSpec) -> bool {
+    let address = SocketAddr::new(port.host_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), port.published.unwrap_or(0));
+    match port.protocol {
+        Protocol::Tcp => TcpListener::bind(address).is_ok(),
+        Protocol::Udp => UdpSocket::bind(address).is_ok(),
+    }
+}
+
+/// The id of a node's own network: the same after each start.
+fn bridge_id(node: NodeId) -> NetworkId {
+    let digest = ring::digest::digest(&ring::digest::SHA256, format!("bridge {node}").as_bytes());
+    let bits = digest.as_ref().iter().take(16).fold(0u128, |bits, byte| bits << 8 | u128::from(*byte));
+    NetworkId::from_random(bits)
+}

@@ -1,0 +1,255 @@
+//! From assignments and running containers to the node's network and its names. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::PathBuf;
+
+use model::{
+    Assignments, Backend, ContainerId, EndpointMode, NetworkAssignment, NetworkId, NodeId, PortSpec, Protocol,
+    PublishMode, ServiceEndpoint, TaskId,
+};
+use net::plan::{AttachmentPlan, NetworkPlan, NodeKey, NodePlan, PortPlan, VipPlan};
+use net::resolve::{Asker, Tables, Zone};
+
+use crate::addresses;
+
+/// A container that has a network namespace now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Active {
+    /// Its name.
+    pub name: String,
+    /// Its task, if it is one's.
+    pub task: Option<TaskId>,
+    /// Its service, if it is one's.
+    pub service: Option<model::ServiceId>,
+    /// The run that the namespace is of.
+    pub generation: u64,
+    /// Where its namespace is bound.
+    pub netns: PathBuf,
+    /// Whether the namespace exists.
+    pub ready: bool,
+    /// Its networks: which, its address there, its further names there.
+    pub attachments: Vec<(NetworkId, Ipv4Addr, Vec<String>)>,
+    /// Published ports of a standalone container, each with its published port.
+    pub ports: Vec<PortSpec>,
+    /// Servers that unknown names go to; empty: the host's.
+    pub dns: Vec<IpAddr>,
+}
+
+/// All that the network is made from.
+#[derive(Debug)]
+pub struct Inputs<'a> {
+    /// This node.
+    pub node: NodeId,
+    /// Its key.
+    pub key: &'a NodeKey,
+    /// The node's own network for standalone containers.
+    pub bridge: &'a NetworkAssignment,
+    /// What the managers have sent.
+    pub assigned: &'a Assignments,
+    /// Containers with a namespace.
+    pub active: &'a BTreeMap<ContainerId, Active>,
+}
+
+impl Inputs<'_> {
+    fn networks(&self) -> impl Iterator<Item = &NetworkAssignment> {
+        std::iter::once(self.bridge).chain(self.assigned.networks.values())
+    }
+
+    fn is_internal(&self, id: NetworkId) -> bool {
+        self.networks().any(|network| network.id == id && network.internal)
+    }
+}
+
+/// A network as the node serves it; `None` if it has no IPv4 subnet or no block for this node.
+pub fn network_plan(network: &NetworkAssignment) -> Option<NetworkPlan> {
+    let subnet = network.subnets.iter().find(|subnet| subnet.is_ipv4())?;
+    let IpAddr::V4(gateway) = addresses::gateway(&network.subnets, &network.blocks)? else { return None };
+    Some(NetworkPlan {
+        id: network.id,
+        name: network.name.clone(),
+        subnet: *subnet,
+        gateway,
+        subnet6: None,
+        internal: network.internal,
+        mtu: None,
+    })
+}
+
+/// The node's whole network.
+pub fn plan(inputs: &Inputs<'_>) -> NodePlan {
+    let used: BTreeSet<NetworkId> =
+        inputs.active.values().flat_map(|active| active.attachments.iter().map(|(network, ..)| *network)).collect();
+    // The node's own network appears with its first container.
+    let served = inputs.networks().filter(|network| network.id != inputs.bridge.id || used.contains(&network.id));
+    let mut plan = NodePlan::empty(inputs.key.clone());
+    plan.networks = served.filter_map(network_plan).collect();
+    for (id, active) in inputs.active.iter().filter(|(_, active)| active.ready) {
+        attach(&mut plan, inputs, *id, active);
+    }
+    vips(&mut plan, inputs);
+    ports(&mut plan, inputs);
+    plan
+}
+
+fn attach(plan: &mut NodePlan, inputs: &Inputs<'_>, id: ContainerId, active: &Active) {
+    let known: Vec<_> = active.attachments.iter().filter(|(network, ..)| plan.network(*network).is_some()).collect();
+    let default = known.iter().position(|(network, ..)| !inputs.is_internal(*network));
+    for (index, (network, address, _)) in known.into_iter().enumerate() {
+        plan.attachments.push(AttachmentPlan {
+            container: id,
+            netns: active.netns.clone(),
+            network: *network,
+            interface: format!("eth{index}"),
+            address: *address,
+            address6: None,
+            default_route: default == Some(index),
+        });
+    }
+}
+
+fn address_on(backend: &Backend, network: NetworkId) -> Option<Ipv4Addr> {
+    let attachment = backend.attachments.iter().find(|attachment| attachment.network == network)?;
+    attachment.addresses.iter().find_map(|address| match address {
+        IpAddr::V4(address) => Some(*address),
+        IpAddr::V6(_) => None,
+    })
+}
+
+fn vips(plan: &mut NodePlan, inputs: &Inputs<'_>) {
+    for endpoint in inputs.assigned.endpoints.values() {
+        let served: Vec<_> = endpoint.networks.iter().filter(|on| plan.network(on.network).is_some()).collect();
+        for on in served {
+            let serving = endpoint.backends.iter().filter(|backend| backend.serves);
+            let backends: Vec<_> = serving.filter_map(|backend| address_on(backend, on.network)).collect();
+            for vip in &on.vips {
+                if let IpAddr::V4(address) = vip {
+                    let backends = backends.clone();
+                    plan.vips.push(VipPlan { network: on.network, address: *address, backends });
+                }
+            }
+        }
+    }
+}
+
+type PortKey = (Protocol, u16, Option<IpAddr>);
+
+fn port_key(port: &PortSpec) -> Option<PortKey> {
+    let host_ip = port.host_ip.filter(|address| !address.is_unspecified());
+    Some((port.protocol, port.published?, host_ip))
+}
+
+/// Whether two ports can't be had at once: one protocol, one number, and not two different addresses.
+pub fn ports_clash(one: &PortSpec, other: &PortSpec) -> bool {
+    match (port_key(one), port_key(other)) {
+        (Some((p, n, a)), Some((q, m, b))) => p == q && n == m && (a.is_none() || b.is_none() || a == b),
+        _ => false,
+    }
+}
+
+fn ports(plan: &mut NodePlan, inputs: &Inputs<'_>) {
+    let mut published: BTreeMap<PortKey, Vec<SocketAddrV4>> = BTreeMap::new();
+    for active in inputs.active.values().filter(|active| active.ready) {
+        let way_out = active.attachments.iter().find(|(network, ..)| !inputs.is_internal(*network));
+        let Some((_, address, _)) = way_out.or(active.attachments.first()) else { continue };
+        for port in &active.ports {
+            if let Some(key) = port_key(port) {
+                published.entry(key).or_default().push(SocketAddrV4::new(*address, port.target));
+            }
+        }
+    }
+    let own: BTreeSet<PortKey> = published.keys().copied().collect();
+    for endpoint in inputs.assigned.endpoints.values() {
+        for port in &endpoint.ports {
+            let Some(key) = port_key(port).filter(|key| !own.contains(key)) else { continue };
+            let backends = published.entry(key).or_default();
+            backends.extend(port_backends(endpoint, port, plan, inputs));
+        }
+    }
+    plan.ports = published
+        .into_iter()
+        .map(|((protocol, published, host_ip), backends)| PortPlan { protocol, published, host_ip, backends })
+        .collect();
+}
+
+fn port_backends<'a>(
+    endpoint: &'a ServiceEndpoint,
+    port: &'a PortSpec,
+    plan: &'a NodePlan,
+    inputs: &'a Inputs<'_>,
+) -> impl Iterator<Item = SocketAddrV4> + 'a {
+    let here = |backend: &&Backend| port.mode == PublishMode::Ingress || backend.node == inputs.node;
+    let serving = endpoint.backends.iter().filter(|backend| backend.serves).filter(here);
+    serving.filter_map(|backend| {
+        let networks = || backend.attachments.iter().map(|attachment| attachment.network);
+        let way_out = networks().find(|network| !inputs.is_internal(*network)).or_else(|| networks().next())?;
+        plan.network(way_out)?;
+        Some(SocketAddrV4::new(address_on(backend, way_out)?, port.target))
+    })
+}
+
+/// All names of the node, and who may ask for which.
+pub fn names(inputs: &Inputs<'_>) -> Tables {
+    let mut tables = Tables::default();
+    for network in inputs.networks().filter_map(network_plan) {
+        tables.zones.insert(network.id, Zone::new(network.name, network.subnet));
+    }
+    for endpoint in inputs.assigned.endpoints.values() {
+        add_service(&mut tables, endpoint);
+    }
+    for (id, active) in inputs.active {
+        for (network, address, aliases) in &active.attachments {
+            let Some(zone) = tables.zones.get_mut(network) else { continue };
+            zone.add(&active.name, *address);
+            zone.add(&id.short(), *address);
+            // A task's aliases are its service's, which only traffic that it can serve may reach.
+            if active.task.is_none() {
+                aliases.iter().for_each(|alias| zone.add(alias, *address));
+            }
+            zone.set_reverse(*address, &format!("{}.{}", active.name, zone.network.clone()));
+        }
+        if active.ready && !active.attachments.is_empty() {
+            tables.askers.insert(*id, asker(inputs, active));
+        }
+    }
+    tables
+}
+
+fn asker(inputs: &Inputs<'_>, active: &Active) -> Asker {
+    let networks: Vec<_> = active.attachments.iter().map(|(network, ..)| *network).collect();
+    Asker {
+        netns: active.netns.clone(),
+        forward: networks.iter().any(|network| !inputs.is_internal(*network)),
+        servers: active.dns.iter().map(|address| SocketAddr::new(*address, 53)).collect(),
+        networks,
+    }
+}
+
+fn add_service(tables: &mut Tables, endpoint: &ServiceEndpoint) {
+    let key = endpoint.stack.as_ref().map_or(&endpoint.name, |member| &member.key);
+    for on in &endpoint.networks {
+        let Some(zone) = tables.zones.get_mut(&on.network) else { continue };
+        let names: BTreeSet<&String> = on.aliases.iter().chain([key, &endpoint.name]).collect();
+        let vips = on.vips.iter().filter_map(|vip| match vip {
+            IpAddr::V4(address) => Some(*address),
+            IpAddr::V6(_) => None,
+        });
+        let vips: Vec<_> = vips.collect();
+        for backend in &endpoint.backends {
+            let Some(address) = address_on(backend, on.network) else { continue };
+            zone.add(&backend.name, address);
+            zone.set_reverse(address, &format!("{}.{}", backend.name, zone.network.clone()));
+            zone.add_task(key, address);
+            if key != &endpoint.name {
+                zone.add_task(&endpoint.name, address);
+            }
+            if backend.serves && (vips.is_empty() || endpoint.mode == EndpointMode::Dnsrr) {
+                names.iter().for_each(|name| zone.add(name, address));
+            }
+        }
+        for address in vips.iter().filter(|_| endpoint.mode == EndpointMode::Vip) {
+            names.iter().for_each(|name| zone.add(name, *address));
+            zone.set_reverse(*address, &format!("{key}.{}", zone.network.clone()));
+        }
+    }
+}

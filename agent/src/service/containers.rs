@@ -1,0 +1,147 @@
+//! Life and listing of containers.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use api::node as wire;
+use model::ContainerPhase;
+use tonic::Status;
+
+use super::{NodeService, terminal_size, view};
+use crate::containers::{ContainerView, CreateContainer, WaitCondition};
+use crate::shim_client;
+
+pub async fn create_container(
+    service: &NodeService,
+    request: wire::CreateContainerRequest,
+) -> Result<wire::CreateContainerReply, Status> {
+    let wire::CreateContainerRequest { name, spec, network, ports, auto_remove } = request;
+    let spec = spec.ok_or_else(|| Status::invalid_argument("the request has no container spec"))?;
+    let request = CreateContainer {
+        name: name.filter(|name| !name.is_empty()),
+        spec: spec.try_into()?,
+        network: network.map(TryInto::try_into).transpose()?.unwrap_or_default(),
+        ports: ports.into_iter().map(TryInto::try_into).collect::<Result<_, api::Error>>()?,
+        auto_remove,
+        task: None,
+    };
+    let created = service.containers().create(request).await?;
+    Ok(wire::CreateContainerReply { id: created.id.to_string(), name: created.name, warnings: created.warnings })
+}
+
+pub async fn start_container(
+    service: &NodeService,
+    request: wire::StartContainerRequest,
+) -> Result<wire::StartContainerReply, Status> {
+    service.containers().start(service.resolve(&request.container)?).await?;
+    Ok(wire::StartContainerReply {})
+}
+
+pub async fn stop_container(
+    service: &NodeService,
+    request: wire::StopContainerRequest,
+) -> Result<wire::StopContainerReply, Status> {
+    let id = service.resolve(&request.container)?;
+    let timeout = request.timeout.map(Duration::from_nanos);
+    service.containers().stop(id, timeout, request.signal.as_deref()).await?;
+    Ok(wire::StopContainerReply {})
+}
+
+pub async fn restart_container(
+    service: &NodeService,
+    request: wire::RestartContainerRequest,
+) -> Result<wire::RestartContainerReply, Status> {
+    let id = service.resolve(&request.container)?;
+    service.containers().restart(id, request.timeout.map(Duration::from_nanos)).await?;
+    Ok(wire::RestartContainerReply {})
+}
+
+pub async fn kill_container(
+    service: &NodeService,
+    request: wire::KillContainerRequest,
+) -> Result<wire::KillContainerReply, Status> {
+    let id = service.resolve(&request.container)?;
+    let signal = if request.signal.is_empty() { "SIGKILL" } else { &request.signal };
+    service.containers().kill(id, signal).await?;
+    Ok(wire::KillContainerReply {})
+}
+
+pub async fn remove_container(
+    service: &NodeService,
+    request: wire::RemoveContainerRequest,
+) -> Result<wire::RemoveContainerReply, Status> {
+    let id = service.resolve(&request.container)?;
+    service.containers().remove(id, request.force, request.volumes).await?;
+    Ok(wire::RemoveContainerReply {})
+}
+
+/// The newest first, as Docker lists them.
+pub async fn list_containers(
+    service: &NodeService,
+    request: wire::ListContainersRequest,
+) -> Result<wire::ListContainersReply, Status> {
+    let mut views = service.containers().list();
+    views.retain(|view| (request.all || is_up(view)) && has_labels(&view.labels, &request.labels));
+    views.sort_by_key(|view| std::cmp::Reverse((view.created_at, view.id)));
+    Ok(wire::ListContainersReply { containers: views.into_iter().map(view::container).collect() })
+}
+
+/// Whether `docker ps` shows it without `--all`.
+pub fn is_up(view: &ContainerView) -> bool {
+    matches!(view.status.phase, ContainerPhase::Running | ContainerPhase::Paused | ContainerPhase::Restarting)
+}
+
+/// Whether all `wanted` labels are there; an empty value fits any.
+pub fn has_labels(labels: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>) -> bool {
+    wanted.iter().all(|(key, value)| labels.get(key).is_some_and(|found| value.is_empty() || found == value))
+}
+
+pub async fn inspect_container(
+    service: &NodeService,
+    request: wire::InspectContainerRequest,
+) -> Result<wire::Container, Status> {
+    let id = service.resolve(&request.container)?;
+    Ok(view::container(service.containers().get(id)?))
+}
+
+pub async fn wait_container(
+    service: &NodeService,
+    request: wire::WaitContainerRequest,
+) -> Result<wire::WaitContainerReply, Status> {
+    let condition = match request.condition() {
+        wire::WaitCondition::NotRunning => WaitCondition::NotRunning,
+        wire::WaitCondition::NextExit => WaitCondition::NextExit,
+        wire::WaitCondition::Removed => WaitCondition::Removed,
+    };
+    let id = service.resolve(&request.container)?;
+    let waited = service.containers().wait(id, condition).await?;
+    Ok(wire::WaitContainerReply { exit_code: waited.exit_code, error: waited.error })
+}
+
+pub async fn resize_container(
+    service: &NodeService,
+    request: wire::ResizeContainerRequest,
+) -> Result<wire::ResizeContainerReply, Status> {
+    let id = service.resolve(&request.container)?;
+    let size = request.size.ok_or_else(|| Status::invalid_argument("the request has no terminal size"))?;
+    let bundle = service.containers().bundle(id);
+    shim_client::resize(&bundle, terminal_size(size)?).await.map_err(crate::Error::from)?;
+    Ok(wire::ResizeContainerReply {})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_must_all_fit() {
+        let map = |pairs: &[(&str, &str)]| {
+            pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect::<BTreeMap<_, _>>()
+        };
+        let labels = map(&[("a", "1"), ("b", "")]);
+        assert!(has_labels(&labels, &map(&[])));
+        assert!(has_labels(&labels, &map(&[("a", ""), ("b", "")])));
+        assert!(!has_labels(&labels, &map(&[("a", "2")])));
+        assert!(!has_labels(&labels, &map(&[("a", "1"), ("c", "")])));
+    }
+}

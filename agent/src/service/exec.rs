@@ -1,0 +1,130 @@
+//! `exec`.
+
+use api::node as wire;
+use api::node::exec_input;
+use api::node::stream_output::Output;
+use model::ContainerPhase;
+use model::shim::ExecRequest;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming};
+
+use super::session::{End, Input, Sender, output, pump_output, spawn_input};
+use super::{NodeService, Outgoing, terminal_size};
+use crate::shim_client::{self, Session};
+use crate::Error;
+
+/// Messages that wait for a slow client; beyond that the process waits.
+const AHEAD: usize = 8;
+
+pub async fn exec(
+    service: &NodeService,
+    mut inputs: Streaming<wire::ExecInput>,
+) -> Result<Outgoing<wire::StreamOutput>, Status> {
+    let first = inputs.message().await?.and_then(|message| message.input);
+    let Some(exec_input::Input::Start(start)) = first else {
+        return Err(Status::invalid_argument("the first message of an exec must be its start"));
+    };
+    let id = service.resolve(&start.container)?;
+    let container = service.containers().get(id)?;
+    match container.status.phase {
+        ContainerPhase::Running => {}
+        ContainerPhase::Paused => {
+            let message = format!("container {} is paused: unpause it before exec", container.name);
+            return Err(Status::failed_precondition(message));
+        }
+        _ => return Err(Error::NotRunning { name: container.name }.into()),
+    }
+    let detach = start.detach;
+    let bundle = service.containers().bundle(id);
+    let (session, _) = shim_client::exec(&bundle, exec_request(start)?).await.map_err(Error::from)?;
+    let (sender, receiver) = mpsc::channel(AHEAD);
+    // The channel is new and empty.
+    let _ = sender.try_send(Ok(output(Output::Started(true))));
+    if !detach {
+        tokio::spawn(serve(session, inputs, sender));
+    }
+    Ok(ReceiverStream::new(receiver))
+}
+
+async fn serve(session: Session, inputs: Streaming<wire::ExecInput>, sender: Sender) {
+    let feeder = spawn_input(inputs, session.input, read, sender.clone());
+    let last = match pump_output(session.output, &sender).await {
+        End::Exited(code) => Ok(output(Output::ExitCode(code.into()))),
+        End::Closed => Err(Status::aborted("the container ended, and the process with it")),
+        End::Failed(status) => Err(status),
+        End::ClientGone => return feeder.abort(),
+    };
+    feeder.abort();
+    // The client may have gone.
+    let _ = sender.send(last).await;
+}
+
+fn read(message: wire::ExecInput) -> Option<Input> {
+    match message.input? {
+        exec_input::Input::Start(_) => None,
+        exec_input::Input::Stdin(bytes) => Some(Input::Stdin(bytes)),
+        exec_input::Input::CloseStdin(_) => Some(Input::CloseStdin),
+        exec_input::Input::Resize(size) => Some(Input::Resize(size)),
+        exec_input::Input::Signal(name) => Some(Input::Signal(name)),
+    }
+}
+
+/// What isn't said (environment, user, directory) is as the container has it, which the shim knows. As in Docker the process
+/// goes on when its client has gone, but at the end of its input.
+fn exec_request(start: wire::ExecStart) -> Result<ExecRequest, Status> {
+    let wire::ExecStart { container: _, args, env, user, working_dir, tty, stdin, privileged, detach, size } = start;
+    if args.first().is_none_or(String::is_empty) {
+        return Err(Status::invalid_argument("no command specified"));
+    }
+    let mut env = env;
+    if tty {
+        env.entry("TERM".into()).or_insert_with(|| "xterm".into());
+    }
+    Ok(ExecRequest {
+        args,
+        env: env.into_iter().map(|(name, value)| format!("{name}={value}")).collect(),
+        cwd: working_dir.filter(|dir| !dir.is_empty()),
+        user: user.filter(|user| !user.is_empty()),
+        additional_gids: Vec::new(),
+        terminal: tty,
+        terminal_size: size.filter(|_| tty).map(terminal_size).transpose()?,
+        stdin: stdin && !detach,
+        capabilities: None,
+        no_new_privileges: None,
+        privileged,
+        kill_on_disconnect: false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start(args: &[&str]) -> wire::ExecStart {
+        wire::ExecStart { args: args.iter().map(|arg| (*arg).to_owned()).collect(), ..wire::ExecStart::default() }
+    }
+
+    #[test]
+    fn a_command_is_needed() {
+        assert!(exec_request(start(&[])).is_err());
+        assert!(exec_request(start(&[""])).is_err());
+    }
+
+    #[test]
+    fn what_is_not_said_is_left_to_the_container() {
+        let request = exec_request(wire::ExecStart { user: Some(String::new()), ..start(&["sh"]) }).unwrap();
+        assert_eq!((request.user, request.cwd, request.env), (None, None, Vec::<String>::new()));
+    }
+
+    #[test]
+    fn a_terminal_has_a_type_and_a_size() {
+        let size = Some(wire::TerminalSize { rows: 24, columns: 80 });
+        let request = exec_request(wire::ExecStart { tty: true, size, detach: true, stdin: true, ..start(&["sh"]) }).unwrap();
+        assert_eq!(request.env, ["TERM=xterm"]);
+        assert_eq!(request.terminal_size.unwrap().cols, 80);
+        assert!(!request.stdin);
+        let size = Some(wire::TerminalSize { rows: 24, columns: 80_000 });
+        assert!(exec_request(wire::ExecStart { tty: true, size, ..start(&["sh"]) }).is_err());
+    }
+}

@@ -1,0 +1,187 @@
+//! Images.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use api::node as wire;
+use image::catalog::Removal;
+use image::manifest::Platform;
+use image::store::{ImageDetails, ImportOptions};
+use image::{Digest, Reference, Store};
+use tonic::{Status, Streaming};
+
+use super::upload::Upload;
+use super::{NodeService, blocking};
+use crate::containers::Containers;
+use crate::logs::record::parse_rfc3339;
+use crate::{Error, Result, clock};
+
+fn now_seconds() -> i64 {
+    clock::wall().0.div_euclid(1_000_000_000)
+}
+
+fn platform(text: Option<&str>) -> Result<Option<Platform>> {
+    Ok(text.filter(|text| !text.is_empty()).map(str::parse).transpose()?)
+}
+
+pub async fn import_image(
+    service: &NodeService,
+    mut stream: Streaming<wire::ImportImageRequest>,
+) -> Result<wire::ImportImageReply, Status> {
+    use wire::import_image_request::Part;
+    let Some(Part::Header(header)) = stream.message().await?.and_then(|message| message.part) else {
+        return Err(Status::invalid_argument("the first message of an import must be its header"));
+    };
+    let name = header.reference.filter(|name| !name.is_empty());
+    let options = ImportOptions {
+        name: name.map(|name| name.parse::<Reference>()).transpose().map_err(Error::from)?,
+        changes: header.changes,
+        message: header.message,
+        platform: platform(header.platform.as_deref())?,
+        source: "-".into(),
+        now: now_seconds(),
+    };
+    let upload = Upload::of(stream, |message: wire::ImportImageRequest| match message.part? {
+        Part::Chunk(chunk) => Some(chunk),
+        Part::Header(_) => None,
+    });
+    let store = service.containers().images().clone();
+    let id = blocking("importing an image", move || Ok(store.import(upload, &options)?)).await?;
+    Ok(wire::ImportImageReply { id: id.to_string() })
+}
+
+pub async fn load_image(
+    service: &NodeService,
+    mut stream: Streaming<wire::LoadImageRequest>,
+) -> Result<wire::LoadImageReply, Status> {
+    use wire::load_image_request::Part;
+    let Some(Part::Header(header)) = stream.message().await?.and_then(|message| message.part) else {
+        return Err(Status::invalid_argument("the first message of a load must be its header"));
+    };
+    let platform = platform(header.platform.as_deref())?.unwrap_or_else(Platform::host);
+    let upload = Upload::of(stream, |message: wire::LoadImageRequest| match message.part? {
+        Part::Chunk(chunk) => Some(chunk),
+        Part::Header(_) => None,
+    });
+    let store = service.containers().images().clone();
+    let loaded = blocking("loading images", move || Ok(store.load(upload, &platform, now_seconds())?)).await?;
+    let name = |image: image::store::Loaded| if image.names.is_empty() { vec![image.id.to_string()] } else { image.names };
+    Ok(wire::LoadImageReply { loaded: loaded.into_iter().flat_map(name).collect() })
+}
+
+/// Every image is shown whole; there are no intermediate ones that only `all` would show.
+pub async fn list_images(
+    service: &NodeService,
+    request: wire::ListImagesRequest,
+) -> Result<wire::ListImagesReply, Status> {
+    let wanted = request.reference.filter(|text| !text.is_empty());
+    let wanted = wanted.map(|text| text.parse::<Reference>()).transpose().map_err(Error::from)?;
+    let users = users(service.containers());
+    let store = service.containers().images().clone();
+    let mut images = blocking("listing images", move || {
+        let fits = |names: &[String]| wanted.as_ref().is_none_or(|wanted| names.iter().any(|name| is_named(name, wanted)));
+        let listed = store.list()?.into_iter().filter(|summary| fits(&summary.repo_tags));
+        listed.map(|summary| describe(&store, &summary.id.to_string(), &users)).collect::<Result<Vec<_>>>()
+    })
+    .await?;
+    images.sort_by(|a, b| b.created_at.cmp(&a.created_at).then_with(|| a.id.cmp(&b.id)));
+    Ok(wire::ListImagesReply { images })
+}
+
+/// Whether `name` is the wanted one, or of the wanted repository if that has no tag.
+fn is_named(name: &str, wanted: &Reference) -> bool {
+    let Ok(name) = name.parse::<Reference>() else { return false };
+    name.name() == wanted.name() && wanted.tag().is_none_or(|tag| name.tag() == Some(tag))
+}
+
+pub async fn inspect_image(service: &NodeService, request: wire::InspectImageRequest) -> Result<wire::Image, Status> {
+    let users = users(service.containers());
+    let store = service.containers().images().clone();
+    Ok(blocking("reading an image", move || describe(&store, &request.image, &users)).await?)
+}
+
+/// How many containers use each image.
+fn users(containers: &Containers) -> BTreeMap<String, u32> {
+    let mut users = BTreeMap::new();
+    for container in containers.list() {
+        *users.entry(container.image_id).or_default() += 1;
+    }
+    users
+}
+
+fn describe(store: &Arc<Store>, text: &str, users: &BTreeMap<String, u32>) -> Result<wire::Image> {
+    let image = store.get(text)?;
+    let details: ImageDetails = store.inspect(&image.id.to_string())?;
+    let id = image.id.to_string();
+    let config = serde_json::to_string(&image.config);
+    let reason = |error: serde_json::Error| image::Error::InvalidDocument { what: id.clone(), reason: error.to_string() };
+    Ok(wire::Image {
+        containers: users.get(&id).copied().unwrap_or_default(),
+        references: details.repo_tags,
+        digests: details.repo_digests,
+        created_at: parse_rfc3339(&details.created).unwrap_or_default().0,
+        size: details.size,
+        architecture: details.architecture,
+        os: details.os,
+        config_json: config.map_err(reason)?,
+        layers: details.root_fs.layers.iter().map(ToString::to_string).collect(),
+        id,
+    })
+}
+
+/// Removes by Docker's rules, and the content that nothing holds any more.
+pub async fn remove_image(
+    service: &NodeService,
+    request: wire::RemoveImageRequest,
+) -> Result<wire::RemoveImageReply, Status> {
+    let used = in_use(service.containers())?;
+    let store = service.containers().images().clone();
+    let removals = blocking("removing an image", move || {
+        let removals = store.remove(&request.image, &used, request.force)?;
+        collect(&store, &used)?;
+        Ok(removals)
+    })
+    .await?;
+    let mut reply = wire::RemoveImageReply::default();
+    for removal in removals {
+        match removal {
+            Removal::Untagged(name) => reply.untagged.push(name),
+            Removal::Deleted(id) => reply.deleted.push(id.to_string()),
+        }
+    }
+    Ok(reply)
+}
+
+/// Ids of the images that containers use. One whose image was not found yet has none.
+pub fn in_use(containers: &Containers) -> Result<BTreeSet<Digest>> {
+    let ids = containers.images_in_use().into_iter().filter(|id| !id.is_empty());
+    Ok(ids.map(|id| id.parse::<Digest>()).collect::<Result<_, _>>()?)
+}
+
+/// Deletes what neither an image nor a container holds.
+///
+/// # Errors
+/// If a used image can't be read: its snapshots are not known then, so nothing is deleted.
+pub fn collect(store: &Store, used: &BTreeSet<Digest>) -> Result<()> {
+    let mut snapshots = BTreeSet::new();
+    for id in used {
+        snapshots.extend(Store::snapshot_ids(&store.get(&id.to_string())?));
+    }
+    store.collect(&snapshots)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repository_without_a_tag_names_all_of_them() {
+        let wanted = |text: &str| text.parse::<Reference>().unwrap();
+        assert!(is_named("busybox:1.36", &wanted("busybox")));
+        assert!(is_named("busybox:1.36", &wanted("docker.io/library/busybox:1.36")));
+        assert!(!is_named("busybox:1.36", &wanted("busybox:latest")));
+        assert!(!is_named("busybox:1.36", &wanted("example.org/busybox")));
+        assert!(!is_named("", &wanted("busybox")));
+    }
+}

@@ -1,0 +1,104 @@
+//! What a node is told, and what it is not.
+
+use model::{Health, ServiceSpec, Stack, TaskState};
+
+use super::assignments;
+use crate::state::{Command, IntentAction};
+use crate::world::{
+    NET, World, config, config_file, container, network, node, on, port, replicas, secret, secret_file, service, stack,
+};
+
+/// `a` on node 1 and `b` on node 2, each with its own network, secret and config.
+fn apart() -> World {
+    let spec = |key: &str, id| {
+        let mut spec = service(key);
+        spec.placement.node = Some(node(id));
+        spec.network = model::NetworkMode::Networks(vec![on(&format!("shop_{key}"))]);
+        spec.container.secrets = vec![secret_file(&format!("{key}_key"))];
+        spec.container.configs = vec![config_file(&format!("{key}_conf"))];
+        spec
+    };
+    let app = Stack {
+        networks: vec![network("shop_a", &[]), network("shop_b", &[])],
+        secrets: vec![secret("a_key", "a"), secret("b_key", "b")],
+        configs: vec![config("a_conf", "a"), config("b_conf", "b")],
+        ..stack([spec("a", 1), spec("b", 2)])
+    };
+    let mut world = World::new(3);
+    world.up(app).unwrap();
+    world.converge();
+    world
+}
+
+#[test]
+fn a_node_learns_only_what_its_tasks_need() {
+    let world = apart();
+    let told = assignments(&world.state, node(1));
+    assert_eq!(told.tasks.keys().copied().collect::<Vec<_>>(), [world.task("a").id]);
+    assert_eq!(told.secrets.values().map(model::SecretData::reveal).collect::<Vec<_>>(), [b"a"]);
+    assert_eq!(told.configs.values().collect::<Vec<_>>(), [b"a"]);
+    let mut networks: Vec<&str> = told.networks.values().map(|network| network.name.as_str()).collect();
+    networks.sort_unstable();
+    assert_eq!(networks, ["bridge", "shop_a"]);
+    assert!(told.networks.values().all(|network| !network.blocks.is_empty() && !network.subnets.is_empty()));
+    assert_eq!(told.endpoints.keys().copied().collect::<Vec<_>>(), [world.service("a").id]);
+    let idle = assignments(&world.state, node(3));
+    assert!(idle.tasks.is_empty() && idle.secrets.is_empty() && idle.configs.is_empty() && idle.endpoints.is_empty());
+}
+
+#[test]
+fn published_services_are_known_everywhere() {
+    let mut world = apart();
+    let web = ServiceSpec { ports: vec![port(Some(80))], ..service("web") };
+    world.up(stack([web])).unwrap();
+    world.converge();
+    for id in 1..=3 {
+        assert!(assignments(&world.state, node(id)).endpoints.contains_key(&world.service("web").id));
+    }
+}
+
+#[test]
+fn the_addresses_of_a_service_are_told_on_each_network() {
+    let mut world = World::new(1);
+    let mut alias = on(NET);
+    alias.aliases = vec!["www".into()];
+    let web = ServiceSpec { network: model::NetworkMode::Networks(vec![alias]), ..service("web") };
+    let names = ServiceSpec { endpoint_mode: model::EndpointMode::Dnsrr, ..service("names") };
+    world.up(stack([web, names])).unwrap();
+    world.converge();
+    let told = assignments(&world.state, node(1)).endpoints;
+    let web = world.service("web");
+    let endpoint = &told[&web.id];
+    assert_eq!((endpoint.networks.len(), endpoint.networks[0].aliases.as_slice()), (1, ["www".to_owned()].as_slice()));
+    assert_eq!(endpoint.networks[0].vips, [web.endpoint.vips[0].address]);
+    assert!(told[&world.service("names").id].networks[0].vips.is_empty());
+}
+
+#[test]
+fn only_running_containers_are_behind_a_service_and_only_healthy_ones_serve() {
+    let mut world = World::new(1);
+    world.up(stack([ServiceSpec { mode: replicas(2), ..service("web") }])).unwrap();
+    world.settle();
+    let serving = |world: &World| {
+        let endpoint = assignments(&world.state, node(1)).endpoints.remove(&world.service("web").id).unwrap();
+        endpoint.backends.into_iter().map(|backend| backend.serves).collect::<Vec<_>>()
+    };
+    assert!(serving(&world).is_empty());
+    let tasks = world.tasks("web");
+    world.run(&tasks[0], Health::Starting);
+    assert_eq!(serving(&world), [false]);
+    world.run(&tasks[0], Health::Healthy);
+    assert_eq!(serving(&world), [true]);
+    world.run(&tasks[0], Health::Unhealthy);
+    world.run(&tasks[1], Health::None);
+    let mut both = serving(&world);
+    both.sort_unstable();
+    assert_eq!(both, [false, true]);
+    let ids = world.ids;
+    world.take([Command::SetIntent { tasks: vec![tasks[1].id], action: IntentAction::Stop, ids }]);
+    assert_eq!(serving(&world), [false, false], "no new traffic to what is about to stop");
+    world.report(&tasks[1], TaskState::Running, |status| {
+        status.container = Some(container(model::ContainerPhase::Exited, Health::None));
+    });
+    assert_eq!(serving(&world), [false], "nor to what has");
+}

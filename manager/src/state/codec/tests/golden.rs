@@ -1,0 +1,50 @@
+//! Bytes of format 1, kept as hex text in `tests/golden`, are read back as the same values by every later version.
+//!
+//! A golden file is never changed. What is new in a later version (a command, a field) gets a file of its own beside them.
+
+use std::fmt::Write;
+
+use super::samples;
+use crate::state::codec::{decode_entry, decode_state, encode_entry, encode_state};
+use crate::state::{Entry, invariants};
+use model::Timestamp;
+
+const ENTRY: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/entry-1.hex"));
+const STATE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/state-1.hex"));
+
+fn from_hex(text: &str) -> Vec<u8> {
+    let digits: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+    digits.chunks(2).map(byte).collect()
+}
+
+fn to_hex(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for line in bytes.chunks(60) {
+        line.iter().for_each(|byte| write!(text, "{byte:02x}").unwrap());
+        text.push('\n');
+    }
+    text
+}
+
+/// Equal by text, so that a failure prints what to look at.
+fn hold(name: &str, golden: &str, now: &[u8]) {
+    let now = to_hex(now);
+    assert!(golden == now, "{name} is written in other words than tests/golden/{name}-1.hex has; it is now\n{now}");
+}
+
+#[test]
+fn an_entry_of_format_1() {
+    let entry = Entry { now: Timestamp(22), commands: samples::commands() };
+    hold("entry", ENTRY, &encode_entry(&entry));
+    assert_eq!(decode_entry(&from_hex(ENTRY)).unwrap(), entry);
+}
+
+#[test]
+fn a_state_of_format_1() {
+    let state = samples::state();
+    hold("state", STATE, &encode_state(&state));
+    let read = decode_state(&from_hex(STATE)).unwrap();
+    assert_eq!(read, state);
+    assert_eq!(invariants::check(&read), Ok(()));
+}

@@ -1,0 +1,193 @@
+//! The values behind the golden files of format 1: every command, and a state with one object of each kind. No field of theirs has
+//! its default, so that every field number is held; what specs hold, the golden files of `api` hold.
+
+use model::{
+    AddressPool, AttachmentSpec, Cluster, ClusterId, Config, ConfigId, ConfigSpec, ContainerSpec, Endpoint, IpSubnet,
+    Meta, Network, NetworkId, NetworkMode, NetworkSpec, Node, NodeDescription, NodeId, NodeState, PortSpec, Protocol,
+    PublishMode, RunIntent, Secret, SecretData, SecretId, SecretSpec, Service, ServiceId, ServiceMode, ServiceSpec,
+    Stack, StackMember, Task, TaskId, TaskSpec, TaskState, TaskStatus, Timestamp, Vip,
+};
+
+use crate::state::{ApplyStack, Command, IdSource, IntentAction, Recreate, State};
+
+const NODE: NodeId = NodeId::from_random(1);
+const SERVICE: ServiceId = ServiceId::from_random(2);
+const TASK: TaskId = TaskId::from_random(3);
+const NETWORK: NetworkId = NetworkId::from_random(4);
+const SECRET: SecretId = SecretId::from_random(5);
+const CONFIG: ConfigId = ConfigId::from_random(6);
+const CLUSTER: ClusterId = ClusterId::from_random(7);
+const IDS: IdSource = IdSource::new(u128::MAX - 8);
+
+fn meta() -> Meta {
+    Meta { version: 9, created_at: Timestamp(10), updated_at: Timestamp(11) }
+}
+
+fn subnet(text: &str) -> IpSubnet {
+    text.parse().unwrap()
+}
+
+fn labels() -> std::collections::BTreeMap<String, String> {
+    [("tier".to_owned(), "front".to_owned())].into()
+}
+
+fn description() -> NodeDescription {
+    NodeDescription {
+        hostname: "one".into(),
+        architecture: "x86_64".into(),
+        os: "linux".into(),
+        engine_version: "0.1.0".into(),
+        nano_cpus: 4_000_000_000,
+        memory: 1 << 33,
+    }
+}
+
+fn network_spec() -> NetworkSpec {
+    NetworkSpec {
+        name: "shop_default".into(),
+        labels: labels(),
+        stack: Some("shop".into()),
+        internal: true,
+        attachable: true,
+        subnets: vec![subnet("10.4.0.0/24")],
+    }
+}
+
+fn secret_spec() -> SecretSpec {
+    let data = SecretData::new(b"hunter2".to_vec());
+    SecretSpec { name: "shop_key".into(), labels: labels(), stack: Some("shop".into()), data }
+}
+
+fn config_spec() -> ConfigSpec {
+    ConfigSpec { name: "shop_conf".into(), labels: labels(), stack: Some("shop".into()), data: b"a=b".to_vec() }
+}
+
+fn task_spec() -> TaskSpec {
+    let attachment = AttachmentSpec { network: "shop_default".into(), ..AttachmentSpec::default() };
+    TaskSpec {
+        container: ContainerSpec { image: "orca/demo".into(), ..ContainerSpec::default() },
+        network: NetworkMode::Networks(vec![attachment]),
+    }
+}
+
+fn service_spec() -> ServiceSpec {
+    let TaskSpec { container, network } = task_spec();
+    ServiceSpec {
+        name: "shop-web".into(),
+        stack: Some(StackMember { stack: "shop".into(), key: "web".into() }),
+        mode: ServiceMode::Replicated { replicas: 2 },
+        container,
+        network,
+        ..ServiceSpec::default()
+    }
+}
+
+fn port() -> PortSpec {
+    let (protocol, mode) = (Protocol::Tcp, PublishMode::Ingress);
+    PortSpec { host_ip: Some([127, 0, 0, 1].into()), published: Some(8080), target: 80, protocol, mode }
+}
+
+fn endpoint() -> Endpoint {
+    Endpoint { vips: vec![Vip { network: NETWORK, address: [10, 4, 0, 1].into() }], ports: vec![port()] }
+}
+
+fn status() -> TaskStatus {
+    TaskStatus {
+        state: TaskState::Preparing,
+        revision: 12,
+        at: Timestamp(13),
+        message: "unpacking".into(),
+        error: Some("slow disk".into()),
+        container: None,
+    }
+}
+
+fn task() -> Task {
+    Task {
+        id: TASK,
+        meta: meta(),
+        service: SERVICE,
+        slot: 1,
+        name: "shop-web-1".into(),
+        spec: task_spec(),
+        spec_version: 14,
+        node: Some(NODE),
+        desired: TaskState::Running,
+        intent: RunIntent { stopped: true, restarts: 15 },
+        continues: Some(TaskId::from_random(16)),
+        tries: 17,
+        status: status(),
+    }
+}
+
+fn apply_stack() -> ApplyStack {
+    ApplyStack {
+        stack: Stack {
+            name: "shop".into(),
+            services: vec![service_spec()],
+            networks: vec![network_spec()],
+            external_networks: vec!["backbone".into()],
+            secrets: vec![secret_spec()],
+            configs: vec![config_spec()],
+        },
+        recreate: Recreate::Never,
+        remove_orphans: true,
+        start_stopped: true,
+        keep_replicas: vec!["web".into()],
+        ids: IDS,
+    }
+}
+
+/// Every command, in the order of their numbers in the protocol.
+pub fn commands() -> Vec<Command> {
+    let seen = 20;
+    vec![
+        Command::Bootstrap { cluster: CLUSTER, bridge: NETWORK },
+        Command::RegisterNode { node: NODE, description: description() },
+        Command::SetNodeState { node: NODE, state: NodeState::Down },
+        Command::ApplyStack(Box::new(apply_stack())),
+        Command::RemoveStack { stack: "shop".into(), services: vec!["web".into()] },
+        Command::SetIntent { tasks: vec![TASK], action: IntentAction::Restart, ids: IDS },
+        Command::ReportStatuses { node: NODE, reports: vec![(TASK, status())] },
+        Command::CreateTask { task: Box::new(task()), seen },
+        Command::SetDesired { task: TASK, desired: TaskState::Remove, seen },
+        Command::AssignTask { task: TASK, node: NODE, seen },
+        Command::OrphanTask { task: TASK, seen },
+        Command::DeleteTask { task: TASK, seen },
+        Command::SetSubnets { network: NETWORK, subnets: vec![subnet("10.4.0.0/24")], seen },
+        Command::SetLease { network: NETWORK, node: NODE, blocks: vec![subnet("10.4.0.64/26")], seen },
+        Command::SetEndpoint { service: SERVICE, endpoint: endpoint(), seen },
+        Command::RemoveService { service: SERVICE, seen },
+        Command::RemoveNetwork { network: NETWORK, seen },
+        Command::RemoveSecret { secret: SECRET, seen },
+        Command::RemoveConfig { config: CONFIG, seen },
+    ]
+}
+
+/// A state with one object of each kind.
+pub fn state() -> State {
+    let pool = AddressPool { base: subnet("10.128.0.0/9"), prefix: 20 };
+    let mut state = State {
+        version: 21,
+        cluster: Some(Cluster { id: CLUSTER, meta: meta(), address_pools: vec![pool] }),
+        ..State::default()
+    };
+    let node = Node { id: NODE, meta: meta(), description: description(), state: NodeState::Ready };
+    state.nodes.insert(NODE, node);
+    let (id, meta) = (SERVICE, meta());
+    state.put_service(Service {
+        id,
+        meta,
+        spec: service_spec(),
+        spec_version: 14,
+        removing: true,
+        endpoint: endpoint(),
+    });
+    state.put_task(task());
+    let leases = [(NODE, vec![subnet("10.4.0.64/26")])].into();
+    let (id, subnets) = (NETWORK, vec![subnet("10.4.0.0/24")]);
+    state.put_network(Network { id, meta, spec: network_spec(), subnets, leases });
+    state.put_secret(Secret { id: SECRET, meta, spec: secret_spec() });
+    state.put_config(Config { id: CONFIG, meta, spec: config_spec() });
+    state
+}
