@@ -181,13 +181,16 @@ class Docker(Engine):
         return {"DOCKER_HOST": f"unix://{self.dir}/docker.sock", "DOCKER_CONFIG": str(self.dir / "config")}
 
     def daemon_argv(self):
+        # In place of the host's own /etc/docker/daemon.json.
+        configuration = self.dir / "daemon.json"
+        configuration.write_text("{}")
         directories = [f"--data-root={self.dir}/data", f"--exec-root={self.dir}/exec", f"--pidfile={self.dir}/pid"]
         return [
             "/usr/sbin/dockerd",
             *directories,
             f"--host={self.variables()['DOCKER_HOST']}",
             f"--cgroup-parent=/{self.meter.names[1]}",
-            f"--config-file={self.dir}/no-daemon.json",
+            f"--config-file={configuration}",
         ]
 
     def meter_too(self):

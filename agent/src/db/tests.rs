@@ -118,6 +118,9 @@ async fn networks_are_kept_and_secrets_are_not() {
 
 #[test]
 fn the_golden_record_of_format_1_is_read() {
+    if std::env::var_os("ORCA_WRITE_GOLDEN").is_some() {
+        std::fs::write(GOLDEN, codec::container(&record())).unwrap();
+    }
     let bytes = std::fs::read(GOLDEN).unwrap();
     let wire = Message::decode(bytes.as_slice()).unwrap();
     assert_eq!(codec::read_container(wire).unwrap(), record());

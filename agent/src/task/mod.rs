@@ -343,6 +343,8 @@ impl Machine {
                 // A new request sends its own signal, as a second `docker stop` does.
                 self.ending = None;
             }
+            // An ended task has its say in a new one, which takes the container over.
+            Event::Run | Event::Restart { .. } if self.is_over() => {}
             Event::Run => self.run_again(),
             Event::Restart { count, options } => {
                 self.restarts_wanted = count.unwrap_or(self.restarts_wanted).max(self.restarts_wanted);
@@ -399,6 +401,10 @@ impl Machine {
         if matches!(goal, Goal::Remove { force: true, .. }) {
             self.ending = None;
         }
+    }
+
+    fn is_over(&self) -> bool {
+        !self.policy.standalone && self.reached.is_terminal()
     }
 
     /// A user wants it to run: what its policy counted is forgotten.

@@ -1,7 +1,6 @@
 //! What must change on this node: assignments against containers. Pure, total and idempotent: carried out or cut off half
 //! way, the next call asks for what is left.
 
-
 #[cfg(test)]
 mod tests;
 

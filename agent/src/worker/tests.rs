@@ -18,6 +18,7 @@ fn task(n: u8, name: &str, desired: TaskState) -> Task {
         desired,
         intent: RunIntent::default(),
         continues: None,
+        tries: 0,
         status: TaskStatus::default(),
     }
 }

@@ -110,9 +110,9 @@ fn policy(spec: &model::ContainerSpec) -> Policy {
 
 fn status(id: ContainerId, machine: &Machine) -> TaskStatus {
     let exit = machine.last_exit();
-    let pid = match machine.stage() {
-        Stage::Running { pid, .. } => Some(pid),
-        _ => None,
+    let (pid, started_at) = match machine.stage() {
+        Stage::Running { pid, started_at } => (Some(pid), started_at),
+        _ => (None, exit.map_or(Timestamp::NEVER, |exit| exit.started_at)),
     };
     let container = ContainerStatus {
         id,
@@ -123,7 +123,7 @@ fn status(id: ContainerId, machine: &Machine) -> TaskStatus {
         health: machine.health(),
         restart_count: machine.restart_count(),
         restarts_done: machine.restarts_done(),
-        started_at: exit.map_or(Timestamp::NEVER, |exit| exit.started_at),
+        started_at,
         finished_at: exit.map_or(Timestamp::NEVER, |exit| exit.finished_at),
         attachments: Vec::new(),
     };

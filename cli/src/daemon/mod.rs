@@ -44,7 +44,7 @@ pub fn run(args: DaemonArgs) -> Result<()> {
     if !rustix::process::geteuid().is_root() {
         return Err(Error::Start { action: "run", reason: "it needs root; try sudo".into() });
     }
-    let filter = tracing_subscriber::EnvFilter::try_new(&args.log).map_err(|error| Error::Flag {
+    let filter = tracing_subscriber::EnvFilter::try_new(filter(&args.log)).map_err(|error| Error::Flag {
         flag: "--log",
         value: args.log.clone(),
         reason: error.to_string(),
@@ -54,4 +54,13 @@ pub fn run(args: DaemonArgs) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|error| Error::Start { action: "run", reason: error.to_string() })?;
     runtime.block_on(serve::serve(args.data_dir, args.run_dir))
+}
+
+/// A bare level is for Orca's own crates, and warnings of the others; anything else is a filter as tracing-subscriber has it.
+fn filter(text: &str) -> String {
+    let own = ["agent", "image", "manager", "net", "orca", "shim"];
+    if !text.bytes().all(|b| b.is_ascii_alphabetic()) {
+        return text.to_owned();
+    }
+    own.iter().fold("warn".to_owned(), |filter, name| format!("{filter},{name}={text}"))
 }

@@ -90,6 +90,7 @@ fn node_service(agent: &Agent, data_dir: PathBuf, shutdown: Arc<Notify>) -> Node
     };
     NodeService::new(NodeParts {
         containers: agent.containers().clone(),
+        networks: Arc::clone(agent.networks()),
         id: agent.node(),
         description: agent.description().clone(),
         data_dir,

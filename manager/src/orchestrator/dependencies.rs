@@ -73,7 +73,12 @@ fn judge_task(key: &str, task: &Task, condition: DependencyCondition) -> Verdict
         return Verdict::Hopeless(format!("{key} was refused by its node: {}", reason()));
     }
     let ended = task.status.state.is_terminal();
+    let never_ran = container.is_some_and(|container| !container.started_at.is_set());
     match condition {
+        // Ended without ever having run: its start has failed.
+        DependencyCondition::ServiceStarted if never_ran && task.status.state == TaskState::Failed => {
+            Verdict::Hopeless(format!("{key} could not be started: {}", reason()))
+        }
         DependencyCondition::ServiceStarted if task.status.state >= TaskState::Running => Verdict::Met,
         DependencyCondition::ServiceStarted => waiting("start"),
         DependencyCondition::ServiceHealthy if ended => exited(),
