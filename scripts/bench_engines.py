@@ -13,8 +13,10 @@ from bench_sandbox import CpuMeter
 PATIENCE = 60
 # What a daemon still does after its client has ended is counted as part of the run.
 AFTERMATH = 0.1
-# Gives the namespace its loopback device, has the process's CPU time counted, and becomes the daemon.
+# In new namespaces: has the process's CPU time counted, gives it a loopback device, and becomes the daemon.
 START = 'echo $$ >"$1" && ip link set lo up && shift && exec "$@"'
+# docker.io keeps things in /run/docker and /run/containerd whatever its directories are.
+OWN_RUN = "mount -t tmpfs tmpfs /run && "
 
 
 class Engine:
@@ -22,6 +24,7 @@ class Engine:
 
     name: str
     client: list
+    start_script = START
 
     def __init__(self, sandbox, archive):
         self.sandbox = sandbox
@@ -37,7 +40,8 @@ class Engine:
     def start(self):
         """Starts the daemon and waits until it answers."""
         self.log = self.dir / "daemon.log"
-        argv = ["unshare", "--net", "sh", "-c", START, "sh", self.meter.procs, *self.daemon_argv()]
+        namespaces = ["unshare", "--net", "--mount", "--propagation", "private"]
+        argv = [*namespaces, "sh", "-c", self.start_script, "sh", self.meter.procs, *self.daemon_argv()]
         with self.log.open("wb") as log:
             self.daemon = subprocess.Popen(
                 argv, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
@@ -114,7 +118,7 @@ class Engine:
 
     def pids(self, is_wanted):
         """The processes of this engine whose arguments are wanted."""
-        return [pid for pid, argv in self.sandbox.processes(self.dir) if is_wanted(argv)]
+        return [pid for pid, argv in self.sandbox.processes() if is_wanted(argv)]
 
     def shims(self):
         """The process that each container has for itself."""
@@ -136,7 +140,7 @@ class Orca(Engine):
 
     def __init__(self, sandbox, archive, program):
         self.client = [program]
-        self.run_dir = sandbox.dir / self.name / "run"
+        self.run_dir = sandbox.run_dir / self.name
         super().__init__(sandbox, archive)
         self.count_containers_too()
 
@@ -176,6 +180,7 @@ class Docker(Engine):
     name = "docker"
     # Another docker may come first in PATH.
     client = ["/usr/bin/docker"]
+    start_script = OWN_RUN + START
 
     def variables(self):
         return {"DOCKER_HOST": f"unix://{self.dir}/docker.sock", "DOCKER_CONFIG": str(self.dir / "config")}
@@ -184,10 +189,11 @@ class Docker(Engine):
         # In place of the host's own /etc/docker/daemon.json.
         configuration = self.dir / "daemon.json"
         configuration.write_text("{}")
-        directories = [f"--data-root={self.dir}/data", f"--exec-root={self.dir}/exec", f"--pidfile={self.dir}/pid"]
         return [
             "/usr/sbin/dockerd",
-            *directories,
+            f"--data-root={self.dir}/data",
+            f"--exec-root={self.sandbox.run_dir}/docker",
+            f"--pidfile={self.dir}/pid",
             f"--host={self.variables()['DOCKER_HOST']}",
             f"--cgroup-parent=/{self.meter.names[1]}",
             f"--config-file={configuration}",

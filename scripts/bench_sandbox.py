@@ -31,10 +31,14 @@ class Sandbox:
         self.dir = Path(tempfile.mkdtemp(prefix=f"{self.prefix}-"))
         self.stops = []
         self.cgroups = {self.prefix}
+        # Stands for /run: engines keep there what need not survive a restart of the machine.
+        self.run_dir = self.dir / "run"
+        self.run_dir.mkdir()
 
     def __enter__(self):
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: sys.exit("bench: ended by a signal"))
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", self.run_dir], check=True)
         return self
 
     def __exit__(self, *_):
@@ -48,9 +52,9 @@ class Sandbox:
         """Has something stopped before everything else goes; the latest first."""
         self.stops.append(stop)
 
-    def processes(self, within=None):
-        """Processes that name this sandbox (or a directory in it) in their arguments: pairs of pid and arguments."""
-        needle = os.fsencode(within or self.dir)
+    def processes(self):
+        """Processes that name this sandbox in their arguments: pairs of pid and arguments."""
+        needle = os.fsencode(self.dir)
         found = []
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit() and int(entry.name) != os.getpid():

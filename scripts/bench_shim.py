@@ -10,7 +10,7 @@ from pathlib import Path
 from bench_figures import Failed, ratios, spread, timed
 from bench_sandbox import CGROUPS, busybox
 
-PAIRS = 40
+PAIRS = 30
 TARGET = 1.5
 PROFILE = Path(__file__).parent.parent / "agent/data/seccomp.json"
 
@@ -73,13 +73,13 @@ def run(sandbox, lower, number, profile, program, way):
     try:
         cgroup = f"/{sandbox.prefix}/shim-{number}"
         (bundle / "config.json").write_text(json.dumps(configuration(root, cgroup, profile)))
-        return way(program, bundle, cgroup)
+        return way(program, bundle, cgroup, sandbox.run_dir / "state")
     finally:
         subprocess.run(["umount", root], check=True)
         shutil.rmtree(bundle)
 
 
-def run_shim(orca, bundle, cgroup):
+def run_shim(orca, bundle, cgroup, state):
     """Has `orca shim` run the bundle; its log is kept, as a daemon would have it."""
     spec = {
         "version": 1,
@@ -88,7 +88,7 @@ def run_shim(orca, bundle, cgroup):
         "snapshot": None,
         "log": {"driver": "json-file", "path": str(bundle / "container.log"), "max_size": 0, "max_files": 1},
         "cgroup": cgroup,
-        "state_dir": "state",
+        "state_dir": str(state),
         "start_immediately": True,
     }
     (bundle / "shim.json").write_text(json.dumps(spec))
@@ -99,10 +99,10 @@ def run_shim(orca, bundle, cgroup):
     return cost
 
 
-def run_crun(crun, bundle, cgroup):
+def run_crun(crun, bundle, cgroup, state):
     """Has `crun run` run the bundle: it creates, starts, waits and deletes."""
     name = f"{Path(cgroup).parent.name}-{Path(cgroup).name}"
-    return timed([crun, "--root", bundle / "state", "run", "--bundle", bundle, name])
+    return timed([crun, "--root", state, "run", "--bundle", bundle, name])
 
 
 def configuration(root, cgroup, profile):
@@ -126,7 +126,7 @@ def configuration(root, cgroup, profile):
             "user": {"uid": 0, "gid": 0},
             "args": ["true"],
             "cwd": "/",
-            "env": ["PATH=/usr/local/bin:/bin"],
+            "env": ["PATH=/usr/local/bin:/bin", "HOME=/root"],
             "capabilities": {name: CAPABILITIES for name in ("bounding", "effective", "permitted")},
         },
         "mounts": [

@@ -91,11 +91,20 @@ impl Event {
                 format!("assign node {node} session {session} full {full}: {new} tasks, {gone} gone")
             }
             Self::Report { node, session, reports } => {
-                let one = |(task, status): &(TaskId, TaskStatus)| format!("{} {}#{}", short(task), status.state, status.revision);
-                format!("report node {node} session {session}: {}", reports.iter().map(one).collect::<Vec<_>>().join(", "))
+                let one = |(task, status): &(TaskId, TaskStatus)| {
+                    format!("{} {}#{}", short(task), status.state, status.revision)
+                };
+                format!(
+                    "report node {node} session {session}: {}",
+                    reports.iter().map(one).collect::<Vec<_>>().join(", ")
+                )
             }
-            Self::Perform { node, container, action, .. } => format!("perform node {node} {} {action:?}", container.short()),
-            Self::Happened { node, container, event, .. } => format!("happened node {node} {} {event:?}", container.short()),
+            Self::Perform { node, container, action, .. } => {
+                format!("perform node {node} {} {action:?}", container.short())
+            }
+            Self::Happened { node, container, event, .. } => {
+                format!("happened node {node} {} {event:?}", container.short())
+            }
             Self::Ended { node, container, generation, code } => {
                 format!("ended node {node} {} run {generation} code {code}", container.short())
             }

@@ -66,7 +66,9 @@ impl Mutant {
     /// Breaks a leader's plan.
     pub fn plan(self, commands: &mut Vec<Command>) {
         match self {
-            Self::KeepsTasks => commands.retain(|c| !matches!(c, Command::SetDesired { desired: TaskState::Remove, .. })),
+            Self::KeepsTasks => {
+                commands.retain(|c| !matches!(c, Command::SetDesired { desired: TaskState::Remove, .. }))
+            }
             Self::KeepsHistory => {
                 // Without the deletion of tasks, nothing after it would be taken either.
                 let gone = |c: &Command| matches!(c, Command::DeleteTask { .. } | Command::RemoveService { .. });
@@ -95,9 +97,8 @@ impl Mutant {
 
     /// Breaks what an agent decides.
     pub fn reconcile(self, actions: &mut Vec<worker::Action>) {
-        let removes = |action: &worker::Action| {
-            matches!(action, worker::Action::SetGoal { goal: task::Goal::Remove { .. }, .. })
-        };
+        let removes =
+            |action: &worker::Action| matches!(action, worker::Action::SetGoal { goal: task::Goal::Remove { .. }, .. });
         match self {
             Self::KeepsContainers => actions.retain(|action| !removes(action)),
             Self::IgnoresStop => {
@@ -114,9 +115,14 @@ impl Mutant {
             task::Event::Probed(probe) if self == Self::IgnoresHealth => {
                 Some(task::Event::Probed(agent::health::Probe { exit_code: 0, ..probe }))
             }
-            task::Event::Goal(task::Goal::Ready) if self == Self::StartsEarly => Some(task::Event::Goal(task::Goal::Run)),
+            task::Event::Goal(goal) => Some(task::Event::Goal(self.goal(goal))),
             event => Some(event),
         }
+    }
+
+    /// Breaks what is to become of a container.
+    pub fn goal(self, goal: task::Goal) -> task::Goal {
+        if self == Self::StartsEarly && goal == task::Goal::Ready { task::Goal::Run } else { goal }
     }
 
     /// Breaks what is done; `false`: nothing is.

@@ -64,7 +64,13 @@ impl World {
         if task.spec_version != service.spec_version || task.desired > TaskState::Running {
             return Some("is of an old spec or on its way out".into());
         }
-        let Some(node) = self.nodes.iter().find(|node| Some(node.id) == task.node) else { return Some("has no node".into()) };
+        let Some(node) = self.nodes.iter().find(|node| Some(node.id) == task.node) else {
+            return Some("has no node".into());
+        };
+        if task.status.state == TaskState::Orphaned {
+            let may_stay = task.spec.container.restart.condition == RestartCondition::No;
+            return (!may_stay).then(|| "is orphaned, and not replaced".into());
+        }
         let Some(reported) = node.statuses().find(|(id, _)| *id == task.id).map(|(_, status)| status) else {
             return Some("its node does not know it".into());
         };
@@ -129,7 +135,9 @@ fn judge(task: &Task, record: &Record, runs: bool) -> Option<String> {
         Behaviour::Serves | Behaviour::Stubborn if record.spec.healthcheck.is_some() && health != Health::Healthy => {
             Some(format!("its health is {health:?}"))
         }
-        Behaviour::Sick if !runs || health != Health::Unhealthy => Some(format!("is sick, and its health is {health:?}")),
+        Behaviour::Sick if !runs || health != Health::Unhealthy => {
+            Some(format!("is sick, and its health is {health:?}"))
+        }
         // Those end and begin again for ever, unless their policy lets them rest.
         Behaviour::Finishes if policy.condition == RestartCondition::OnFailure => Some("is to complete".into()),
         Behaviour::Finishes | Behaviour::Fails if gives_up => Some("is to end".into()),

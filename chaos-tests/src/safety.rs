@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use manager::state::{Command, State, invariants};
-use model::{ContainerId, DependencyCondition, ServiceMode, Task, TaskState};
+use model::{ContainerId, DependencyCondition, RestartCondition, ServiceMode, Task, TaskState};
 
 use crate::event::{Author, short};
 use crate::mutant::Mutant;
@@ -95,8 +95,13 @@ impl World {
 
     /// A process is about to begin.
     pub(crate) fn check_start(&mut self, node: usize, id: ContainerId) {
-        let Some(record) = self.nodes[node].containers.get(&id) else { return };
+        let Some(record) = self.nodes[node].containers.get_mut(&id) else { return };
+        record.runs += 1;
+        let again = record.spec.restart.condition == RestartCondition::No && record.runs > 1 + record.asked;
         let (task, service, name) = (record.task, record.service, record.name.clone());
+        if again {
+            self.violate(format!("{name} runs again, though nobody has asked for it"));
+        }
         if self.manager.state.tasks.get(&task).is_some_and(|task| task.desired < TaskState::Running) {
             self.violate(format!("{name} starts before its task may run"));
         }

@@ -57,7 +57,8 @@ pub fn stack(name: &str, random: &mut Random) -> Stack {
         let service = service(name, index, &services, &secret, random);
         services.push(service);
     }
-    let uses = |secret: &SecretSpec| services.iter().any(|s| s.container.secrets.iter().any(|f| f.secret == secret.name));
+    let uses =
+        |secret: &SecretSpec| services.iter().any(|s| s.container.secrets.iter().any(|f| f.secret == secret.name));
     let secrets = Some(secret).filter(uses).into_iter().collect();
     let network = NetworkSpec { name: network(name), stack: Some(name.into()), ..NetworkSpec::default() };
     Stack { name: name.into(), services, networks: vec![network], secrets, ..Stack::default() }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 /// Lines that are kept for the report of a failure.
-const KEPT: usize = 500000;
+const KEPT: usize = 150;
 
 /// The last events, and a hash of all.
 #[derive(Debug, Clone)]

@@ -4,7 +4,7 @@ use chaos_tests::mutant::Mutant;
 use chaos_tests::simulate;
 
 /// Runs of the ordinary test; `make sim SEEDS=n` does more.
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 128;
 /// Runs that each mutant may survive but the last.
 const SEEDS_OF_A_MUTANT: u64 = 60;
 

@@ -35,7 +35,11 @@ fn files_are_short() {
     let paths = rust_files();
     let mut lengths: Vec<usize> = paths.iter().map(lines).collect();
     let long = paths.iter().zip(&lengths).filter(|(_, length)| **length > LINES_MAX);
-    demand(&long.map(|(path, length)| format!("{}: more than {LINES_MAX} lines", place(path, *length))).collect::<Vec<_>>());
+    demand(
+        &long
+            .map(|(path, length)| format!("{}: more than {LINES_MAX} lines", place(path, *length)))
+            .collect::<Vec<_>>(),
+    );
     lengths.sort_unstable();
     let median = lengths[lengths.len() / 2];
     assert!(median < LINES_MEDIAN, "half of the files have {median} lines or more");
@@ -94,7 +98,8 @@ fn links_of_the_documents_lead_somewhere() {
         let text = fs::read_to_string(&path).unwrap();
         for (index, line) in text.lines().enumerate() {
             let targets = line.split("](").skip(1).filter_map(|rest| rest.split([')', ' ', '#']).next());
-            let local = targets.filter(|target| !target.is_empty() && !target.contains("://") && !target.starts_with("mailto:"));
+            let local = targets
+                .filter(|target| !target.is_empty() && !target.contains("://") && !target.starts_with("mailto:"));
             for target in local.filter(|target| !path.parent().unwrap().join(target).exists()) {
                 found.push(format!("{}: {target} does not exist", place(&path, index + 1)));
             }

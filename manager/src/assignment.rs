@@ -11,7 +11,9 @@ use crate::state::State;
 
 /// Everything that this node has to carry out or to know.
 pub fn assignments(state: &State, node: NodeId) -> Assignments {
-    let tasks: BTreeMap<_, Task> = state.tasks_on(node).map(|task| (task.id, task.clone())).collect();
+    // A task that was given up is no longer the node's, should the node come back: its container goes.
+    let held = state.tasks_on(node).filter(|task| task.status.state != TaskState::Orphaned);
+    let tasks: BTreeMap<_, Task> = held.map(|task| (task.id, task.clone())).collect();
     let networks: BTreeMap<NetworkId, NetworkAssignment> = state
         .networks
         .values()

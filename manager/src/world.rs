@@ -1,7 +1,7 @@
 //! A small world for the tests of the pure rooms: a state, a clock and ids that count on, and short ways to declare things.
 
 use model::{
-    AttachmentSpec, Attachment, ClusterId, ConfigFile, ConfigSpec, ContainerId, ContainerPhase, ContainerStatus,
+    Attachment, AttachmentSpec, ClusterId, ConfigFile, ConfigSpec, ContainerId, ContainerPhase, ContainerStatus,
     Dependency, DependencyCondition, FileTarget, Health, NetworkId, NetworkMode, NetworkSpec, NodeDescription, NodeId,
     PortSpec, Protocol, PublishMode, SecretData, SecretFile, SecretSpec, Service, ServiceMode, ServiceSpec, Stack,
     StackMember, Task, TaskState, TaskStatus, Timestamp,
@@ -126,7 +126,9 @@ impl World {
 
     /// A task's container runs.
     pub fn run(&mut self, task: &Task, health: Health) {
-        self.report(task, TaskState::Running, |status| status.container = Some(container(ContainerPhase::Running, health)));
+        self.report(task, TaskState::Running, |status| {
+            status.container = Some(container(ContainerPhase::Running, health))
+        });
     }
 
     /// A task's container has ended by itself.

@@ -146,7 +146,7 @@ fn what_cannot_be_had_is_refused_by_key() {
     let refused = |change: fn(&mut ContainerSpec)| {
         let mut spec = ContainerSpec::default();
         change(&mut spec);
-        check(&spec, &Host { capabilities: capabilities::from_bits(0x1ff_ffff), ..host(false) }).unwrap_err().to_string()
+        check(&spec, &Host { capabilities: capabilities::from_bits(0xff_ffff), ..host(false) }).unwrap_err().to_string()
     };
     assert!(refused(|spec| spec.oom_score_adj = Some(-5)).contains("oom_score_adj -5"), "no CAP_SYS_RESOURCE");
     assert!(refused(|spec| spec.resources.limits.memory = Some(1)).contains("memory"));

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::{Assignments, ContainerId, TaskId, TaskState, TaskStatus};
+use model::{Assignments, ContainerId, Task, TaskId, TaskState, TaskStatus};
 
 use super::{Containers, Shared, TaskRef};
+use crate::placeholders::Placeholders;
 use crate::task::Event;
 use crate::worker::{self, Action, Observed, ObservedContainer};
 use crate::{clock, signal};
@@ -71,6 +72,7 @@ impl Shared {
 
     fn begin_task(self: &Arc<Self>, id: TaskId, desired: &Assignments) {
         let Some(task) = desired.tasks.get(&id) else { return };
+        let task = &self.with_names(task, desired);
         let signal = task.spec.container.stop_signal.as_deref().map_or(Ok(signal::TERM), signal::parse);
         let made = signal.and_then(|_| self.create_for_task(task, worker::goal_of(task.desired)));
         match made {
@@ -82,6 +84,25 @@ impl Shared {
             }
             Err(error) => self.report(id, TaskState::Rejected, "could not be accepted", Some(error.to_string())),
         }
+    }
+
+    /// The task with the templates in its environment replaced by what they mean here.
+    fn with_names(&self, task: &Task, desired: &Assignments) -> Task {
+        let service = desired.endpoints.get(&task.service).map(|endpoint| endpoint.name.clone());
+        let names = Placeholders {
+            node_id: task.node.map(|node| node.to_string()).unwrap_or_default(),
+            node_hostname: self.executor.host().hostname.clone(),
+            service_id: task.service.to_string(),
+            service_name: service.unwrap_or_default(),
+            task_id: task.id.to_string(),
+            task_name: task.name.clone(),
+            task_slot: task.slot.to_string(),
+        };
+        let mut task = task.clone();
+        for value in task.spec.container.env.values_mut() {
+            *value = names.expand(value);
+        }
+        task
     }
 
     fn adopt(self: &Arc<Self>, id: TaskId, container: ContainerId, desired: &Assignments) {

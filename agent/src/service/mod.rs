@@ -23,7 +23,6 @@ use std::sync::Arc;
 
 use api::node as wire;
 use api::node::node_server::{Node, NodeServer};
-use futures::future::BoxFuture;
 use model::{ContainerId, NodeDescription, NodeId};
 use tokio::sync::Notify;
 use tokio_stream::wrappers::ReceiverStream;
@@ -38,16 +37,12 @@ type Outgoing<T> = ReceiverStream<Result<T, Status>>;
 /// What an rpc returns.
 type Reply<T> = Result<Response<T>, Status>;
 
-/// Removes what is left of the node's networks in the kernel, when no container uses them any more; returns what it could
-/// not remove, in words.
-pub type Teardown = Arc<dyn Fn() -> BoxFuture<'static, Vec<String>> + Send + Sync>;
-
 /// What the service works with.
 #[derive(Clone)]
 pub struct NodeParts {
     /// The node's containers, and through them its images and volumes.
     pub containers: Containers,
-    /// Its networks, which know what services publish.
+    /// Its networks, which know what services publish, and go at a reset.
     pub networks: Arc<Networks>,
     /// Its id.
     pub id: NodeId,
@@ -55,8 +50,6 @@ pub struct NodeParts {
     pub description: NodeDescription,
     /// Where it keeps everything.
     pub data_dir: PathBuf,
-    /// For a reset.
-    pub teardown: Teardown,
     /// Notified when a reset is done: the daemon ends then.
     pub shutdown: Arc<Notify>,
 }

@@ -14,7 +14,7 @@ pub async fn reset(service: &NodeService, _: wire::ResetRequest) -> Result<wire:
     // A client that goes away must not leave the node half reset.
     let work = tokio::spawn(async move {
         let mut left_behind = remove_containers(&parts.containers).await;
-        left_behind.extend((parts.teardown)().await);
+        left_behind.extend(parts.networks.teardown().await.err().map(|error| format!("networks: {error}")));
         left_behind.extend(remove_volumes(&parts.containers).await);
         left_behind.extend(remove_images(&parts.containers).await);
         parts.shutdown.notify_one();

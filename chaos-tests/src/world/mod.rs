@@ -114,7 +114,11 @@ impl World {
                 self.happened(node, container, event);
             }
             // Of a daemon that is dead.
-            Event::Reconcile { .. } | Event::Tell { .. } | Event::Tick { .. } | Event::Perform { .. } | Event::Happened { .. } => {}
+            Event::Reconcile { .. }
+            | Event::Tell { .. }
+            | Event::Tick { .. }
+            | Event::Perform { .. }
+            | Event::Happened { .. } => {}
         }
     }
 

@@ -42,6 +42,10 @@ pub struct Record {
     pub intent: RunIntent,
     pub life: Saved,
     pub status: TaskStatus,
+    /// How often it has really been started.
+    pub runs: u64,
+    /// How often its user has asked for another run.
+    pub asked: u64,
 }
 
 /// What a daemon has in memory.
@@ -92,7 +96,9 @@ impl Node {
     }
 
     pub fn untold(&self) -> Vec<(TaskId, TaskStatus)> {
-        let new = |(task, status): &(TaskId, &TaskStatus)| self.daemon.told.get(task).is_none_or(|told| *told < status.revision);
+        let new = |(task, status): &(TaskId, &TaskStatus)| {
+            self.daemon.told.get(task).is_none_or(|told| *told < status.revision)
+        };
         self.statuses().filter(new).map(|(task, status)| (task, status.clone())).collect()
     }
 }
@@ -221,7 +227,9 @@ impl World {
     fn save(&mut self, node: usize, id: ContainerId) {
         let wall = self.wall();
         let agent = &mut self.nodes[node];
-        let (Some(machine), Some(record)) = (agent.daemon.machines.get(&id), agent.containers.get_mut(&id)) else { return };
+        let (Some(machine), Some(record)) = (agent.daemon.machines.get(&id), agent.containers.get_mut(&id)) else {
+            return;
+        };
         record.life = machine.save();
         let mut next = status(id, machine);
         (next.revision, next.at) = (record.status.revision, record.status.at);
@@ -239,7 +247,10 @@ impl World {
 
     pub(super) fn reconcile_soon(&mut self, node: usize) {
         let agent = &mut self.nodes[node];
-        if agent.alive && agent.daemon.assignments.is_some() && !std::mem::replace(&mut agent.daemon.reconcile_due, true) {
+        if agent.alive
+            && agent.daemon.assignments.is_some()
+            && !std::mem::replace(&mut agent.daemon.reconcile_due, true)
+        {
             self.queue.after(Duration::from_millis(2), Event::Reconcile { node, life: agent.life });
         }
     }
@@ -258,7 +269,8 @@ impl World {
         let daemon = &mut self.nodes[node].daemon;
         daemon.tick_at = None;
         let is_due = |machine: &Machine| machine.deadline().is_some_and(|at| at <= now);
-        let due: Vec<ContainerId> = daemon.machines.iter().filter(|(_, machine)| is_due(machine)).map(|(id, _)| *id).collect();
+        let due: Vec<ContainerId> =
+            daemon.machines.iter().filter(|(_, machine)| is_due(machine)).map(|(id, _)| *id).collect();
         for id in due {
             self.happened(node, id, TaskEvent::Tick);
         }
@@ -268,19 +280,26 @@ impl World {
     pub(super) fn reconcile(&mut self, node: usize) {
         let agent = &mut self.nodes[node];
         agent.daemon.reconcile_due = false;
-        let Some(assignments) = agent.daemon.assignments.clone() else { return };
+        let Some(assignments) = agent.daemon.assignments.take() else { return };
         let mut actions = worker::reconcile(&assignments, &agent.observed());
         if let Some(mutant) = self.mutant {
             mutant.reconcile(&mut actions);
         }
+        let (life, acted) = (agent.life, !actions.is_empty());
         for action in actions {
             self.trace.note(self.queue.now(), &format!("  node {node} {action:?}"));
             self.carry_out(node, &assignments, action);
             if self.chaos && self.random.below(400) == 0 {
                 self.trace.note(self.queue.now(), "killed between two actions");
                 self.kill(node);
+            }
+            if !self.lives(node, life) {
                 return;
             }
+        }
+        self.nodes[node].daemon.assignments = Some(assignments);
+        if acted {
+            self.reconcile_soon(node);
         }
     }
 
@@ -322,8 +341,9 @@ impl World {
             chunk.copy_from_slice(&self.random.next().to_le_bytes());
         }
         let id = ContainerId::from_random(bits);
+        let goal = worker::goal_of(task.desired);
         let life = Saved {
-            goal: worker::goal_of(task.desired),
+            goal: self.mutant.map_or(goal, |mutant| mutant.goal(goal)),
             reached: TaskState::Accepted,
             stopped: task.intent.stopped,
             restarts_done: task.intent.restarts,
@@ -339,6 +359,8 @@ impl World {
             intent: task.intent,
             life,
             status: TaskStatus::default(),
+            runs: 0,
+            asked: 0,
         };
         let agent = &mut self.nodes[node];
         if agent.containers.values().any(|other| other.name == record.name) {
@@ -354,6 +376,7 @@ impl World {
     fn adopt(&mut self, node: usize, task: &Task, id: ContainerId) {
         let agent = &mut self.nodes[node];
         let Some(record) = agent.containers.get_mut(&id) else { return };
+        record.asked += 1;
         let before = std::mem::replace(&mut record.task, task.id);
         let status = std::mem::take(&mut record.status);
         record.intent = task.intent;
@@ -367,7 +390,10 @@ impl World {
 
     fn intend(&mut self, node: usize, id: ContainerId, intent: RunIntent) {
         let agent = &mut self.nodes[node];
-        let (Some(record), Some(machine)) = (agent.containers.get_mut(&id), agent.daemon.machines.get(&id)) else { return };
+        let (Some(record), Some(machine)) = (agent.containers.get_mut(&id), agent.daemon.machines.get(&id)) else {
+            return;
+        };
+        record.asked += 1;
         let before = std::mem::replace(&mut record.intent, intent);
         let restarts = intent.restarts > machine.restarts_done() && !intent.stopped;
         if intent.stopped && !before.stopped {

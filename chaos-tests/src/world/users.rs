@@ -1,5 +1,7 @@
 //! Users: they apply, change, scale, stop, start, restart and remove, and do not try again when it fails.
 
+use std::collections::BTreeSet;
+
 use manager::state::{ApplyStack, Command, IdSource, IntentAction, Recreate};
 use model::TaskId;
 
@@ -75,7 +77,11 @@ impl World {
 
     /// Everything is to go.
     pub fn remove_everything(&mut self) {
-        let stacks: std::collections::BTreeSet<String> = self.manager.state.services.values()
+        let stacks: BTreeSet<String> = self
+            .manager
+            .state
+            .services
+            .values()
             .filter_map(|service| service.spec.stack.as_ref().map(|member| member.stack.clone()))
             .collect();
         for stack in stacks {

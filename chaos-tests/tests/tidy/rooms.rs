@@ -40,28 +40,52 @@ const MODULES: &[&str] = &["fs", "process", "thread", "env", "os"];
 
 /// Names that mean clocks, sockets or randomness.
 const NAMES: &[&str] = &[
-    "Instant", "SystemTime", "TcpStream", "TcpListener", "UdpSocket", "UnixStream", "UnixListener", "UnixDatagram",
-    "ToSocketAddrs", "SystemRandom", "RandomState",
+    "Instant",
+    "SystemTime",
+    "TcpStream",
+    "TcpListener",
+    "UdpSocket",
+    "UnixStream",
+    "UnixListener",
+    "UnixDatagram",
+    "ToSocketAddrs",
+    "SystemRandom",
+    "RandomState",
 ];
 
 /// Crates that do I/O.
 const CRATES: &[&str] = &[
-    "tokio", "tonic", "rand", "getrandom", "nix", "libc", "rustix", "redb", "rtnetlink", "hickory_resolver", "tempfile",
-    "libcontainer", "hyper_util", "tokio_stream",
+    "tokio",
+    "tonic",
+    "rand",
+    "getrandom",
+    "nix",
+    "libc",
+    "rustix",
+    "redb",
+    "rtnetlink",
+    "hickory_resolver",
+    "tempfile",
+    "libcontainer",
+    "hyper_util",
+    "tokio_stream",
 ];
 
 pub fn violations() -> Vec<String> {
     let mut found = Vec::new();
     for room in PURE {
         for path in rust_files_of(&root().join(room)) {
-            let of_tests = path.file_name().is_some_and(|name| name == "tests.rs") || path.iter().any(|part| part == "tests");
+            let of_tests =
+                path.file_name().is_some_and(|name| name == "tests.rs") || path.iter().any(|part| part == "tests");
             if of_tests || SHELLS.iter().any(|shell| path.starts_with(root().join(shell))) {
                 continue;
             }
             let code = without_tests(&code(&path));
             for (index, line) in code.lines().enumerate() {
                 let impure = impurities(line);
-                found.extend(impure.into_iter().map(|what| format!("{}: {what} in a pure room", place(&path, index + 1))));
+                found.extend(
+                    impure.into_iter().map(|what| format!("{}: {what} in a pure room", place(&path, index + 1))),
+                );
             }
         }
     }
@@ -126,10 +150,18 @@ fn words(line: &str) -> Vec<(&str, bool)> {
 
 #[test]
 fn impure_lines_are_found_and_pure_ones_are_not() {
-    for line in ["use std::{fmt, fs};", "let now = Instant::now();", "std::process::exit(1)", "tokio::spawn(f)", "use rand::Rng;"] {
+    for line in [
+        "use std::{fmt, fs};",
+        "let now = Instant::now();",
+        "std::process::exit(1)",
+        "tokio::spawn(f)",
+        "use rand::Rng;",
+    ] {
         assert!(!impurities(line).is_empty(), "{line}");
     }
-    for line in ["use std::{fmt, net};", "use std::net::IpAddr;", "use std::time::Duration;", "model::process::x", "env.get(x)"] {
+    for line in
+        ["use std::{fmt, net};", "use std::net::IpAddr;", "use std::time::Duration;", "model::process::x", "env.get(x)"]
+    {
         assert_eq!(impurities(line), Vec::<String>::new(), "{line}");
     }
 }

@@ -90,7 +90,9 @@ fn literal_end(chars: &[char], at: usize) -> Option<usize> {
     }
     match chars[at] {
         '"' => Some(quoted_end(chars, at, '"')),
-        '\'' if chars.get(at + 1) == Some(&'\\') || chars.get(at + 2) == Some(&'\'') => Some(quoted_end(chars, at, '\'')),
+        '\'' if chars.get(at + 1) == Some(&'\\') || chars.get(at + 2) == Some(&'\'') => {
+            Some(quoted_end(chars, at, '\''))
+        }
         _ => None,
     }
 }
@@ -108,7 +110,9 @@ fn raw_end(chars: &[char], at: usize) -> Option<usize> {
     let hashes = chars[begin..].iter().take_while(|c| **c == '#').count();
     // `r#type` is a name.
     chars.get(begin + hashes).filter(|c| **c == '"')?;
-    let closes = |end: &usize| chars[*end] == '"' && chars[end + 1..].iter().take(hashes).filter(|c| **c == '#').count() == hashes;
+    let closes = |end: &usize| {
+        chars[*end] == '"' && chars[end + 1..].iter().take(hashes).filter(|c| **c == '#').count() == hashes
+    };
     (begin + hashes + 1..chars.len()).find(closes).map(|end| end + 1 + hashes)
 }
 

@@ -82,19 +82,12 @@ async fn start_agent(data_dir: &Path, run_dir: &Path, manager_socket: &Path, pro
 }
 
 fn node_service(agent: &Agent, data_dir: PathBuf, shutdown: Arc<Notify>) -> NodeService {
-    let networks = Arc::clone(agent.networks());
-    let teardown = move || {
-        let networks = Arc::clone(&networks);
-        Box::pin(async move { networks.teardown().await.err().map(|error| error.to_string()).into_iter().collect() })
-            as futures::future::BoxFuture<'static, Vec<String>>
-    };
     NodeService::new(NodeParts {
         containers: agent.containers().clone(),
         networks: Arc::clone(agent.networks()),
         id: agent.node(),
         description: agent.description().clone(),
         data_dir,
-        teardown: Arc::new(teardown),
         shutdown,
     })
 }

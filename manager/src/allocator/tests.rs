@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use model::{AttachmentSpec, EndpointMode, IpSubnet, Network, NetworkMode, NetworkSpec, PortSpec, Protocol, ServiceSpec, Stack};
+use model::{
+    AttachmentSpec, EndpointMode, IpSubnet, Network, NetworkMode, NetworkSpec, PortSpec, Protocol, ServiceSpec, Stack,
+};
 
 use super::allocate;
 use crate::scheduler;

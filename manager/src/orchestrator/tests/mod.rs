@@ -115,7 +115,9 @@ fn a_removed_stack_leaves_nothing_behind() {
     assert!(world.state.network_named(NET).is_some() && world.state.secrets.len() == 1, "containers still use them");
     world.converge();
     let state = &world.state;
-    assert!(state.services.is_empty() && state.tasks.is_empty() && state.secrets.is_empty() && state.configs.is_empty());
+    assert!(
+        state.services.is_empty() && state.tasks.is_empty() && state.secrets.is_empty() && state.configs.is_empty()
+    );
     assert_eq!(state.networks.values().map(|network| network.spec.name.as_str()).collect::<Vec<_>>(), ["bridge"]);
 }
 

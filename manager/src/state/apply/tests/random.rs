@@ -5,21 +5,40 @@ use model::{AttachmentSpec, NetworkMode, NodeState, ServiceSpec, Stack, TaskStat
 use proptest::prelude::*;
 
 use crate::state::{Command, IdSource, IntentAction, Recreate};
-use crate::world::{NET, STACK, World, description, network, node, on, port, replicas, secret, secret_file, service, stack};
+use crate::world::{
+    NET, STACK, World, description, network, node, on, port, replicas, secret, secret_file, service, stack,
+};
 
 /// One step of a walk. Numbers choose among what there is.
 #[derive(Debug, Clone)]
 enum Step {
-    Up { services: Vec<Shape>, subnet: usize, word: u8, recreate: usize, orphans: bool, start: bool },
+    Up {
+        services: Vec<Shape>,
+        subnet: usize,
+        word: u8,
+        recreate: usize,
+        orphans: bool,
+        start: bool,
+    },
     Remove(Vec<usize>),
-    Intent { task: usize, action: usize },
-    Report { task: usize, state: usize, stale: bool },
+    Intent {
+        task: usize,
+        action: usize,
+    },
+    Report {
+        task: usize,
+        state: usize,
+        stale: bool,
+    },
     Agents,
     Plan,
     /// A plan for a state that was so before the last steps.
     OldPlan,
     Orphan(usize),
-    Node { node: u128, down: bool },
+    Node {
+        node: u128,
+        down: bool,
+    },
 }
 
 /// One service of a stack.
@@ -34,13 +53,13 @@ struct Shape {
 }
 
 const KEYS: [&str; 3] = ["web", "db", "job"];
-const SUBNETS: [&[&str]; 5] = [&[], &["10.1.0.0/24"], &["10.1.0.0/25"], &["10.1.0.0/29"], &["10.1.0.0/16", "10.9.0.0/28"]];
+const SUBNETS: [&[&str]; 5] =
+    [&[], &["10.1.0.0/24"], &["10.1.0.0/25"], &["10.1.0.0/29"], &["10.1.0.0/16", "10.9.0.0/28"]];
 
 fn shape() -> impl Strategy<Value = Shape> {
     let port = proptest::option::of(proptest::option::of(30_000u16..30_003));
-    (0usize..3, 0u32..4, 0u8..2, any::<bool>(), any::<bool>(), port).prop_map(
-        |(key, replicas, image, fixed, secret, port)| Shape { key, replicas, image, fixed, secret, port },
-    )
+    (0usize..3, 0u32..4, 0u8..2, any::<bool>(), any::<bool>(), port)
+        .prop_map(|(key, replicas, image, fixed, secret, port)| Shape { key, replicas, image, fixed, secret, port })
 }
 
 fn step() -> impl Strategy<Value = Step> {

@@ -50,7 +50,9 @@ fn only_what_containers_are_made_from_makes_them_anew() {
     assert_eq!(changed(|spec| spec.mode = replicas(3)), 1);
     assert_eq!(changed(|spec| drop(spec.labels.insert("a".into(), "b".into()))), 1);
     assert_eq!(
-        changed(|spec| { spec.depends_on.insert("db".into(), dependency(DependencyCondition::ServiceStarted)); }),
+        changed(|spec| {
+            spec.depends_on.insert("db".into(), dependency(DependencyCondition::ServiceStarted));
+        }),
         1
     );
 }
@@ -98,7 +100,10 @@ fn a_changed_secret_or_config_rolls_those_that_use_it() {
 #[test]
 fn a_moved_network_rolls_all_of_its_services_even_those_that_are_not_declared() {
     let mut world = World::new(1);
-    let app = |subnet, services: Vec<ServiceSpec>| Stack { networks: vec![network("shop_default", &[subnet])], ..stack(services) };
+    let app = |subnet, services: Vec<ServiceSpec>| Stack {
+        networks: vec![network("shop_default", &[subnet])],
+        ..stack(services)
+    };
     world.up(app("10.1.0.0/24", vec![service("web"), service("db")])).unwrap();
     world.converge();
     world.up(app("10.2.0.0/24", vec![service("web")])).unwrap();
@@ -119,7 +124,8 @@ fn orphans_go_only_when_asked() {
     world.take([command.clone()]);
     assert!(world.service("old").removing && !world.service("web").removing);
     let Command::ApplyStack(apply) = command else { unreachable!() };
-    let removed = StackChanges { unchanged: vec!["web".into()], removed: vec!["old".into()], ..StackChanges::default() };
+    let removed =
+        StackChanges { unchanged: vec!["web".into()], removed: vec!["old".into()], ..StackChanges::default() };
     assert_eq!(changed_services(&before, &world.state, &apply), removed);
     assert_eq!(world.up_with(stack([service("web")]), |apply| apply.remove_orphans = true), Ok(Vec::new()));
 }

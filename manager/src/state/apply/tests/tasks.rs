@@ -22,7 +22,9 @@ fn intents_change_a_live_task() {
     let mut world = running();
     let id = world.task("web").id;
     let mut seen = Vec::new();
-    for action in [IntentAction::Stop, IntentAction::Restart, IntentAction::Restart, IntentAction::Stop, IntentAction::Start] {
+    for action in
+        [IntentAction::Stop, IntentAction::Restart, IntentAction::Restart, IntentAction::Stop, IntentAction::Start]
+    {
         intend(&mut world, action);
         let intent = world.task("web").intent;
         seen.push((intent.stopped, intent.restarts));
@@ -64,7 +66,8 @@ fn a_task_that_is_to_go_takes_no_intent_and_an_unknown_one_is_refused() {
     world.take([Command::SetDesired { task: task.id, desired: TaskState::Remove, seen: task.meta.version }]);
     intend(&mut world, IntentAction::Stop);
     assert!(!world.task("web").intent.stopped);
-    let unknown = Command::SetIntent { tasks: vec![TaskId::from_random(9)], action: IntentAction::Stop, ids: world.ids };
+    let unknown =
+        Command::SetIntent { tasks: vec![TaskId::from_random(9)], action: IntentAction::Stop, ids: world.ids };
     assert!(matches!(world.entry([unknown]), Err(Refusal::NotFound { kind: "task", .. })));
 }
 
