@@ -1,10 +1,13 @@
 //! `orca compose down`: ends the application, dependents first, and removes what it made.
 
+use std::time::Duration;
+
 use api::control::RemoveStackRequest;
 use api::node::{ListVolumesRequest, RemoveVolumeRequest};
 use clap::Args;
 
 use super::project::ProjectArgs;
+use super::ps;
 use super::view::Watch;
 use crate::client::{Client, Host};
 use crate::error::{Error, Result};
@@ -32,6 +35,7 @@ pub async fn down(host: &Host, project: &ProjectArgs, args: DownArgs) -> Result<
         let request = RemoveStackRequest { stack: name.clone(), services: services.clone() };
         let reply = client.control.remove_stack(request).await?.into_inner();
         wait(&mut client, &name, &services, reply.version).await?;
+        wait_for_containers(&mut client, &name, &services).await?;
     }
     if args.volumes && args.services.is_empty() {
         remove_volumes(&mut client, &name).await?;
@@ -79,6 +83,30 @@ async fn wait(client: &mut Client, stack: &str, keys: &[String], since: u64) -> 
             progress.finish();
             return Ok(());
         }
+    }
+}
+
+/// How long a container that has ended may take to go: its files may be many.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A task is gone when its process is; its container's files and volumes are free a moment later.
+async fn wait_for_containers(client: &mut Client, project: &str, keys: &[String]) -> Result<()> {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let left = ps::containers(client, project, &[], true).await?;
+        let left: Vec<String> = left
+            .iter()
+            .filter(|container| keys.iter().any(|key| key == ps::service(container)))
+            .map(|container| container.name.clone())
+            .collect();
+        if left.is_empty() {
+            return Ok(());
+        }
+        if tokio::time::Instant::now() > deadline {
+            let names = left.join(", ");
+            return Err(Error::NotConverged(format!("containers {names} have ended but are not removed yet; see the daemon's log")));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

@@ -117,7 +117,7 @@ impl Foreground {
                 run.ended = true;
                 let code = container.exit_code.unwrap_or(0);
                 self.printer.remark(label, &format!("exited with code {code}"));
-                if self.options.abort_on_exit && end.is_none() {
+                if self.options.abort_on_exit && end.is_none() && !(code == 0 && is_awaited(&view, task)) {
                     end = Some(End::OneEnded { code });
                 }
             }
@@ -184,6 +184,17 @@ impl Foreground {
         self.drain(records).await;
         Err(Error::Exit(INTERRUPTED))
     }
+}
+
+/// Whether another service waits for the end of the task's: then its success is a step on the way, not the end of the application.
+fn is_awaited(view: &View, task: &Task) -> bool {
+    let Some(service) = view.services.iter().find(|service| service.id == task.service) else { return false };
+    let waits = |other: &model::Service| {
+        other.spec.depends_on.get(service.spec.key()).is_some_and(|dependency| {
+            dependency.condition == model::DependencyCondition::ServiceCompletedSuccessfully
+        })
+    };
+    view.services.iter().any(waits)
 }
 
 fn request(container: ContainerId, since: Timestamp) -> LogsRequest {

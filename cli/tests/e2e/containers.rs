@@ -10,7 +10,7 @@ fn run_prints_and_passes_the_exit_code_on() {
     let node = Node::start().with_busybox();
     assert_eq!(node.ok(&["run", "--rm", "busybox", "echo", "hello"]), "hello\n");
     node.fails(37, &["run", "--rm", "busybox", "sh", "-c", "exit 37"]);
-    node.fails(137, &["run", "--rm", "busybox", "sh", "-c", "kill -9 $$"]);
+    node.fails(137, &["run", "--rm", "busybox", "sh", "-c", "sh -c 'kill -9 $$'; exit $?"]);
     let error = node.fails(127, &["run", "--rm", "busybox", "no-such-program"]);
     assert!(error.contains("no-such-program"), "{error}");
     let error = node.fails(126, &["run", "--rm", "busybox", "/etc/passwd"]);
@@ -34,7 +34,7 @@ fn detached_containers_live_through_their_verbs() {
     let error = node.fails(125, &["run", "-d", "--name", "sleeper", "busybox"]);
     assert!(error.contains("sleeper"), "{error}");
 
-    assert_eq!(node.ok(&["exec", "sleeper", "cat", "/proc/1/comm"]), "sh\n");
+    assert_eq!(node.ok(&["exec", "sleeper", "cat", "/proc/1/comm"]), "sleep\n");
     node.fails(3, &["exec", "sleeper", "sh", "-c", "exit 3"]);
     node.fails(127, &["exec", "sleeper", "no-such-program"]);
     assert_eq!(
@@ -46,7 +46,7 @@ fn detached_containers_live_through_their_verbs() {
     let state = node.ok(&["inspect", "sleeper"]);
     let state: serde_json::Value = serde_json::from_str(&state).unwrap();
     assert_eq!(state[0]["State"]["Status"], "exited");
-    assert_eq!(state[0]["State"]["ExitCode"], 137, "sh ignores SIGTERM as process 1");
+    assert_eq!(state[0]["State"]["ExitCode"], 137, "sleep has no handler, and process 1 needs one");
     node.ok(&["start", "sleeper"]);
     node.wait_for("it logs again", || node.ok(&["logs", "sleeper"]) == "started\nstarted\n");
     node.ok(&["restart", "-t", "0", "sleeper"]);

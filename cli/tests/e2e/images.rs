@@ -14,7 +14,7 @@ fn import_list_inspect_remove() {
     assert_eq!(image[0]["Config"]["Entrypoint"][0], "/bin/echo");
     let held = node.ok(&["create", "box:1"]);
     let error = node.fails(1, &["rmi", "box:1"]);
-    assert!(error.contains(&held[..12]), "{error}");
+    assert!(error.contains("container"), "{error}");
     node.ok(&["rm", held.trim()]);
     assert!(node.ok(&["rmi", "box:1"]).contains("Deleted: sha256:"));
     assert!(!node.ok(&["images", "-q"]).contains(&id[7..19]));

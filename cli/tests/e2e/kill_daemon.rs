@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::networks::fetch;
 use crate::support::Node;
 
 #[test]
@@ -28,7 +29,7 @@ fn a_container_counts_on_while_the_daemon_is_killed_twenty_times() {
             assert!(begin.elapsed() < Duration::from_secs(1), "ps is right a second after the restart (round {round})");
         }
         let found =
-            node.ok(&["compose", "-f", &file, "exec", "-T", "ask", "wget", "-T", "3", "-qO-", "http://web/passwd"]);
+            node.ok(&["compose", "-f", &file, "exec", "-T", "ask", "sh", "-c", &fetch("web")]);
         assert!(found.contains("root"), "names are answered");
     }
     assert_eq!(node.ok(&["wait", "counter"]), "37\n");
