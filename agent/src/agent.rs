@@ -140,6 +140,7 @@ impl Agent {
     /// [`Error::Database`].
     pub async fn shutdown(mut self) -> Result<()> {
         self.loops.shutdown().await;
+        self.containers.abandon().await;
         self.containers.flush().await
     }
 }

@@ -20,6 +20,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use model::{ContainerId, ContainerSpec, NetworkMode, PortSpec};
 use tokio::sync::{Notify, broadcast, watch};
+use tokio::task::JoinSet;
 
 use crate::db::Db;
 use crate::executor::Executor;
@@ -93,11 +94,20 @@ pub(crate) struct Shared {
     /// Deadlines have changed.
     wake: Notify,
     hooks: Mutex<BTreeMap<ContainerId, AttachHook>>,
+    /// Actions under way.
+    work: Mutex<JoinSet<()>>,
 }
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs an action beside the others, until it ends or the agent does.
+    fn spawn(&self, action: impl Future<Output = ()> + Send + 'static) {
+        let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+        while work.try_join_next().is_some() {}
+        work.spawn(action);
     }
 
     fn hooks(&self) -> MutexGuard<'_, BTreeMap<ContainerId, AttachHook>> {
@@ -116,6 +126,7 @@ impl Containers {
             changes: watch::Sender::new(0),
             wake: Notify::new(),
             hooks: Mutex::default(),
+            work: Mutex::default(),
         });
         Self { shared }
     }
@@ -356,6 +367,12 @@ impl Containers {
 
     pub(crate) fn save_networks(&self, assigned: &model::Assignments) {
         self.shared.db.save_networks(assigned);
+    }
+
+    /// Cuts off what is under way, as the end of the daemon would: the next one goes on with it.
+    pub(crate) async fn abandon(&self) {
+        let mut work = std::mem::take(&mut *self.shared.work.lock().unwrap_or_else(PoisonError::into_inner));
+        work.shutdown().await;
     }
 
     pub(crate) async fn flush(&self) -> Result<()> {

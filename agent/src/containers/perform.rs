@@ -36,7 +36,7 @@ impl Shared {
         };
         self.announce(id, outcome.removed);
         for action in outcome.actions {
-            tokio::spawn(self.clone().perform(id, action));
+            self.spawn(self.clone().perform(id, action));
         }
     }
 
@@ -170,7 +170,7 @@ impl Containers {
             Recovered::Running { generation, pid, started_at } => {
                 shared.executor.networks().adopt(&record, generation);
                 shared.feed(id, Event::Started { generation, pid, started_at });
-                tokio::spawn(shared.clone().follow(id, generation, None));
+                shared.spawn(shared.clone().follow(id, generation, None));
             }
             Recovered::Ended { generation, exit } => {
                 shared.executor.release(id, generation).await;
@@ -198,7 +198,7 @@ impl Containers {
             let id = entry.file_name().to_str().and_then(|name| name.parse::<ContainerId>().ok());
             let Some(id) = id.filter(|id| !self.shared.state().entries.contains_key(id)) else { continue };
             let shared = self.shared.clone();
-            tokio::spawn(async move {
+            self.shared.spawn(async move {
                 tracing::warn!(container = %id.short(), "removing the remains of a container that has no record");
                 shared.executor.remove_remains(id).await;
             });

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
+use std::time::Duration;
 
 use api::node as wire;
 use image::Store;
@@ -94,10 +95,26 @@ fn port_problem(port: &PortSpec, own: &[&Published], others: &[&Published]) -> O
     if own.iter().any(|own| has(own)) {
         return None;
     }
-    match try_bind(SocketAddr::new(address, number), port.protocol) {
+    match bind_patiently(SocketAddr::new(address, number), port.protocol) {
         Ok(()) => None,
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Some(taken(" to another process of this host")),
         Err(error) => Some(format!("bind for {address}:{number}/{} failed: {error}", port.protocol)),
+    }
+}
+
+/// How long a port that has just been given up may still be held: until netd has the next table.
+const RELEASE: Duration = Duration::from_secs(1);
+
+/// Tries again for a moment: after `down`, a port is free a little later than the service is gone.
+fn bind_patiently(address: SocketAddr, protocol: Protocol) -> std::io::Result<()> {
+    let begin = std::time::Instant::now();
+    loop {
+        match try_bind(address, protocol) {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && begin.elapsed() < RELEASE => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            done => return done,
+        }
     }
 }
 

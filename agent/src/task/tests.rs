@@ -4,6 +4,7 @@ use model::{ContainerPhase, HealthTest, Healthcheck, RestartCondition, RestartPo
 use proptest::prelude::*;
 
 use super::*;
+use crate::health::Probe;
 
 const SECOND: Duration = Duration::from_secs(1);
 

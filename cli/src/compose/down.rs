@@ -104,7 +104,9 @@ async fn wait_for_containers(client: &mut Client, project: &str, keys: &[String]
         }
         if tokio::time::Instant::now() > deadline {
             let names = left.join(", ");
-            return Err(Error::NotConverged(format!("containers {names} have ended but are not removed yet; see the daemon's log")));
+            return Err(Error::NotConverged(format!(
+                "containers {names} have ended but are not removed yet; see the daemon's log"
+            )));
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

@@ -189,11 +189,12 @@ impl Foreground {
 /// Whether another service waits for the end of the task's: then its success is a step on the way, not the end of the application.
 fn is_awaited(view: &View, task: &Task) -> bool {
     let Some(service) = view.services.iter().find(|service| service.id == task.service) else { return false };
-    let waits = |other: &model::Service| {
-        other.spec.depends_on.get(service.spec.key()).is_some_and(|dependency| {
-            dependency.condition == model::DependencyCondition::ServiceCompletedSuccessfully
-        })
-    };
+    let waits =
+        |other: &model::Service| {
+            other.spec.depends_on.get(service.spec.key()).is_some_and(|dependency| {
+                dependency.condition == model::DependencyCondition::ServiceCompletedSuccessfully
+            })
+        };
     view.services.iter().any(waits)
 }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use agent::service::{NodeParts, NodeService};
 use agent::{Agent, AgentConfig, BRIDGE_SUBNET};
-use manager::{Manager, ManagerConfig};
 use image::Unpacker;
+use manager::{Manager, ManagerConfig};
 use shim::SealedBinary;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
@@ -103,11 +103,11 @@ fn broken(result: Result<Result<(), tonic::transport::Error>, tokio::task::JoinE
 
 /// Others may look for the socket; what else is there has modes of its own.
 fn make_run_dir(path: &Path) -> Result<()> {
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o711)
-        .create(path)
-        .map_err(|source| Error::File { action: "make", path: path.into(), source })
+    std::fs::DirBuilder::new().recursive(true).mode(0o711).create(path).map_err(|source| Error::File {
+        action: "make",
+        path: path.into(),
+        source,
+    })
 }
 
 async fn until(mut stopped: watch::Receiver<()>) {

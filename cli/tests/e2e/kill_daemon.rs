@@ -28,8 +28,7 @@ fn a_container_counts_on_while_the_daemon_is_killed_twenty_times() {
         while !right(&node) {
             assert!(begin.elapsed() < Duration::from_secs(1), "ps is right a second after the restart (round {round})");
         }
-        let found =
-            node.ok(&["compose", "-f", &file, "exec", "-T", "ask", "sh", "-c", &fetch("web")]);
+        let found = node.ok(&["compose", "-f", &file, "exec", "-T", "ask", "sh", "-c", &fetch("web")]);
         assert!(found.contains("root"), "names are answered");
     }
     assert_eq!(node.ok(&["wait", "counter"]), "37\n");
