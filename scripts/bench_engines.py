@@ -78,14 +78,14 @@ class Engine:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
 
     def timed(self, *args):
-        """The Cost of one command: the client's time; the CPU time of client, daemon and containers."""
+        """The Cost of one command: wall time of the client, CPU time of client, daemon and containers."""
         before = self.meter.milliseconds()
         cost = timed([*self.client, *args], self.environment)
         time.sleep(AFTERMATH)
         return Cost(cost.wall_ms, cost.cpu_ms + self.meter.milliseconds() - before)
 
     def run_at_once(self, count):
-        """Starts this many containers that sleep, all at once. Milliseconds until every client has ended and all run."""
+        """Starts this many sleeping containers, all at once. Milliseconds until every client has ended and all run."""
         begin = time.perf_counter()
         clients = [
             subprocess.Popen(

@@ -24,7 +24,7 @@ def enter_mount_namespace():
 
 
 class Sandbox:
-    """A directory and cgroups of one run. As a context manager it removes them, and ends every process that uses them."""
+    """A directory and cgroups of one run. As a context manager, removes them and ends the processes that use them."""
 
     def __init__(self):
         self.prefix = f"orca-bench-{os.getpid()}"

@@ -95,7 +95,9 @@ impl Agent {
         let containers = Containers::new(db, executor);
         let mut loops = JoinSet::new();
         loops.spawn(networks.clone().run());
+        let used = !contents.containers.is_empty();
         containers.recover(contents.containers).await;
+        networks.settle(used).await;
         loops.spawn(containers.clone().run_timer());
         loops.spawn(work(containers.clone(), networks.clone(), assignments, contents_sender));
         let session = Session {

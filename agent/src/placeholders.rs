@@ -28,7 +28,8 @@ impl Placeholders {
             expanded.push_str(&rest[..begin]);
             rest = &rest[begin..];
             let known = rest.find("}}").and_then(|end| Some((end + 2, self.value(rest[2..end].trim())?)));
-            let (length, value) = known.unwrap_or((2, "{{"));
+            // One brace at a time: the next may begin a template.
+            let (length, value) = known.unwrap_or((1, "{"));
             expanded.push_str(value);
             rest = &rest[length..];
         }

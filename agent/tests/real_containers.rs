@@ -87,6 +87,15 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
+        // A failed test leaves shims and netd: those whose command line names this test's own directory.
+        let dir = self.dir.display().to_string();
+        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let pid = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok());
+            let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            if let Some(pid) = pid.filter(|_| String::from_utf8_lossy(&command).contains(&dir)) {
+                let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+            }
+        }
         // Mounts of the run directory end with this program's mount namespace.
         for mount in ["run/secrets"] {
             let _ = nix::mount::umount2(&self.dir.join(mount), nix::mount::MntFlags::MNT_DETACH);

@@ -151,8 +151,9 @@ fn what_cannot_be_had_is_refused_by_key() {
     assert!(refused(|spec| spec.oom_score_adj = Some(-5)).contains("oom_score_adj -5"), "no CAP_SYS_RESOURCE");
     assert!(refused(|spec| spec.resources.limits.memory = Some(1)).contains("memory"));
     assert!(refused(|spec| spec.resources.limits.memory_swap = Some(1 << 30)).contains("memory_swap"));
-    assert!(refused(|spec| drop(spec.ulimits.insert("files".into(), Ulimit { soft: 1, hard: 1 }))).contains("files"));
-    assert!(refused(|spec| drop(spec.ulimits.insert("nofile".into(), Ulimit { soft: 2, hard: 1 }))).contains("nofile"));
+    let files = |spec: &mut ContainerSpec| spec.ulimits = [("files".into(), Ulimit { soft: 1, hard: 1 })].into();
+    let nofile = |spec: &mut ContainerSpec| spec.ulimits = [("nofile".into(), Ulimit { soft: 2, hard: 1 })].into();
+    assert!(refused(files).contains("files") && refused(nofile).contains("nofile"));
     assert!(refused(|spec| spec.cap_add.push("CAP_FLY".into())).contains("CAP_FLY"));
     assert!(refused(|spec| spec.stop_signal = Some("SIGNOPE".into())).contains("SIGNOPE"));
 }

@@ -111,7 +111,13 @@ impl Shared {
             let mut state = self.state();
             let Some(entry) = state.entries.get_mut(&container) else { return };
             let before = entry.record.task.replace(TaskRef { task: id, service: task.service, slot: task.slot });
-            let status = std::mem::take(&mut entry.record.status);
+            let mut status = std::mem::take(&mut entry.record.status);
+            if !status.state.is_terminal() {
+                // It must not get a container of its own again.
+                status.state = TaskState::Shutdown;
+                status.message = "its container was taken over".into();
+                status.revision += 1;
+            }
             entry.record.intent = task.intent;
             entry.record.name = task.name.clone();
             if let Some(before) = before {

@@ -4,9 +4,12 @@
 
 mod apply;
 pub mod plan;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::{
@@ -335,6 +338,29 @@ impl Networks {
         if ours.is_some_and(|active| !active.attachments.is_empty()) {
             self.want();
         }
+    }
+
+    /// After an earlier daemon's containers were taken over: removes namespaces of runs that are no more, and brings kernel
+    /// and netd to what is left. `used` says whether this node ever had a container.
+    pub async fn settle(self: &Arc<Self>, used: bool) {
+        if !used && self.assigned().networks.is_empty() {
+            return;
+        }
+        let networks = self.clone();
+        let swept = tokio::task::spawn_blocking(move || {
+            let entries = std::fs::read_dir(networks.paths.netns_dir()).into_iter().flatten().flatten();
+            // A run is entered before its namespace is made: what is found and not entered is nobody's.
+            let is_used = |path: &PathBuf| networks.state().active.values().any(|active| active.netns == *path);
+            for path in entries.map(|entry| entry.path()).filter(|path| !is_used(path)) {
+                if let Err(error) = net::netlink::netns::remove(&path) {
+                    tracing::warn!(path = %path.display(), %error, "a stale network namespace could not be removed");
+                }
+            }
+        });
+        if swept.await.is_err() {
+            tracing::warn!("a worker thread ended while it removed stale network namespaces");
+        }
+        self.want();
     }
 
     fn inputs<T>(&self, use_them: impl FnOnce(&Inputs<'_>) -> T) -> T {

@@ -16,7 +16,7 @@ impl Machine {
                 Some(ending) => Some(ending.kill_at),
                 None => self.monitor.as_ref().and_then(Monitor::deadline),
             },
-            _ => None,
+            _ => self.retry,
         }
     }
 
@@ -53,6 +53,7 @@ impl Machine {
             Stage::Starting => ContainerPhase::Created,
             Stage::Running { .. } => ContainerPhase::Running,
             Stage::Waiting { .. } => ContainerPhase::Restarting,
+            Stage::Exited if self.retry.is_some() => ContainerPhase::Dead,
             Stage::Exited if !self.ever_ran() => ContainerPhase::Created,
             Stage::Exited => ContainerPhase::Exited,
             Stage::Removing | Stage::Removed => ContainerPhase::Removing,

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
-use model::{TaskState, Timestamp};
+use model::{Health, TaskState, Timestamp};
 
 use super::{Action, Event, Exit, Goal, Now, Policy, Saved, Stage, StopOptions};
 use crate::health::Monitor;
 
 /// How long after a SIGKILL the next one is sent, should the first have been lost.
 const KILL_AGAIN: Duration = Duration::from_secs(10);
+
+/// When what could not be removed is tried again, unless a user asks before.
+const REMOVE_AGAIN: Duration = Duration::from_secs(5);
 
 /// A run that is being ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +43,10 @@ pub struct Machine {
     pub(super) last_exit: Option<Exit>,
     pub(super) error: Option<String>,
     pub(super) monitor: Option<Monitor>,
+    /// What an earlier daemon's probes said of the run that this one takes over.
+    pub(super) verdict: Health,
+    /// When to try again what could not be removed.
+    pub(super) retry: Option<Duration>,
 }
 
 impl Machine {
@@ -64,7 +71,7 @@ impl Machine {
             restarts_done,
             last_exit,
             error,
-            health: _,
+            health,
         } = saved;
         let stage = match (rejected, generation, prepared) {
             (true, ..) => Stage::Rejected,
@@ -90,6 +97,8 @@ impl Machine {
             last_exit,
             error,
             monitor: None,
+            verdict: health,
+            retry: None,
         }
     }
 
@@ -163,7 +172,7 @@ impl Machine {
             Event::Removed if self.stage == Stage::Removing => self.stage = Stage::Removed,
             Event::RemoveFailed(error) if self.stage == Stage::Removing => {
                 self.stage = Stage::Exited;
-                self.goal = Goal::End;
+                self.retry = Some(now.monotonic + REMOVE_AGAIN);
                 self.error = Some(error);
             }
             // A result that nobody waits for any more, or time.
@@ -178,6 +187,7 @@ impl Machine {
     }
 
     fn set_goal(&mut self, goal: Goal) {
+        self.retry = None;
         // Removal is not taken back; it may become forced.
         let keep = matches!((self.goal, goal), (Goal::Remove { .. }, other) if !matches!(other, Goal::Remove { .. }));
         if keep || self.goal == goal {
@@ -224,7 +234,7 @@ impl Machine {
     }
 
     fn started(&mut self, generation: u64, pid: u32, started_at: Timestamp, now: Now) {
-        let verdict = self.health();
+        let verdict = self.verdict;
         let adopted = self.stage != Stage::Starting;
         if generation < self.generation || matches!(self.stage, Stage::Removing) {
             return;
@@ -283,11 +293,11 @@ impl Machine {
     /// What to do now, from what is wanted and where the container is alone.
     fn settle(&mut self, now: Now) -> Vec<Action> {
         match self.stage {
-            Stage::New | Stage::Prepared | Stage::Rejected | Stage::Exited => self.settle_idle(),
+            Stage::New | Stage::Prepared | Stage::Rejected | Stage::Exited => self.settle_idle(now),
             Stage::Waiting { until } => {
                 if self.goal != Goal::Run || self.stopped || self.rerun {
                     self.stage = Stage::Exited;
-                    return self.settle_idle();
+                    return self.settle_idle(now);
                 }
                 if until <= now.monotonic { self.begin_run() } else { Vec::new() }
             }
@@ -296,10 +306,12 @@ impl Machine {
         }
     }
 
-    fn settle_idle(&mut self) -> Vec<Action> {
+    fn settle_idle(&mut self, now: Now) -> Vec<Action> {
         match self.goal {
+            Goal::Remove { .. } if self.retry.is_some_and(|at| at > now.monotonic) => Vec::new(),
             Goal::Remove { volumes, .. } => {
                 self.stage = Stage::Removing;
+                self.retry = None;
                 self.advance(TaskState::Shutdown);
                 vec![Action::Remove { volumes }]
             }
@@ -329,7 +341,7 @@ impl Machine {
             Goal::Run => {
                 self.rest();
                 match self.goal {
-                    Goal::Remove { .. } => self.settle_idle(),
+                    Goal::Remove { .. } => self.settle_idle(now),
                     _ => Vec::new(),
                 }
             }

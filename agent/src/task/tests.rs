@@ -184,6 +184,9 @@ fn a_forced_removal_kills_at_once_and_a_failed_one_can_be_tried_again() {
     assert_eq!(life.step(Event::Goal(Goal::Run)), []);
     assert_eq!(life.exited(137), [Action::Remove { volumes: true }]);
     assert_eq!(life.step(Event::RemoveFailed("busy".into())), []);
+    assert_eq!(life.machine.phase(), ContainerPhase::Dead);
+    assert_eq!(life.after(5 * SECOND), [Action::Remove { volumes: true }]);
+    assert_eq!(life.step(Event::RemoveFailed("busy".into())), []);
     assert_eq!(life.step(Event::Goal(remove)), [Action::Remove { volumes: true }]);
     assert_eq!(life.step(Event::Removed), []);
     assert_eq!(life.machine.stage(), Stage::Removed);
@@ -232,6 +235,7 @@ fn health_is_probed_while_it_runs() {
     let mut next = Machine::resume(life.machine.policy().clone(), life.machine.save());
     let event = Event::Started { generation: 1, pid: 7, started_at: Timestamp(1) };
     assert!(matches!(next.step(event, now(life.at))[..], [Action::Probe(_)]));
+    assert_eq!(next.health(), model::Health::Healthy);
 }
 
 fn goals() -> impl Strategy<Value = Goal> {

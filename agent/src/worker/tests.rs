@@ -144,6 +144,9 @@ fn carry_out(observed: &mut Observed, desired: &Assignments, actions: &[Action])
             Action::Adopt { task, container } => {
                 let task = &desired.tasks[task];
                 let adopted = observed.containers.get_mut(container).unwrap();
+                if let Some(before) = adopted.task {
+                    observed.reports.insert(before, TaskState::Shutdown);
+                }
                 (adopted.task, adopted.intent, adopted.goal) = (Some(task.id), task.intent, goal_of(task.desired));
                 adopted.name = task.name.clone();
             }

@@ -97,8 +97,7 @@ impl World {
                 self.check_entry(&before, author);
                 self.changed();
             }
-            // A mutant's plan lacks what later commands of it count on.
-            Err(refusal) if author == Author::Leader && seen == before.version && self.mutant.is_none() => {
+            Err(refusal) if author == Author::Leader && seen == before.version => {
                 self.violate(format!("a plan on the newest state is refused: {refusal}"));
             }
             Err(refusal) => self.trace.note(self.queue.now(), &format!("refused: {refusal}")),

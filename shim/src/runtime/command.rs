@@ -112,6 +112,7 @@ fn replace(path: &Path, args: &[String]) -> Errno {
 }
 
 /// Replaces this process's environment by `entries`; `HOME` is added if they lack it.
+#[allow(clippy::disallowed_methods)] // a shim has one thread
 pub fn set_environment(entries: &[String], home: &str) {
     let mut wanted: HashMap<&str, &str> = entries.iter().filter_map(|entry| entry.split_once('=')).collect();
     wanted.retain(|name, value| !name.is_empty() && !name.contains('\0') && !value.contains('\0'));

@@ -1,0 +1,145 @@
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+use model::{
+    Assignments, Attachment, Backend, ContainerId, EndpointMode, EndpointNetwork, NetworkAssignment, NetworkId, NodeId,
+    PortSpec, Protocol, PublishMode, ServiceEndpoint, ServiceId, StackMember, TaskId,
+};
+use net::plan::NodeKey;
+use net::resolve::{Kind, Outcome, lookup};
+
+use super::plan::{Active, Inputs, names, plan, ports_clash};
+
+fn network(n: u8, internal: bool) -> NetworkAssignment {
+    NetworkAssignment {
+        id: NetworkId::from_random(n.into()),
+        name: format!("net{n}"),
+        subnets: vec![format!("10.{n}.0.0/24").parse().unwrap()],
+        blocks: vec![format!("10.{n}.0.64/26").parse().unwrap()],
+        internal,
+        attachable: true,
+    }
+}
+
+fn address(n: u8, last: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, n, 0, last)
+}
+
+fn active(name: &str, networks: &[(u8, u8)]) -> Active {
+    let attach = |(n, last): &(u8, u8)| (NetworkId::from_random((*n).into()), address(*n, *last), vec![format!("{name}-alias")]);
+    Active {
+        name: name.into(),
+        task: None,
+        service: None,
+        generation: 1,
+        netns: format!("/run/netns/{name}").into(),
+        ready: true,
+        attachments: networks.iter().map(attach).collect(),
+        ports: Vec::new(),
+        dns: Vec::new(),
+    }
+}
+
+fn port(published: u16, mode: PublishMode) -> PortSpec {
+    PortSpec { host_ip: None, published: Some(published), target: 80, protocol: Protocol::Tcp, mode }
+}
+
+fn backend(n: u8, node: u8, last: u8, serves: bool) -> Backend {
+    Backend {
+        task: TaskId::from_random(last.into()),
+        name: format!("web-{last}"),
+        node: NodeId::from_random(node.into()),
+        attachments: vec![Attachment { network: NetworkId::from_random(n.into()), addresses: vec![address(n, last).into()] }],
+        serves,
+    }
+}
+
+fn endpoint(mode: EndpointMode, ports: Vec<PortSpec>) -> ServiceEndpoint {
+    let vips = if mode == EndpointMode::Vip { vec![IpAddr::from(address(1, 2))] } else { Vec::new() };
+    ServiceEndpoint {
+        service: ServiceId::from_random(1),
+        name: "shop-web".into(),
+        stack: Some(StackMember { stack: "shop".into(), key: "web".into() }),
+        mode,
+        networks: vec![EndpointNetwork { network: NetworkId::from_random(1), vips, aliases: vec!["www".into()] }],
+        ports,
+        backends: vec![backend(1, 1, 65, true), backend(1, 2, 66, true), backend(1, 1, 67, false)],
+    }
+}
+
+/// Network 1 is open, network 2 internal; one standalone container on both, and the service's.
+fn with<T>(endpoint: ServiceEndpoint, mut container: Active, look: impl Fn(&Inputs<'_>) -> T) -> T {
+    let node = NodeId::from_random(1);
+    let networks = [network(1, false), network(2, true)];
+    let assigned = Assignments {
+        networks: networks.into_iter().map(|network| (network.id, network)).collect(),
+        endpoints: BTreeMap::from([(endpoint.service, endpoint)]),
+        ..Assignments::default()
+    };
+    container.ready = true;
+    let active = BTreeMap::from([(ContainerId::from_random([9; 32]), container)]);
+    let bridge = network(200, false);
+    let inputs = Inputs { node, key: &NodeKey::of(node), bridge: &bridge, assigned: &assigned, active: &active };
+    look(&inputs)
+}
+
+#[test]
+fn the_plan_is_valid_and_the_way_out_is_the_first_open_network() {
+    let plan = with(endpoint(EndpointMode::Vip, vec![]), active("tool", &[(2, 70), (1, 70)]), plan);
+    plan.validate().unwrap();
+    assert_eq!(plan.networks.len(), 2, "the node's own network is not needed");
+    assert_eq!(plan.networks[0].gateway, address(1, 64));
+    let interfaces: Vec<_> = plan.attachments.iter().map(|a| (a.interface.as_str(), a.default_route)).collect();
+    assert_eq!(interfaces, [("eth0", false), ("eth1", true)]);
+    assert_eq!(plan.vips[0].backends, [address(1, 65), address(1, 66)]);
+}
+
+#[test]
+fn published_ports_lead_to_who_serves() {
+    let ports = vec![port(80, PublishMode::Ingress), port(81, PublishMode::Host), port(8080, PublishMode::Ingress)];
+    let mut tool = active("tool", &[(2, 70), (1, 70)]);
+    tool.ports = vec![port(8080, PublishMode::Host)];
+    let plan = with(endpoint(EndpointMode::Vip, ports), tool, plan);
+    plan.validate().unwrap();
+    let backends = |published| {
+        let port = plan.ports.iter().find(|port| port.published == published).unwrap();
+        port.backends.iter().map(|backend| *backend.ip()).collect::<Vec<_>>()
+    };
+    assert_eq!(backends(80), [address(1, 65), address(1, 66)]);
+    assert_eq!(backends(81), [address(1, 65)], "only this node's");
+    assert_eq!(backends(8080), [address(1, 70)], "who has a port keeps it");
+}
+
+#[test]
+fn names_mean_what_the_asker_may_know() {
+    let asker = ContainerId::from_random([9; 32]);
+    let ask = |mode, networks: &[(u8, u8)], name: &str| {
+        let tables = with(endpoint(mode, vec![]), active("tool", networks), names);
+        lookup(&tables, asker, name, Kind::A, 0)
+    };
+    let found = |addresses: &[Ipv4Addr]| Outcome::Addresses(addresses.to_vec());
+    for name in ["web", "shop-web", "www", "WEB.net1"] {
+        assert_eq!(ask(EndpointMode::Vip, &[(1, 70)], name), found(&[address(1, 2)]), "{name}");
+    }
+    assert_eq!(ask(EndpointMode::Dnsrr, &[(1, 70)], "web"), found(&[address(1, 65), address(1, 66)]));
+    let tasks = [address(1, 65), address(1, 66), address(1, 67)];
+    assert_eq!(ask(EndpointMode::Vip, &[(1, 70)], "tasks.web"), found(&tasks));
+    assert_eq!(ask(EndpointMode::Vip, &[(1, 70)], "web-67"), found(&[address(1, 67)]));
+    assert_eq!(ask(EndpointMode::Vip, &[(1, 70)], "tool-alias"), found(&[address(1, 70)]));
+    assert_eq!(ask(EndpointMode::Vip, &[(1, 70)], "example.com"), Outcome::Forward);
+    assert_eq!(ask(EndpointMode::Vip, &[(2, 70)], "web"), Outcome::NxDomain, "internal, and another network's name");
+}
+
+#[test]
+fn ports_clash_unless_addresses_differ() {
+    let on = |host_ip: Option<&str>, published| PortSpec {
+        host_ip: host_ip.map(|text| text.parse().unwrap()),
+        ..port(published, PublishMode::Host)
+    };
+    assert!(ports_clash(&on(None, 80), &on(Some("10.0.0.1"), 80)));
+    assert!(ports_clash(&on(Some("0.0.0.0"), 80), &on(Some("10.0.0.1"), 80)));
+    assert!(!ports_clash(&on(Some("10.0.0.2"), 80), &on(Some("10.0.0.1"), 80)));
+    assert!(!ports_clash(&on(None, 80), &on(None, 81)));
+    let udp = PortSpec { protocol: Protocol::Udp, ..on(None, 80) };
+    assert!(!ports_clash(&on(None, 80), &udp));
+}
