@@ -79,7 +79,9 @@ mod tests {
     #[test]
     fn fixed_addresses() {
         let subnets = nets(&["10.0.0.0/24"]);
-        let fixed = |text: &str| choose(&subnets, &[], &BTreeSet::from(["10.0.0.9".parse().unwrap()]), Some(text.parse().unwrap()));
+        let fixed = |text: &str| {
+            choose(&subnets, &[], &BTreeSet::from(["10.0.0.9".parse().unwrap()]), Some(text.parse().unwrap()))
+        };
         assert!(fixed("10.0.0.10").is_ok());
         assert!(matches!(fixed("10.0.0.9"), Err(NoAddress::Taken(_))));
         for outside in ["10.0.0.0", "10.0.0.255", "10.0.1.1", "::1"] {

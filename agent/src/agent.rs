@@ -52,6 +52,7 @@ pub const BRIDGE_SUBNET: &str = "172.30.0.0/16";
 pub struct Agent {
     identity: Identity,
     description: NodeDescription,
+    paths: Paths,
     containers: Containers,
     networks: Arc<Networks>,
     loops: JoinSet<()>,
@@ -66,7 +67,7 @@ impl Agent {
     pub async fn start(config: AgentConfig) -> Result<Self> {
         let AgentConfig { data_dir, run_dir, manager_socket, unpacker, programs, bridge_subnet } = config;
         let paths = Paths::new(&data_dir, &run_dir);
-        let opening = paths.clone();
+        let (opening, own_paths) = (paths.clone(), paths.clone());
         let (identity, images, (db, contents)) = blocking("opening the data directory", move || {
             let identity = Identity::open(opening.data())?;
             make_dirs(&opening)?;
@@ -108,7 +109,7 @@ impl Agent {
             assigned,
         };
         loops.spawn(session.run());
-        Ok(Self { identity, description, containers, networks, loops })
+        Ok(Self { identity, description, paths: own_paths, containers, networks, loops })
     }
 
     /// This node.
@@ -134,6 +135,19 @@ impl Agent {
     /// Its network.
     pub fn networks(&self) -> &Arc<Networks> {
         &self.networks
+    }
+
+    /// Gives back what belongs to no container: the secrets' file system and the node's own cgroups. For a reset, when no
+    /// container is left.
+    pub fn clean_up(&self) {
+        let _ = nix::mount::umount2(&self.paths.secrets(), nix::mount::MntFlags::MNT_DETACH);
+        let name = format!("orca-{}", self.identity.key);
+        let Ok(hierarchies) = std::fs::read_dir("/sys/fs/cgroup") else { return };
+        let below = hierarchies.flatten().map(|hierarchy| hierarchy.path().join(&name));
+        for cgroup in below.chain([std::path::Path::new("/sys/fs/cgroup").join(&name)]) {
+            // Only an empty one goes; what is in use is not ours to end here.
+            let _ = std::fs::remove_dir(cgroup);
+        }
     }
 
     /// Ends the loops; containers, their shims and netd run on. Everything is on disk when this returns.

@@ -27,7 +27,9 @@ pub enum Error {
     NoSuchContainer(String),
     #[error("container id prefix {prefix:?} is ambiguous: it fits {count} containers; give more digits")]
     AmbiguousContainer { prefix: String, count: usize },
-    #[error("conflict: the container name {name:?} is already in use by container {holder}; remove or rename that container to be able to reuse that name")]
+    #[error(
+        "conflict: the container name {name:?} is already in use by container {holder}; remove or rename that container to be able to reuse that name"
+    )]
     NameInUse { name: String, holder: String },
     #[error(transparent)]
     Name(#[from] model::NameError),
@@ -50,7 +52,9 @@ pub enum Error {
     Capability { name: String, reason: &'static str },
     #[error("{key} cannot be {value:?}: {reason}")]
     Spec { key: &'static str, value: String, reason: String },
-    #[error("oom_score_adj {wanted} is lower than this node's own {current}: only a daemon with CAP_SYS_RESOURCE may lower it")]
+    #[error(
+        "oom_score_adj {wanted} is lower than this node's own {current}: only a daemon with CAP_SYS_RESOURCE may lower it"
+    )]
     OomScore { wanted: i32, current: i32 },
     #[error("architecture {found} is not one that Orca runs on: x86_64 or aarch64")]
     Architecture { found: String },
@@ -100,7 +104,9 @@ pub enum Error {
     ShimRefused(String),
     #[error(transparent)]
     ShimClient(#[from] crate::shim_client::ShimClientError),
-    #[error("container {name} keeps no log: its log driver is \"none\"; create it with the driver json-file to read its output")]
+    #[error(
+        "container {name} keeps no log: its log driver is \"none\"; create it with the driver json-file to read its output"
+    )]
     NoLog { name: String },
     #[error("the session with the manager broke: {0}")]
     Session(String),

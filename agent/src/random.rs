@@ -5,9 +5,9 @@ use ring::rand::{SecureRandom, SystemRandom};
 use crate::{Error, Result};
 
 fn fill(bytes: &mut [u8]) -> Result<()> {
-    SystemRandom::new().fill(bytes).map_err(|_| {
-        Error::io("read", "/dev/urandom")(std::io::Error::other("the kernel gives no random bytes"))
-    })
+    SystemRandom::new()
+        .fill(bytes)
+        .map_err(|_| Error::io("read", "/dev/urandom")(std::io::Error::other("the kernel gives no random bytes")))
 }
 
 /// For an object id.

@@ -137,9 +137,9 @@ async fn welcome(incoming: &mut tonic::Streaming<ManagerMessage>) -> Result<Dura
     let message = tokio::time::timeout(WELCOME, incoming.message()).await;
     let message = message.map_err(|_| Error::Session("the manager did not answer within 10 s".into()))?;
     match message.map_err(broken)? {
-        Some(ManagerMessage { message: Some(FromManager::Welcome(Welcome { protocol: PROTOCOL, heartbeat_period, .. })) }) => {
-            Ok(Duration::from_nanos(heartbeat_period).max(Duration::from_millis(10)))
-        }
+        Some(ManagerMessage {
+            message: Some(FromManager::Welcome(Welcome { protocol: PROTOCOL, heartbeat_period, .. })),
+        }) => Ok(Duration::from_nanos(heartbeat_period).max(Duration::from_millis(10))),
         Some(ManagerMessage { message: Some(FromManager::Welcome(Welcome { protocol, .. })) }) => Err(Error::Session(
             format!("the manager speaks protocol {protocol} and this agent {PROTOCOL}: upgrade the older of the two"),
         )),

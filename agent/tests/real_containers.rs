@@ -2,6 +2,7 @@
 //!
 //! No test harness: this program is its own `orca shim`, `orca netd` and `orca unpack`, and first leaves the host's network
 //! and mounts for namespaces of its own. Needs root; never skips.
+#![allow(clippy::unwrap_used)]
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -54,7 +55,13 @@ impl Programs for Selves {
 
     fn netd(&self, run_dir: &Path) -> Command {
         let mut command = Command::new("/proc/self/exe");
-        command.arg("netd").arg("--run-dir").arg(run_dir).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .arg("netd")
+            .arg("--run-dir")
+            .arg(run_dir)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         command
     }
 }
@@ -97,9 +104,7 @@ impl Drop for Node {
             }
         }
         // Mounts of the run directory end with this program's mount namespace.
-        for mount in ["run/secrets"] {
-            let _ = nix::mount::umount2(&self.dir.join(mount), nix::mount::MntFlags::MNT_DETACH);
-        }
+        let _ = nix::mount::umount2(&self.dir.join("run/secrets"), nix::mount::MntFlags::MNT_DETACH);
         let _ = std::fs::remove_dir_all(&self.dir);
     }
 }
@@ -110,7 +115,10 @@ fn image() -> Vec<u8> {
     let busybox = std::fs::read(busybox.expect("busybox-static is needed: apt-get install busybox-static")).unwrap();
     let mut tar = tar_writer();
     tar.file("bin/busybox", 0o755, &busybox);
-    for applet in ["sh", "sleep", "cat", "echo", "true", "false", "id", "ls", "nc", "hostname", "wget", "env", "touch", "test", "ip"] {
+    for applet in [
+        "sh", "sleep", "cat", "echo", "true", "false", "id", "ls", "nc", "hostname", "wget", "env", "touch", "test",
+        "ip",
+    ] {
         tar.link(&format!("bin/{applet}"), "busybox");
     }
     tar.file("etc/passwd", 0o644, b"root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000::/home/app:/bin/sh\n");
@@ -254,7 +262,10 @@ async fn runs_and_exits(agent: &Agent) {
     let containers = agent.containers();
     let created = containers.create(quick).await.unwrap();
     containers.start(created.id).await.unwrap();
-    assert_eq!(containers.wait(created.id, WaitCondition::NextExit).await.map(|waited| waited.exit_code).unwrap_or(0), 0);
+    assert_eq!(
+        containers.wait(created.id, WaitCondition::NextExit).await.map(|waited| waited.exit_code).unwrap_or(0),
+        0
+    );
     println!("create, start, wait: {:?}", begin.elapsed());
     until("auto-remove", || containers.get(created.id).is_err()).await;
     assert!(!containers.bundle(created.id).exists());
@@ -292,8 +303,12 @@ async fn refusals(agent: &Agent) {
 async fn volumes(agent: &Agent) {
     let with_volume = |script: &str| {
         let mut request = request(script);
-        let source =
-            MountSource::Volume { name: Some("data".into()), no_copy: false, subpath: None, spec: VolumeSpec::default() };
+        let source = MountSource::Volume {
+            name: Some("data".into()),
+            no_copy: false,
+            subpath: None,
+            spec: VolumeSpec::default(),
+        };
         request.spec.mounts = vec![Mount { target: "/srv".into(), read_only: false, source }];
         request
     };

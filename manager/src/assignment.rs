@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use model::{
-    Assignments, Backend, EndpointMode, EndpointNetwork, NetworkAssignment, NetworkId, NodeId, Service, ServiceEndpoint,
-    Task, TaskState,
+    Assignments, Backend, EndpointMode, EndpointNetwork, NetworkAssignment, NetworkId, NodeId, Service,
+    ServiceEndpoint, Task, TaskState,
 };
 
 use crate::state::State;

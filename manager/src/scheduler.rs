@@ -99,7 +99,9 @@ fn refusal(state: &State, task: &Task, node: NodeId, free: &BTreeMap<NodeId, Fre
     let (Some(node), Some(free)) = (state.nodes.get(&node), free.get(&node)) else { return Some("unknown".into()) };
     let wanted = &task.spec.container.resources.reservations;
     match node.state {
-        _ if pinned.is_some_and(|pinned| pinned != node.id) => Some("not the node where the project was brought up".into()),
+        _ if pinned.is_some_and(|pinned| pinned != node.id) => {
+            Some("not the node where the project was brought up".into())
+        }
         NodeState::Unknown => Some("not heard of since this manager began".into()),
         NodeState::Down => Some("down".into()),
         NodeState::Ready if wanted.nano_cpus > free.nano_cpus => Some("not enough CPU left for the reservation".into()),

@@ -81,9 +81,7 @@ impl IpSubnet {
 
     /// Whether `address` lies inside.
     pub fn contains(&self, address: IpAddr) -> bool {
-        Self::new(address, self.prefix).is_some_and(|other| {
-            other == *self && address.is_ipv4() == self.is_ipv4()
-        })
+        Self::new(address, self.prefix).is_some_and(|other| other == *self && address.is_ipv4() == self.is_ipv4())
     }
 
     /// Whether the two share an address.

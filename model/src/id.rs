@@ -141,11 +141,8 @@ impl FromStr for ContainerId {
     type Err = ParseIdError;
 
     fn from_str(text: &str) -> Result<Self, ParseIdError> {
-        let error = || ParseIdError {
-            kind: "a container",
-            text: text.chars().take(80).collect(),
-            expected: "64 hex digits",
-        };
+        let error =
+            || ParseIdError { kind: "a container", text: text.chars().take(80).collect(), expected: "64 hex digits" };
         if text.len() != 64 || !text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
             return Err(error());
         }

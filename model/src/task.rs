@@ -2,9 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Attachment, ContainerId, ContainerSpec, Health, Meta, NetworkMode, NodeId, ServiceId, TaskId, Timestamp,
-};
+use crate::{Attachment, ContainerId, ContainerSpec, Health, Meta, NetworkMode, NodeId, ServiceId, TaskId, Timestamp};
 
 /// How far a task has come. It only moves forward; the numbers leave room and are those of SwarmKit's `TaskState`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -228,8 +226,7 @@ impl TaskStatus {
     pub fn serves(&self) -> bool {
         self.state == TaskState::Running
             && self.container.as_ref().is_some_and(|container| {
-                container.phase == ContainerPhase::Running
-                    && matches!(container.health, Health::None | Health::Healthy)
+                container.phase == ContainerPhase::Running && matches!(container.health, Health::None | Health::Healthy)
             })
     }
 

@@ -145,7 +145,9 @@ pub enum Error {
         reason: String,
     },
     /// A published port is taken.
-    #[error("port {port}/{protocol} on {address} is already in use{owner}; choose another published port or stop its owner")]
+    #[error(
+        "port {port}/{protocol} on {address} is already in use{owner}; choose another published port or stop its owner"
+    )]
     PortInUse {
         /// The port.
         port: u16,

@@ -44,7 +44,8 @@ impl Bundle {
     /// If it can't be read.
     pub fn read(&self, name: &str) -> Result<Vec<u8>> {
         let path = self.path.join(name);
-        let fd = openat(&self.dir, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(ShimError::io("read", &path))?;
+        let fd = openat(&self.dir, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .map_err(ShimError::io("read", &path))?;
         let mut bytes = Vec::new();
         io::Read::read_to_end(&mut std::fs::File::from(fd), &mut bytes).map_err(ShimError::io("read", &path))?;
         Ok(bytes)
@@ -128,10 +129,11 @@ impl Bundle {
     /// If any of these fails; the caller may try again.
     pub fn write_exit_record(&self, record: &ExitRecord) -> Result<()> {
         let path = self.path.join(EXIT_FILE);
-        let bytes = serde_json::to_vec(record)
-            .map_err(|source| ShimError::Json { path: self.path.join(EXIT_FILE), source })?;
+        let bytes =
+            serde_json::to_vec(record).map_err(|source| ShimError::Json { path: self.path.join(EXIT_FILE), source })?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
-        let fd = openat(&self.dir, RESERVE, flags, Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH).map_err(ShimError::io("write", &path))?;
+        let fd = openat(&self.dir, RESERVE, flags, Mode::RUSR | Mode::WUSR | Mode::RGRP | Mode::ROTH)
+            .map_err(ShimError::io("write", &path))?;
         let mut file = std::fs::File::from(fd);
         file.write_all(&bytes).map_err(ShimError::io("write", &path))?;
         file.set_len(bytes.len() as u64).map_err(ShimError::io("write", &path))?;
@@ -148,7 +150,8 @@ impl Bundle {
         let path = self.path.join(name);
         let temporary = format!(".{name}.tmp");
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::CLOEXEC;
-        let fd = openat(&self.dir, &temporary, flags, Mode::RUSR | Mode::WUSR).map_err(ShimError::io("write", &path))?;
+        let fd =
+            openat(&self.dir, &temporary, flags, Mode::RUSR | Mode::WUSR).map_err(ShimError::io("write", &path))?;
         std::fs::File::from(fd).write_all(bytes).map_err(ShimError::io("write", &path))?;
         renameat(&self.dir, &temporary, &self.dir, name).map_err(ShimError::io("write", &path))
     }

@@ -73,11 +73,8 @@ fn hierarchies(mountinfo: &str) -> Vec<(String, PathBuf)> {
         let Some((mount, kind)) = line.split_once(" - cgroup") else { continue };
         let mut fields = mount.split(' ').skip(3);
         let (Some("/"), Some(point)) = (fields.next(), fields.next()) else { continue };
-        let controllers = if kind.starts_with("2 ") {
-            String::new()
-        } else {
-            kind.split(' ').nth(2).unwrap_or("").to_owned()
-        };
+        let controllers =
+            if kind.starts_with("2 ") { String::new() } else { kind.split(' ').nth(2).unwrap_or("").to_owned() };
         if !found.iter().any(|(_, known)| known == Path::new(point)) {
             found.push((controllers, PathBuf::from(point)));
         }

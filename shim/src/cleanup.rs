@@ -23,7 +23,9 @@ pub fn cleanup(path: &Path) -> Result<()> {
     cgroup.remove()?;
     let state_dir = bundle.path().join(&spec.state_dir);
     match std::fs::remove_dir_all(&state_dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(ShimError::io("remove", &state_dir)(error)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(ShimError::io("remove", &state_dir)(error));
+        }
         _ => {}
     }
     bundle.unlisten();

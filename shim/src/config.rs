@@ -143,7 +143,8 @@ pub fn correct(config: &mut Value, identity: Option<&Identity>, setup: Setup) {
         && let Some(user) = config.pointer_mut("/process/user").and_then(Value::as_object_mut)
     {
         let mut gids = identity.additional_gids.clone();
-        let asked: Vec<u32> = user.get("additionalGids").and_then(|v| serde_json::from_value(v.clone()).ok()).unwrap_or_default();
+        let asked: Vec<u32> =
+            user.get("additionalGids").and_then(|v| serde_json::from_value(v.clone()).ok()).unwrap_or_default();
         gids.extend(asked);
         gids.sort_unstable();
         gids.dedup();
@@ -200,7 +201,8 @@ mod tests {
         correct(&mut config, None, Setup::Unified);
         assert_eq!(config["process"]["capabilities"]["bounding"], json!(["CAP_CHOWN"]));
         let mut privileged = sample();
-        privileged["linux"]["resources"] = json!({"devices": [{"allow": false, "access": "rwm"}, {"allow": true, "access": "rwm"}]});
+        privileged["linux"]["resources"] =
+            json!({"devices": [{"allow": false, "access": "rwm"}, {"allow": true, "access": "rwm"}]});
         correct(&mut privileged, None, Setup::Unified);
         assert_eq!(privileged["process"]["capabilities"]["bounding"], json!(["CAP_CHOWN", "CAP_MKNOD"]));
     }

@@ -39,7 +39,9 @@ pub enum ShimError {
         source: serde_json::Error,
     },
     /// A file of a later release.
-    #[error("{file} has version {found}, this shim reads versions up to {known}; run it with the release that wrote it")]
+    #[error(
+        "{file} has version {found}, this shim reads versions up to {known}; run it with the release that wrote it"
+    )]
     SpecVersion {
         /// Which file.
         file: &'static str,
@@ -70,7 +72,9 @@ pub enum ShimError {
     )]
     CgroupMount(String),
     /// A negative OOM score without the privilege for it.
-    #[error("oom_score_adj {wanted} is below {current}, which needs CAP_SYS_RESOURCE that this host withholds; use {current} or more")]
+    #[error(
+        "oom_score_adj {wanted} is below {current}, which needs CAP_SYS_RESOURCE that this host withholds; use {current} or more"
+    )]
     OomScore {
         /// What config.json says.
         wanted: i64,
@@ -137,7 +141,9 @@ pub enum ShimError {
     #[error(transparent)]
     Frame(#[from] model::shim::frame::FrameError),
     /// A client of another release.
-    #[error("client speaks shim protocol {client}, this shim speaks {shim}; use a client of the release that started the container")]
+    #[error(
+        "client speaks shim protocol {client}, this shim speaks {shim}; use a client of the release that started the container"
+    )]
     ProtocolVersion {
         /// Theirs.
         client: u32,
@@ -185,9 +191,11 @@ impl ShimError {
             Self::UnknownUser { .. } => ErrorClass::UnknownUser,
             Self::WorkingDirectory { .. } => ErrorClass::BadWorkingDirectory,
             Self::WrongState { .. } => ErrorClass::WrongState,
-            Self::Message(_) | Self::Frame(_) | Self::ProtocolVersion { .. } | Self::Misplaced { .. } | Self::Signal(_) => {
-                ErrorClass::Protocol
-            }
+            Self::Message(_)
+            | Self::Frame(_)
+            | Self::ProtocolVersion { .. }
+            | Self::Misplaced { .. }
+            | Self::Signal(_) => ErrorClass::Protocol,
             Self::Json { .. }
             | Self::SpecVersion { .. }
             | Self::Locked(_)

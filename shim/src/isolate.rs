@@ -14,8 +14,15 @@ use crate::error::{Result, ShimError};
 /// processes get an empty mask back right before their exec.
 pub fn blocked_signals() -> SigSet {
     [
-        Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGPIPE, Signal::SIGUSR1,
-        Signal::SIGUSR2, Signal::SIGALRM,
+        Signal::SIGCHLD,
+        Signal::SIGTERM,
+        Signal::SIGINT,
+        Signal::SIGHUP,
+        Signal::SIGQUIT,
+        Signal::SIGPIPE,
+        Signal::SIGUSR1,
+        Signal::SIGUSR2,
+        Signal::SIGALRM,
     ]
     .into_iter()
     .collect()
@@ -53,7 +60,8 @@ pub fn leave_parent() -> Result<()> {
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     unshare(CloneFlags::CLONE_NEWNS).map_err(ShimError::system("make a mount namespace"))?;
     let propagation = MsFlags::MS_REC | MsFlags::MS_SLAVE;
-    mount(None::<&str>, "/", None::<&str>, propagation, None::<&str>).map_err(ShimError::system("make mounts private"))?;
+    mount(None::<&str>, "/", None::<&str>, propagation, None::<&str>)
+        .map_err(ShimError::system("make mounts private"))?;
     std::env::set_current_dir("/").map_err(ShimError::io("enter", "/"))
 }
 

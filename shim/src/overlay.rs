@@ -29,12 +29,7 @@ pub fn mount_snapshot(snapshot: &Snapshot, target: &Path) -> Result<()> {
     let work = open_directory(&snapshot.work)?;
     let target_fd = open_directory(target)?;
     let layers: Vec<String> = lower.iter().map(|fd| fd.as_raw_fd().to_string()).collect();
-    let options = format!(
-        "lowerdir={},upperdir={},workdir={}",
-        layers.join(":"),
-        upper.as_raw_fd(),
-        work.as_raw_fd()
-    );
+    let options = format!("lowerdir={},upperdir={},workdir={}", layers.join(":"), upper.as_raw_fd(), work.as_raw_fd());
     std::env::set_current_dir("/proc/self/fd").map_err(ShimError::io("enter", "/proc/self/fd"))?;
     let number = target_fd.as_raw_fd().to_string();
     let mounted = mount(Some("overlay"), number.as_str(), Some("overlay"), MsFlags::empty(), Some(options.as_str()));

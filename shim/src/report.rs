@@ -44,7 +44,8 @@ pub struct Reader {
 /// # Errors
 /// If there are no descriptors left.
 pub fn channel() -> Result<(Reader, OwnedFd)> {
-    let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).map_err(ShimError::system("make a pipe"))?;
+    let (read, write) =
+        pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).map_err(ShimError::system("make a pipe"))?;
     Ok((Reader { fd: read.into(), text: Vec::new() }, write))
 }
 
@@ -73,7 +74,9 @@ impl Reader {
         loop {
             let mut chunk = [0; 1024];
             match self.fd.read(&mut chunk) {
-                Ok(0) => return self.judge().map_or(Outcome::Executed, |(class, message)| Outcome::Failed(class, message)),
+                Ok(0) => {
+                    return self.judge().map_or(Outcome::Executed, |(class, message)| Outcome::Failed(class, message));
+                }
                 Ok(count) => self.text.extend_from_slice(&chunk[..count]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return Outcome::Pending,

@@ -27,8 +27,8 @@ use crate::runtime::{Launched, Runtime};
 
 use clients::Client;
 use ending::Ended;
-use execs::Exec;
 pub use ending::reap_all;
+use execs::Exec;
 pub use streams::{ContainerIo, make};
 use streams::{Output, Sink};
 
@@ -191,7 +191,8 @@ impl Supervisor {
     /// How long poll may wait.
     fn patience(&self) -> Option<Duration> {
         let now = Instant::now();
-        let deadlines = self.execs.iter().filter_map(Exec::deadline).chain(self.ended.as_ref().map(|ended| ended.deadline));
+        let deadlines =
+            self.execs.iter().filter_map(Exec::deadline).chain(self.ended.as_ref().map(|ended| ended.deadline));
         let next = deadlines.min().map(|deadline| deadline.saturating_duration_since(now) + Duration::from_millis(1));
         let idle = (self.buffer.capacity() > 0).then_some(IDLE);
         next.into_iter().chain(idle).min()
@@ -234,7 +235,6 @@ pub fn announce(report: &Report) {
     // Without /dev/null the pipe stays open, which only delays the daemon's end of file.
     let _ = isolate::detach_stdout();
 }
-
 
 fn raw(fd: &impl AsRawFd) -> i32 {
     fd.as_raw_fd()

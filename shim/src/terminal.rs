@@ -29,7 +29,8 @@ impl ConsoleListener {
         let path = dir.join("console.sock");
         let fault = || ShimError::io("bind", &path);
         let handle = File::open(dir).map_err(fault())?;
-        let listener = UnixListener::bind(format!("/proc/self/fd/{}/console.sock", handle.as_raw_fd())).map_err(fault())?;
+        let listener =
+            UnixListener::bind(format!("/proc/self/fd/{}/console.sock", handle.as_raw_fd())).map_err(fault())?;
         Ok(Self { listener, path })
     }
 
@@ -67,7 +68,9 @@ pub fn receive_master(socket: impl AsFd, limit: Duration) -> Result<OwnedFd> {
         RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
         _ => None,
     });
-    received.ok_or_else(|| ShimError::system("receive the terminal")(std::io::Error::from(std::io::ErrorKind::UnexpectedEof)))
+    received.ok_or_else(|| {
+        ShimError::system("receive the terminal")(std::io::Error::from(std::io::ErrorKind::UnexpectedEof))
+    })
 }
 
 fn wait_readable(fd: std::os::fd::BorrowedFd<'_>, limit: Duration) -> Result<()> {

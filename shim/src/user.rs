@@ -68,7 +68,8 @@ pub fn resolve(wanted: &str, passwd_file: &str, group_file: &str) -> Result<Iden
     let Some(group) = group else {
         let name = entry.as_ref().map_or("", |entry| entry.name);
         let member = |members: &str| !name.is_empty() && members.split(',').any(|member| member.trim() == name);
-        let additional_gids = groups(group_file).filter(|(_, _, members)| member(members)).map(|(_, gid, _)| gid).collect();
+        let additional_gids =
+            groups(group_file).filter(|(_, _, members)| member(members)).map(|(_, gid, _)| gid).collect();
         return Ok(Identity { uid, gid: primary, additional_gids, home });
     };
     let gid = groups(group_file)

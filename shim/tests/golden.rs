@@ -26,19 +26,34 @@ fn failure() -> Failure {
 
 fn record() -> ExitRecord {
     ExitRecord {
-        version: 1, run_generation: 3, exit_code: 137, signal: Some(9), oom_killed: true, started_at: 10, finished_at: 20,
-        log_lines_lost: 4, reason: Some("shim died".into()),
+        version: 1,
+        run_generation: 3,
+        exit_code: 137,
+        signal: Some(9),
+        oom_killed: true,
+        started_at: 10,
+        finished_at: 20,
+        log_lines_lost: 4,
+        reason: Some("shim died".into()),
     }
 }
 
 #[test]
 fn files() {
     let spec = ShimSpec {
-        version: 1, container_id: "c".into(), run_generation: 3,
+        version: 1,
+        container_id: "c".into(),
+        run_generation: 3,
         snapshot: Some(Snapshot { lower: vec!["/l/2".into(), "/l/1".into()], upper: "/u".into(), work: "/w".into() }),
         log: LogConfig { driver: LogDriver::JsonFile, path: "/log".into(), max_size: 5, max_files: 2 },
-        cgroup: "/orca-n/c".into(), terminal: true, terminal_size: Some(TerminalSize { rows: 24, cols: 80 }),
-        stdin: StdinMode::Once, state_dir: "/run/s".into(), start_immediately: true, user: Some("web:web".into()), create_cwd: true,
+        cgroup: "/orca-n/c".into(),
+        terminal: true,
+        terminal_size: Some(TerminalSize { rows: 24, cols: 80 }),
+        stdin: StdinMode::Once,
+        state_dir: "/run/s".into(),
+        start_immediately: true,
+        user: Some("web:web".into()),
+        create_cwd: true,
     };
     golden("shim", &spec);
     golden("exit", &record());
@@ -53,16 +68,32 @@ fn requests() {
     golden("hello", &Request::Hello { version: 1 });
     golden("start", &Request::Start);
     golden("kill", &Request::Kill { signal: 15, all: true });
-    golden("exec", &Request::Exec(ExecRequest {
-        args: vec!["sh".into()], env: vec!["A=b".into()], cwd: Some("/w".into()), user: Some("web".into()),
-        additional_gids: vec![5], terminal: true, terminal_size: Some(TerminalSize { rows: 1, cols: 2 }), stdin: true,
-        capabilities: Some(vec!["CAP_CHOWN".into()]), no_new_privileges: Some(true), privileged: false, kill_on_disconnect: true,
-    }));
+    golden(
+        "exec",
+        &Request::Exec(ExecRequest {
+            args: vec!["sh".into()],
+            env: vec!["A=b".into()],
+            cwd: Some("/w".into()),
+            user: Some("web".into()),
+            additional_gids: vec![5],
+            terminal: true,
+            terminal_size: Some(TerminalSize { rows: 1, cols: 2 }),
+            stdin: true,
+            capabilities: Some(vec!["CAP_CHOWN".into()]),
+            no_new_privileges: Some(true),
+            privileged: false,
+            kill_on_disconnect: true,
+        }),
+    );
     golden("attach", &Request::Attach { stdin: true, stdout: true, stderr: false });
     golden("resize", &Request::Resize(TerminalSize { rows: 24, cols: 80 }));
     for (name, request) in [
-        ("close_stdin", Request::CloseStdin), ("pause", Request::Pause), ("resume", Request::Resume), ("state", Request::State),
-        ("stats", Request::Stats), ("wait", Request::Wait),
+        ("close_stdin", Request::CloseStdin),
+        ("pause", Request::Pause),
+        ("resume", Request::Resume),
+        ("state", Request::State),
+        ("stats", Request::Stats),
+        ("wait", Request::Wait),
     ] {
         golden(name, &request);
     }

@@ -20,7 +20,11 @@ fn output_and_exit_code_are_kept_and_nothing_else_is_left() {
     assert!(log.contains(&("stdout".into(), "tail".into())));
     assert_eq!(sandbox.container_cgroups(), Vec::<std::path::PathBuf>::new());
     for gone in ["state", SOCKET_FILE, ERROR_FILE, SHIM_LOG_FILE, ".exit.json.tmp"] {
-        assert!(!sandbox.path().join(gone).exists(), "{gone} is left: {:?}", fs::read_to_string(sandbox.path().join(gone)));
+        assert!(
+            !sandbox.path().join(gone).exists(),
+            "{gone} is left: {:?}",
+            fs::read_to_string(sandbox.path().join(gone))
+        );
     }
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
     assert!(!mounts.contains(&sandbox.id), "the snapshot is mounted in the host's namespace");
@@ -34,7 +38,10 @@ fn create_and_start_are_separate() {
     let mut client = sandbox.connect();
     let Reply::State(state) = client.ask(&Request::State) else { panic!() };
     assert_eq!((state.status, state.pid, state.started_at), (Status::Created, pid, None));
-    assert!(matches!(client.ask(&Request::Exec(support::exec(&["true"]))), Reply::Error(Failure { class: ErrorClass::WrongState, .. })));
+    assert!(matches!(
+        client.ask(&Request::Exec(support::exec(&["true"]))),
+        Reply::Error(Failure { class: ErrorClass::WrongState, .. })
+    ));
     let mut waiter = sandbox.connect();
     waiter.send(&Request::Wait);
     assert!(matches!(client.ask(&Request::Start), Reply::Started { .. }));

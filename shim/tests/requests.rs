@@ -27,7 +27,8 @@ fn run(sandbox: &Sandbox, request: ExecRequest) -> (String, String, Reply) {
 #[test]
 fn exec_runs_in_the_container_with_its_limits() {
     let sandbox = sleeper();
-    let (out, err, last) = run(&sandbox, exec(&["sh", "-c", "ps | grep -c sleep; echo err >&2; pwd; grep Cap /proc/self/status; exit 9"]));
+    let (out, err, last) =
+        run(&sandbox, exec(&["sh", "-c", "ps | grep -c sleep; echo err >&2; pwd; grep Cap /proc/self/status; exit 9"]));
     assert_eq!(last, Reply::ExecExit { exit_code: 9 });
     assert_eq!(err, "err\n");
     assert!(out.contains("\n/\n") && out.contains("CapEff:\t00000000a80425fb"), "{out}");
@@ -145,7 +146,10 @@ fn pausing_stops_and_a_kill_still_works() {
     assert_eq!(client.ask(&Request::Pause), Reply::Ok);
     assert!(matches!(client.ask(&Request::State), Reply::State(State { status: Status::Paused, .. })));
     assert!(matches!(client.ask(&Request::Pause), Reply::Error(Failure { class: ErrorClass::WrongState, .. })));
-    assert!(matches!(client.ask(&Request::Exec(exec(&["true"]))), Reply::Error(Failure { class: ErrorClass::WrongState, .. })));
+    assert!(matches!(
+        client.ask(&Request::Exec(exec(&["true"]))),
+        Reply::Error(Failure { class: ErrorClass::WrongState, .. })
+    ));
     std::thread::sleep(Duration::from_millis(100));
     let before = sandbox.output();
     std::thread::sleep(Duration::from_millis(200));

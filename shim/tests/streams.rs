@@ -100,8 +100,7 @@ fn a_client_that_does_not_read_harms_nobody() {
 
 #[test]
 fn a_terminal_is_given_sized_and_resized() {
-    let mut sandbox =
-        Sandbox::new(&["sh", "-c", "tty; stty size; read line; stty size; echo got $line"]).terminal();
+    let mut sandbox = Sandbox::new(&["sh", "-c", "tty; stty size; read line; stty size; echo got $line"]).terminal();
     sandbox.spec.terminal_size = Some(TerminalSize { rows: 30, cols: 90 });
     sandbox.spec.start_immediately = false;
     sandbox.launch();

@@ -29,7 +29,14 @@ pub struct HostDevice {
 
 /// null, full, zero, random, urandom, tty, console, ptmx, and every pseudo-terminal: what each container may use.
 const CHARACTER_DEVICES: [(i64, Option<i64>); 9] = [
-    (1, Some(3)), (1, Some(5)), (1, Some(7)), (1, Some(8)), (1, Some(9)), (5, Some(0)), (5, Some(1)), (5, Some(2)),
+    (1, Some(3)),
+    (1, Some(5)),
+    (1, Some(7)),
+    (1, Some(8)),
+    (1, Some(9)),
+    (5, Some(0)),
+    (5, Some(1)),
+    (5, Some(2)),
     (136, None),
 ];
 

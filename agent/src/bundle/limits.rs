@@ -76,7 +76,11 @@ fn memory(spec: &ContainerSpec, host: &Host) -> Result<Option<oci_spec::runtime:
     // As Docker: without a word about swap there is as much swap as memory.
     match limits.memory_swap.filter(|swap| *swap != 0) {
         Some(swap) if swap > 0 && swap < bytes => {
-            return Err(refused("memory_swap", swap, "it counts memory and swap together, so it can't be less than memory"));
+            return Err(refused(
+                "memory_swap",
+                swap,
+                "it counts memory and swap together, so it can't be less than memory",
+            ));
         }
         Some(swap) if !host.swap_accounting => {
             return Err(refused("memory_swap", swap, "this kernel does not count swap; boot it with swapaccount=1"));

@@ -102,8 +102,7 @@ impl Rule {
             let version = version.and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
             version.is_none_or(|version: (u32, u32)| target.kernel >= version)
         };
-        let excluded = self.excludes.caps.iter().any(has)
-            || !self.excludes.arches.is_empty() && fits(&self.excludes);
+        let excluded = self.excludes.caps.iter().any(has) || !self.excludes.arches.is_empty() && fits(&self.excludes);
         self.includes.caps.iter().all(has) && fits(&self.includes) && new_enough(&self.includes) && !excluded
     }
 

@@ -162,9 +162,11 @@ fn what_cannot_be_had_is_refused_by_key() {
 fn memory_and_swap() {
     let resources = |memory: u64, swap: Option<i64>, accounting: bool| {
         let limits = Limits { memory: Some(memory), memory_swap: swap, ..Limits::default() };
-        let spec = ContainerSpec { resources: Resources { limits, ..Resources::default() }, ..ContainerSpec::default() };
+        let spec =
+            ContainerSpec { resources: Resources { limits, ..Resources::default() }, ..ContainerSpec::default() };
         let host = Host { swap_accounting: accounting, ..host(true) };
-        limits::resources(&spec, &[], &host).map(|resources| resources.memory().as_ref().and_then(|memory| memory.swap()))
+        limits::resources(&spec, &[], &host)
+            .map(|resources| resources.memory().as_ref().and_then(|memory| memory.swap()))
     };
     let mib = 1 << 20;
     assert_eq!(resources(64 << 20, None, true).unwrap(), Some(128 * mib));

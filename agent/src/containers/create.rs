@@ -172,7 +172,8 @@ pub fn policy(record: &Record, image: Option<&RunConfig>) -> Result<Policy> {
 
 /// An image's health check in the model's words.
 fn healthcheck(image: &image::manifest::Healthcheck) -> Healthcheck {
-    let duration = |nanos: i64| u64::try_from(nanos).ok().filter(|nanos| *nanos > 0).map(std::time::Duration::from_nanos);
+    let duration =
+        |nanos: i64| u64::try_from(nanos).ok().filter(|nanos| *nanos > 0).map(std::time::Duration::from_nanos);
     let test = match image.test.split_first() {
         Some((word, _)) if word == "NONE" => Some(HealthTest::Disabled),
         Some((word, args)) if word == "CMD" => Some(HealthTest::Exec(args.to_vec())),

@@ -145,7 +145,8 @@ impl Containers {
                 "" => None,
                 id => shared.executor.image(id).await.ok(),
             };
-            let made = policy(&record, image.as_ref().map(|image| &image.config.config)).or_else(|_| policy(&record, None));
+            let made =
+                policy(&record, image.as_ref().map(|image| &image.config.config)).or_else(|_| policy(&record, None));
             match made {
                 Ok(policy) => {
                     let mut record = record;

@@ -100,7 +100,9 @@ pub fn task_status(record: &Record, machine: &Machine) -> TaskStatus {
         (Stage::Running { .. }, _) => "running".into(),
         (Stage::Waiting { .. }, _) => format!("restarting after code {}", container.exit_code.unwrap_or_default()),
         (Stage::Exited, ContainerPhase::Exited) if machine.is_stopped() => "stopped by user".into(),
-        (Stage::Exited, ContainerPhase::Exited) => format!("exited with code {}", container.exit_code.unwrap_or_default()),
+        (Stage::Exited, ContainerPhase::Exited) => {
+            format!("exited with code {}", container.exit_code.unwrap_or_default())
+        }
         (Stage::Exited, _) => "could not be started".into(),
         (Stage::Rejected, _) => "could not be prepared".into(),
         (Stage::Removing | Stage::Removed, _) => "being removed".into(),

@@ -59,11 +59,7 @@ pub struct Outcome {
 
 impl Entry {
     pub fn new(record: Record, machine: Machine) -> Self {
-        let progress = Progress {
-            active: machine.is_active(),
-            exit: machine.last_exit(),
-            ..Progress::default()
-        };
+        let progress = Progress { active: machine.is_active(), exit: machine.last_exit(), ..Progress::default() };
         Self { record, machine, progress: watch::Sender::new(progress) }
     }
 

@@ -23,9 +23,8 @@ impl Containers {
     /// The last report of every task.
     pub(crate) fn reports(&self) -> BTreeMap<TaskId, TaskStatus> {
         let state = self.shared.state();
-        let of_containers = state.entries.values().filter_map(|entry| {
-            Some((entry.record.task?.task, entry.record.status.clone()))
-        });
+        let of_containers =
+            state.entries.values().filter_map(|entry| Some((entry.record.task?.task, entry.record.status.clone())));
         state.reports.clone().into_iter().chain(of_containers).collect()
     }
 }

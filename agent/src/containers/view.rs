@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use model::{
-    ContainerId, ContainerSpec, ContainerStatus, MountSource, NetworkId, NetworkMode, PortSpec, Timestamp,
-};
+use model::{ContainerId, ContainerSpec, ContainerStatus, MountSource, NetworkId, NetworkMode, PortSpec, Timestamp};
 
 use super::record::{Record, TaskRef, container_status};
 use crate::health::Probe;
@@ -141,9 +139,8 @@ fn mounts(record: &Record, paths: &Paths) -> Vec<MountView> {
         };
         MountView { kind, name, source, target: mount.target.clone(), read_only: mount.read_only }
     });
-    let of_image = record.volumes.iter().filter(|volume| {
-        !record.spec.mounts.iter().any(|mount| mount.target == volume.target)
-    });
+    let of_image =
+        record.volumes.iter().filter(|volume| !record.spec.mounts.iter().any(|mount| mount.target == volume.target));
     let of_image = of_image.map(|volume| MountView {
         kind: "volume",
         name: volume.name.clone(),

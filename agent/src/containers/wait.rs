@@ -52,7 +52,8 @@ pub async fn started(mut progress: watch::Receiver<Progress>, before: &Progress)
     if last.starts > before.starts {
         return Ok(());
     }
-    let (code, message) = last.failure.unwrap_or_else(|| (125, "the container was removed before it could start".into()));
+    let (code, message) =
+        last.failure.unwrap_or_else(|| (125, "the container was removed before it could start".into()));
     Err(Error::Start { code, message })
 }
 

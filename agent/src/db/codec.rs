@@ -115,7 +115,13 @@ pub fn read_container(wire: wire::ContainerRecord) -> Read<Record> {
         auto_remove: wire.auto_remove,
         task: wire
             .task
-            .map(|task| Ok::<_, Unreadable>(TaskRef { task: parse(&task.task)?, service: parse(&task.service)?, slot: task.slot }))
+            .map(|task| {
+                Ok::<_, Unreadable>(TaskRef {
+                    task: parse(&task.task)?,
+                    service: parse(&task.service)?,
+                    slot: task.slot,
+                })
+            })
             .transpose()?,
         image_id: wire.image_id,
         args: wire.args,

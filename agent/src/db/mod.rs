@@ -57,7 +57,8 @@ impl Db {
     /// [`Error::Format`] if a later version wrote it, [`Error::Damaged`] naming the record, [`Error::Database`].
     pub fn open(path: &Path) -> Result<(Self, Contents)> {
         let fail = |reason: String| Error::Database { path: path.into(), reason };
-        let database = Database::builder().set_cache_size(CACHE).create(path).map_err(|error| fail(error.to_string()))?;
+        let database =
+            Database::builder().set_cache_size(CACHE).create(path).map_err(|error| fail(error.to_string()))?;
         initialise(&database, path)?;
         let contents = read(&database, path)?;
         Ok((Self { writer: Writer::start(database, path.into())? }, contents))
@@ -144,7 +145,8 @@ fn read(database: &Database, path: &Path) -> Result<Contents> {
         contents.containers.push(record);
     }
     contents.volumes = rows(database, path, VOLUMES, codec::read_volume)?.into_iter().collect();
-    contents.networks = rows(database, path, NETWORKS, codec::read_networks)?.into_iter().map(|(_, value)| value).next();
+    contents.networks =
+        rows(database, path, NETWORKS, codec::read_networks)?.into_iter().map(|(_, value)| value).next();
     Ok(contents)
 }
 

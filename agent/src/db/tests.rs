@@ -48,7 +48,12 @@ fn record() -> Record {
             attempts: 8,
             restart_count: 9,
             restarts_done: 6,
-            last_exit: Some(Exit { code: 137, oom_killed: true, started_at: Timestamp(10), finished_at: Timestamp(11) }),
+            last_exit: Some(Exit {
+                code: 137,
+                oom_killed: true,
+                started_at: Timestamp(10),
+                finished_at: Timestamp(11),
+            }),
             error: Some("out of memory".into()),
             health: Health::Unhealthy,
         },

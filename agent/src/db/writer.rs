@@ -134,7 +134,8 @@ fn run(database: &Database, receiver: &Receiver<Message>) {
             due = due.or_else(|| Some(Instant::now() + LINGER));
             continue;
         }
-        let done = if pending.is_empty() { Ok(()) } else { commit(database, &pending).map_err(|error| error.to_string()) };
+        let done =
+            if pending.is_empty() { Ok(()) } else { commit(database, &pending).map_err(|error| error.to_string()) };
         due = match &done {
             Ok(()) => {
                 pending.clear();

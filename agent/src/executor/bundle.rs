@@ -71,9 +71,10 @@ impl Executor {
         let names = Names {
             hostname,
             addresses: record.attachments.iter().flat_map(|attachment| attachment.addresses.clone()).collect(),
-            gateway: record.attachments.first().and_then(|attachment| {
-                Some(self.networks.describe(attachment.network)?.gateway.into())
-            }),
+            gateway: record
+                .attachments
+                .first()
+                .and_then(|attachment| Some(self.networks.describe(attachment.network)?.gateway.into())),
         };
         let contents = self.contents.borrow().clone();
         let sources = Sources { paths: &self.paths, volumes: &self.volumes, root, contents: &contents };
@@ -138,7 +139,11 @@ fn log_config(record: &Record, path: PathBuf) -> Result<LogConfig> {
         model::LogDriver::None => (LogDriver::None, 0, 0),
     };
     for (key, value) in options {
-        let refused = |reason: &str| Error::Spec { key: "logging option", value: format!("{key}={value}"), reason: reason.into() };
+        let refused = |reason: &str| Error::Spec {
+            key: "logging option",
+            value: format!("{key}={value}"),
+            reason: reason.into(),
+        };
         match key.as_str() {
             "max-size" => max_size = size(value).ok_or_else(|| refused("give a size such as 10m"))?,
             "max-file" => {
@@ -200,7 +205,9 @@ mod tests {
 
     #[test]
     fn log_sizes() {
-        for (text, bytes) in [("10m", Some(10 << 20)), ("1KB", Some(1024)), ("7", Some(7)), ("-1", Some(0)), ("x", None), ("1t", None)] {
+        for (text, bytes) in
+            [("10m", Some(10 << 20)), ("1KB", Some(1024)), ("7", Some(7)), ("-1", Some(0)), ("x", None), ("1t", None)]
+        {
             assert_eq!(size(text), bytes, "{text}");
         }
     }

@@ -47,7 +47,7 @@ pub fn describe(host: &Host) -> NodeDescription {
         os: "linux".into(),
         engine_version: env!("CARGO_PKG_VERSION").into(),
         nano_cpus: u64::try_from(cpus).unwrap_or(1).saturating_mul(1_000_000_000),
-        memory: u64::from(info.totalram).saturating_mul(u64::from(info.mem_unit)),
+        memory: info.totalram.saturating_mul(u64::from(info.mem_unit)),
     }
 }
 

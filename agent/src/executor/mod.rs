@@ -147,7 +147,9 @@ impl Executor {
         match shim_client::kill(&self.paths.bundle(id), crate::signal::KILL, true).await {
             // Its end is on its way already.
             Ok(()) | Err(ShimClientError::NotRunning { .. } | ShimClientError::Refused(_)) => {}
-            Err(error) => tracing::warn!(container = %id.short(), %error, "a container could not be killed; trying again"),
+            Err(error) => {
+                tracing::warn!(container = %id.short(), %error, "a container could not be killed; trying again")
+            }
         }
     }
 

@@ -52,7 +52,9 @@ impl Executor {
                 }
             },
             Err(ShimClientError::NotRunning { .. }) => {}
-            Err(error) => tracing::warn!(container = %id.short(), %error, "a shim does not answer; waiting for its end"),
+            Err(error) => {
+                tracing::warn!(container = %id.short(), %error, "a shim does not answer; waiting for its end")
+            }
         }
         self.after_the_end(id, generation).await
     }

@@ -86,7 +86,8 @@ impl Executor {
         if let Some(parent) = state.parent() {
             std::fs::create_dir_all(parent).map_err(Error::io("make", parent))?;
         }
-        let mut child = Command::from(self.programs.shim(&bundle)).spawn().map_err(Error::io("run the shim in", &bundle))?;
+        let mut child =
+            Command::from(self.programs.shim(&bundle)).spawn().map_err(Error::io("run the shim in", &bundle))?;
         let report = read_report(id, &mut child).await;
         let begun = match report {
             Ok(Report::Started { pid, started_at }) => Ok((pid, started_at)),
@@ -147,7 +148,9 @@ impl Executor {
         }
         match self.clean_up(id).await {
             Ok(()) => {}
-            Err(error) => tracing::error!(container = %id.short(), %error, "a dead shim's container could not be cleaned up"),
+            Err(error) => {
+                tracing::error!(container = %id.short(), %error, "a dead shim's container could not be cleaned up")
+            }
         }
         match self.exit_record(id, generation) {
             Some(record) => to_exit(&record),
@@ -220,5 +223,6 @@ async fn read_report(id: ContainerId, child: &mut Child) -> Result<Report> {
     if line.is_empty() {
         return Err(broken("ended without a word; see shim.log in its bundle".into()));
     }
-    serde_json::from_str(&line).map_err(|error| broken(format!("said something that this version does not know: {error}")))
+    serde_json::from_str(&line)
+        .map_err(|error| broken(format!("said something that this version does not know: {error}")))
 }

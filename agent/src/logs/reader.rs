@@ -92,7 +92,8 @@ impl Reader {
     /// Finds the files that are newer than the current one; if that is gone, all that are left are.
     fn move_on(&mut self) -> Result<Progress> {
         let files = open_all(&self.path)?;
-        let ids = files.iter().map(FileId::of).collect::<io::Result<Vec<_>>>().map_err(Error::io("look at", &self.path))?;
+        let ids =
+            files.iter().map(FileId::of).collect::<io::Result<Vec<_>>>().map_err(Error::io("look at", &self.path))?;
         let known = self.current.as_ref().and_then(|position| ids.iter().position(|id| *id == position.id));
         self.next = files.into_iter().skip(known.map_or(0, |index| index + 1)).collect();
         self.enter_next()

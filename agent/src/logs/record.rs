@@ -42,7 +42,10 @@ pub fn parse(line: &[u8]) -> Option<Record> {
 pub fn parse_rfc3339(text: &str) -> Option<Timestamp> {
     let bytes = text.as_bytes();
     let marks = [(4, b'-'), (7, b'-'), (13, b':'), (16, b':')];
-    if bytes.len() < 20 || marks.iter().any(|(at, mark)| bytes[*at] != *mark) || !matches!(bytes[10], b'T' | b't' | b' ') {
+    if bytes.len() < 20
+        || marks.iter().any(|(at, mark)| bytes[*at] != *mark)
+        || !matches!(bytes[10], b'T' | b't' | b' ')
+    {
         return None;
     }
     let (year, month, day) = (number(&bytes[..4])?, number(&bytes[5..7])?, number(&bytes[8..10])?);
@@ -57,9 +60,7 @@ pub fn parse_rfc3339(text: &str) -> Option<Timestamp> {
 }
 
 fn number(digits: &[u8]) -> Option<i64> {
-    digits.iter().try_fold(0i64, |value, digit| {
-        digit.is_ascii_digit().then(|| value * 10 + i64::from(digit - b'0'))
-    })
+    digits.iter().try_fold(0i64, |value, digit| digit.is_ascii_digit().then(|| value * 10 + i64::from(digit - b'0')))
 }
 
 /// Nanoseconds, and what follows the fraction.
@@ -102,7 +103,8 @@ mod tests {
 
     #[test]
     fn dockers_lines_are_read() {
-        let line = br#"{"log":"a\u0001\n","stream":"stderr","attrs":{"x":"y"},"time":"2026-11-24T12:39:59.999999999Z"}"#;
+        let line =
+            br#"{"log":"a\u0001\n","stream":"stderr","attrs":{"x":"y"},"time":"2026-11-24T12:39:59.999999999Z"}"#;
         let expected = Record { at: Timestamp(1_795_523_999_999_999_999), stderr: true, line: b"a\x01\n".to_vec() };
         assert_eq!(parse(line), Some(expected));
     }
@@ -117,7 +119,14 @@ mod tests {
         ] {
             assert_eq!(parse_rfc3339(text), Some(Timestamp(nanos)), "{text}");
         }
-        for bad in ["", "1970-01-01", "1970-13-01T00:00:00Z", "1970-01-01T00:00:00", "1970-01-01T00:00:00.Z", "x970-01-01T00:00:00Z"] {
+        for bad in [
+            "",
+            "1970-01-01",
+            "1970-13-01T00:00:00Z",
+            "1970-01-01T00:00:00",
+            "1970-01-01T00:00:00.Z",
+            "x970-01-01T00:00:00Z",
+        ] {
             assert_eq!(parse_rfc3339(bad), None, "{bad}");
         }
     }

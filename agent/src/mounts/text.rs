@@ -93,7 +93,8 @@ fn words(text: &str, keyword: &str) -> Vec<String> {
 mod tests {
     use super::*;
 
-    const HOST: &str = "# made by hand\nnameserver 192.0.2.1\nnameserver 192.0.2.2\nsearch a.example\nsearch b.example c.example\n";
+    const HOST: &str =
+        "# made by hand\nnameserver 192.0.2.1\nnameserver 192.0.2.2\nsearch a.example\nsearch b.example c.example\n";
 
     #[test]
     fn the_own_server_and_the_hosts_domains() {

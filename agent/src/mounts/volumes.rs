@@ -40,7 +40,9 @@ impl Driver {
     fn of(name: &str, spec: &VolumeSpec) -> Result<Self> {
         let refused = |reason: String| Error::Volume { name: name.into(), reason };
         if let Some(unknown) = spec.driver_opts.keys().find(|key| !matches!(key.as_str(), "type" | "o" | "device")) {
-            return Err(refused(format!("driver option {unknown} is not supported: the local driver takes type, o and device")));
+            return Err(refused(format!(
+                "driver option {unknown} is not supported: the local driver takes type, o and device"
+            )));
         }
         let get = |key: &str| spec.driver_opts.get(key).map_or("", String::as_str);
         let (kind, options, device) = (get("type"), get("o"), get("device"));
@@ -106,7 +108,13 @@ impl Volumes {
     }
 
     /// As [`create`](Self::create), and whether it is new.
-    pub fn ensure(&self, name: &str, spec: &VolumeSpec, anonymous: bool, now: Timestamp) -> Result<(VolumeRecord, bool)> {
+    pub fn ensure(
+        &self,
+        name: &str,
+        spec: &VolumeSpec,
+        anonymous: bool,
+        now: Timestamp,
+    ) -> Result<(VolumeRecord, bool)> {
         check_object_name("volume", name)?;
         Driver::of(name, spec)?;
         let mut records = self.records();
@@ -114,7 +122,8 @@ impl Volumes {
             return Ok((record.clone(), false));
         }
         if spec.external {
-            let reason = "it is declared external, and this node has none of that name; create it with `orca volume create`";
+            let reason =
+                "it is declared external, and this node has none of that name; create it with `orca volume create`";
             return Err(Error::Volume { name: name.into(), reason: reason.into() });
         }
         let record = VolumeRecord { name: name.into(), spec: spec.clone(), created_at: now, anonymous };
@@ -247,7 +256,8 @@ mod tests {
         let bind = of(&[("type", "none"), ("o", "bind"), ("device", "/srv")]).unwrap();
         assert_eq!(bind, Driver::Bind("/srv".into()));
         assert!(matches!(of(&[("type", "tmpfs"), ("o", "size=1m")]).unwrap(), Driver::Tmpfs { .. }));
-        for refused in [&[("type", "nfs"), ("device", ":/x")][..], &[("size", "1")], &[("o", "bind"), ("device", "x")]] {
+        for refused in [&[("type", "nfs"), ("device", ":/x")][..], &[("size", "1")], &[("o", "bind"), ("device", "x")]]
+        {
             assert!(of(refused).unwrap_err().to_string().contains("data"), "{refused:?}");
         }
     }

@@ -95,7 +95,8 @@ impl Networks {
         let (node_plan, names) = self.inputs(|inputs| (plan::plan(inputs), plan::names(inputs)));
         let mut applied = Applied { request, ..Applied::default() };
         let (kernel, wanted) = (self.kernel.clone(), node_plan.clone());
-        let done = tokio::task::spawn_blocking(move || if audits { kernel.audit(&wanted) } else { kernel.apply(&wanted) });
+        let done =
+            tokio::task::spawn_blocking(move || if audits { kernel.audit(&wanted) } else { kernel.apply(&wanted) });
         match done.await {
             Ok(Ok(report)) => {
                 for failure in report.failures {
@@ -122,7 +123,8 @@ impl Networks {
                 for failure in report.containers {
                     applied.containers.insert(failure.container, failure.message);
                 }
-                applied.ports = report.ports.into_iter().map(|failure| (failure.reservation, failure.message)).collect();
+                applied.ports =
+                    report.ports.into_iter().map(|failure| (failure.reservation, failure.message)).collect();
             }
             Err(error) => applied.whole = Some(error.to_string()),
         }
@@ -171,4 +173,3 @@ fn note(applied: &mut Applied, plan: &NodePlan, item: &str, error: &str) {
     }
     tracing::warn!(item, error, "a part of the node's network could not be set up");
 }
-

@@ -182,7 +182,8 @@ impl Networks {
     /// Chooses a port for each that names none; `held` are the other containers'.
     pub fn choose_ports(&self, ports: &mut [PortSpec], held: &[PortSpec]) -> Result<()> {
         let assigned = self.assigned();
-        let mut taken: Vec<PortSpec> = assigned.endpoints.values().flat_map(|endpoint| endpoint.ports.clone()).collect();
+        let mut taken: Vec<PortSpec> =
+            assigned.endpoints.values().flat_map(|endpoint| endpoint.ports.clone()).collect();
         taken.extend(held.iter().cloned());
         taken.extend(ports.iter().filter(|port| port.published.is_some()).cloned());
         for port in ports.iter_mut().filter(|port| port.published.is_none()) {
@@ -310,8 +311,8 @@ impl Networks {
             ours.then(|| state.active.remove(&id)).flatten()
         };
         let (kernel, netns) = (self.kernel.clone(), self.paths.netns(id, generation));
-        let devices = ours.iter().flat_map(|active| &active.attachments).map(|(network, address, _)| {
-            net::plan::AttachmentPlan {
+        let devices =
+            ours.iter().flat_map(|active| &active.attachments).map(|(network, address, _)| net::plan::AttachmentPlan {
                 container: id,
                 netns: netns.clone(),
                 network: *network,
@@ -319,8 +320,7 @@ impl Networks {
                 address: *address,
                 address6: None,
                 default_route: false,
-            }
-        });
+            });
         let devices: Vec<_> = devices.collect();
         let done = tokio::task::spawn_blocking(move || {
             for device in &devices {
@@ -332,8 +332,12 @@ impl Networks {
         });
         match done.await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(container = %id.short(), %error, "a network namespace could not be removed"),
-            Err(_) => tracing::warn!(container = %id.short(), "a worker thread ended while it removed a network namespace"),
+            Ok(Err(error)) => {
+                tracing::warn!(container = %id.short(), %error, "a network namespace could not be removed")
+            }
+            Err(_) => {
+                tracing::warn!(container = %id.short(), "a worker thread ended while it removed a network namespace")
+            }
         }
         if ours.is_some_and(|active| !active.attachments.is_empty()) {
             self.want();
@@ -368,7 +372,13 @@ impl Networks {
             let state = self.state();
             (state.assigned.clone(), state.active.clone())
         };
-        use_them(&Inputs { node: self.node, key: &self.key, bridge: &self.bridge, assigned: &assigned, active: &active })
+        use_them(&Inputs {
+            node: self.node,
+            key: &self.key,
+            bridge: &self.bridge,
+            assigned: &assigned,
+            active: &active,
+        })
     }
 }
 
@@ -383,7 +393,8 @@ fn allocated(port: &PortSpec, holder: String) -> Error {
 
 /// Whether nobody else on the host has it.
 fn can_bind(port: &PortSpec) -> bool {
-    let address = SocketAddr::new(port.host_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), port.published.unwrap_or(0));
+    let address =
+        SocketAddr::new(port.host_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), port.published.unwrap_or(0));
     match port.protocol {
         Protocol::Tcp => TcpListener::bind(address).is_ok(),
         Protocol::Udp => UdpSocket::bind(address).is_ok(),

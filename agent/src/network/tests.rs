@@ -26,7 +26,8 @@ fn address(n: u8, last: u8) -> Ipv4Addr {
 }
 
 fn active(name: &str, networks: &[(u8, u8)]) -> Active {
-    let attach = |(n, last): &(u8, u8)| (NetworkId::from_random((*n).into()), address(*n, *last), vec![format!("{name}-alias")]);
+    let attach =
+        |(n, last): &(u8, u8)| (NetworkId::from_random((*n).into()), address(*n, *last), vec![format!("{name}-alias")]);
     Active {
         name: name.into(),
         task: None,
@@ -49,7 +50,10 @@ fn backend(n: u8, node: u8, last: u8, serves: bool) -> Backend {
         task: TaskId::from_random(last.into()),
         name: format!("web-{last}"),
         node: NodeId::from_random(node.into()),
-        attachments: vec![Attachment { network: NetworkId::from_random(n.into()), addresses: vec![address(n, last).into()] }],
+        attachments: vec![Attachment {
+            network: NetworkId::from_random(n.into()),
+            addresses: vec![address(n, last).into()],
+        }],
         serves,
     }
 }

@@ -11,8 +11,8 @@ use tonic::{Status, Streaming};
 
 use super::session::{End, Input, Sender, output, pump_output, spawn_input};
 use super::{NodeService, Outgoing, terminal_size};
-use crate::shim_client::{self, Session};
 use crate::Error;
+use crate::shim_client::{self, Session};
 
 /// Messages that wait for a slow client; beyond that the process waits.
 const AHEAD: usize = 8;
@@ -120,7 +120,8 @@ mod tests {
     #[test]
     fn a_terminal_has_a_type_and_a_size() {
         let size = Some(wire::TerminalSize { rows: 24, columns: 80 });
-        let request = exec_request(wire::ExecStart { tty: true, size, detach: true, stdin: true, ..start(&["sh"]) }).unwrap();
+        let request =
+            exec_request(wire::ExecStart { tty: true, size, detach: true, stdin: true, ..start(&["sh"]) }).unwrap();
         assert_eq!(request.env, ["TERM=xterm"]);
         assert_eq!(request.terminal_size.unwrap().cols, 80);
         assert!(!request.stdin);

@@ -65,7 +65,8 @@ pub async fn load_image(
     });
     let store = service.containers().images().clone();
     let loaded = blocking("loading images", move || Ok(store.load(upload, &platform, now_seconds())?)).await?;
-    let name = |image: image::store::Loaded| if image.names.is_empty() { vec![image.id.to_string()] } else { image.names };
+    let name =
+        |image: image::store::Loaded| if image.names.is_empty() { vec![image.id.to_string()] } else { image.names };
     Ok(wire::LoadImageReply { loaded: loaded.into_iter().flat_map(name).collect() })
 }
 
@@ -79,7 +80,8 @@ pub async fn list_images(
     let users = users(service.containers());
     let store = service.containers().images().clone();
     let mut images = blocking("listing images", move || {
-        let fits = |names: &[String]| wanted.as_ref().is_none_or(|wanted| names.iter().any(|name| is_named(name, wanted)));
+        let fits =
+            |names: &[String]| wanted.as_ref().is_none_or(|wanted| names.iter().any(|name| is_named(name, wanted)));
         let listed = store.list()?.into_iter().filter(|summary| fits(&summary.repo_tags));
         listed.map(|summary| describe(&store, &summary.id.to_string(), &users)).collect::<Result<Vec<_>>>()
     })
@@ -114,7 +116,8 @@ fn describe(store: &Arc<Store>, text: &str, users: &BTreeMap<String, u32>) -> Re
     let details: ImageDetails = store.inspect(&image.id.to_string())?;
     let id = image.id.to_string();
     let config = serde_json::to_string(&image.config);
-    let reason = |error: serde_json::Error| image::Error::InvalidDocument { what: id.clone(), reason: error.to_string() };
+    let reason =
+        |error: serde_json::Error| image::Error::InvalidDocument { what: id.clone(), reason: error.to_string() };
     Ok(wire::Image {
         containers: users.get(&id).copied().unwrap_or_default(),
         references: details.repo_tags,

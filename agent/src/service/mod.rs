@@ -92,7 +92,8 @@ async fn blocking<T: Send + 'static>(
 /// A terminal's size as the shim has it.
 fn terminal_size(size: wire::TerminalSize) -> Result<model::shim::TerminalSize, Status> {
     let fit = |value: u32| {
-        u16::try_from(value).map_err(|_| Status::invalid_argument(format!("a terminal cannot have {value} rows or columns")))
+        u16::try_from(value)
+            .map_err(|_| Status::invalid_argument(format!("a terminal cannot have {value} rows or columns")))
     };
     Ok(model::shim::TerminalSize { rows: fit(size.rows)?, cols: fit(size.columns)? })
 }

@@ -21,11 +21,9 @@ struct Published {
     ports: Vec<PortSpec>,
 }
 
-pub async fn preflight(
-    service: &NodeService,
-    request: wire::PreflightRequest,
-) -> Result<wire::PreflightReply, Status> {
-    let specs = request.services.into_iter().map(TryInto::try_into).collect::<Result<Vec<ServiceSpec>, api::Error>>()?;
+pub async fn preflight(service: &NodeService, request: wire::PreflightRequest) -> Result<wire::PreflightReply, Status> {
+    let specs =
+        request.services.into_iter().map(TryInto::try_into).collect::<Result<Vec<ServiceSpec>, api::Error>>()?;
     let published = published(service);
     let store = service.containers().images().clone();
     let problems = blocking("the preflight", move || Ok(problems(&specs, &store, &published))).await?;
@@ -88,7 +86,8 @@ fn port_problem(port: &PortSpec, own: &[&Published], others: &[&Published]) -> O
     let number = port.published?;
     let address = port.host_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let has = |published: &Published| published.ports.iter().any(|other| ports_clash(port, other));
-    let taken = |by: &str| format!("bind for {address}:{number}/{} failed: port is already allocated{by}", port.protocol);
+    let taken =
+        |by: &str| format!("bind for {address}:{number}/{} failed: port is already allocated{by}", port.protocol);
     if let Some(other) = others.iter().find(|other| has(other)) {
         return Some(taken(&format!(" to {}", other.holder)));
     }
@@ -141,7 +140,11 @@ mod tests {
         let container = ContainerSpec {
             image: "missing:1".into(),
             mounts: vec![bind("/nonexistent/a", false), bind("/nonexistent/b", true), bind("/", false)],
-            devices: vec![Device { source: "/dev/nonexistent".into(), target: "/dev/x".into(), permissions: "rwm".into() }],
+            devices: vec![Device {
+                source: "/dev/nonexistent".into(),
+                target: "/dev/x".into(),
+                permissions: "rwm".into(),
+            }],
             ..ContainerSpec::default()
         };
         ServiceSpec { name: name.into(), container, ports, ..ServiceSpec::default() }
@@ -157,11 +160,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let found = problems(&[spec("web", Vec::new()), spec("other", Vec::new())], &store, &[]);
-        assert_eq!(found, [
-            "service web: no such image: missing:1; import or load it",
-            "service web: bind source path does not exist: /nonexistent/a",
-            "service web: device path does not exist: /dev/nonexistent",
-        ]);
+        assert_eq!(
+            found,
+            [
+                "service web: no such image: missing:1; import or load it",
+                "service web: bind source path does not exist: /nonexistent/a",
+                "service web: device path does not exist: /dev/nonexistent",
+            ]
+        );
     }
 
     #[test]

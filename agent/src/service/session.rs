@@ -55,7 +55,8 @@ pub async fn pump_output(mut session: SessionOutput, sender: &Sender) -> End {
             Ok(Some(Event::Stderr(bytes))) => output(Output::Stderr(bytes)),
             Ok(Some(Event::Exit { code, .. })) => return End::Exited(code),
             Ok(Some(Event::Dropped { reason })) => {
-                let message = format!("the client read too slowly and was cut off: {reason}; `orca logs` has all of it");
+                let message =
+                    format!("the client read too slowly and was cut off: {reason}; `orca logs` has all of it");
                 return End::Failed(Status::data_loss(message));
             }
             // A size or a signal that came too late, or for no terminal: as in Docker no reason to end.
@@ -82,7 +83,8 @@ pub async fn pump_input<T>(
     read: impl Fn(T) -> Option<Input>,
 ) -> Result<(), Status> {
     while let Some(message) = client.message().await? {
-        let input = read(message).ok_or_else(|| Status::invalid_argument("only the first message of a stream is a start"))?;
+        let input =
+            read(message).ok_or_else(|| Status::invalid_argument("only the first message of a stream is a start"))?;
         let sent = match input {
             Input::Stdin(bytes) => session.stdin(&bytes).await,
             Input::CloseStdin => session.close_stdin().await,

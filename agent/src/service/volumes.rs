@@ -27,7 +27,10 @@ pub async fn create_volume(service: &NodeService, request: wire::CreateVolumeReq
     Ok(volume(service.containers(), record))
 }
 
-pub async fn inspect_volume(service: &NodeService, request: wire::InspectVolumeRequest) -> Result<wire::Volume, Status> {
+pub async fn inspect_volume(
+    service: &NodeService,
+    request: wire::InspectVolumeRequest,
+) -> Result<wire::Volume, Status> {
     let found = service.containers().volumes().get(&request.volume);
     let record = found.ok_or(Error::NoSuchVolume(request.volume))?;
     Ok(volume(service.containers(), record))

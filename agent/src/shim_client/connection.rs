@@ -83,7 +83,9 @@ impl Reader {
                 Ok(0) => return Ok(None),
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(None),
-                Err(source) => return Err(ShimClientError::Io { action: "read from", bundle: self.bundle.clone(), source }),
+                Err(source) => {
+                    return Err(ShimClientError::Io { action: "read from", bundle: self.bundle.clone(), source });
+                }
             }
         }
     }

@@ -254,8 +254,7 @@ impl Machine {
         if self.stage != Stage::Starting {
             return;
         }
-        self.last_exit =
-            Some(Exit { code, oom_killed: false, started_at: Timestamp::NEVER, finished_at: now.wall });
+        self.last_exit = Some(Exit { code, oom_killed: false, started_at: Timestamp::NEVER, finished_at: now.wall });
         self.error = Some(error);
         self.stage = Stage::Exited;
         self.rerun = false;
@@ -335,9 +334,7 @@ impl Machine {
                 self.advance_stopped();
                 Vec::new()
             }
-            Goal::Run if self.stage == Stage::Prepared || self.stage == Stage::Exited && self.rerun => {
-                self.begin_run()
-            }
+            Goal::Run if self.stage == Stage::Prepared || self.stage == Stage::Exited && self.rerun => self.begin_run(),
             Goal::Run => {
                 self.rest();
                 match self.goal {

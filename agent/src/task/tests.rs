@@ -104,7 +104,9 @@ fn failures_before_and_after_the_start() {
 #[test]
 fn the_back_off_doubles_and_a_long_run_resets_it() {
     let mut life = Life::running(policy(RestartCondition::Always));
-    for (attempt, wait) in [100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 51_200, 60_000, 60_000].into_iter().enumerate() {
+    for (attempt, wait) in
+        [100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 51_200, 60_000, 60_000].into_iter().enumerate()
+    {
         assert_eq!(life.exited(1), []);
         assert_eq!(life.machine.phase(), ContainerPhase::Restarting);
         assert_eq!(life.machine.task_state(), TaskState::Running);
@@ -153,7 +155,8 @@ fn a_user_stops_starts_and_restarts_the_same_container() {
     assert_eq!(life.after(100 * SECOND), []);
     assert_eq!(life.step(Event::Run), [Action::Start { generation: 2 }]);
     life.started();
-    let restart = Event::Restart { count: Some(4), options: StopOptions { signal: Some(2), grace: Some(Duration::ZERO) } };
+    let restart =
+        Event::Restart { count: Some(4), options: StopOptions { signal: Some(2), grace: Some(Duration::ZERO) } };
     assert_eq!(life.step(restart), [Action::Signal(2), Action::Kill]);
     assert_eq!(life.machine.restarts_done(), 0);
     assert_eq!(life.exited(0), [Action::Start { generation: 3 }]);

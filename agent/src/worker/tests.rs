@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
 
-use model::{Assignments, ContainerId, Meta, NodeId, RunIntent, ServiceId, Task, TaskId, TaskSpec, TaskState, TaskStatus};
+use model::{
+    Assignments, ContainerId, Meta, NodeId, RunIntent, ServiceId, Task, TaskId, TaskSpec, TaskState, TaskStatus,
+};
 use proptest::prelude::*;
 
 use super::*;
@@ -52,7 +54,10 @@ fn tasks_get_containers_and_goals() {
     let (one, two) = (task(1, "web-1", TaskState::Ready), task(2, "web-2", TaskState::Running));
     let all = desired([one.clone(), two.clone()]);
     assert_eq!(reconcile(&all, &Observed::default()), [Action::Create(one.id), Action::Create(two.id)]);
-    let now = observed([(id(1), container("web-1", Some(1), Goal::Ready)), (id(2), container("web-2", Some(2), Goal::Ready))]);
+    let now = observed([
+        (id(1), container("web-1", Some(1), Goal::Ready)),
+        (id(2), container("web-2", Some(2), Goal::Ready)),
+    ]);
     assert_eq!(reconcile(&all, &now), [Action::SetGoal { container: id(2), goal: Goal::Run }]);
 }
 
@@ -107,7 +112,7 @@ fn a_container_is_taken_over_by_the_task_that_continues_it() {
     next.continues = Some(TaskId::from_random(1));
     let now = observed([(id(1), container("web-1", Some(1), Goal::Run))]);
     let adopt = Action::Adopt { task: next.id, container: id(1) };
-    assert_eq!(reconcile(&desired([next.clone()]), &now), [adopt.clone()]);
+    assert_eq!(reconcile(&desired([next.clone()]), &now), std::slice::from_ref(&adopt));
     // The old task may still be known.
     assert_eq!(reconcile(&desired([next, task(1, "web-1", TaskState::Running)]), &now), [adopt]);
 }
@@ -157,7 +162,8 @@ fn carry_out(observed: &mut Observed, desired: &Assignments, actions: &[Action])
         }
     }
     // What is to be removed goes.
-    let gone: Vec<_> = observed.containers.iter().filter(|(_, c)| matches!(c.goal, Goal::Remove { .. })).map(|(id, _)| *id).collect();
+    let gone: Vec<_> =
+        observed.containers.iter().filter(|(_, c)| matches!(c.goal, Goal::Remove { .. })).map(|(id, _)| *id).collect();
     for id in gone {
         if let Some(task) = observed.containers.remove(&id).and_then(|container| container.task) {
             observed.reports.insert(task, TaskState::Shutdown);

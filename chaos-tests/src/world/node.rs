@@ -338,7 +338,7 @@ impl World {
         }
         let mut bits = [0; 32];
         for chunk in bits.chunks_mut(8) {
-            chunk.copy_from_slice(&self.random.next().to_le_bytes());
+            chunk.copy_from_slice(&self.random.word().to_le_bytes());
         }
         let id = ContainerId::from_random(bits);
         let goal = worker::goal_of(task.desired);

@@ -67,6 +67,7 @@ fn dependencies(manifest: &str) -> Vec<(usize, String, bool)> {
 #[test]
 fn dependencies_of_every_kind_are_seen() {
     let text = "[package]\nname = \"x\"\n[dependencies]\na.workspace = true\nb = \"1\"\n[target.'cfg(unix)'.dev-dependencies.c]\nversion = \"1\"";
-    let names: Vec<(String, bool)> = dependencies(text).into_iter().map(|(_, name, of_tests)| (name, of_tests)).collect();
+    let names: Vec<(String, bool)> =
+        dependencies(text).into_iter().map(|(_, name, of_tests)| (name, of_tests)).collect();
     assert_eq!(names, [("a".into(), false), ("b".into(), false), ("c".into(), true)]);
 }

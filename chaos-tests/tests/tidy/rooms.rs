@@ -1,6 +1,6 @@
 //! Pure rooms: their code decides, and neither reads a clock nor draws a number nor touches the world.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::source::{code, files, place, root, without_tests};
 
@@ -92,8 +92,8 @@ pub fn violations() -> Vec<String> {
     found
 }
 
-fn rust_files_of(room: &PathBuf) -> Vec<PathBuf> {
-    if room.is_file() { vec![room.clone()] } else { files(room, ".rs") }
+fn rust_files_of(room: &Path) -> Vec<PathBuf> {
+    if room.is_file() { vec![room.to_path_buf()] } else { files(room, ".rs") }
 }
 
 fn impurities(line: &str) -> Vec<String> {

@@ -55,7 +55,10 @@ pub async fn serve(data_dir: PathBuf, run_dir: PathBuf) -> Result<()> {
     notify::ready();
     tokio::select! {
         () = end.wait() => tracing::info!("ending; containers go on"),
-        () = reset.notified() => tracing::info!("ending after a reset"),
+        () = reset.notified() => {
+            agent.clean_up();
+            tracing::info!("ending after a reset");
+        }
         result = &mut api => return Err(broken(result)),
     }
     // The agent first: it says goodbye to the manager; open streams would hold the servers up.

@@ -1,9 +1,10 @@
 //! What runs inside the image `orca/demo`, which is this very binary as a root file system.
 //!
 //! `whoami` serves a page that names its task, node and peer · `counter` counts visits and keeps the number in a file ·
-//! `health` asks an address and exits 0 when it answers · `load` asks an address many times and prints what came back.
+//! `echo` sends datagrams back · `health` asks an address and exits 0 when it answers · `load` asks an address many times and prints what came back.
 
 mod counter;
+mod echo;
 mod http;
 mod load;
 mod probe;
@@ -44,6 +45,12 @@ enum Mode {
         #[arg(long, env = "DATA", default_value = "/data/count")]
         file: PathBuf,
     },
+    /// Send every UDP datagram back to where it came from
+    Echo {
+        /// Port to listen on
+        #[arg(long, env = "PORT", default_value_t = 7)]
+        port: u16,
+    },
     /// Exit 0 when the address answers with success, 1 otherwise
     Health {
         /// Such as http://127.0.0.1/health
@@ -75,6 +82,7 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
     let result = match demo.mode {
         Mode::Whoami { port, counter } => whoami::serve(listen(port), counter),
         Mode::Counter { port, file } => counter::serve(listen(port), &file),
+        Mode::Echo { port } => echo::serve(listen(port)),
         Mode::Health { url } => probe::probe(&url),
         Mode::Load { url, requests, concurrency } => load::run(&url, requests, concurrency),
     };

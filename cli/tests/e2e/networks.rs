@@ -1,7 +1,5 @@
 //! Networks, names and published ports.
 
-use std::process::Stdio;
-
 use crate::support::Node;
 
 const APP: &str = r#"
@@ -12,7 +10,7 @@ services:
   both: { image: busybox, command: [sleep, "1000"], networks: [front, back] }
   alone: { image: busybox, command: [sleep, "1000"], network_mode: none }
   host: { image: busybox, command: [sleep, "1000"], network_mode: host }
-  echo: { image: busybox, command: [nc, -u, -l, -p, "5000", -e, cat], ports: ["5353:5000/udp"], networks: [front] }
+  echo: { image: orca/demo, command: [echo, --port, "5000"], ports: ["5353:5000/udp"], networks: [front] }
 networks: { front: {}, back: { internal: true } }
 "#;
 
@@ -51,13 +49,8 @@ fn names_isolation_and_ports() {
 
     assert!(node.get("http://127.0.0.1:8081/passwd").is_some(), "published on every address");
     assert!(node.get("http://127.0.0.1:8082/passwd").is_some(), "published on 127.0.0.1");
-    let answer = node
-        .host_command("sh")
-        .args(["-c", "echo ping | timeout 3 busybox nc -u -w 1 127.0.0.1 5353"])
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    assert_eq!(String::from_utf8_lossy(&answer.stdout), "ping\n", "udp");
+    let ask = "exec 3<>/dev/udp/127.0.0.1/5353; echo ping >&3; timeout 5 head -n 1 <&3";
+    assert_eq!(node.in_host(&["bash", "-c", ask]), "ping\n", "udp");
     let error = node.fails(125, &["run", "--rm", "-p", "8081:80", "busybox", "true"]);
     assert!(error.contains("8081"), "{error}");
     node.ok(&["down", "-f", file]);

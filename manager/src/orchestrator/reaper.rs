@@ -9,9 +9,8 @@ use crate::state::{Command, State};
 
 /// Removes history.
 pub fn reap(state: &State, plan: &mut Plan) {
-    let over = |task: &&Task| {
-        task.desired == TaskState::Remove && (task.status.state.is_terminal() || task.node.is_none())
-    };
+    let over =
+        |task: &&Task| task.desired == TaskState::Remove && (task.status.state.is_terminal() || task.node.is_none());
     for task in state.tasks.values().filter(over) {
         plan.commands.push(Command::DeleteTask { task: task.id, seen: task.meta.version });
     }
@@ -36,7 +35,8 @@ fn unused(state: &State, plan: &mut Plan) {
             plan.commands.push(Command::RemoveNetwork { network: network.id, seen: network.meta.version });
         }
     }
-    let specs = || state.services.values().map(|s| &s.spec.container).chain(state.tasks.values().map(|t| &t.spec.container));
+    let specs =
+        || state.services.values().map(|s| &s.spec.container).chain(state.tasks.values().map(|t| &t.spec.container));
     let secrets: BTreeSet<&str> = specs().flat_map(|spec| &spec.secrets).map(|file| file.secret.as_str()).collect();
     for secret in state.secrets.values().filter(|secret| secret.spec.stack.is_some()) {
         if !secrets.contains(secret.spec.name.as_str()) {

@@ -25,7 +25,8 @@ pub fn reconcile(state: &State, service: &Service, now: Timestamp, ids: &mut IdS
             Some(task) => keep_or_replace(state, service, task, now, ids, plan),
             // The old container must be gone before the new one takes its name, volumes and ports.
             None if slot <= wanted && tasks.is_empty() => {
-                plan.commands.push(create(service, new_task(state, service, slot, TaskId::from_random(ids.draw()), now)));
+                plan.commands
+                    .push(create(service, new_task(state, service, slot, TaskId::from_random(ids.draw()), now)));
             }
             None => {}
         }
@@ -44,14 +45,7 @@ fn create(service: &Service, task: Task) -> Command {
     Command::CreateTask { task: Box::new(task), seen: service.meta.version }
 }
 
-fn keep_or_replace(
-    state: &State,
-    service: &Service,
-    task: &Task,
-    now: Timestamp,
-    ids: &mut IdSource,
-    plan: &mut Plan,
-) {
+fn keep_or_replace(state: &State, service: &Service, task: &Task, now: Timestamp, ids: &mut IdSource, plan: &mut Plan) {
     if task.spec_version != service.spec_version {
         plan.commands.push(remove(task));
         return;

@@ -161,7 +161,8 @@ mod tests {
             assert_eq!((response.answers.len(), response.metadata.truncation), (count, count == 0));
             assert_eq!(response.metadata.id, 77);
         }
-        let unique: BTreeSet<_> = answer(&question("web.", None), 20, Transport::Udp).answers.iter().map(|r| r.to_string()).collect();
+        let unique: BTreeSet<_> =
+            answer(&question("web.", None), 20, Transport::Udp).answers.iter().map(|r| r.to_string()).collect();
         assert_eq!(unique.len(), 20);
     }
 

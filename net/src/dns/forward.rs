@@ -78,9 +78,10 @@ fn answers(answer: &[u8], question: &[u8]) -> bool {
         return false;
     }
     let same = |(a, q): (&u8, &u8)| a.eq_ignore_ascii_case(q);
-    a[4..6] == [0, 0] || question_of(answer).zip(question_of(question)).is_some_and(|(a, q)| {
-        a.len() == q.len() && a.iter().zip(q).all(same)
-    })
+    a[4..6] == [0, 0]
+        || question_of(answer)
+            .zip(question_of(question))
+            .is_some_and(|(a, q)| a.len() == q.len() && a.iter().zip(q).all(same))
 }
 
 /// The first question's bytes: labels, type and class.

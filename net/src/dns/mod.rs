@@ -58,11 +58,7 @@ pub struct Shared {
 
 impl Default for Shared {
     fn default() -> Self {
-        Self {
-            tables: RwLock::default(),
-            servers: RwLock::default(),
-            forwarded: Semaphore::new(MAX_FORWARDED),
-        }
+        Self { tables: RwLock::default(), servers: RwLock::default(), forwarded: Semaphore::new(MAX_FORWARDED) }
     }
 }
 

@@ -40,12 +40,8 @@ struct Container {
 /// # Errors
 /// When the sockets cannot be handed to the runtime.
 pub async fn serve(id: ContainerId, sockets: Sockets, shared: Arc<Shared>) -> io::Result<()> {
-    let container = Arc::new(Container {
-        id,
-        shared,
-        forwarded: Semaphore::new(MAX_FORWARDED),
-        rotation: AtomicUsize::new(0),
-    });
+    let container =
+        Arc::new(Container { id, shared, forwarded: Semaphore::new(MAX_FORWARDED), rotation: AtomicUsize::new(0) });
     let udp = Arc::new(UdpSocket::from_std(sockets.udp)?);
     let tcp = TcpListener::from_std(sockets.tcp)?;
     tokio::join!(serve_udp(Arc::clone(&container), udp), serve_tcp(container, tcp));

@@ -8,8 +8,8 @@ use tokio::net::UnixStream;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::protocol::{self, Reply, Report, Request, Tables, VERSION};
 use super::SOCKET;
+use super::protocol::{self, Reply, Report, Request, Tables, VERSION};
 use crate::Error;
 
 /// How long netd has for an answer; a thousand containers' sockets take it about 200 ms.
@@ -46,9 +46,8 @@ impl Client {
         }
         let path = run_dir.join(SOCKET);
         command.kill_on_drop(false);
-        let mut child = command
-            .spawn()
-            .map_err(|source| Error::NetdUnreachable { step: "start", path: path.clone(), source })?;
+        let mut child =
+            command.spawn().map_err(|source| Error::NetdUnreachable { step: "start", path: path.clone(), source })?;
         let deadline = tokio::time::Instant::now() + START;
         loop {
             let last = match Self::connect(run_dir).await {
@@ -121,6 +120,10 @@ fn unexpected(reply: &Reply) -> Error {
 
 async fn bounded<T>(path: &Path, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     timeout(PATIENCE, work).await.unwrap_or_else(|_| {
-        Err(Error::NetdUnreachable { step: "get an answer from", path: path.into(), source: io::ErrorKind::TimedOut.into() })
+        Err(Error::NetdUnreachable {
+            step: "get an answer from",
+            path: path.into(),
+            source: io::ErrorKind::TimedOut.into(),
+        })
     })
 }

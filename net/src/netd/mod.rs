@@ -90,7 +90,8 @@ async fn run(run_dir: &Path, takeover: bool) -> Result<(), Error> {
             predecessor = Some(stream);
         }
         Ok(_) => {
-            let source = io::Error::new(io::ErrorKind::AddrInUse, "another one runs there; use --takeover to replace it");
+            let source =
+                io::Error::new(io::ErrorKind::AddrInUse, "another one runs there; use --takeover to replace it");
             return Err(Error::NetdUnreachable { step: "start", path, source });
         }
         Err(_) => {}

@@ -85,9 +85,8 @@ impl State {
     }
 
     fn start_server(&mut self, container: ContainerId, namespace: (u64, u64), sockets: Sockets) -> Result<(), Error> {
-        let duplicate = |fd: BorrowedFd<'_>| {
-            fd.try_clone_to_owned().map_err(|source| Error::Socket { step: "duplicate", source })
-        };
+        let duplicate =
+            |fd: BorrowedFd<'_>| fd.try_clone_to_owned().map_err(|source| Error::Socket { step: "duplicate", source });
         let held = [duplicate(sockets.udp.as_fd())?, duplicate(sockets.tcp.as_fd())?];
         let shared = Arc::clone(&self.shared);
         let task = tokio::spawn(async move {

@@ -73,10 +73,10 @@ fn set_up(
     let mut batch = Batch::default();
     link::configure(&mut batch, host_side.index, &HOST_SIDE);
     link::set_up(&mut batch, host_side.index);
-    link::add_route(&mut batch, &Route {
-        source: Some(network.gateway),
-        ..Route::to(link::host_subnet(attachment.address)?, host_side.index)
-    });
+    link::add_route(
+        &mut batch,
+        &Route { source: Some(network.gateway), ..Route::to(link::host_subnet(attachment.address)?, host_side.index) },
+    );
     outside.execute(&batch, &[])?;
 
     let interface = link::find(inside, &attachment.interface)?;
@@ -87,14 +87,17 @@ fn set_up(
 fn container_side(index: u32, network: &NetworkPlan, attachment: &AttachmentPlan) -> Result<Batch, Error> {
     let way_out = attachment.default_route && !network.internal;
     let mut batch = Batch::default();
-    link::add_address(&mut batch, &link::Address {
-        index,
-        address: attachment.address,
-        prefix: network.subnet.prefix(),
-        scope: 0,
-        label: None,
-        no_prefix_route: true,
-    });
+    link::add_address(
+        &mut batch,
+        &link::Address {
+            index,
+            address: attachment.address,
+            prefix: network.subnet.prefix(),
+            scope: 0,
+            label: None,
+            no_prefix_route: true,
+        },
+    );
     link::set_up(&mut batch, index);
     // Each device has a route to the next hop; the one of the way out is preferred.
     let metric = if way_out { 0 } else { 100 + index };

@@ -5,9 +5,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use model::IpSubnet;
 
-use super::message::{
-    Attributes, Batch, NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, attribute, read_u32,
-};
+use super::message::{Attributes, Batch, NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, attribute, read_u32};
 use super::socket::Netlink;
 use crate::Error;
 
@@ -108,11 +106,18 @@ pub(super) struct Link {
 pub(super) fn find(socket: &Netlink, name: &str) -> Result<Option<Link>, Error> {
     let mut found = None;
     let header = link_header(0, 0, 0);
-    let answer = socket.query("devices", GETLINK, 0, &header, |a| a.text(IFLA_IFNAME, name), |payload| {
-        let attributes = payload.get(LINK_HEADER_LEN..).unwrap_or_default();
-        let peer = attribute(attributes, IFLA_LINK).and_then(|value| read_u32(value, 0));
-        found = read_u32(payload, 4).map(|index| Link { index, peer });
-    });
+    let answer = socket.query(
+        "devices",
+        GETLINK,
+        0,
+        &header,
+        |a| a.text(IFLA_IFNAME, name),
+        |payload| {
+            let attributes = payload.get(LINK_HEADER_LEN..).unwrap_or_default();
+            let peer = attribute(attributes, IFLA_LINK).and_then(|value| read_u32(value, 0));
+            found = read_u32(payload, 4).map(|index| Link { index, peer });
+        },
+    );
     match answer {
         Err(Error::Refused { source, .. }) if source.raw_os_error() == Some(libc::ENODEV) => Ok(None),
         other => other.map(|()| found),

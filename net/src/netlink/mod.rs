@@ -28,14 +28,17 @@ use socket::Netlink;
 /// node in the same namespace may have put it there.
 pub fn add_loopback_address(key: &NodeKey, address: Ipv4Addr) -> Result<(), Error> {
     let mut batch = Batch::default();
-    link::add_address(&mut batch, &link::Address {
-        index: link::LOOPBACK,
-        address,
-        prefix: 32,
-        scope: link::SCOPE_LINK,
-        label: Some(&key.address_label()),
-        no_prefix_route: false,
-    });
+    link::add_address(
+        &mut batch,
+        &link::Address {
+            index: link::LOOPBACK,
+            address,
+            prefix: 32,
+            scope: link::SCOPE_LINK,
+            label: Some(&key.address_label()),
+            no_prefix_route: false,
+        },
+    );
     Netlink::route()?.execute(&batch, &[libc::EEXIST])
 }
 

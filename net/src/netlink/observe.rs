@@ -29,9 +29,16 @@ pub fn observe(key: &NodeKey) -> Result<Observed, Error> {
     })?;
     // Routes bear no label; theirs is that their source address is one of ours.
     let mut routes = Vec::new();
-    socket.query("routes", GETROUTE, NLM_F_DUMP, &ipv4_header::<ROUTE_HEADER_LEN>(), |_| {}, |payload| {
-        routes.extend(loopback_route(payload));
-    })?;
+    socket.query(
+        "routes",
+        GETROUTE,
+        NLM_F_DUMP,
+        &ipv4_header::<ROUTE_HEADER_LEN>(),
+        |_| {},
+        |payload| {
+            routes.extend(loopback_route(payload));
+        },
+    )?;
     observed.subnets = routes.into_iter().filter(|(_, source)| observed.loopback.contains(source)).collect();
     Ok(observed)
 }
@@ -55,22 +62,38 @@ fn ipv4_header<const LEN: usize>() -> [u8; LEN] {
 
 fn devices(socket: &Netlink, prefix: &str) -> Result<BTreeSet<String>, Error> {
     let mut names = BTreeSet::new();
-    socket.query("devices", GETLINK, NLM_F_DUMP, &link_header(0, 0, 0), |_| {}, |payload| {
-        let attributes = payload.get(LINK_HEADER_LEN..).unwrap_or_default();
-        let name = attribute(attributes, IFLA_IFNAME).map(read_text);
-        names.extend(name.filter(|name| name.starts_with(prefix)));
-    })?;
+    socket.query(
+        "devices",
+        GETLINK,
+        NLM_F_DUMP,
+        &link_header(0, 0, 0),
+        |_| {},
+        |payload| {
+            let attributes = payload.get(LINK_HEADER_LEN..).unwrap_or_default();
+            let name = attribute(attributes, IFLA_IFNAME).map(read_text);
+            names.extend(name.filter(|name| name.starts_with(prefix)));
+        },
+    )?;
     Ok(names)
 }
 
 fn addresses(socket: &Netlink, mut each: impl FnMut(u32, Ipv4Addr, &str)) -> Result<(), Error> {
-    socket.query("addresses", GETADDR, NLM_F_DUMP, &ipv4_header::<ADDRESS_HEADER_LEN>(), |_| {}, |payload| {
-        let attributes = payload.get(ADDRESS_HEADER_LEN..).unwrap_or_default();
-        let label = attribute(attributes, IFA_LABEL).map(read_text).unwrap_or_default();
-        if let (Some(index), Some(address)) = (read_u32(payload, 4), attribute(attributes, IFA_LOCAL).and_then(ipv4)) {
-            each(index, address, &label);
-        }
-    })
+    socket.query(
+        "addresses",
+        GETADDR,
+        NLM_F_DUMP,
+        &ipv4_header::<ADDRESS_HEADER_LEN>(),
+        |_| {},
+        |payload| {
+            let attributes = payload.get(ADDRESS_HEADER_LEN..).unwrap_or_default();
+            let label = attribute(attributes, IFA_LABEL).map(read_text).unwrap_or_default();
+            if let (Some(index), Some(address)) =
+                (read_u32(payload, 4), attribute(attributes, IFA_LOCAL).and_then(ipv4))
+            {
+                each(index, address, &label);
+            }
+        },
+    )
 }
 
 fn ipv4(value: &[u8]) -> Option<Ipv4Addr> {

@@ -61,7 +61,8 @@ impl Netlink {
     }
 
     fn open(protocol: SockProtocol) -> Result<Self, Error> {
-        let fd = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol).map_err(failed("open"))?;
+        let fd =
+            socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol).map_err(failed("open"))?;
         bind(fd.as_raw_fd(), &NetlinkAddr::new(0, 0)).map_err(failed("bind"))?;
         setsockopt(&fd, sockopt::ReceiveTimeout, &TimeVal::seconds(5)).map_err(failed("set its timeout"))?;
         // CAP_ACK (10): errors without the whole message; EXT_ACK (11): with an explanation. Both only help messages,
@@ -160,7 +161,8 @@ impl Netlink {
                 match message.kind {
                     NLMSG_DONE => return Ok(()),
                     NLMSG_ERROR => {
-                        return refusal(message.payload, message.flags, &batch.label(1)).map_or(Ok(()), |r| Err(r.into()));
+                        return refusal(message.payload, message.flags, &batch.label(1))
+                            .map_or(Ok(()), |r| Err(r.into()));
                     }
                     _ => each(message.payload),
                 }

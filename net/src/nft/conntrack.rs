@@ -34,10 +34,17 @@ struct Entry {
 pub fn cut_stale_flows(guards: &FlowGuards, local: &BTreeSet<Ipv4Addr>) -> Result<usize, Error> {
     let socket = Netlink::netfilter()?;
     let mut stale = Vec::new();
-    socket.query("connections", GET, NLM_F_DUMP, &generic(FAMILY, 0), |_| {}, |payload| {
-        let entry = payload.get(4..).and_then(udp_entry);
-        stale.extend(entry.filter(|entry| guards.is_stale(entry.flow, local)));
-    })?;
+    socket.query(
+        "connections",
+        GET,
+        NLM_F_DUMP,
+        &generic(FAMILY, 0),
+        |_| {},
+        |payload| {
+            let entry = payload.get(4..).and_then(udp_entry);
+            stale.extend(entry.filter(|entry| guards.is_stale(entry.flow, local)));
+        },
+    )?;
     let mut batch = Batch::default();
     for entry in &stale {
         batch.message("delete a connection", DELETE, NLM_F_ACK, &generic(FAMILY, 0), |a| {

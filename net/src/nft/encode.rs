@@ -126,7 +126,7 @@ fn add_elements(batch: &mut Batch, table: &str, set: &Set) {
         batch.message(label, NEWSETELEM, NLM_F_CREATE, &generic(FAMILY, 0), |a| {
             a.text(1, table);
             a.text(2, &set.name);
-            a.nest(3, |a| chunk.iter().for_each(|element| add_element(a, element, set.key.len() > 1 )));
+            a.nest(3, |a| chunk.iter().for_each(|element| add_element(a, element, set.key.len() > 1)));
         });
     }
 }

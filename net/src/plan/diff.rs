@@ -65,9 +65,7 @@ pub fn diff(observed: &Observed, desired: &NodePlan) -> Vec<Action> {
     actions.extend(observed.loopback.difference(&addresses).copied().map(Action::RemoveAddress));
     actions.extend(addresses.difference(&observed.loopback).copied().map(Action::AddAddress));
     let missing_route = |(subnet, source): &(&IpSubnet, &Ipv4Addr)| observed.subnets.get(subnet) != Some(*source);
-    actions.extend(
-        subnets.iter().filter(missing_route).map(|(&subnet, &source)| Action::AddSubnet { subnet, source }),
-    );
+    actions.extend(subnets.iter().filter(missing_route).map(|(&subnet, &source)| Action::AddSubnet { subnet, source }));
     for attachment in &desired.attachments {
         let Some(network) = desired.network(attachment.network) else { continue };
         let adopt = observed.devices.contains(&desired.device(attachment));
@@ -115,8 +113,10 @@ mod tests {
         observed.devices.insert("ogone0000000000".into());
         let actions = diff(&observed, &plan);
         assert_eq!(actions.first(), Some(&Action::RemoveDevice("ogone0000000000".into())));
-        let adopted: Vec<bool> =
-            actions.iter().filter_map(|a| if let Action::Attach { adopt, .. } = a { Some(*adopt) } else { None }).collect();
+        let adopted: Vec<bool> = actions
+            .iter()
+            .filter_map(|a| if let Action::Attach { adopt, .. } = a { Some(*adopt) } else { None })
+            .collect();
         assert_eq!(adopted.iter().filter(|adopt| **adopt).count(), 1);
         assert_eq!(adopted.len(), plan.attachments.len());
     }

@@ -46,7 +46,12 @@ pub(crate) fn plan() -> NodePlan {
     NodePlan {
         node_key: NodeKey::of(NodeId::from_random(1)),
         networks: vec![network(1, false), network(2, true)],
-        attachments: vec![attachment(5, 1, "eth0"), attachment(6, 1, "eth0"), attachment(6, 2, "eth1"), attachment(7, 2, "eth0")],
+        attachments: vec![
+            attachment(5, 1, "eth0"),
+            attachment(6, 1, "eth0"),
+            attachment(6, 2, "eth1"),
+            attachment(7, 2, "eth0"),
+        ],
         vips: vec![
             VipPlan {
                 network: NetworkId::from_random(1),
@@ -66,17 +71,21 @@ pub(crate) fn plan() -> NodePlan {
 /// Plans of a few networks and containers, all of one node.
 pub(crate) fn small_plans() -> impl Strategy<Value = NodePlan> {
     let networks = proptest::collection::btree_set(1u8..6, 0..4);
-    (networks, proptest::collection::btree_set((5u8..9, 1u8..6), 0..8), 1u8..4).prop_map(|(networks, members, gateway)| {
-        let attachments: Vec<_> = members
-            .into_iter()
-            .filter(|(_, n)| networks.contains(n))
-            .map(|(c, n)| attachment(c, n, &format!("eth{n}")))
-            .collect();
-        let networks = networks.into_iter().map(|n| NetworkPlan { gateway: Ipv4Addr::new(10, n, 0, gateway), ..network(n, n % 2 == 0) });
-        NodePlan {
-            networks: networks.collect(),
-            attachments,
-            ..NodePlan::empty(NodeKey::of(NodeId::from_random(1)))
-        }
-    })
+    (networks, proptest::collection::btree_set((5u8..9, 1u8..6), 0..8), 1u8..4).prop_map(
+        |(networks, members, gateway)| {
+            let attachments: Vec<_> = members
+                .into_iter()
+                .filter(|(_, n)| networks.contains(n))
+                .map(|(c, n)| attachment(c, n, &format!("eth{n}")))
+                .collect();
+            let networks = networks
+                .into_iter()
+                .map(|n| NetworkPlan { gateway: Ipv4Addr::new(10, n, 0, gateway), ..network(n, n % 2 == 0) });
+            NodePlan {
+                networks: networks.collect(),
+                attachments,
+                ..NodePlan::empty(NodeKey::of(NodeId::from_random(1)))
+            }
+        },
+    )
 }

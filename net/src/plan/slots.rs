@@ -129,7 +129,9 @@ mod tests {
     fn removing_one_of_many_moves_few() {
         // One of n backends holds 1/n of the slots; those must move. Even shares have their price in slots of others:
         // measured about five shares with hundreds of backends, and never a large part of the table.
-        for (count, class) in [(4u16, SizeClass::Small), (10, SizeClass::Small), (100, SizeClass::Medium), (400, SizeClass::Large)] {
+        for (count, class) in
+            [(4u16, SizeClass::Small), (10, SizeClass::Small), (100, SizeClass::Medium), (400, SizeClass::Large)]
+        {
             let before = backends(&(0..count).collect::<Vec<_>>());
             let table = slots(&before, class);
             let mut moved = 0;
@@ -140,7 +142,10 @@ mod tests {
             }
             let average = moved as f64 / f64::from(count);
             let share = f64::from(class.slots()) / f64::from(count);
-            assert!(average <= 6.0 * share && average <= 0.15 * f64::from(class.slots()), "{count} backends: {average} slots of others moved, a share is {share}");
+            assert!(
+                average <= 6.0 * share && average <= 0.15 * f64::from(class.slots()),
+                "{count} backends: {average} slots of others moved, a share is {share}"
+            );
         }
     }
 

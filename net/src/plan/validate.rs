@@ -50,7 +50,8 @@ impl NodePlan {
         for attachment in &self.attachments {
             let what = format!("container {}", attachment.container.short());
             let network = self.network(attachment.network);
-            let network = network.ok_or_else(|| Error::UnknownNetwork { what: what.clone(), network: attachment.network })?;
+            let network =
+                network.ok_or_else(|| Error::UnknownNetwork { what: what.clone(), network: attachment.network })?;
             usable(attachment.address, network.subnet, &what)?;
             claim(attachment.address, what)?;
         }

@@ -23,23 +23,37 @@ impl Ruleset {
     /// The table of a plan; the plan is valid.
     pub fn of(plan: &NodePlan) -> Self {
         let mut sets = vec![
-            set("owners", &[Type::IfName, Type::Ipv4], plan.attachments.iter().map(|a| {
-                vec![Datum::IfName(plan.device(a)), Datum::Ipv4(a.address)]
-            })),
-            map("networks", &[Type::Ipv4], &[Type::Verdict], plan.attachments.iter().filter_map(|a| {
-                let network = plan.network(a.network)?;
-                Some((vec![Datum::Ipv4(a.address)], vec![Datum::Jump(from_chain(network))]))
-            })),
+            set(
+                "owners",
+                &[Type::IfName, Type::Ipv4],
+                plan.attachments.iter().map(|a| vec![Datum::IfName(plan.device(a)), Datum::Ipv4(a.address)]),
+            ),
+            map(
+                "networks",
+                &[Type::Ipv4],
+                &[Type::Verdict],
+                plan.attachments.iter().filter_map(|a| {
+                    let network = plan.network(a.network)?;
+                    Some((vec![Datum::Ipv4(a.address)], vec![Datum::Jump(from_chain(network))]))
+                }),
+            ),
             set("members", &[Type::Ipv4], plan.attachments.iter().map(|a| vec![Datum::Ipv4(a.address)])),
             set("subnets", &[Type::Prefix], prefixes(plan, |_| true)),
             set("outbound", &[Type::Prefix], prefixes(plan, |network| !network.internal)),
-            set("hairpin", &[Type::Ipv4, Type::Ipv4], plan.attachments.iter().map(|a| {
-                vec![Datum::Ipv4(a.address), Datum::Ipv4(a.address)]
-            })),
-            map("gateways", &[Type::Ipv4], &[Type::Ipv4], plan.attachments.iter().filter_map(|a| {
-                let gateway = plan.network(a.network)?.gateway;
-                Some((vec![Datum::Ipv4(a.address)], vec![Datum::Ipv4(gateway)]))
-            })),
+            set(
+                "hairpin",
+                &[Type::Ipv4, Type::Ipv4],
+                plan.attachments.iter().map(|a| vec![Datum::Ipv4(a.address), Datum::Ipv4(a.address)]),
+            ),
+            map(
+                "gateways",
+                &[Type::Ipv4],
+                &[Type::Ipv4],
+                plan.attachments.iter().filter_map(|a| {
+                    let gateway = plan.network(a.network)?.gateway;
+                    Some((vec![Datum::Ipv4(a.address)], vec![Datum::Ipv4(gateway)]))
+                }),
+            ),
         ];
         sets.extend(plan.networks.iter().map(|network| network_members(plan, network)));
         let balanced = balancer_sets(plan, &mut sets);
@@ -91,10 +105,13 @@ fn network_members(plan: &NodePlan, network: &NetworkPlan) -> Set {
 fn balancer_sets(plan: &NodePlan, sets: &mut Vec<Set>) -> Vec<Rule> {
     let mut rules = Vec::new();
     for class in SizeClass::ALL {
-        let vips = plan.vips.iter().filter(|vip| !vip.backends.is_empty() && SizeClass::of(vip.backends.len()) == class);
+        let vips =
+            plan.vips.iter().filter(|vip| !vip.backends.is_empty() && SizeClass::of(vip.backends.len()) == class);
         let entries = vips.flat_map(|vip| {
             let table = slots(&vip.backends, class).into_iter().zip(0u32..);
-            table.map(move |(backend, slot)| (vec![Datum::Ipv4(vip.address), Datum::Slot(slot)], vec![Datum::Ipv4(backend)]))
+            table.map(move |(backend, slot)| {
+                (vec![Datum::Ipv4(vip.address), Datum::Slot(slot)], vec![Datum::Ipv4(backend)])
+            })
         });
         let name = format!("vips{}", class.slots());
         let vips = map(&name, &[Type::Ipv4, Type::Slot], &[Type::Ipv4], entries);
@@ -206,7 +223,10 @@ fn forward(prefix: &str) -> Chain {
     let to_us = in_set(&[Field::Destination], "subnets");
     let rules = vec![
         // Known connections to a container that is gone lead to the loopback device and are refused below.
-        rule(vec![to_us.clone(), not_in_set(&[Field::Destination], "members"), Match::Translated], Action::Goto(REFUSE.into())),
+        rule(
+            vec![to_us.clone(), not_in_set(&[Field::Destination], "members"), Match::Translated],
+            Action::Goto(REFUSE.into()),
+        ),
         rule(vec![Match::Established], Action::Accept),
         rule(vec![ours.clone()], Action::Dispatch { field: Field::Source, map: "networks".into() }),
         rule(vec![ours], Action::Drop),

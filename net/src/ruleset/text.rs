@@ -8,8 +8,7 @@ impl Ruleset {
     /// The table as text.
     pub fn to_text(&self) -> String {
         let mut text = format!("table ip {} {{\n", self.table);
-        let blocks: Vec<String> =
-            self.sets.iter().map(set_text).chain(self.chains.iter().map(chain_text)).collect();
+        let blocks: Vec<String> = self.sets.iter().map(set_text).chain(self.chains.iter().map(chain_text)).collect();
         text.push_str(&blocks.join("\n"));
         text.push_str("}\n");
         text

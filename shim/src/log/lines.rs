@@ -100,7 +100,14 @@ fn escape(text: &[u8], out: &mut Vec<u8>) {
             b'\n' => out.extend_from_slice(b"\\n"),
             b'\r' => out.extend_from_slice(b"\\r"),
             b'\t' => out.extend_from_slice(b"\\t"),
-            _ => out.extend_from_slice(&[b'\\', b'u', b'0', b'0', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]),
+            _ => out.extend_from_slice(&[
+                b'\\',
+                b'u',
+                b'0',
+                b'0',
+                HEX[usize::from(byte >> 4)],
+                HEX[usize::from(byte & 15)],
+            ]),
         }
     }
     out.extend_from_slice(&text[plain..]);
@@ -138,8 +145,7 @@ mod tests {
     fn the_format_is_dockers() {
         let mut out = Vec::new();
         write_line(b"a\"\\\x01\xff\t\n", Stream::Stderr, 0, &mut out);
-        let expected =
-            "{\"log\":\"a\\\"\\\\\\u0001\u{fffd}\\t\\n\",\"stream\":\"stderr\",\"time\":\"1970-01-01T00:00:00.000000000Z\"}\n";
+        let expected = "{\"log\":\"a\\\"\\\\\\u0001\u{fffd}\\t\\n\",\"stream\":\"stderr\",\"time\":\"1970-01-01T00:00:00.000000000Z\"}\n";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 

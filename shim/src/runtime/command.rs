@@ -45,7 +45,10 @@ impl Executor for ReportingExecutor {
 fn find(process: &Process) -> Result<PathBuf, (ErrorClass, String)> {
     let args = process.args().as_deref().unwrap_or(&[]);
     let Some(name) = args.first().filter(|name| !name.is_empty()) else {
-        return Err((ErrorClass::CommandNotFound, "no command is given: config.json's process.args is empty".to_owned()));
+        return Err((
+            ErrorClass::CommandNotFound,
+            "no command is given: config.json's process.args is empty".to_owned(),
+        ));
     };
     if name.contains('/') {
         return executable(Path::new(name)).map(|()| PathBuf::from(name));
@@ -61,7 +64,9 @@ fn find(process: &Process) -> Result<PathBuf, (ErrorClass, String)> {
             Err(_) => {}
         }
     }
-    Err(denied.unwrap_or_else(|| (ErrorClass::CommandNotFound, format!("exec: {name:?}: executable file not found in $PATH"))))
+    Err(denied.unwrap_or_else(|| {
+        (ErrorClass::CommandNotFound, format!("exec: {name:?}: executable file not found in $PATH"))
+    }))
 }
 
 fn executable(path: &Path) -> Result<(), (ErrorClass, String)> {
@@ -84,7 +89,8 @@ pub fn execute(process: &Process, report: RawFd) -> ErrorClass {
     let (class, message) = match find(process) {
         Ok(path) => {
             let errno = replace(&path, process.args().as_deref().unwrap_or(&[]));
-            let class = if errno == Errno::ENOENT { ErrorClass::CommandNotFound } else { ErrorClass::CommandNotExecutable };
+            let class =
+                if errno == Errno::ENOENT { ErrorClass::CommandNotFound } else { ErrorClass::CommandNotExecutable };
             (class, format!("exec: {path:?}: {}", errno.desc()))
         }
         Err(fault) => fault,

@@ -118,15 +118,18 @@ impl Runtime for Embedded {
     }
 
     fn start(&mut self) -> Result<()> {
-        let container = self.container.as_mut().ok_or(ShimError::WrongState { action: "start", state: "not created" })?;
+        let container =
+            self.container.as_mut().ok_or(ShimError::WrongState { action: "start", state: "not created" })?;
         container.start().map_err(|error| ShimError::Runtime { action: "start", message: error.to_string() })
     }
 
     fn exec(&mut self, request: &ExecRequest, io: ProcessIo) -> Result<Launched> {
         let init = self.init()?;
         let path = self.config_dir.join("config.json");
-        let spec = Spec::load(&path)
-            .map_err(|error| ShimError::Runtime { action: "exec in", message: format!("{}: {error}", path.display()) })?;
+        let spec = Spec::load(&path).map_err(|error| ShimError::Runtime {
+            action: "exec in",
+            message: format!("{}: {error}", path.display()),
+        })?;
         let root = Rootfs::open(Path::new(&format!("/proc/{init}/root")))?;
         let (process, home) = exec_process(&spec, request, &root)?;
         let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());

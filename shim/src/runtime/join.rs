@@ -16,8 +16,8 @@ use nix::unistd::{ForkResult, Gid, Uid, fork};
 use oci_spec::runtime::{LinuxSeccomp, Process};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::command::{execute, set_environment};
 use super::ProcessIo;
+use super::command::{execute, set_environment};
 use crate::error::{Result, ShimError};
 use crate::report;
 
@@ -100,7 +100,8 @@ impl Join<'_> {
     fn prepare(&self, pidfd: &OwnedFd, io: ChildIo) -> Result<(), (ErrorClass, String)> {
         for file in &self.membership {
             // "0" is the writer itself. (cgroups(7))
-            std::fs::write(file, "0").map_err(|error| runtime("enter cgroup", &format!("{}: {error}", file.display())))?;
+            std::fs::write(file, "0")
+                .map_err(|error| runtime("enter cgroup", &format!("{}: {error}", file.display())))?;
         }
         let syscall = create_syscall();
         nix::unistd::setsid().map_err(|errno| runtime("make a session", &errno))?;
@@ -141,7 +142,10 @@ impl Join<'_> {
         let user = self.process.user();
         let cwd = self.process.cwd();
         let bad_cwd = |errno: nix::errno::Errno| {
-            (ErrorClass::BadWorkingDirectory, format!("cannot enter working directory {}: {}", cwd.display(), errno.desc()))
+            (
+                ErrorClass::BadWorkingDirectory,
+                format!("cannot enter working directory {}: {}", cwd.display(), errno.desc()),
+            )
         };
         if let Some(umask) = user.umask() {
             nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(umask));

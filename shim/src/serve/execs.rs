@@ -161,7 +161,8 @@ impl Supervisor {
     /// Gives up output that nobody will close, and says goodbye for those that are done.
     pub(super) fn settle_execs(&mut self) {
         let now = Instant::now();
-        let behind: Vec<u64> = self.clients.iter().filter(|client| client.is_behind()).map(|client| client.id).collect();
+        let behind: Vec<u64> =
+            self.clients.iter().filter(|client| client.is_behind()).map(|client| client.id).collect();
         for exec in &mut self.execs {
             let slow = exec.client.is_some_and(|client| behind.contains(&client));
             let Some(ended) = &mut exec.ended else { continue };

@@ -31,7 +31,8 @@ impl Supervisor {
         let Some(client) = self.client(id) else { return };
         client.reply(&Reply::Error(failure));
         // What follows broken framing or an unknown version can't be understood; other mistakes leave the connection whole.
-        let beyond_repair = matches!(error, ShimError::Frame(_) | ShimError::ProtocolVersion { .. } | ShimError::Message(_));
+        let beyond_repair =
+            matches!(error, ShimError::Frame(_) | ShimError::ProtocolVersion { .. } | ShimError::Message(_));
         if beyond_repair || client.role == Role::New && error.class() == ErrorClass::Protocol {
             client.close();
         }

@@ -59,7 +59,8 @@ impl Supervisor {
             if let Some(fd) = exec.outcome.as_ref().map(raw) {
                 add(fd, libc::POLLIN, Source::ExecStart(exec.id));
             }
-            let behind = exec.client.is_some_and(|id| self.clients.iter().any(|client| client.id == id && client.is_behind()));
+            let behind =
+                exec.client.is_some_and(|id| self.clients.iter().any(|client| client.id == id && client.is_behind()));
             for (fd, stream) in [(&exec.stdout, Stream::Stdout), (&exec.stderr, Stream::Stderr)] {
                 if let Some(fd) = fd.as_ref().filter(|_| !behind) {
                     add(raw(fd), libc::POLLIN, Source::ExecOutput(exec.id, stream));

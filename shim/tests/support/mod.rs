@@ -18,8 +18,8 @@ use serde_json::{Value, json};
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 const APPLETS: &[&str] = &[
-    "sh", "true", "false", "cat", "echo", "sleep", "ps", "id", "stty", "tty", "kill", "seq", "head", "dd", "yes", "grep", "pwd",
-    "env", "wc", "mkdir", "ls", "mknod", "printf", "readlink",
+    "sh", "true", "false", "cat", "echo", "sleep", "ps", "id", "stty", "tty", "kill", "seq", "head", "dd", "yes",
+    "grep", "pwd", "env", "wc", "mkdir", "ls", "mknod", "printf", "readlink",
 ];
 
 pub struct Sandbox {
@@ -38,7 +38,9 @@ impl Sandbox {
         for name in ["bin", "etc", "proc", "sys", "dev", "tmp", "root", "secret"] {
             fs::create_dir_all(lower.join(name)).unwrap();
         }
-        fs::copy("/bin/busybox", lower.join("bin/busybox")).or_else(|_| fs::copy("/usr/bin/busybox", lower.join("bin/busybox"))).unwrap();
+        fs::copy("/bin/busybox", lower.join("bin/busybox"))
+            .or_else(|_| fs::copy("/usr/bin/busybox", lower.join("bin/busybox")))
+            .unwrap();
         for applet in APPLETS {
             symlink("busybox", lower.join("bin").join(applet)).unwrap();
         }
@@ -178,7 +180,11 @@ impl Sandbox {
     /// Cgroup directories of this sandbox that exist.
     pub fn cgroups(&self) -> Vec<PathBuf> {
         let roots = fs::read_dir("/sys/fs/cgroup").unwrap().flatten().map(|entry| entry.path());
-        roots.chain([PathBuf::from("/sys/fs/cgroup")]).map(|root| root.join(&self.id)).filter(|path| path.exists()).collect()
+        roots
+            .chain([PathBuf::from("/sys/fs/cgroup")])
+            .map(|root| root.join(&self.id))
+            .filter(|path| path.exists())
+            .collect()
     }
 
     pub fn container_cgroups(&self) -> Vec<PathBuf> {
@@ -202,8 +208,20 @@ impl Drop for Sandbox {
 
 fn config(args: &[&str], cgroup: &Path) -> Value {
     let caps = json!([
-        "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_NET_RAW", "CAP_SETGID", "CAP_SETUID",
-        "CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_KILL", "CAP_AUDIT_WRITE"
+        "CAP_CHOWN",
+        "CAP_DAC_OVERRIDE",
+        "CAP_FSETID",
+        "CAP_FOWNER",
+        "CAP_MKNOD",
+        "CAP_NET_RAW",
+        "CAP_SETGID",
+        "CAP_SETUID",
+        "CAP_SETFCAP",
+        "CAP_SETPCAP",
+        "CAP_NET_BIND_SERVICE",
+        "CAP_SYS_CHROOT",
+        "CAP_KILL",
+        "CAP_AUDIT_WRITE"
     ]);
     let namespaces: Vec<Value> =
         ["pid", "ipc", "uts", "mount", "network", "cgroup"].iter().map(|kind| json!({"type": kind})).collect();

@@ -67,11 +67,13 @@ impl TryFrom<wire::Command> for Command {
             Wire::ApplyStack(apply) => Self::ApplyStack(Box::new(apply.try_into()?)),
             Wire::RemoveStack(wire::RemoveStack { stack, services }) => Self::RemoveStack { stack, services },
             Wire::SetIntent(wire::SetIntent { tasks, action, ids: source }) => {
-                let action = control::IntentAction::try_from(action).map_err(|_| CodecError::Text(action.to_string()))?;
+                let action =
+                    control::IntentAction::try_from(action).map_err(|_| CodecError::Text(action.to_string()))?;
                 Self::SetIntent { tasks: texts(tasks)?, action: action.into(), ids: ids(source)? }
             }
             Wire::ReportStatuses(wire::ReportStatuses { node, reports }) => {
-                let report = |wire::Report { task, status }: wire::Report| Ok((text(task)?, required(status, "status")?));
+                let report =
+                    |wire::Report { task, status }: wire::Report| Ok((text(task)?, required(status, "status")?));
                 let reports: Result<Vec<_>, CodecError> = reports.into_iter().map(report).collect();
                 Self::ReportStatuses { node: text(node)?, reports: reports? }
             }

@@ -1,10 +1,10 @@
 //! Entries and states as protobuf, for the log and for raft snapshots. Format 1; another one is an error that names it.
 
 mod from_wire;
-mod to_wire;
-mod unknown;
 #[cfg(test)]
 mod tests;
+mod to_wire;
+mod unknown;
 
 use api::log as wire;
 use prost::Message;
@@ -27,7 +27,9 @@ pub enum CodecError {
         found: u32,
     },
     /// Written by a newer version.
-    #[error("the record holds command {number}, which this version of Orca does not know: run the version that wrote it")]
+    #[error(
+        "the record holds command {number}, which this version of Orca does not know: run the version that wrote it"
+    )]
     UnknownCommand {
         /// Its number in the protocol.
         number: u32,
