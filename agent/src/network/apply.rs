@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use model::{ContainerId, PortSpec};
@@ -80,7 +81,7 @@ impl Networks {
             };
             // Before anything was wanted there may be a plan of an earlier daemon in force.
             let request = *wanted.borrow_and_update();
-            if request == 0 {
+            if request == 0 || self.down.load(Ordering::Acquire) {
                 continue;
             }
             let applied = self.apply(request, audits).await;
@@ -132,6 +133,9 @@ impl Networks {
 
     async fn set_tables(&self, tables: &Tables) -> Result<net::netd::Report> {
         let mut slot = self.netd.lock().await;
+        if self.down.load(Ordering::Acquire) {
+            return Ok(net::netd::Report::default());
+        }
         let mut client = match slot.take() {
             Some(client) => client,
             None => {
@@ -149,7 +153,11 @@ impl Networks {
     /// # Errors
     /// The first thing that could not be removed.
     pub async fn teardown(&self) -> Result<()> {
+        self.down.store(true, Ordering::Release);
         self.state().active.clear();
+        // Waits for an application that is under way, and keeps netd from being started again.
+        let mut slot = self.netd.lock().await;
+        *slot = None;
         let kernel = self.kernel.clone();
         let done = tokio::task::spawn_blocking(move || kernel.teardown_all());
         let report = done.await.map_err(|_| Error::Thread("taking the network down"))??;

@@ -10,6 +10,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::{
@@ -43,6 +44,8 @@ pub struct Networks {
     wanted: watch::Sender<u64>,
     applied: watch::Sender<Applied>,
     netd: tokio::sync::Mutex<Option<net::netd::Client>>,
+    /// Taken down for good: what still changes is not applied any more.
+    down: AtomicBool,
 }
 
 #[derive(Default)]
@@ -82,6 +85,7 @@ impl Networks {
             wanted: watch::Sender::new(0),
             applied: watch::Sender::new(Applied::default()),
             netd: tokio::sync::Mutex::default(),
+            down: AtomicBool::new(false),
         })
     }
 
