@@ -13,9 +13,12 @@ TEST_PACKAGES := bind9-dnsutils busybox-static conntrack curl iproute2 nftables 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
+# At a fixed address, as Go builds docker and containerd: a shim then has no relocations, which would be pages of its own.
+FIXED := --config 'target."cfg(target_os = \"linux\")".rustflags=["-Crelocation-model=static"]'
+
 build: ## Build the release binary
 	@scripts/need $(BUILD_PACKAGES)
-	cargo build --release --locked -p orca
+	cargo build --release --locked -p orca $(FIXED)
 
 demo: build ## Start the daemon and the example application, and say what to try next
 	@scripts/demo $(ORCA)

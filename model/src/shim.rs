@@ -88,6 +88,9 @@ pub struct Snapshot {
     pub upper: PathBuf,
     /// overlayfs' scratch directory, on the file system of `upper`.
     pub work: PathBuf,
+    /// The writable layer goes with the container, so nothing of it need reach the disk.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub volatile: bool,
 }
 
 /// Where a container's output is kept.

@@ -29,7 +29,13 @@ pub fn mount_snapshot(snapshot: &Snapshot, target: &Path) -> Result<()> {
     let work = open_directory(&snapshot.work)?;
     let target_fd = open_directory(target)?;
     let layers: Vec<String> = lower.iter().map(|fd| fd.as_raw_fd().to_string()).collect();
-    let options = format!("lowerdir={},upperdir={},workdir={}", layers.join(":"), upper.as_raw_fd(), work.as_raw_fd());
+    let mut options =
+        format!("lowerdir={},upperdir={},workdir={}", layers.join(":"), upper.as_raw_fd(), work.as_raw_fd());
+    if snapshot.volatile {
+        // Left by an earlier run; overlayfs refuses such a layer until somebody has said that it may be used.
+        let _ = std::fs::remove_dir(snapshot.work.join("work/incompat/volatile"));
+        options.push_str(",volatile");
+    }
     std::env::set_current_dir("/proc/self/fd").map_err(ShimError::io("enter", "/proc/self/fd"))?;
     let number = target_fd.as_raw_fd().to_string();
     let mounted = mount(Some("overlay"), number.as_str(), Some("overlay"), MsFlags::empty(), Some(options.as_str()));

@@ -44,7 +44,12 @@ fn files() {
         version: 1,
         container_id: "c".into(),
         run_generation: 3,
-        snapshot: Some(Snapshot { lower: vec!["/l/2".into(), "/l/1".into()], upper: "/u".into(), work: "/w".into() }),
+        snapshot: Some(Snapshot {
+            lower: vec!["/l/2".into(), "/l/1".into()],
+            upper: "/u".into(),
+            work: "/w".into(),
+            volatile: false,
+        }),
         log: LogConfig { driver: LogDriver::JsonFile, path: "/log".into(), max_size: 5, max_files: 2 },
         cgroup: "/orca-n/c".into(),
         terminal: true,

@@ -51,6 +51,17 @@ fn create_and_start_are_separate() {
 }
 
 #[test]
+fn a_layer_that_need_not_reach_the_disk_is_still_there_for_the_next_run() {
+    let mut sandbox = Sandbox::new(&["sh", "-c", "grep -c volatile /proc/mounts; cat /kept; echo first > /kept"]);
+    sandbox.spec.snapshot.as_mut().unwrap().volatile = true;
+    sandbox.run();
+    sandbox.spec.run_generation = 2;
+    assert_eq!(sandbox.run().run_generation, 2);
+    let output: Vec<String> = sandbox.log().into_iter().filter(|(from, _)| from == "stdout").map(|(_, l)| l).collect();
+    assert_eq!(output, ["1\n", "1\n", "first\n"]);
+}
+
+#[test]
 fn a_created_container_can_be_killed() {
     let mut sandbox = Sandbox::new(&["echo", "never"]);
     sandbox.spec.start_immediately = false;

@@ -170,21 +170,19 @@ impl Executor {
     /// # Errors
     /// What could not be removed.
     pub async fn remove(&self, record: &Record, volumes: bool) -> Result<()> {
-        self.shim_gone(record.id).await?;
-        let lock = self.networks.lock(record.id);
-        let network = lock.lock().await;
-        self.networks.remove(record.id, record.life.generation).await;
-        drop(network);
-        self.networks.forget(record.id);
-        let paths = self.paths.clone();
         let id = record.id;
-        blocking("removing a container's files", move || {
-            for dir in [paths.secrets().join(id.to_string()), paths.shim_state(id), paths.bundle(id)] {
-                remove_tree(&dir)?;
-            }
-            Ok(())
-        })
-        .await?;
+        let paths = self.paths.clone();
+        let files = async {
+            self.shim_gone(id).await?;
+            let remove = move || {
+                let dirs = [paths.secrets().join(id.to_string()), paths.shim_state(id), paths.bundle(id)];
+                dirs.iter().try_for_each(|dir| remove_tree(dir))
+            };
+            blocking("removing a container's files", remove).await
+        };
+        let ((), removed) = tokio::join!(self.release(id, record.life.generation), files);
+        removed?;
+        self.networks.forget(id);
         if volumes {
             for volume in record.volumes.iter().filter(|volume| volume.anonymous) {
                 match self.volumes.remove(&volume.name).await {

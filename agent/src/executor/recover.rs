@@ -44,7 +44,15 @@ impl Executor {
         let Some(ShimSpec { run_generation: generation, .. }) = spec else { return Recovered::Nothing };
         match shim_client::state(&bundle).await {
             Ok(state) => match state.status {
-                Status::Created => return self.begin(id, generation).await,
+                // An earlier daemon ended between the making of a container and its start, perhaps before it was connected:
+                // the next run makes it anew.
+                Status::Created => {
+                    self.kill(id).await;
+                    return match self.shim_gone(id).await {
+                        Ok(()) => Recovered::Failed { generation },
+                        Err(_) => self.after_the_end(id, generation).await,
+                    };
+                }
                 Status::Running | Status::Paused | Status::Stopped => {
                     let started_at = state.started_at.and_then(|nanos| i64::try_from(nanos).ok()).unwrap_or(0);
                     let pid = u32::try_from(state.pid).unwrap_or(0);
@@ -57,18 +65,6 @@ impl Executor {
             }
         }
         self.after_the_end(id, generation).await
-    }
-
-    /// An earlier daemon ended between the making of a container and its start.
-    async fn begin(&self, id: ContainerId, generation: u64) -> Recovered {
-        match shim_client::start(&self.paths.bundle(id)).await {
-            Ok((pid, started_at)) => Recovered::Running {
-                generation,
-                pid: u32::try_from(pid).unwrap_or(0),
-                started_at: Timestamp(i64::try_from(started_at).unwrap_or(i64::MAX)),
-            },
-            Err(_) => self.after_the_end(id, generation).await,
-        }
     }
 
     async fn after_the_end(&self, id: ContainerId, generation: u64) -> Recovered {

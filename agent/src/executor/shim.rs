@@ -56,7 +56,8 @@ impl From<Error> for StartFailure {
 type Attach = Box<dyn FnOnce(PathBuf) -> BoxFuture<'static, Result<()>> + Send>;
 
 impl Executor {
-    /// Begins a run: network and bundle at once, then the shim. With `attach`, the process runs after that has returned.
+    /// Begins a run: namespace and bundle at once, then the container and its network at once, then its process. With
+    /// `attach`, the process runs after that has returned.
     ///
     /// # Errors
     /// With Docker's exit code for the reason. Nothing of the run stays then.
@@ -69,9 +70,9 @@ impl Executor {
         self.shim_gone(record.id).await?;
         let (executor, owned, attached) = (self.clone(), record.clone(), attach.is_some());
         let write = blocking("writing a bundle", move || executor.write_bundle(&owned, generation, attached));
-        let (network, bundle) = tokio::join!(self.networks.attach(record, generation), write);
-        let run = match (network, bundle) {
-            (Ok(()), Ok(())) => self.launch(record.id, attach).await,
+        let (namespace, bundle) = tokio::join!(self.networks.open(record, generation), write);
+        let run = match (namespace, bundle) {
+            (Ok(()), Ok(())) => self.launch(record, attach).await,
             (Err(error), _) | (_, Err(error)) => Err(error.into()),
         };
         if run.is_err() {
@@ -80,26 +81,12 @@ impl Executor {
         run
     }
 
-    async fn launch(&self, id: ContainerId, attach: Option<Attach>) -> Result<Run, StartFailure> {
-        let bundle = self.paths.bundle(id);
-        let state = self.paths.shim_state(id);
-        if let Some(parent) = state.parent() {
-            std::fs::create_dir_all(parent).map_err(Error::io("make", parent))?;
-        }
-        let mut child =
-            Command::from(self.programs.shim(&bundle)).spawn().map_err(Error::io("run the shim in", &bundle))?;
-        let report = read_report(id, &mut child).await;
-        let begun = match report {
-            Ok(Report::Started { pid, started_at }) => Ok((pid, started_at)),
-            Ok(Report::Created { .. }) => match attach {
-                Some(attach) => self.begin_attached(bundle, attach).await,
-                None => Ok(shim_client::start(&bundle).await.map_err(Error::from)?),
-            },
-            Ok(Report::Failed(failure)) => {
-                let code = i32::from(failure.class.exit_code());
-                Err(StartFailure { code, message: failure.message })
-            }
-            Err(error) => Err(error.into()),
+    async fn launch(&self, record: &Record, attach: Option<Attach>) -> Result<Run, StartFailure> {
+        let bundle = self.paths.bundle(record.id);
+        let mut child = self.make(record).await?;
+        let begun = match attach {
+            Some(attach) => self.begin_attached(bundle, attach).await,
+            None => shim_client::start(&bundle).await.map_err(|error| Error::from(error).into()),
         };
         match begun {
             Ok((pid, started_at)) => {
@@ -113,6 +100,45 @@ impl Executor {
                 Err(failure)
             }
         }
+    }
+
+    /// Makes the container and connects it. Both take their time in the kernel, so they go on side by side, except where
+    /// parameters of the container's devices are set, which must be there by then.
+    async fn make(&self, record: &Record) -> Result<Child, StartFailure> {
+        let connect = self.networks.connect(record);
+        if record.spec.sysctls.keys().any(|key| key.starts_with("net.")) {
+            connect.await?;
+            return self.create(record.id).await;
+        }
+        let (created, connected) = tokio::join!(self.create(record.id), connect);
+        let mut child = created?;
+        if let Err(error) = connected {
+            let _ = shim_client::kill(&self.paths.bundle(record.id), crate::signal::KILL, true).await;
+            tokio::spawn(async move { child.wait().await });
+            return Err(error.into());
+        }
+        Ok(child)
+    }
+
+    /// Starts a shim, which makes the container and then waits for the word to start it.
+    async fn create(&self, id: ContainerId) -> Result<Child, StartFailure> {
+        let bundle = self.paths.bundle(id);
+        let state = self.paths.shim_state(id);
+        if let Some(parent) = state.parent() {
+            std::fs::create_dir_all(parent).map_err(Error::io("make", parent))?;
+        }
+        let mut child =
+            Command::from(self.programs.shim(&bundle)).spawn().map_err(Error::io("run the shim in", &bundle))?;
+        let failure = match read_report(id, &mut child).await {
+            Ok(Report::Created { .. }) => return Ok(child),
+            Ok(Report::Started { .. }) => Error::Shim { container: id.short(), what: "started unasked".into() }.into(),
+            Ok(Report::Failed(failure)) => {
+                StartFailure { code: i32::from(failure.class.exit_code()), message: failure.message }
+            }
+            Err(error) => error.into(),
+        };
+        tokio::spawn(async move { child.wait().await });
+        Err(failure)
     }
 
     async fn begin_attached(&self, bundle: PathBuf, attach: Attach) -> Result<(i32, u64), StartFailure> {

@@ -81,7 +81,8 @@ impl Networks {
             };
             // Before anything was wanted there may be a plan of an earlier daemon in force.
             let request = *wanted.borrow_and_update();
-            if request == 0 || self.down.load(Ordering::Acquire) {
+            let ready = self.settled.load(Ordering::Acquire) && !self.down.load(Ordering::Acquire);
+            if request == 0 || !ready {
                 continue;
             }
             let applied = self.apply(request, audits).await;

@@ -10,7 +10,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::{
@@ -44,6 +44,8 @@ pub struct Networks {
     wanted: watch::Sender<u64>,
     applied: watch::Sender<Applied>,
     netd: tokio::sync::Mutex<Option<net::netd::Client>>,
+    /// Every container of an earlier daemon has been taken over: before that, the plan lacks those that have not.
+    settled: AtomicBool,
     /// Taken down for good: what still changes is not applied any more.
     down: AtomicBool,
 }
@@ -85,6 +87,7 @@ impl Networks {
             wanted: watch::Sender::new(0),
             applied: watch::Sender::new(Applied::default()),
             netd: tokio::sync::Mutex::default(),
+            settled: AtomicBool::new(false),
             down: AtomicBool::new(false),
         })
     }
@@ -215,11 +218,11 @@ impl Networks {
         self.state().locks.remove(&id);
     }
 
-    /// Makes a run's namespace and connects it; rules and names are in force when this returns.
+    /// Makes a run's namespace.
     ///
     /// # Errors
-    /// [`Error::PortAllocated`] naming the holder, or what the kernel or netd refused; nothing stays then.
-    pub async fn attach(self: &Arc<Self>, record: &Record, generation: u64) -> Result<()> {
+    /// [`Error::PortAllocated`] naming the holder, or what the kernel refused; nothing stays then.
+    pub async fn open(&self, record: &Record, generation: u64) -> Result<()> {
         if record.network == NetworkMode::Host {
             return Ok(());
         }
@@ -229,18 +232,22 @@ impl Networks {
         let netns = self.paths.netns(record.id, generation);
         let made = tokio::task::spawn_blocking(move || net::netlink::netns::create(&netns)).await;
         let made = made.map_err(|_| Error::Thread("making a network namespace")).and_then(|made| Ok(made?));
-        let connected = match made {
-            Ok(()) if record.attachments.is_empty() => Ok(()),
-            Ok(()) => self.connect(record).await,
-            Err(error) => Err(error),
-        };
-        if connected.is_err() {
+        if made.is_err() {
             self.remove(record.id, generation).await;
         }
-        connected
+        made
     }
 
-    async fn connect(self: &Arc<Self>, record: &Record) -> Result<()> {
+    /// Connects a run whose namespace has been made; rules and names are in force when this returns.
+    ///
+    /// # Errors
+    /// What the kernel or netd refused.
+    pub async fn connect(&self, record: &Record) -> Result<()> {
+        if record.network == NetworkMode::Host || record.attachments.is_empty() {
+            return Ok(());
+        }
+        let lock = self.lock(record.id);
+        let _making = lock.lock().await;
         if let Some(active) = self.state().active.get_mut(&record.id) {
             active.ready = true;
         }
@@ -248,13 +255,12 @@ impl Networks {
         applied.verdict(record.id, &self.published(record))
     }
 
-    /// Takes over a run that an earlier daemon connected.
+    /// Takes over a run that an earlier daemon connected; [`settle`](Self::settle) has the rest.
     pub fn adopt(&self, record: &Record, generation: u64) {
         if record.network != NetworkMode::Host {
             let mut active = self.active(record, generation);
             active.ready = true;
             self.state().active.insert(record.id, active);
-            self.want();
         }
     }
 
@@ -351,6 +357,7 @@ impl Networks {
     /// After an earlier daemon's containers were taken over: removes namespaces of runs that are no more, and brings kernel
     /// and netd to what is left. `used` says whether this node ever had a container.
     pub async fn settle(self: &Arc<Self>, used: bool) {
+        self.settled.store(true, Ordering::Release);
         if !used && self.assigned().networks.is_empty() {
             return;
         }

@@ -49,7 +49,12 @@ impl Sandbox {
         fs::set_permissions(lower.join("bin/garbage"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         fs::write(lower.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\nweb:x:33:34::/tmp:/bin/sh\n").unwrap();
         fs::write(lower.join("etc/group"), "root:x:0:\nweb:x:34:\nvideo:x:44:web\n").unwrap();
-        let snapshot = Snapshot { lower: vec![lower], upper: dir.path().join("upper"), work: dir.path().join("work") };
+        let snapshot = Snapshot {
+            lower: vec![lower],
+            upper: dir.path().join("upper"),
+            work: dir.path().join("work"),
+            volatile: false,
+        };
         for path in [&snapshot.upper, &snapshot.work] {
             fs::create_dir(path).unwrap();
         }
