@@ -33,7 +33,7 @@ pub fn mount_snapshot(snapshot: &Snapshot, target: &Path) -> Result<()> {
         format!("lowerdir={},upperdir={},workdir={}", layers.join(":"), upper.as_raw_fd(), work.as_raw_fd());
     if snapshot.volatile {
         // Left by an earlier run; overlayfs refuses such a layer until somebody has said that it may be used.
-        let _ = std::fs::remove_dir(snapshot.work.join("work/incompat/volatile"));
+        let _ = std::fs::remove_dir_all(snapshot.work.join("work/incompat/volatile"));
         options.push_str(",volatile");
     }
     std::env::set_current_dir("/proc/self/fd").map_err(ShimError::io("enter", "/proc/self/fd"))?;

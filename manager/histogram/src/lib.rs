@@ -33,8 +33,13 @@ impl<T> Histogram<T> {
 
     /// Counts one value.
     pub fn record(&mut self, value: u64) {
+        self.record_n(value, 1);
+    }
+
+    /// Counts one value so many times.
+    pub fn record_n(&mut self, value: u64, times: u64) {
         if let Some(count) = self.counts.get_mut(bucket(value)) {
-            *count = count.saturating_add(1);
+            *count = count.saturating_add(times);
         }
     }
 
