@@ -89,7 +89,10 @@ fn tables(t: &Topology) -> Tables {
 }
 
 fn dig(t: &Topology, from: &str, arguments: &str) -> Vec<String> {
-    let mut all = vec!["@127.0.0.11", "+short", "+tries=1", "+time=3"];
+    let mut all = vec!["+short", "+tries=1", "+time=3"];
+    if !arguments.contains('@') {
+        all.push("@127.0.0.11");
+    }
     all.extend(arguments.split_whitespace());
     let output = String::from_utf8(t.run(from, "dig", &all).stdout).unwrap();
     let mut lines: Vec<String> = output.lines().map(str::to_owned).collect();
@@ -139,6 +142,51 @@ fn names_are_answered_by_asker() {
     upstream.kill().unwrap();
     upstream.wait().unwrap();
     assert_eq!(status(&t, "a", "+time=8 elsewhere.example"), "SERVFAIL");
+}
+
+/// A name server of a container's own: answers every question on all its addresses with 203.0.113.9, over UDP.
+const OWN_SERVER: &str = r#"
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('0.0.0.0', 53))
+t = socket.socket(); t.bind(('0.0.0.0', 53)); t.listen(8); print('ready', flush=True)
+while True:
+    q, peer = s.recvfrom(512)
+    end = q.index(b'\0', 12) + 5
+    s.sendto(q[:2] + b'\x81\x80\0\1\0\1\0\0\0\0' + q[12:end] + b'\xc0\x0c\0\1\0\1\0\0\0\x05\0\x04' + bytes([203, 0, 113, 9]), peer)
+"#;
+
+#[test]
+fn a_container_may_have_a_name_server_of_its_own() {
+    let mut t = Topology::new();
+    let plan = plan(&mut t);
+    t.on_host(|| Network::new(key()).apply(&plan).unwrap());
+    let _ended = Ended(&t);
+    // Whichever of the two comes first.
+    let own = t.spawn("a", OWN_SERVER, &[]);
+    let tables = tables(&t);
+    block_on(async { start(&t).await.set_tables(&tables).await.unwrap() });
+    let check = |t: &Topology| {
+        for transport in ["+notcp", "+tcp"] {
+            assert_eq!(dig(t, "a", &format!("{transport} web")), ["10.1.0.2"]);
+        }
+        assert_eq!(dig(t, "b", "@10.1.0.5 whatever"), ["203.0.113.9"], "asked by others");
+        assert_eq!(dig(t, "a", "@10.1.0.5 whatever"), ["203.0.113.9"], "asked by itself");
+    };
+    check(&t);
+    t.kill(own);
+    t.spawn("a", OWN_SERVER, &[]);
+    check(&t);
+    // A netd that was killed has a successor with other ports.
+    let pid = block_on(async { Client::connect(t.run_dir()).await.unwrap().pid() });
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid as i32), nix::sys::signal::Signal::SIGKILL).unwrap();
+    block_on(async { while Client::connect(t.run_dir()).await.is_ok() {} });
+    block_on(async { start(&t).await.set_tables(&tables).await.unwrap() });
+    check(&t);
+    // Whoever tracks connections in the container sees questions and answers as one.
+    let stateful = "table ip t { chain i { type filter hook input priority 0; policy drop; ct state established accept; ct state new accept; }; \
+                    chain o { type filter hook output priority 0; policy drop; ct state new,established accept; }; }";
+    assert!(t.run("a", "nft", &[stateful]).status.success());
+    check(&t);
 }
 
 #[test]

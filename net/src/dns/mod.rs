@@ -1,6 +1,7 @@
 //! The name server of containers, at 127.0.0.11 port 53 in each one's network namespace.
 //!
-//! - [`Sockets::open`] binds inside a namespace; who asks is told by the socket that was asked;
+//! - [`Sockets::open`] binds inside a namespace, on ports that are free there, and leads port 53 to them: a container may
+//!   have a name server of its own on 0.0.0.0:53; who asks is told by the socket that was asked;
 //! - [`serve`] answers on them from the tables that [`Shared`] holds, and forwards the rest from the host's namespace;
 //! - messages are bounded in number, size and time: what one container asks cannot exhaust the node's server.
 
@@ -8,7 +9,7 @@ mod answer;
 mod forward;
 mod server;
 
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -17,10 +18,10 @@ use tokio::sync::Semaphore;
 pub use server::serve;
 
 use crate::resolve::Tables;
-use crate::{Error, netlink::netns};
+use crate::ruleset::Ruleset;
+use crate::{Error, netlink::netns, nft};
 
-/// Where containers find their name server; the same as Docker's, which configurations of nginx and others name.
-pub const ADDRESS: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, 11), 53);
+pub use crate::resolve::ADDRESS;
 
 /// Questions being forwarded at once, for the whole node.
 const MAX_FORWARDED: usize = 1024;
@@ -35,14 +36,17 @@ pub struct Sockets {
 }
 
 impl Sockets {
-    /// Binds both inside a network namespace; they stay there whichever process holds them.
+    /// Binds both inside a network namespace; they stay there whichever process holds them. Port 53 leads to them from
+    /// then on, and no longer to any that were opened before.
     pub fn open(netns: &Path) -> Result<Self, Error> {
         let failed = |source| Error::Netns { step: "open the name server's sockets in", path: netns.into(), source };
         netns::within(netns, || {
-            let udp = UdpSocket::bind(ADDRESS).map_err(failed)?;
-            let tcp = TcpListener::bind(ADDRESS).map_err(failed)?;
+            let udp = UdpSocket::bind((*ADDRESS.ip(), 0)).map_err(failed)?;
+            let tcp = TcpListener::bind((*ADDRESS.ip(), 0)).map_err(failed)?;
             udp.set_nonblocking(true).map_err(failed)?;
             tcp.set_nonblocking(true).map_err(failed)?;
+            let port = |address: std::io::Result<SocketAddr>| address.map(|address| address.port()).map_err(failed);
+            nft::add_or_replace(&Ruleset::name_server(port(udp.local_addr())?, port(tcp.local_addr())?))?;
             Ok(Self { udp, tcp })
         })
     }

@@ -25,11 +25,11 @@ const CHUNK: usize = 500;
 /// `IFNAMSIZ`.
 const IFNAME_LEN: usize = 16;
 
-/// Adds a whole table.
-pub(super) fn table(batch: &mut Batch, ruleset: &Ruleset) {
+/// Adds a whole table; `flags` are more ones for the table itself.
+pub(super) fn table(batch: &mut Batch, ruleset: &Ruleset, flags: u16) {
     let table = &ruleset.table;
     let label = format!("add table ip {table}");
-    batch.message(label, NEWTABLE, NLM_F_CREATE, &generic(FAMILY, 0), |a| a.text(TABLE_NAME, table));
+    batch.message(label, NEWTABLE, NLM_F_CREATE | flags, &generic(FAMILY, 0), |a| a.text(TABLE_NAME, table));
     // Verdict maps name chains, rules name sets: all chains, then all sets, then what refers to them.
     for chain in &ruleset.chains {
         add_chain(batch, table, chain);
@@ -71,12 +71,14 @@ fn add_chain(batch: &mut Batch, table: &str, chain: &Chain) {
 const fn hook_parameters(hook: Hook) -> (&'static str, u32, i32) {
     match hook {
         Hook::RawPrerouting => ("filter", 0, -300),
+        Hook::RawOutput => ("filter", 3, -300),
         Hook::NatPrerouting => ("nat", 0, -100),
         Hook::FilterInput => ("filter", 1, 0),
         Hook::FilterForward => ("filter", 2, 0),
         Hook::NatOutput => ("nat", 3, -100),
         Hook::FilterOutput => ("filter", 3, 0),
         Hook::NatPostrouting => ("nat", 4, 100),
+        Hook::LastPostrouting => ("filter", 4, 300),
     }
 }
 
@@ -187,7 +189,7 @@ fn data(parts: &[Datum], concatenated: bool) -> Vec<u8> {
     bytes
 }
 
-const fn protocol_number(protocol: Protocol) -> u8 {
+pub(super) const fn protocol_number(protocol: Protocol) -> u8 {
     match protocol {
         Protocol::Tcp => 6,
         Protocol::Udp => 17,

@@ -5,6 +5,9 @@
 
 use std::net::IpAddr;
 
+use model::Protocol;
+
+use super::encode::protocol_number;
 use crate::netlink::message::Attributes;
 use crate::ruleset::{Action, Field, Match, Rule};
 
@@ -25,7 +28,6 @@ const FIB_DADDR: u32 = 2;
 const RTN_LOCAL: u32 = 2;
 const CMP_EQ: u32 = 0;
 const CMP_NEQ: u32 = 1;
-const TCP: u8 = 6;
 
 /// Writes a rule's expressions.
 pub(super) fn rule_expressions(a: &mut Attributes, rule: &Rule) {
@@ -54,6 +56,7 @@ fn write_match(a: &mut Attributes, condition: &Match) {
                 in_prefix(a, *field, u32::from(network), subnet.prefix());
             }
         }
+        Match::Address(field, address) => in_prefix(a, *field, (*address).into(), 32),
         Match::InLoopback(field) => in_prefix(a, *field, 0x7f00_0000, 8),
         Match::OriginalDestination(set) => {
             expression(a, "ct", |a| {
@@ -73,9 +76,13 @@ fn write_match(a: &mut Attributes, condition: &Match) {
             });
             compare(a, if *local { CMP_EQ } else { CMP_NEQ }, &RTN_LOCAL.to_ne_bytes());
         }
-        Match::Tcp => {
+        Match::Is(protocol) => {
             payload(a, Header::Network, 9, 1, FIRST);
-            compare(a, CMP_EQ, &[TCP]);
+            compare(a, CMP_EQ, &[protocol_number(*protocol)]);
+        }
+        Match::PortIs(field, port) => {
+            payload(a, Header::Transport, port_offset(*field), 2, FIRST);
+            compare(a, CMP_EQ, &port.to_be_bytes());
         }
     }
 }
@@ -99,6 +106,7 @@ fn write_action(a: &mut Attributes, action: &Action) {
             lookup(a, map, Some(FIRST), false);
             nat(a, 0, false);
         }
+        Action::SetPort { protocol, field, port } => set_port(a, *protocol, *field, *port),
         Action::Masquerade => expression(a, "masq", |_| {}),
         Action::RejectTcp => expression(a, "reject", |a| a.be32(1, 1)), // NFT_REJECT_TCP_RST
         Action::RejectPort => expression(a, "reject", |a| {
@@ -125,7 +133,7 @@ fn load(a: &mut Attributes, fields: &[Field]) {
             Field::Source => payload(a, Header::Network, 12, 4, register),
             Field::Destination => payload(a, Header::Network, 16, 4, register),
             Field::Protocol => payload(a, Header::Network, 9, 1, register),
-            Field::Port => payload(a, Header::Transport, 2, 2, register),
+            Field::Port | Field::SourcePort => payload(a, Header::Transport, port_offset(*field), 2, register),
             Field::Slot(count) => expression(a, "numgen", |a| {
                 a.be32(1, register);
                 a.be32(2, *count);
@@ -154,6 +162,26 @@ fn payload(a: &mut Attributes, header: Header, offset: u32, length: u32, registe
         a.be32(2, header as u32);
         a.be32(3, offset);
         a.be32(4, length);
+    });
+}
+
+const fn port_offset(field: Field) -> u32 {
+    if matches!(field, Field::SourcePort) { 0 } else { 2 }
+}
+
+/// Writes a port into the transport header; the kernel corrects the checksum, which lies elsewhere in each protocol.
+fn set_port(a: &mut Attributes, protocol: Protocol, field: Field, port: u16) {
+    expression(a, "immediate", |a| {
+        a.be32(1, FIRST);
+        a.nest(2, |a| a.bytes(1, &port.to_be_bytes()));
+    });
+    expression(a, "payload", |a| {
+        a.be32(2, Header::Transport as u32);
+        a.be32(3, port_offset(field));
+        a.be32(4, 2);
+        a.be32(5, FIRST);
+        a.be32(6, 1); // NFT_PAYLOAD_CSUM_INET
+        a.be32(7, if matches!(protocol, Protocol::Tcp) { 16 } else { 6 });
     });
 }
 

@@ -7,11 +7,14 @@
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 
 use model::{ContainerId, IpSubnet, NetworkId};
 use serde::{Deserialize, Serialize};
+
+/// Where containers find their name server; the same as Docker's, which configurations of nginx and others name.
+pub const ADDRESS: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(127, 0, 0, 11), 53);
 
 /// Seconds for which an answer may be kept. Containers come and go within seconds, and asking again costs
 /// microseconds; one second still spares a busy loop its questions.

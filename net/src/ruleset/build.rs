@@ -13,6 +13,8 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddrV4;
 
+use model::Protocol;
+
 use super::{Action, Chain, Datum, Element, Field, Hook, Match, Rule, Ruleset, Set, Type};
 use crate::plan::{NetworkPlan, NodePlan, PortPlan, SizeClass, slots};
 
@@ -192,7 +194,7 @@ fn not_in_set(fields: &[Field], set: &str) -> Match {
 }
 
 fn refuse() -> Chain {
-    let rules = vec![rule(vec![Match::Tcp], Action::RejectTcp), rule(vec![], Action::RejectPort)];
+    let rules = vec![rule(vec![Match::Is(Protocol::Tcp)], Action::RejectTcp), rule(vec![], Action::RejectPort)];
     Chain { name: REFUSE.into(), hook: None, rules }
 }
 

@@ -8,6 +8,7 @@
 
 mod build;
 mod flows;
+mod name_server;
 mod text;
 
 use std::net::Ipv4Addr;
@@ -104,9 +105,13 @@ pub struct Chain {
 pub enum Hook {
     /// Filter at `raw` priority, before connections are looked up.
     RawPrerouting,
+    /// The same for what this namespace's own processes send.
+    RawOutput,
     NatPrerouting,
     NatOutput,
     NatPostrouting,
+    /// Filter after everything else, translation too.
+    LastPostrouting,
     FilterInput,
     FilterForward,
     FilterOutput,
@@ -134,6 +139,8 @@ pub enum Field {
     Protocol,
     /// Destination port.
     Port,
+    /// Source port.
+    SourcePort,
     /// A slot drawn at random, below the given number.
     Slot(u32),
 }
@@ -156,6 +163,8 @@ pub enum Match {
     },
     /// A field lies in a prefix.
     InPrefix(Field, IpSubnet),
+    /// A field is an address.
+    Address(Field, Ipv4Addr),
     /// A field lies in 127.0.0.0/8.
     InLoopback(Field),
     /// The connection's first packet was addressed to a prefix in this set.
@@ -166,8 +175,10 @@ pub enum Match {
     Translated,
     /// Its destination is (or is not) an address of this host.
     Local(bool),
-    /// It is TCP.
-    Tcp,
+    /// It is of this protocol.
+    Is(Protocol),
+    /// A port of it is this one.
+    PortIs(Field, u16),
 }
 
 /// What a rule does.
@@ -204,6 +215,15 @@ pub enum Action {
     },
     /// New source address: that of the device by which it leaves.
     Masquerade,
+    /// Rewritten in place, without a connection being tracked: this port becomes that number.
+    SetPort {
+        /// Of which protocol the packet is.
+        protocol: Protocol,
+        /// Which port.
+        field: Field,
+        /// What it becomes.
+        port: u16,
+    },
     /// Refused with a TCP reset.
     RejectTcp,
     /// Refused with ICMP port unreachable.

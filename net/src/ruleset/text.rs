@@ -87,9 +87,11 @@ impl fmt::Display for Hook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::RawPrerouting => "type filter hook prerouting priority raw;",
+            Self::RawOutput => "type filter hook output priority raw;",
             Self::NatPrerouting => "type nat hook prerouting priority dstnat;",
             Self::NatOutput => "type nat hook output priority -100;",
             Self::NatPostrouting => "type nat hook postrouting priority srcnat;",
+            Self::LastPostrouting => "type filter hook postrouting priority 300;",
             Self::FilterInput => "type filter hook input priority filter;",
             Self::FilterForward => "type filter hook forward priority filter;",
             Self::FilterOutput => "type filter hook output priority filter;",
@@ -105,6 +107,7 @@ impl fmt::Display for Field {
             Self::Destination => f.write_str("ip daddr"),
             Self::Protocol => f.write_str("ip protocol"),
             Self::Port => f.write_str("th dport"),
+            Self::SourcePort => f.write_str("th sport"),
             Self::Slot(count) => write!(f, "numgen random mod {count}"),
         }
     }
@@ -119,12 +122,14 @@ impl fmt::Display for Match {
                 write!(f, "{}{} @{set}", join(fields, " . "), if *negate { " !=" } else { "" })
             }
             Self::InPrefix(field, subnet) => write!(f, "{field} {subnet}"),
+            Self::Address(field, address) => write!(f, "{field} {address}"),
             Self::InLoopback(field) => write!(f, "{field} 127.0.0.0/8"),
             Self::OriginalDestination(set) => write!(f, "ct original ip daddr @{set}"),
             Self::Established => f.write_str("ct state established,related"),
             Self::Translated => f.write_str("ct status dnat"),
             Self::Local(local) => write!(f, "fib daddr type {}local", if *local { "" } else { "!= " }),
-            Self::Tcp => f.write_str("ip protocol tcp"),
+            Self::Is(protocol) => write!(f, "ip protocol {protocol}"),
+            Self::PortIs(field, port) => write!(f, "{field} {port}"),
         }
     }
 }
@@ -141,6 +146,7 @@ impl fmt::Display for Action {
                 write!(f, "dnat {target}{}to {} map @{map}", if *port { " " } else { "" }, join(fields, " . "))
             }
             Self::Snat { field, map } => write!(f, "snat to {field} map @{map}"),
+            Self::SetPort { field, port, .. } => write!(f, "{field} set {port}"),
             Self::Masquerade => f.write_str("masquerade"),
             Self::RejectTcp => f.write_str("reject with tcp reset"),
             Self::RejectPort => f.write_str("reject with icmp port-unreachable"),
@@ -155,11 +161,14 @@ mod tests {
 
     /// Compares with the golden file; `ORCA_BLESS=1` writes it anew.
     fn golden(name: &str, plan: &NodePlan) {
+        golden_text(name, &Ruleset::of(plan).to_text());
+    }
+
+    fn golden_text(name: &str, text: &str) {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ruleset/golden").join(name);
-        let text = Ruleset::of(plan).to_text();
         if std::env::var_os("ORCA_BLESS").is_some() {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(&path, &text).unwrap();
+            std::fs::write(&path, text).unwrap();
         }
         let expected = std::fs::read_to_string(&path).unwrap_or_default();
         assert!(text == expected, "{} differs; ORCA_BLESS=1 rewrites it:\n{text}", path.display());
@@ -168,6 +177,11 @@ mod tests {
     #[test]
     fn a_whole_node() {
         golden("node.nft", &sample::plan());
+    }
+
+    #[test]
+    fn a_containers_name_server() {
+        golden_text("name_server.nft", &Ruleset::name_server(40_053, 50_053).to_text());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use model::{ContainerId, NetworkId, NodeId, Protocol};
@@ -45,14 +46,14 @@ for _ in range(count):
 
 pub struct Topology {
     dir: tempfile::TempDir,
-    children: Vec<Child>,
+    children: Mutex<Vec<Child>>,
     names: Vec<PathBuf>,
 }
 
 impl Topology {
     pub fn new() -> Self {
         let dir = tempfile::Builder::new().prefix(&format!("orca-t{}-", std::process::id())).tempdir().unwrap();
-        let mut this = Self { dir, children: Vec::new(), names: Vec::new() };
+        let mut this = Self { dir, children: Mutex::default(), names: Vec::new() };
         for name in ["host", "outside"] {
             this.namespace(name);
         }
@@ -101,20 +102,27 @@ impl Topology {
         netns::within(&self.path("host"), || Ok(work())).unwrap()
     }
 
-    pub fn serve(&mut self, name: &str, address: Ipv4Addr, port: u16) -> usize {
+    pub fn serve(&self, name: &str, address: Ipv4Addr, port: u16) -> usize {
+        self.spawn(name, SERVER, &[name, &address.to_string(), &port.to_string()])
+    }
+
+    /// Starts a Python program, which says when it is ready and ends with the topology.
+    pub fn spawn(&self, name: &str, program: &str, arguments: &[&str]) -> usize {
         use std::io::Read as _;
         let mut command = self.command(name, "python3");
-        command.args(["-c", SERVER, name, &address.to_string(), &port.to_string()]);
+        command.args(["-c", program]).args(arguments);
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut ready = [0; 5];
         child.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
-        self.children.push(child);
-        self.children.len() - 1
+        let mut children = self.children.lock().unwrap();
+        children.push(child);
+        children.len() - 1
     }
 
-    pub fn kill(&mut self, index: usize) {
-        self.children[index].kill().unwrap();
-        self.children[index].wait().unwrap();
+    pub fn kill(&self, index: usize) {
+        let child = &mut self.children.lock().unwrap()[index];
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     /// Asks once; what came back and how long it took.
@@ -136,7 +144,7 @@ impl Topology {
 
 impl Drop for Topology {
     fn drop(&mut self) {
-        for child in &mut self.children {
+        for child in self.children.get_mut().unwrap() {
             let _ = child.kill();
             let _ = child.wait();
         }
