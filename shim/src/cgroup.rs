@@ -1,8 +1,10 @@
 //! The container's cgroups, on v1, hybrid and v2 hosts: what the shim does with them itself.
 //!
-//! libcontainer makes them and sets the limits. Freezing, signalling, reading ([`stats`]) and removing ([`removal`]) are
-//! here, because libcontainer's removal is not recursive on v1 and its statistics fail whole when one file is missing.
+//! libcontainer makes them and sets the limits. Freezing, signalling, reading ([`stats`]), removing ([`removal`]) and the
+//! device filter of v2 ([`devices`]) are here, because libcontainer's removal is not recursive on v1, its statistics fail
+//! whole when one file is missing, and its filter needs a C library.
 
+mod devices;
 mod removal;
 mod stats;
 
@@ -103,6 +105,18 @@ impl Cgroup {
     #[must_use]
     pub fn setup(&self) -> Setup {
         self.setup
+    }
+
+    /// On v2, filters what its processes may do with devices as the configuration `config` says; v1 has a controller for
+    /// it, which libcontainer uses.
+    ///
+    /// # Errors
+    /// If a rule makes no sense or the kernel can't.
+    pub fn restrict_devices(&self, config: &[u8]) -> Result<()> {
+        match self.directory("") {
+            Some(dir) if self.setup == Setup::Unified => devices::restrict(dir, config),
+            _ => Ok(()),
+        }
     }
 
     /// The directory of a v1 controller, or of v2.

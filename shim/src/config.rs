@@ -123,17 +123,16 @@ impl View {
 
     /// Whether [`correct`] would change anything.
     #[must_use]
-    pub fn needs_correction(&self, spec: &ShimSpec, host: Host) -> bool {
-        self.process.no_new_privileges == Some(false) || spec.user.is_some() || host.setup == Setup::Unified
+    pub fn needs_correction(&self, spec: &ShimSpec) -> bool {
+        self.process.no_new_privileges == Some(false) || spec.user.is_some()
     }
 }
 
 /// Makes of the agent's configuration the one that libcontainer gets:
 /// - `noNewPrivileges: false` goes, because libcontainer would load the seccomp filter after dropping the privilege that
 ///   it then needs;
-/// - the looked-up user is filled in;
-/// - on cgroup v2 CAP_MKNOD goes unless all devices are allowed, because no device filter is loaded there.
-pub fn correct(config: &mut Value, identity: Option<&Identity>, setup: Setup) {
+/// - the looked-up user is filled in.
+pub fn correct(config: &mut Value, identity: Option<&Identity>) {
     if config.pointer("/process/noNewPrivileges") == Some(&Value::Bool(false))
         && let Some(process) = config.pointer_mut("/process").and_then(Value::as_object_mut)
     {
@@ -152,22 +151,6 @@ pub fn correct(config: &mut Value, identity: Option<&Identity>, setup: Setup) {
         user.insert("gid".to_owned(), json!(identity.gid));
         user.insert("additionalGids".to_owned(), json!(gids));
     }
-    if setup == Setup::Unified && !allows_all_devices(config) {
-        for set in ["bounding", "effective", "permitted", "inheritable", "ambient"] {
-            if let Some(Value::Array(names)) = config.pointer_mut(&format!("/process/capabilities/{set}")) {
-                names.retain(|name| name != "CAP_MKNOD");
-            }
-        }
-    }
-}
-
-fn allows_all_devices(config: &Value) -> bool {
-    let Some(Value::Array(rules)) = config.pointer("/linux/resources/devices") else { return false };
-    rules.last().is_some_and(|rule| {
-        let every = |key| rule.get(key).is_none_or(Value::is_null);
-        let kind = rule.get("type").and_then(Value::as_str).unwrap_or("a");
-        rule.get("allow") == Some(&Value::Bool(true)) && kind == "a" && every("major") && every("minor")
-    })
 }
 
 #[cfg(test)]
@@ -189,22 +172,10 @@ mod tests {
     fn false_no_new_privileges_goes_and_the_user_is_filled_in() {
         let mut config = sample();
         let identity = Identity { uid: 5, gid: 6, additional_gids: vec![9, 7], home: None };
-        correct(&mut config, Some(&identity), Setup::Hybrid);
+        correct(&mut config, Some(&identity));
         assert_eq!(config.pointer("/process/noNewPrivileges"), None);
         assert_eq!(config["process"]["user"], json!({"uid": 5, "gid": 6, "additionalGids": [7, 9]}));
         assert_eq!(config["process"]["capabilities"]["bounding"], json!(["CAP_CHOWN", "CAP_MKNOD"]));
-    }
-
-    #[test]
-    fn without_a_device_filter_nothing_may_make_device_nodes() {
-        let mut config = sample();
-        correct(&mut config, None, Setup::Unified);
-        assert_eq!(config["process"]["capabilities"]["bounding"], json!(["CAP_CHOWN"]));
-        let mut privileged = sample();
-        privileged["linux"]["resources"] =
-            json!({"devices": [{"allow": false, "access": "rwm"}, {"allow": true, "access": "rwm"}]});
-        correct(&mut privileged, None, Setup::Unified);
-        assert_eq!(privileged["process"]["capabilities"]["bounding"], json!(["CAP_CHOWN", "CAP_MKNOD"]));
     }
 
     #[test]

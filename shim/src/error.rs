@@ -172,6 +172,9 @@ pub enum ShimError {
         /// How many.
         left: usize,
     },
+    /// A rule of the device filter.
+    #[error("a device rule of config.json makes no sense: {0}")]
+    DeviceRule(String),
     /// A controller that this host lacks.
     #[error("cannot {action}: this host has no {controller} cgroup for the container")]
     NoController {
@@ -205,6 +208,7 @@ impl ShimError {
             | Self::OomScore { .. }
             | Self::Layers(_)
             | Self::Capability(_)
+            | Self::DeviceRule(_)
             | Self::Usage => ErrorClass::InvalidBundle,
             Self::Io { .. }
             | Self::System { .. }

@@ -89,12 +89,14 @@ fn create(bundle: Bundle, spec: ShimSpec) -> Result<Supervisor> {
     let state_dir = bundle.path().join(&spec.state_dir);
     // A predecessor that was killed may have left it.
     let _ = std::fs::remove_dir_all(&state_dir);
-    let config_dir = prepare_config(&bundle, &spec, &view, host, &bytes, &root, &state_dir)?;
-    drop(bytes);
+    let config_dir = prepare_config(&bundle, &spec, &view, &bytes, &root, &state_dir)?;
     bundle.reserve_exit_record();
     let (theirs, ours) = make(spec.terminal, spec.stdin)?;
     let mut runtime = Embedded::new(&spec.container_id, &config_dir, &state_dir, &spec.cgroup);
-    let launched = match runtime.create(theirs) {
+    // The first process is in the cgroup now, and has not executed anything of the image yet.
+    let created = runtime.create(theirs).and_then(|launched| cgroup.restrict_devices(&bytes).map(|()| launched));
+    drop(bytes);
+    let launched = match created {
         Ok(launched) => launched,
         Err(error) => {
             clear(&cgroup, &mut runtime);
@@ -116,7 +118,6 @@ fn prepare_config(
     bundle: &Bundle,
     spec: &ShimSpec,
     view: &View,
-    host: Host,
     bytes: &[u8],
     root: &Path,
     state_dir: &Path,
@@ -125,13 +126,13 @@ fn prepare_config(
     if spec.create_cwd {
         rootfs.create_directory(view.cwd())?;
     }
-    if !view.needs_correction(spec, host) {
+    if !view.needs_correction(spec) {
         return Ok(bundle.path().to_owned());
     }
     let identity = spec.user.as_deref().map(|user| rootfs.identity(user)).transpose()?;
     let mut config: serde_json::Value = serde_json::from_slice(bytes)
         .map_err(|source| ShimError::Json { path: bundle.path().join(CONFIG_FILE), source })?;
-    correct(&mut config, identity.as_ref(), host.setup);
+    correct(&mut config, identity.as_ref());
     if let Some(path) = config.pointer_mut("/root/path") {
         *path = serde_json::Value::String(root.to_string_lossy().into_owned());
     }

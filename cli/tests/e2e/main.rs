@@ -11,3 +11,4 @@ mod networks;
 mod real_app;
 mod storage;
 mod support;
+mod unified;
