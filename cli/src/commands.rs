@@ -2,19 +2,28 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::client::{DEFAULT_HOST, Host};
 use crate::error::Result;
-use crate::{compose, container, daemon, image, system, volume};
+use crate::{compose, container, daemon, image, surface, system, volume};
 
 /// A container orchestrator in one binary: Docker's habits, from one laptop to a cluster.
 #[derive(Debug, Parser)]
-#[command(name = "orca", version, disable_help_subcommand = true, propagate_version = false)]
+#[command(
+    name = "orca",
+    version,
+    disable_help_subcommand = true,
+    disable_version_flag = true,
+    arg_required_else_help = true
+)]
 struct Cli {
     /// Daemon to talk to: unix://PATH
-    #[arg(short = 'H', long, global = true, env = "ORCA_HOST", value_name = "ADDRESS")]
+    #[arg(short = 'H', long, env = "ORCA_HOST", value_name = "ADDRESS")]
     host: Option<String>,
+    /// Show the version
+    #[arg(short, long, action = clap::ArgAction::Version)]
+    version: Option<bool>,
     #[command(subcommand)]
     command: Command,
 }
@@ -165,18 +174,29 @@ enum SystemVerb {
     Reset(system::ResetArgs),
 }
 
-/// Docker's exit code for what goes wrong before a container could run.
-const RUN_FAILED: u8 = 125;
+/// The whole tree of commands.
+pub fn command() -> clap::Command {
+    surface::with_dockers_manners(Cli::command())
+}
+
+/// Reads the command line, or says what is wrong with it and tells the exit code.
+fn read() -> Result<Cli, u8> {
+    let args: Vec<std::ffi::OsString> = std::env::args_os().skip(1).collect();
+    let matches = surface::read(command(), &args).map_err(|complaint| {
+        complaint.print();
+        complaint.code
+    })?;
+    Cli::from_arg_matches(&matches).map_err(|error| {
+        let _ = error.print();
+        surface::BAD_FLAG
+    })
+}
 
 /// Reads the command line, runs the command, tells what went wrong.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match read() {
         Ok(cli) => cli,
-        Err(error) => {
-            let code = if error.use_stderr() { RUN_FAILED } else { 0 };
-            let _ = error.print();
-            return ExitCode::from(code);
-        }
+        Err(code) => return ExitCode::from(code),
     };
     let host = Host { explicit: cli.host.is_some(), address: cli.host.unwrap_or_else(|| DEFAULT_HOST.into()) };
     if let Command::Daemon(args) = cli.command {
@@ -184,7 +204,7 @@ pub fn main() -> ExitCode {
     }
     let default_code = match cli.command {
         Command::Run(_) | Command::Create(_) | Command::Container(ContainerVerb::Run(_) | ContainerVerb::Create(_)) => {
-            RUN_FAILED
+            surface::BAD_FLAG
         }
         _ => 1,
     };
@@ -282,11 +302,10 @@ async fn run_volume(host: &Host, verb: VolumeVerb) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 
     #[test]

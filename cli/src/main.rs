@@ -2,6 +2,7 @@
 //!
 //! - `container/ image/ volume/ compose/ system` are verbs, each a conversation with a daemon through [`client`]
 //! - [`daemon`] composes a node: agent and manager, joined only by their API
+//! - [`surface`] is Docker's whole command line, and why some of it is not here
 //! - [`demo`] is what runs inside the image `orca/demo`
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -16,6 +17,7 @@ mod error;
 mod image;
 mod output;
 mod stream;
+mod surface;
 mod system;
 mod terminal;
 mod volume;
