@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::containers::Containers;
 use crate::db::Db;
+use crate::events::Kind;
 use crate::executor::{self, Executor, Parts, blocking};
 use crate::identity::Identity;
 use crate::mounts::{Volumes, mount_secrets};
@@ -175,6 +176,20 @@ fn make_dirs(paths: &Paths) -> Result<()> {
     Ok(())
 }
 
+/// Networks come and go on a node as its managers assign them.
+fn tell_of_networks(containers: &Containers, before: &Assignments, now: &Assignments) {
+    let tell = |action: &str, network: &model::NetworkAssignment| {
+        let more = [("name", network.name.clone()), ("type", "bridge".into())];
+        containers.events().record(Kind::Network, action, network.id.to_string(), &more);
+    };
+    let only = |these: &Assignments, others: &Assignments, action: &str| {
+        let alone = these.networks.values().filter(|network| !others.networks.contains_key(&network.id));
+        alone.for_each(|network| tell(action, network));
+    };
+    only(before, now, "destroy");
+    only(now, before, "create");
+}
+
 /// Reconciles whenever assignments or containers change. Before the first assignments nothing is decided: containers go on
 /// as their records say.
 async fn work(
@@ -189,6 +204,7 @@ async fn work(
             if !Arc::ptr_eq(&assigned, &contents.borrow()) {
                 contents.send_replace(assigned.clone());
                 let before = networks.assigned();
+                tell_of_networks(&containers, &before, &assigned);
                 if before.networks != assigned.networks || before.endpoints != assigned.endpoints {
                     containers.save_networks(&assigned);
                     networks.assign(assigned.clone());

@@ -33,6 +33,20 @@ pub enum Error {
     NameInUse { name: String, holder: String },
     #[error(transparent)]
     Name(#[from] model::NameError),
+    #[error("container {name} is paused: unpause it first")]
+    Paused { name: String },
+    #[error("container {name} is already paused")]
+    AlreadyPaused { name: String },
+    #[error("container {name} is not paused")]
+    NotPaused { name: String },
+    #[error("renaming a container to the name that it has: {name}")]
+    SameName { name: String },
+    #[error("container {name} belongs to a service, which names it: rename the service, or set its container_name")]
+    NamedByService { name: String },
+    #[error("there is no event filter {key:?}: use one of {known}")]
+    EventFilter { key: String, known: String },
+    #[error("ps {option}: {reason}")]
+    PsOption { option: String, reason: &'static str },
     #[error("container {name} is not running")]
     NotRunning { name: String },
     #[error("container {name} is running: stop it before removing it, or force its removal")]
@@ -137,6 +151,10 @@ impl Error {
             Self::Image(image::Error::NoSuchImage(_)) => Kind::NotFound,
             Self::NameInUse { .. }
             | Self::NotRunning { .. }
+            | Self::Paused { .. }
+            | Self::AlreadyPaused { .. }
+            | Self::NotPaused { .. }
+            | Self::NamedByService { .. }
             | Self::Running { .. }
             | Self::BeingRemoved { .. }
             | Self::TaskEnded { .. }
@@ -146,6 +164,9 @@ impl Error {
             Self::AmbiguousContainer { .. }
             | Self::Name(_)
             | Self::NoCommand
+            | Self::SameName { .. }
+            | Self::PsOption { .. }
+            | Self::EventFilter { .. }
             | Self::Signal { .. }
             | Self::Capability { .. }
             | Self::Spec { .. }

@@ -355,7 +355,7 @@ async fn lives(agent: &Agent) {
     tokio::time::sleep(Duration::from_millis(200)).await;
     containers.stop(created.id, None, None).await.unwrap();
     assert_eq!(containers.get(created.id).unwrap().status.exit_code, Some(5));
-    containers.restart(created.id, None).await.unwrap();
+    containers.restart(created.id, None, None).await.unwrap();
     assert!(containers.pid(created.id).is_some());
     containers.kill(created.id, "KILL").await.unwrap();
     let waited = containers.wait(created.id, WaitCondition::NotRunning).await.unwrap();

@@ -56,6 +56,18 @@ enum Command {
     Restart(container::lifecycle::StopArgs),
     /// Send containers a signal
     Kill(container::lifecycle::KillArgs),
+    /// Freeze all processes of containers
+    Pause(container::lifecycle::Names),
+    /// Thaw containers
+    Unpause(container::lifecycle::Names),
+    /// Give a container another name
+    Rename(container::verbs::RenameArgs),
+    /// Show where a container's ports are published
+    Port(container::verbs::PortArgs),
+    /// Show what containers use
+    Stats(container::stats::StatsArgs),
+    /// Show a container's processes
+    Top(container::verbs::TopArgs),
     /// Remove containers
     Rm(container::lifecycle::RemoveArgs),
     /// Wait for containers to end and print their exit codes
@@ -79,6 +91,8 @@ enum Command {
     /// Work with volumes
     #[command(subcommand)]
     Volume(VolumeVerb),
+    /// Show what happens on the node
+    Events(container::events::EventsArgs),
     /// Work with this node as a whole
     #[command(subcommand)]
     System(SystemVerb),
@@ -129,6 +143,18 @@ enum ContainerVerb {
     Restart(container::lifecycle::StopArgs),
     /// Send containers a signal
     Kill(container::lifecycle::KillArgs),
+    /// Freeze all processes of containers
+    Pause(container::lifecycle::Names),
+    /// Thaw containers
+    Unpause(container::lifecycle::Names),
+    /// Give a container another name
+    Rename(container::verbs::RenameArgs),
+    /// Show where a container's ports are published
+    Port(container::verbs::PortArgs),
+    /// Show what containers use
+    Stats(container::stats::StatsArgs),
+    /// Show a container's processes
+    Top(container::verbs::TopArgs),
     /// Remove containers
     #[command(alias = "remove")]
     Rm(container::lifecycle::RemoveArgs),
@@ -170,6 +196,8 @@ enum VolumeVerb {
 
 #[derive(Debug, Subcommand)]
 enum SystemVerb {
+    /// Show what happens on the node
+    Events(container::events::EventsArgs),
     /// Remove every container, network, volume and image of this node, and end its daemon
     Reset(system::ResetArgs),
 }
@@ -247,6 +275,12 @@ async fn run(host: &Host, command: Command) -> Result<()> {
         Command::Stop(args) => container::lifecycle::stop(host, args).await,
         Command::Restart(args) => container::lifecycle::restart(host, args).await,
         Command::Kill(args) => container::lifecycle::kill(host, args).await,
+        Command::Pause(args) => container::verbs::pause(host, args).await,
+        Command::Unpause(args) => container::verbs::unpause(host, args).await,
+        Command::Rename(args) => container::verbs::rename(host, args).await,
+        Command::Port(args) => container::verbs::port(host, args).await,
+        Command::Stats(args) => container::stats::stats(host, args).await,
+        Command::Top(args) => container::verbs::top(host, args).await,
         Command::Rm(args) => container::lifecycle::remove(host, args).await,
         Command::Wait(args) => container::lifecycle::wait(host, args).await,
         Command::Inspect(args) => container::inspect::inspect(host, args).await,
@@ -257,6 +291,9 @@ async fn run(host: &Host, command: Command) -> Result<()> {
         Command::Rmi(args) => image::remove(host, args).await,
         Command::Image(verb) => run_image(host, verb).await,
         Command::Volume(verb) => run_volume(host, verb).await,
+        Command::Events(args) | Command::System(SystemVerb::Events(args)) => {
+            container::events::events(host, args).await
+        }
         Command::System(SystemVerb::Reset(args)) => system::reset(host, args).await,
         Command::Daemon(args) => daemon::run(args),
         Command::Version => crate::output::format::write(&format!("Orca version {}\n", env!("CARGO_PKG_VERSION"))),
@@ -274,6 +311,12 @@ async fn run_container(host: &Host, verb: ContainerVerb) -> Result<()> {
         ContainerVerb::Stop(args) => container::lifecycle::stop(host, args).await,
         ContainerVerb::Restart(args) => container::lifecycle::restart(host, args).await,
         ContainerVerb::Kill(args) => container::lifecycle::kill(host, args).await,
+        ContainerVerb::Pause(args) => container::verbs::pause(host, args).await,
+        ContainerVerb::Unpause(args) => container::verbs::unpause(host, args).await,
+        ContainerVerb::Rename(args) => container::verbs::rename(host, args).await,
+        ContainerVerb::Port(args) => container::verbs::port(host, args).await,
+        ContainerVerb::Stats(args) => container::stats::stats(host, args).await,
+        ContainerVerb::Top(args) => container::verbs::top(host, args).await,
         ContainerVerb::Rm(args) => container::lifecycle::remove(host, args).await,
         ContainerVerb::Wait(args) => container::lifecycle::wait(host, args).await,
         ContainerVerb::Inspect(args) => container::inspect::inspect(host, args).await,

@@ -71,6 +71,7 @@ impl Shared {
             self.state().entries.remove(&id);
             return Err(error);
         }
+        self.notices.of_container(&record, "create", &[]);
         self.announce(id, false);
         Ok(Created { id, name: record.name, warnings })
     }
@@ -110,6 +111,7 @@ impl Shared {
         let mut entry = Entry::new(record, machine);
         entry.refresh(clock::now());
         self.db.save_container(&entry.record);
+        self.notices.of_container(&entry.record, "create", &[]);
         state.entries.insert(id, entry);
         Ok(())
     }

@@ -9,6 +9,7 @@ mod perform;
 mod record;
 mod state;
 mod tasks;
+mod verbs;
 mod view;
 mod wait;
 
@@ -23,6 +24,7 @@ use tokio::sync::{Notify, broadcast, watch};
 use tokio::task::JoinSet;
 
 use crate::db::Db;
+use crate::events::{Events, Kind};
 use crate::executor::Executor;
 use crate::mounts::Volumes;
 use crate::task::{Event, Goal, Stage, StopOptions};
@@ -89,6 +91,8 @@ pub(crate) struct Shared {
     db: Db,
     executor: Arc<Executor>,
     events: broadcast::Sender<ContainerEvent>,
+    /// What users are told of.
+    notices: Events,
     /// Counts changes of any container.
     changes: watch::Sender<u64>,
     /// Deadlines have changed.
@@ -123,6 +127,7 @@ impl Containers {
             db,
             executor,
             events: broadcast::Sender::new(EVENT_BACKLOG),
+            notices: Events::default(),
             changes: watch::Sender::new(0),
             wake: Notify::new(),
             hooks: Mutex::default(),
@@ -149,6 +154,7 @@ impl Containers {
             let entry = state.get(id)?;
             let name = || entry.record.name.clone();
             match entry.machine.stage() {
+                _ if entry.machine.is_paused() => return Err(Error::Paused { name: name() }),
                 Stage::Running { .. } if !entry.machine.is_stopped() => return Ok(()),
                 Stage::Removing | Stage::Removed => return Err(Error::BeingRemoved { name: name() }),
                 _ => {}
@@ -195,8 +201,9 @@ impl Containers {
     /// Ends a container as [`stop`](Self::stop) does, and starts it.
     ///
     /// # Errors
-    /// As [`start`](Self::start).
-    pub async fn restart(&self, id: ContainerId, timeout: Option<Duration>) -> Result<()> {
+    /// [`Error::Signal`], and as [`start`](Self::start).
+    pub async fn restart(&self, id: ContainerId, timeout: Option<Duration>, signal: Option<&str>) -> Result<()> {
+        let options = StopOptions { signal: signal.map(signal::parse).transpose()?, grace: timeout };
         let progress = {
             let state = self.shared.state();
             let entry = state.get(id)?;
@@ -206,30 +213,10 @@ impl Containers {
             entry.progress.subscribe()
         };
         let before = progress.borrow().clone();
-        let options = StopOptions { signal: None, grace: timeout };
         self.shared.feed(id, Event::Restart { count: None, options });
-        wait::started(progress, &before).await
-    }
-
-    /// Sends a signal to a container's first process. SIGKILL counts as a stop by the user.
-    ///
-    /// # Errors
-    /// [`Error::NotRunning`], [`Error::Signal`], or the shim's refusal.
-    pub async fn kill(&self, id: ContainerId, signal: &str) -> Result<()> {
-        let signal = signal::parse(signal)?;
-        {
-            let state = self.shared.state();
-            let entry = state.get(id)?;
-            if !matches!(entry.machine.stage(), Stage::Running { .. }) {
-                return Err(Error::NotRunning { name: entry.record.name.clone() });
-            }
-        }
-        if signal == signal::KILL {
-            let options = StopOptions { signal: Some(signal), grace: Some(Duration::MAX) };
-            self.shared.feed(id, Event::Stop(options));
-            return Ok(());
-        }
-        self.shared.executor.signal(id, signal).await
+        wait::started(progress, &before).await?;
+        self.shared.tell(id, "restart", &[]);
+        Ok(())
     }
 
     /// Removes a container, and with `volumes` its anonymous volumes. Returns when it is gone.
@@ -343,6 +330,7 @@ impl Containers {
             done => done?,
         }
         self.shared.db.delete_volume(name);
+        self.shared.notices.record(Kind::Volume, "destroy", name, &[("driver", "local".into())]);
         self.shared.db.flush().await
     }
 
@@ -357,12 +345,18 @@ impl Containers {
     ) -> Result<crate::mounts::VolumeRecord> {
         let record = self.volumes().create(name, spec, clock::wall())?;
         self.shared.db.create_volume(&record).await?;
+        self.shared.notices.record(Kind::Volume, "create", &record.name, &[("driver", "local".into())]);
         Ok(record)
     }
 
     /// Counts changes of any container: for loops that look at all of them.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.shared.changes.subscribe()
+    }
+
+    /// What happens on this node.
+    pub fn events(&self) -> &Events {
+        &self.shared.notices
     }
 
     pub(crate) fn save_networks(&self, assigned: &model::Assignments) {

@@ -8,6 +8,8 @@ use model::ContainerId;
 use super::create::{complete, held_addresses, policy};
 use super::state::Entry;
 use super::{ContainerEvent, Containers, Record, Shared};
+use crate::events::Kind;
+use crate::events::life::{self, Look};
 use crate::executor::{Recovered, Run};
 use crate::task::{Action, Event, Machine};
 use crate::{Result, clock};
@@ -21,8 +23,13 @@ impl Shared {
         let outcome = {
             let mut state = self.state();
             let Some(entry) = state.entries.get_mut(&id) else { return };
+            let before = Look::of(&entry.machine);
             let outcome = entry.step(event, clock::now());
+            for (action, more) in life::happened(before, Look::of(&entry.machine)) {
+                self.notices.of_container(&entry.record, action, &more);
+            }
             if outcome.removed {
+                self.notices.of_container(&entry.record, "destroy", &[]);
                 if let Some(entry) = state.entries.remove(&id)
                     && let Some(owner) = entry.record.task
                 {
@@ -40,12 +47,41 @@ impl Shared {
         }
     }
 
+    /// Tells users what a container begins or ends to use.
+    fn tell_of_parts(&self, record: &Record, network: &str, volume: &str) {
+        let id = record.id.to_string();
+        for attachment in &record.attachments {
+            let name = self.executor.networks().describe(attachment.network).map(|network| network.name);
+            let name = name.unwrap_or_else(|| attachment.network.to_string());
+            let more = [("container", id.clone()), ("name", name), ("type", "bridge".into())];
+            self.notices.record(Kind::Network, network, attachment.network.to_string(), &more);
+        }
+        for used in &record.volumes {
+            let more = [("container", id.clone()), ("destination", used.target.clone()), ("driver", "local".into())];
+            self.notices.record(Kind::Volume, volume, &used.name, &more);
+        }
+    }
+
+    /// Tells users that something was done to a container.
+    pub fn tell(&self, id: ContainerId, action: &str, more: &[(&str, String)]) {
+        if let Some(record) = self.record(id) {
+            self.notices.of_container(&record, action, more);
+        }
+    }
+
     /// Tells everybody that a container has changed.
     pub fn announce(&self, id: ContainerId, removed: bool) {
         // Nobody need listen.
         let _ = self.events.send(ContainerEvent { id, removed });
         self.changes.send_modify(|count| *count += 1);
         self.wake.notify_one();
+    }
+
+    /// A pause of an earlier daemon is no news.
+    fn adopt_pause(&self, id: ContainerId) {
+        if let Some(entry) = self.state().entries.get_mut(&id) {
+            entry.step(Event::Paused(true), clock::now());
+        }
     }
 
     fn record(&self, id: ContainerId) -> Option<Record> {
@@ -62,12 +98,22 @@ impl Shared {
                 self.feed(id, event);
             }
             Action::Start { generation } => self.run(id, generation).await,
-            Action::Signal(signal) => {
-                if let Err(error) = self.executor.signal(id, signal).await {
+            Action::Signal(signal) => match self.executor.signal(id, signal).await {
+                Ok(()) => self.tell(id, "kill", &[("signal", signal.to_string())]),
+                Err(error) => {
                     tracing::debug!(container = %id.short(), signal, %error, "a stop signal was not delivered");
                 }
+            },
+            Action::Kill => {
+                self.tell(id, "kill", &[("signal", crate::signal::KILL.to_string())]);
+                self.executor.kill(id).await;
             }
-            Action::Kill => self.executor.kill(id).await,
+            Action::Resume => {
+                // A SIGKILL thaws it too.
+                if let Err(error) = self.executor.set_paused(id, false).await {
+                    tracing::debug!(container = %id.short(), %error, "a paused container was not thawed");
+                }
+            }
             Action::Probe(check) => {
                 let probe = self.executor.probe(id, check).await;
                 self.feed(id, Event::Probed(probe));
@@ -103,6 +149,7 @@ impl Shared {
         let attach = self.hooks().remove(&id);
         match self.executor.start(&record, generation, attach).await {
             Ok(Run { pid, started_at, child }) => {
+                self.tell_of_parts(&record, "connect", "mount");
                 self.feed(id, Event::Started { generation, pid, started_at });
                 self.follow(id, generation, child).await;
             }
@@ -118,8 +165,12 @@ impl Shared {
         let exit = self.executor.watch(id, generation, child).await;
         let lock = self.executor.networks().lock(id);
         let _removing = lock.lock().await;
+        let record = self.record(id);
         self.feed(id, Event::Exited { generation, exit });
         self.executor.networks().remove(id, generation).await;
+        if let Some(record) = record {
+            self.tell_of_parts(&record, "disconnect", "unmount");
+        }
     }
 
     async fn remove(self: &Arc<Self>, id: ContainerId, volumes: bool) {
@@ -168,9 +219,12 @@ impl Containers {
         let Some(record) = shared.record(id) else { return };
         match shared.executor.recover(id).await {
             Recovered::Nothing => {}
-            Recovered::Running { generation, pid, started_at } => {
+            Recovered::Running { generation, pid, started_at, paused } => {
                 shared.executor.networks().adopt(&record, generation);
                 shared.feed(id, Event::Started { generation, pid, started_at });
+                if paused {
+                    shared.adopt_pause(id);
+                }
                 shared.spawn(shared.clone().follow(id, generation, None));
             }
             Recovered::Ended { generation, exit } => {

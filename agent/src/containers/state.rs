@@ -133,6 +133,11 @@ impl State {
         self.entries.get(&id).ok_or_else(|| Error::NoSuchContainer(id.short()))
     }
 
+    /// The container of this id, to be changed.
+    pub fn get_mut(&mut self, id: ContainerId) -> Result<&mut Entry> {
+        self.entries.get_mut(&id).ok_or_else(|| Error::NoSuchContainer(id.short()))
+    }
+
     /// The container that a name, an id or the beginning of an id means, in this order as in Docker.
     pub fn resolve(&self, text: &str) -> Result<ContainerId> {
         let name = text.strip_prefix('/').unwrap_or(text);

@@ -92,12 +92,12 @@ impl Executor {
             mounts: &mounts,
             devices: &devices,
             netns: netns.as_deref(),
-            cgroup: &self.cgroup(record),
+            cgroup: &self.cgroup_path(record),
             host: &self.host,
         })
     }
 
-    fn cgroup(&self, record: &Record) -> PathBuf {
+    pub(super) fn cgroup_path(&self, record: &Record) -> PathBuf {
         self.cgroup.join(record.id.to_string())
     }
 
@@ -118,7 +118,7 @@ impl Executor {
                 volatile: record.auto_remove,
             }),
             log: log_config(record, self.paths.log(record.id))?,
-            cgroup: self.cgroup(record),
+            cgroup: self.cgroup_path(record),
             terminal: record.spec.tty,
             terminal_size: None,
             stdin,

@@ -18,6 +18,7 @@ use image::store::Image;
 use model::{ContainerId, ContainerSpec};
 
 use crate::bundle::Host;
+use crate::cgroup::Cgroup;
 use crate::containers::Record;
 use crate::health::{Check, Probe, kept_output};
 use crate::mounts::Volumes;
@@ -108,6 +109,11 @@ impl Executor {
         &self.host
     }
 
+    /// Where the kernel counts a container.
+    pub fn cgroup(&self, record: &Record) -> Cgroup {
+        Cgroup::of(&self.cgroup_path(record))
+    }
+
     /// Finds an image by name or id.
     ///
     /// # Errors
@@ -140,6 +146,15 @@ impl Executor {
     /// The shim's refusal, or that there is no shim.
     pub async fn signal(&self, id: ContainerId, signal: i32) -> Result<()> {
         Ok(shim_client::kill(&self.paths.bundle(id), signal, false).await?)
+    }
+
+    /// Freezes all its processes, or thaws them.
+    ///
+    /// # Errors
+    /// The shim's refusal, or that there is no shim.
+    pub async fn set_paused(&self, id: ContainerId, paused: bool) -> Result<()> {
+        let bundle = self.paths.bundle(id);
+        Ok(if paused { shim_client::pause(&bundle).await? } else { shim_client::resume(&bundle).await? })
     }
 
     /// SIGKILL to every process of the container.

@@ -20,6 +20,8 @@ pub enum Recovered {
         pid: u32,
         /// When it began.
         started_at: Timestamp,
+        /// It is frozen.
+        paused: bool,
     },
     /// Its last run is over.
     Ended {
@@ -56,7 +58,8 @@ impl Executor {
                 Status::Running | Status::Paused | Status::Stopped => {
                     let started_at = state.started_at.and_then(|nanos| i64::try_from(nanos).ok()).unwrap_or(0);
                     let pid = u32::try_from(state.pid).unwrap_or(0);
-                    return Recovered::Running { generation, pid, started_at: Timestamp(started_at) };
+                    let paused = state.status == Status::Paused;
+                    return Recovered::Running { generation, pid, started_at: Timestamp(started_at), paused };
                 }
             },
             Err(ShimClientError::NotRunning { .. }) => {}

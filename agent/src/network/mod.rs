@@ -264,6 +264,18 @@ impl Networks {
         }
     }
 
+    /// Knows a container by another name; it is in force when this returns.
+    ///
+    /// # Errors
+    /// If the node's names could not be changed.
+    pub async fn rename(&self, id: ContainerId, name: &str) -> Result<()> {
+        match self.state().active.get_mut(&id) {
+            Some(active) => active.name = name.into(),
+            None => return Ok(()),
+        }
+        self.apply_now().await.verdict(id, &[])
+    }
+
     fn active(&self, record: &Record, generation: u64) -> Active {
         let networks = self.resolve(&record.network, false).unwrap_or_default();
         let aliases = |id: NetworkId| {

@@ -52,7 +52,8 @@ pub async fn restart_container(
     request: wire::RestartContainerRequest,
 ) -> Result<wire::RestartContainerReply, Status> {
     let id = service.resolve(&request.container)?;
-    service.containers().restart(id, request.timeout.map(Duration::from_nanos)).await?;
+    let timeout = request.timeout.map(Duration::from_nanos);
+    service.containers().restart(id, timeout, request.signal.as_deref()).await?;
     Ok(wire::RestartContainerReply {})
 }
 
@@ -73,6 +74,41 @@ pub async fn remove_container(
     let id = service.resolve(&request.container)?;
     service.containers().remove(id, request.force, request.volumes).await?;
     Ok(wire::RemoveContainerReply {})
+}
+
+pub async fn pause_container(
+    service: &NodeService,
+    request: wire::PauseContainerRequest,
+) -> Result<wire::PauseContainerReply, Status> {
+    service.containers().pause(service.resolve(&request.container)?).await?;
+    Ok(wire::PauseContainerReply {})
+}
+
+pub async fn unpause_container(
+    service: &NodeService,
+    request: wire::UnpauseContainerRequest,
+) -> Result<wire::UnpauseContainerReply, Status> {
+    service.containers().unpause(service.resolve(&request.container)?).await?;
+    Ok(wire::UnpauseContainerReply {})
+}
+
+pub async fn rename_container(
+    service: &NodeService,
+    request: wire::RenameContainerRequest,
+) -> Result<wire::RenameContainerReply, Status> {
+    service.containers().rename(service.resolve(&request.container)?, &request.name).await?;
+    Ok(wire::RenameContainerReply {})
+}
+
+pub async fn top_container(
+    service: &NodeService,
+    request: wire::TopContainerRequest,
+) -> Result<wire::TopContainerReply, Status> {
+    let id = service.resolve(&request.container)?;
+    let containers = service.containers().clone();
+    let listing = super::blocking("reading /proc", move || containers.top(id, &request.ps_args)).await?;
+    let processes = listing.rows.into_iter().map(|cells| wire::TopProcess { cells }).collect();
+    Ok(wire::TopContainerReply { titles: listing.titles, processes })
 }
 
 /// The newest first, as Docker lists them.

@@ -3,8 +3,8 @@
 use api::node as wire;
 use api::node::exec_input;
 use api::node::stream_output::Output;
-use model::ContainerPhase;
 use model::shim::ExecRequest;
+use model::{ContainerId, ContainerPhase};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
@@ -12,6 +12,7 @@ use tonic::{Status, Streaming};
 use super::session::{End, Input, Sender, output, pump_output, spawn_input};
 use super::{NodeService, Outgoing, terminal_size};
 use crate::Error;
+use crate::containers::Containers;
 use crate::shim_client::{self, Session};
 
 /// Messages that wait for a slow client; beyond that the process waits.
@@ -37,20 +38,27 @@ pub async fn exec(
     }
     let detach = start.detach;
     let bundle = service.containers().bundle(id);
+    let noted = Noted::create(service.containers().clone(), id, &start.args)?;
     let (session, _) = shim_client::exec(&bundle, exec_request(start)?).await.map_err(Error::from)?;
+    noted.started();
     let (sender, receiver) = mpsc::channel(AHEAD);
     // The channel is new and empty.
     let _ = sender.try_send(Ok(output(Output::Started(true))));
-    if !detach {
-        tokio::spawn(serve(session, inputs, sender));
+    if detach {
+        tokio::spawn(noted.unheard(session));
+    } else {
+        tokio::spawn(serve(session, inputs, sender, noted));
     }
     Ok(ReceiverStream::new(receiver))
 }
 
-async fn serve(session: Session, inputs: Streaming<wire::ExecInput>, sender: Sender) {
+async fn serve(session: Session, inputs: Streaming<wire::ExecInput>, sender: Sender, noted: Noted) {
     let feeder = spawn_input(inputs, session.input, read, sender.clone());
     let last = match pump_output(session.output, &sender).await {
-        End::Exited(code) => Ok(output(Output::ExitCode(code.into()))),
+        End::Exited(code) => {
+            noted.ended(code);
+            Ok(output(Output::ExitCode(code.into())))
+        }
         End::Closed => Err(Status::aborted("the container ended, and the process with it")),
         End::Failed(status) => Err(status),
         End::ClientGone => return feeder.abort(),
@@ -58,6 +66,43 @@ async fn serve(session: Session, inputs: Streaming<wire::ExecInput>, sender: Sen
     feeder.abort();
     // The client may have gone.
     let _ = sender.send(last).await;
+}
+
+/// What users are told of one process.
+struct Noted {
+    containers: Containers,
+    container: ContainerId,
+    id: String,
+    command: String,
+}
+
+impl Noted {
+    fn create(containers: Containers, container: ContainerId, args: &[String]) -> Result<Self, Status> {
+        let id = ContainerId::from_random(crate::random::bits256()?).to_string();
+        let noted = Self { containers, container, id, command: args.join(" ") };
+        noted.tell(&format!("exec_create: {}", noted.command), &[]);
+        Ok(noted)
+    }
+
+    fn tell(&self, action: &str, more: &[(&str, String)]) {
+        let own = [("execID", self.id.clone())];
+        self.containers.tell(self.container, action, &[&own, more].concat());
+    }
+
+    fn started(&self) {
+        self.tell(&format!("exec_start: {}", self.command), &[]);
+    }
+
+    fn ended(&self, code: u8) {
+        self.tell("exec_die", &[("exitCode", code.to_string())]);
+    }
+
+    /// Stays with a process that nobody listens to, to tell of its end.
+    async fn unheard(self, mut session: Session) {
+        if let Ok((code, _)) = session.output.collect(0).await {
+            self.ended(code);
+        }
+    }
 }
 
 fn read(message: wire::ExecInput) -> Option<Input> {

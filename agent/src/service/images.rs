@@ -13,6 +13,7 @@ use tonic::{Status, Streaming};
 use super::upload::Upload;
 use super::{NodeService, blocking};
 use crate::containers::Containers;
+use crate::events::Kind;
 use crate::logs::record::parse_rfc3339;
 use crate::{Error, Result, clock};
 
@@ -46,7 +47,9 @@ pub async fn import_image(
         Part::Header(_) => None,
     });
     let store = service.containers().images().clone();
+    let name = options.name.as_ref().map(ToString::to_string);
     let id = blocking("importing an image", move || Ok(store.import(upload, &options)?)).await?;
+    tell(service, "import", &id.to_string(), name);
     Ok(wire::ImportImageReply { id: id.to_string() })
 }
 
@@ -67,7 +70,16 @@ pub async fn load_image(
     let loaded = blocking("loading images", move || Ok(store.load(upload, &platform, now_seconds())?)).await?;
     let name =
         |image: image::store::Loaded| if image.names.is_empty() { vec![image.id.to_string()] } else { image.names };
+    for image in &loaded {
+        tell(service, "load", &image.id.to_string(), image.names.first().cloned());
+    }
     Ok(wire::LoadImageReply { loaded: loaded.into_iter().flat_map(name).collect() })
+}
+
+/// Tells users what has become of an image.
+pub fn tell(service: &NodeService, action: &str, id: &str, name: Option<String>) {
+    let name = name.unwrap_or_else(|| id.to_owned());
+    service.containers().events().record(Kind::Image, action, id, &[("name", name)]);
 }
 
 /// Every image is shown whole; there are no intermediate ones that only `all` would show.
@@ -145,6 +157,12 @@ pub async fn remove_image(
         Ok(removals)
     })
     .await?;
+    for removal in &removals {
+        match removal {
+            Removal::Untagged(name) => tell(service, "untag", name, Some(name.clone())),
+            Removal::Deleted(id) => tell(service, "delete", &id.to_string(), None),
+        }
+    }
     let mut reply = wire::RemoveImageReply::default();
     for removal in removals {
         match removal {

@@ -6,6 +6,7 @@
 
 mod attach;
 mod containers;
+mod events;
 mod exec;
 mod images;
 mod logs;
@@ -13,6 +14,7 @@ mod node;
 mod preflight;
 mod reset;
 mod session;
+mod stats;
 pub mod status;
 mod upload;
 mod view;
@@ -106,6 +108,8 @@ macro_rules! delegate {
             type LogsStream = Outgoing<wire::LogRecord>;
             type AttachStream = Outgoing<wire::StreamOutput>;
             type ExecStream = Outgoing<wire::StreamOutput>;
+            type StatsStream = Outgoing<wire::StatsReply>;
+            type EventsStream = Outgoing<wire::Event>;
 
             $(async fn $name(&self, request: Request<$request>) -> Reply<$reply> {
                 $module::$name(self, request.into_inner()).await.map(Response::new)
@@ -124,6 +128,12 @@ delegate! {
     containers::restart_container(wire::RestartContainerRequest) -> wire::RestartContainerReply;
     containers::kill_container(wire::KillContainerRequest) -> wire::KillContainerReply;
     containers::remove_container(wire::RemoveContainerRequest) -> wire::RemoveContainerReply;
+    containers::pause_container(wire::PauseContainerRequest) -> wire::PauseContainerReply;
+    containers::unpause_container(wire::UnpauseContainerRequest) -> wire::UnpauseContainerReply;
+    containers::rename_container(wire::RenameContainerRequest) -> wire::RenameContainerReply;
+    containers::top_container(wire::TopContainerRequest) -> wire::TopContainerReply;
+    stats::stats(wire::StatsRequest) -> Outgoing<wire::StatsReply>;
+    events::events(wire::EventsRequest) -> Outgoing<wire::Event>;
     containers::list_containers(wire::ListContainersRequest) -> wire::ListContainersReply;
     containers::inspect_container(wire::InspectContainerRequest) -> wire::Container;
     containers::wait_container(wire::WaitContainerRequest) -> wire::WaitContainerReply;

@@ -57,6 +57,8 @@ pub enum Event {
         /// How.
         exit: Exit,
     },
+    /// Its processes were frozen, or thawed again.
+    Paused(bool),
     /// A health probe has ended.
     Probed(Probe),
     /// Its files are gone.
@@ -90,6 +92,8 @@ pub enum Action {
     Signal(i32),
     /// SIGKILL to every process.
     Kill,
+    /// Thaw it: what is frozen can't end.
+    Resume,
     /// Run this health probe.
     Probe(Check),
     /// Remove everything that it has on the node.

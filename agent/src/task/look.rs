@@ -14,6 +14,7 @@ impl Machine {
             Stage::Waiting { until } => Some(until),
             Stage::Running { .. } => match self.ending {
                 Some(ending) => Some(ending.kill_at),
+                None if self.paused => None,
                 None => self.monitor.as_ref().and_then(Monitor::deadline),
             },
             _ => self.retry,
@@ -40,6 +41,16 @@ impl Machine {
         self.stopped
     }
 
+    /// Whether its run is frozen.
+    pub fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Whether a user ends it with SIGKILL rather than stops it.
+    pub fn is_killed(&self) -> bool {
+        self.stopped && self.options.signal == Some(crate::signal::KILL) && self.options.grace == Some(Duration::MAX)
+    }
+
     /// Whether it runs or is about to: what holds addresses, ports and volumes in use.
     pub fn is_active(&self) -> bool {
         matches!(self.stage, Stage::Starting | Stage::Running { .. } | Stage::Waiting { .. })
@@ -51,6 +62,7 @@ impl Machine {
             Stage::New | Stage::Preparing | Stage::Prepared | Stage::Rejected => ContainerPhase::Created,
             Stage::Starting if self.generation > 1 => ContainerPhase::Restarting,
             Stage::Starting => ContainerPhase::Created,
+            Stage::Running { .. } if self.paused => ContainerPhase::Paused,
             Stage::Running { .. } => ContainerPhase::Running,
             Stage::Waiting { .. } => ContainerPhase::Restarting,
             Stage::Exited if self.retry.is_some() => ContainerPhase::Dead,

@@ -34,6 +34,8 @@ pub struct Machine {
     /// How the present or next ending is done.
     pub(super) options: StopOptions,
     pub(super) ending: Option<Ending>,
+    /// The present run is frozen.
+    pub(super) paused: bool,
     pub(super) generation: u64,
     /// Restarts by policy in a row.
     pub(super) attempts: u64,
@@ -89,6 +91,7 @@ impl Machine {
             rerun: false,
             options: StopOptions::default(),
             ending: None,
+            paused: false,
             generation,
             attempts,
             restart_count,
@@ -164,6 +167,7 @@ impl Machine {
                 self.start_failed(code, error, now);
             }
             Event::Exited { generation, exit } if generation == self.generation => self.exited(exit, now),
+            Event::Paused(paused) => self.paused = paused && matches!(self.stage, Stage::Running { .. }),
             Event::Probed(probe) => {
                 if let Some(monitor) = &mut self.monitor {
                     monitor.finish(probe, now);
@@ -243,6 +247,7 @@ impl Machine {
         self.stage = Stage::Running { pid, started_at };
         self.error = None;
         self.ending = None;
+        self.paused = false;
         self.advance(TaskState::Running);
         self.monitor = self.policy.health.clone().map(|check| match adopted {
             true => Monitor::adopt(check, verdict, now),
@@ -270,6 +275,7 @@ impl Machine {
         }
         self.last_exit = Some(exit);
         self.ending = None;
+        self.paused = false;
         self.options = StopOptions::default();
         self.monitor = None;
         self.stage = Stage::Exited;
@@ -375,6 +381,9 @@ impl Machine {
         }
         // A container that was taken over while it ran.
         self.advance(if self.goal == Goal::Run { TaskState::Running } else { TaskState::Ready });
+        if self.paused {
+            return Vec::new();
+        }
         let due = self.monitor.as_mut().and_then(|monitor| monitor.begin(now));
         due.map(Action::Probe).into_iter().collect()
     }
@@ -391,6 +400,9 @@ impl Machine {
             }
         };
         self.ending = Some(ending);
+        if std::mem::take(&mut self.paused) {
+            actions.push(Action::Resume);
+        }
         if ending.kill_at <= now.monotonic {
             actions.push(Action::Kill);
             self.ending = Some(Ending { kill_at: now.monotonic + KILL_AGAIN });

@@ -329,3 +329,23 @@ proptest! {
         prop_assert_eq!((resumed.goal, resumed.generation, resumed.stopped), (saved.goal, saved.generation, saved.stopped));
     }
 }
+
+#[test]
+fn what_is_paused_is_not_probed_and_thaws_to_end() {
+    let health = Healthcheck { test: Some(HealthTest::Shell("true".into())), ..Healthcheck::default() };
+    let check = crate::health::Check::of(Some(&health), None, &["sh".into()]);
+    let mut life = Life::new(Policy { health: check, ..policy(RestartCondition::No) }, Goal::Run);
+    life.step(Event::Tick);
+    life.step(Event::Prepared);
+    life.started();
+    life.step(Event::Paused(true));
+    assert_eq!(life.machine.phase(), ContainerPhase::Paused);
+    assert!(life.machine.deadline().is_none());
+    assert!(life.after(1000 * SECOND).is_empty(), "a frozen process can't answer");
+    assert_eq!(life.step(Event::Stop(StopOptions::default())), [Action::Signal(15), Action::Resume]);
+    assert_eq!(life.machine.phase(), ContainerPhase::Running);
+    assert_eq!(life.after(10 * SECOND), [Action::Kill], "once thawed it has the usual time");
+    life.exited(137);
+    life.step(Event::Paused(true));
+    assert_eq!(life.machine.phase(), ContainerPhase::Exited, "what has ended can't be paused");
+}

@@ -20,6 +20,8 @@ const PURE: &[&str] = &[
     "agent/src/task",
     "agent/src/bundle",
     "agent/src/health.rs",
+    "agent/src/top/options.rs",
+    "agent/src/top/column.rs",
     "net/src/plan",
     "net/src/ruleset",
     "net/src/resolve",

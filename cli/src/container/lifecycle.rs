@@ -24,12 +24,19 @@ pub struct Names {
     containers: Vec<String>,
 }
 
+impl Names {
+    /// What was given.
+    pub fn names(&self) -> &[String] {
+        &self.containers
+    }
+}
+
 /// Containers by name, and how they are asked to end.
 #[derive(Debug, Args)]
 pub struct StopArgs {
-    /// Seconds between the signal and SIGKILL
-    #[arg(short, long, alias = "timeout", value_name = "SECONDS")]
-    time: Option<u64>,
+    /// Seconds between the signal and SIGKILL; -1 for no end
+    #[arg(short, long, alias = "time", value_name = "SECONDS", allow_negative_numbers = true)]
+    timeout: Option<i64>,
     /// Signal to send
     #[arg(short, long)]
     signal: Option<String>,
@@ -58,13 +65,16 @@ pub struct RemoveArgs {
     /// Remove their anonymous volumes too
     #[arg(short, long)]
     volumes: bool,
+    /// Not supported: there are no links, networks have names
+    #[arg(short, long)]
+    link: bool,
     /// Containers
     #[arg(required = true)]
     containers: Vec<String>,
 }
 
 /// Does one thing to each container, prints the names of those that it worked for, and tells each failure.
-async fn each<F>(host: &Host, names: &[String], verb: &str, mut action: F) -> Result<()>
+pub async fn each<F>(host: &Host, names: &[String], verb: &str, mut action: F) -> Result<()>
 where
     F: AsyncFnMut(&mut Client, Container) -> Result<()>,
 {
@@ -88,7 +98,8 @@ where
     if failures == 0 { Ok(()) } else { Err(Error::Exit(1)) }
 }
 
-async fn inspect(client: &mut Client, name: &str) -> Result<Container> {
+/// One container.
+pub async fn inspect(client: &mut Client, name: &str) -> Result<Container> {
     let request = InspectContainerRequest { container: name.into() };
     Ok(client.node.inspect_container(request).await?.into_inner())
 }
@@ -105,7 +116,7 @@ fn is_up(container: &Container) -> bool {
 /// `orca start`.
 pub async fn start(host: &Host, args: Names) -> Result<()> {
     each(host, &args.containers, "start", async |client, container| {
-        if is_up(&container) {
+        if is_up(&container) && phase(&container) != ContainerPhase::Paused {
             return Ok(());
         }
         match task_of(&container) {
@@ -119,37 +130,52 @@ pub async fn start(host: &Host, args: Names) -> Result<()> {
     .await
 }
 
+/// Nanoseconds of a `--timeout`; none of these ends with the signal alone.
+fn grace(seconds: Option<i64>) -> Option<u64> {
+    seconds.map(|seconds| u64::try_from(seconds).map_or(u64::MAX, |seconds| nanos(Duration::from_secs(seconds))))
+}
+
 /// `orca stop`.
 pub async fn stop(host: &Host, args: StopArgs) -> Result<()> {
-    let timeout = args.time.map(|seconds| nanos(Duration::from_secs(seconds)));
+    let timeout = grace(args.timeout);
+    let as_usual = timeout.is_none() && args.signal.is_none();
     each(host, &args.containers, "stop", async |client, container| {
         let stop = StopContainerRequest { container: container.id.clone(), timeout, signal: args.signal.clone() };
         match task_of(&container) {
+            // An intent carries neither signal nor time: the container is ended with these first.
+            Some(task) if !as_usual => {
+                client.node.stop_container(stop).await?;
+                set_intent(client, task, IntentAction::Stop).await
+            }
             Some(task) => {
                 set_intent(client, task, IntentAction::Stop).await?;
                 client.node.stop_container(stop).await?;
+                Ok(())
             }
             None => {
                 client.node.stop_container(stop).await?;
+                Ok(())
             }
         }
-        Ok(())
     })
     .await
 }
 
 /// `orca restart`.
 pub async fn restart(host: &Host, args: StopArgs) -> Result<()> {
-    let timeout = args.time.map(|seconds| nanos(Duration::from_secs(seconds)));
+    let timeout = grace(args.timeout);
+    let as_usual = timeout.is_none() && args.signal.is_none();
     each(host, &args.containers, "restart", async |client, container| match task_of(&container) {
-        Some(task) => {
+        // One that runs keeps its intent, which carries neither signal nor time.
+        Some(task) if as_usual || !is_up(&container) => {
             let before = container.status.as_ref().map_or(0, |status| status.started_at);
             let again =
                 |now: &Container| is_up(now) && now.status.as_ref().is_some_and(|status| status.started_at != before);
             intent(client, task, IntentAction::Restart, &container, again).await
         }
-        None => {
-            client.node.restart_container(RestartContainerRequest { container: container.id, timeout }).await?;
+        _ => {
+            let signal = args.signal.clone();
+            client.node.restart_container(RestartContainerRequest { container: container.id, timeout, signal }).await?;
             Ok(())
         }
     })
@@ -168,7 +194,14 @@ pub async fn kill(host: &Host, args: KillArgs) -> Result<()> {
 
 /// `orca rm`.
 pub async fn remove(host: &Host, args: RemoveArgs) -> Result<()> {
-    each(host, &args.containers, "remove", async |client, container| {
+    if args.link {
+        return Err(Error::Unsupported {
+            what: "--link".into(),
+            instead: "containers find each other by name on their networks, and there are no links to remove".into(),
+        });
+    }
+    let names = if args.force { existing(host, &args.containers).await? } else { args.containers };
+    each(host, &names, "remove", async |client, container| {
         if let Some(service) = container.task.as_ref().and_then(|_| owner(&container)) {
             return Err(Error::Unsupported {
                 what: format!("removing a container of {service}"),
@@ -182,15 +215,46 @@ pub async fn remove(host: &Host, args: RemoveArgs) -> Result<()> {
     .await
 }
 
-/// `orca wait`: prints the exit codes.
-pub async fn wait(host: &Host, args: Names) -> Result<()> {
+/// As in Docker it is no failure of `rm --force` that there is nothing to remove.
+async fn existing(host: &Host, names: &[String]) -> Result<Vec<String>> {
     let mut client = Client::connect(host).await?;
-    for container in args.containers {
-        let wait = WaitContainerRequest { container, condition: WaitCondition::NotRunning.into() };
-        let reply = client.node.wait_container(wait).await?.into_inner();
-        let _ = writeln!(std::io::stdout(), "{}", reply.exit_code);
+    let mut found = Vec::new();
+    for name in names {
+        match client.node.inspect_container(InspectContainerRequest { container: name.clone() }).await {
+            Err(status) if status.code() == tonic::Code::NotFound => eprintln!("orca: {}", status.message()),
+            _ => found.push(name.clone()),
+        }
     }
-    Ok(())
+    Ok(found)
+}
+
+/// `orca wait`: prints the exit codes, in the order of the names.
+pub async fn wait(host: &Host, args: Names) -> Result<()> {
+    let client = Client::connect(host).await?;
+    let waits: Vec<_> = args
+        .containers
+        .into_iter()
+        .map(|container| {
+            let mut node = client.node.clone();
+            let wait = WaitContainerRequest { container, condition: WaitCondition::NotRunning.into() };
+            // All at once: a container that removes itself would be gone when its turn comes.
+            tokio::spawn(async move { node.wait_container(wait).await })
+        })
+        .collect();
+    let mut failures = 0;
+    for wait in waits {
+        match wait.await {
+            Ok(Ok(reply)) => {
+                let _ = writeln!(std::io::stdout(), "{}", reply.into_inner().exit_code);
+            }
+            Ok(Err(status)) => {
+                failures += 1;
+                eprintln!("orca: {}", Error::from(status));
+            }
+            Err(error) => return Err(Error::NotConverged(format!("the wait broke off: {error}"))),
+        }
+    }
+    if failures == 0 { Ok(()) } else { Err(Error::Exit(1)) }
 }
 
 fn owner(container: &Container) -> Option<String> {

@@ -1,6 +1,7 @@
 //! Verbs for containers: `orca run|ps|logs|exec|stop|start|restart|kill|rm|inspect|wait`.
 
 pub mod create;
+pub mod events;
 pub mod exec;
 pub mod flags;
 pub mod inspect;
@@ -8,3 +9,5 @@ pub mod lifecycle;
 pub mod logs;
 pub mod ps;
 pub mod run;
+pub mod stats;
+pub mod verbs;

@@ -49,6 +49,26 @@ pub fn size(bytes: u64) -> String {
     format!("{text}{}", units[unit])
 }
 
+/// A size with four significant digits in powers of 1,024, as `docker stats` has it.
+pub fn binary_size(bytes: u64) -> String {
+    let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < units.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    let digits = match value {
+        v if v >= 999.5 => 0,
+        v if v >= 99.95 => 1,
+        v if v >= 9.995 => 2,
+        _ => 3,
+    };
+    let text = format!("{value:.digits$}");
+    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    format!("{text}{}", units[unit])
+}
+
 /// The STATUS column: `Up 5 minutes (healthy)`, `Exited (0) 2 hours ago`.
 pub fn status(status: &ContainerStatus, now: Timestamp) -> String {
     let up = || format!("Up {}", duration(now.since(Timestamp(status.started_at))));
@@ -94,6 +114,12 @@ pub fn health(status: &ContainerStatus) -> &'static str {
     }
 }
 
+/// Whether the container has processes.
+pub fn is_up(container: &Container) -> bool {
+    let phase = container.status.as_ref().map(ContainerStatus::phase);
+    matches!(phase, Some(ContainerPhase::Running | ContainerPhase::Paused | ContainerPhase::Restarting))
+}
+
 /// `tcp` or `udp`.
 pub fn protocol(port: &PortSpec) -> &'static str {
     match port.protocol() {
@@ -104,8 +130,7 @@ pub fn protocol(port: &PortSpec) -> &'static str {
 
 /// The PORTS column: `0.0.0.0:8080->80/tcp`; empty unless the container runs.
 pub fn ports(container: &Container) -> String {
-    let runs = container.status.as_ref().is_some_and(|s| s.phase() == ContainerPhase::Running);
-    if !runs {
+    if !is_up(container) {
         return String::new();
     }
     let text = |port: &PortSpec| match port.published {
@@ -157,6 +182,16 @@ mod tests {
         assert_eq!(size(999_600_000), "1GB");
         assert_eq!(size(100), "100B");
         assert_eq!(size(187_000_000), "187MB");
+    }
+
+    #[test]
+    fn binary_sizes_as_docker() {
+        assert_eq!(binary_size(0), "0B");
+        assert_eq!(binary_size(1024), "1KiB");
+        assert_eq!(binary_size(1_572_864), "1.5MiB");
+        assert_eq!(binary_size(16_775_921_664), "15.62GiB");
+        assert_eq!(binary_size(1013 << 20), "1013MiB");
+        assert_eq!(binary_size(123_456), "120.6KiB");
     }
 
     #[test]

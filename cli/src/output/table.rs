@@ -32,6 +32,14 @@ impl Table {
     }
 }
 
+/// Rows of which the first is the header; for columns that are known only when they come.
+pub fn plain(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    rows.iter().map(|row| line(row, &widths)).collect()
+}
+
 /// One row; the last cell is not padded.
 fn line<S: AsRef<str>>(cells: &[S], widths: &[usize]) -> String {
     let mut text = String::new();

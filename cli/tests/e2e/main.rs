@@ -12,3 +12,5 @@ mod real_app;
 mod storage;
 mod support;
 mod unified;
+mod verbs;
+mod watching;

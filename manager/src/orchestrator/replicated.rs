@@ -7,7 +7,7 @@ use model::{
 };
 
 use super::{Plan, dependencies, retry_delay};
-use crate::state::{Command, IdSource, State};
+use crate::state::{Command, IdSource, IntentAction, State};
 
 /// Reconciles one service.
 pub fn reconcile(state: &State, service: &Service, now: Timestamp, ids: &mut IdSource, plan: &mut Plan) {
@@ -63,9 +63,22 @@ fn keep_or_replace(state: &State, service: &Service, task: &Task, now: Timestamp
         }
         return;
     }
+    if restart_was_missed(task) {
+        let tasks = vec![task.id];
+        plan.commands.push(Command::SetIntent { tasks, action: IntentAction::Start, ids: IdSource::new(ids.draw()) });
+        return;
+    }
     if task.desired == TaskState::Ready && dependencies::verdict(state, service).is_met() {
         plan.commands.push(set_desired(task, TaskState::Running));
     }
+}
+
+/// A restart that was asked for while the container was about to end by itself has not been carried out: the agent does
+/// nothing more for a task that has ended.
+fn restart_was_missed(task: &Task) -> bool {
+    let done = task.status.container.as_ref().map_or(0, |container| container.restarts_done);
+    let ended = matches!(task.status.state, TaskState::Complete | TaskState::Failed);
+    ended && !task.intent.stopped && task.intent.restarts > done
 }
 
 fn new_task(state: &State, service: &Service, slot: u32, id: TaskId, now: Timestamp) -> Task {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use model::{RestartCondition, ServiceSpec, TaskState, Timestamp};
 
 use super::reconcile;
-use crate::state::Command;
+use crate::state::{Command, IdSource, IntentAction};
 use crate::world::{NET, STACK, World, config, config_file, replicas, secret, secret_file, service, stack};
 
 fn web(count: u32, change: impl FnOnce(&mut ServiceSpec)) -> model::Stack {
@@ -73,6 +73,20 @@ fn a_task_that_has_ended_by_its_policy_rests() {
         world.settle();
         assert_eq!(world.task("web").id, task.id, "{state}");
     }
+}
+
+#[test]
+fn a_restart_that_meets_the_end_of_its_task_is_carried_out_by_the_next_one() {
+    let mut world = World::new(1);
+    world.up(web(1, |_| ())).unwrap();
+    world.converge();
+    let task = world.task("web");
+    let ids = IdSource::new(world.ids.draw());
+    world.take([Command::SetIntent { tasks: vec![task.id], action: IntentAction::Restart, ids }]);
+    world.end(&world.task("web"), TaskState::Complete, 0);
+    world.converge();
+    let next = world.task("web");
+    assert_eq!((next.continues, next.status.state), (Some(task.id), TaskState::Running));
 }
 
 #[test]

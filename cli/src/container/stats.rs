@@ -1,0 +1,166 @@
+//! `orca stats`.
+
+use api::node::{ContainerUsage, StatsReply, StatsRequest};
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::client::{Client, Host};
+use crate::error::Result;
+use crate::output::format::{self, Format};
+use crate::output::human;
+use crate::output::table::Table;
+use crate::terminal;
+
+/// Arguments of `orca stats`.
+#[derive(Debug, Args)]
+pub struct StatsArgs {
+    #[command(flatten)]
+    pub show: ShowArgs,
+    /// Containers; none means those that run
+    containers: Vec<String>,
+}
+
+/// How use is shown.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// Also containers that do not run
+    #[arg(short, long)]
+    pub all: bool,
+    /// Once, not every second
+    #[arg(long)]
+    pub no_stream: bool,
+    /// Do not shorten
+    #[arg(long)]
+    pub no_trunc: bool,
+    /// table or json
+    #[arg(long, default_value = "table", value_parser = format::parse)]
+    pub format: Format,
+}
+
+/// Shows what containers use.
+pub async fn stats(host: &Host, args: StatsArgs) -> Result<()> {
+    let mut client = Client::connect(host).await?;
+    follow(&mut client, args.containers, &args.show).await
+}
+
+/// Shows what these containers use, or all.
+pub async fn follow(client: &mut Client, containers: Vec<String>, show: &ShowArgs) -> Result<()> {
+    let request = StatsRequest { containers, all: show.all, once: show.no_stream };
+    let mut replies = client.node.stats(request).await?.into_inner();
+    let redraw = !show.no_stream && show.format == Format::Table && terminal::stdout_is_terminal();
+    while let Some(reply) = replies.message().await? {
+        let text = render(&reply, show);
+        format::write(&if redraw { redrawn(&text) } else { text })?;
+    }
+    Ok(())
+}
+
+/// From the top of the screen, each line cleared to its end, and all below.
+fn redrawn(text: &str) -> String {
+    format!("\x1b[H{}\x1b[J", text.replace('\n', "\x1b[K\n"))
+}
+
+fn render(reply: &StatsReply, show: &ShowArgs) -> String {
+    let mut usages: Vec<&ContainerUsage> = reply.containers.iter().collect();
+    usages.sort_by(|a, b| a.name.cmp(&b.name));
+    let rows = usages.into_iter().map(|usage| cells(usage, reply, show.no_trunc));
+    match show.format {
+        Format::Json => rows.map(|row| row_json(&row).to_string() + "\n").collect(),
+        Format::Table => {
+            let mut table = Table::new(&[
+                "CONTAINER ID",
+                "NAME",
+                "CPU %",
+                "MEM USAGE / LIMIT",
+                "MEM %",
+                "NET I/O",
+                "BLOCK I/O",
+                "PIDS",
+            ]);
+            rows.for_each(|row| table.row(row));
+            table.render()
+        }
+    }
+}
+
+/// ID, name, CPU, memory, memory share, network, block devices, processes.
+fn cells(usage: &ContainerUsage, reply: &StatsReply, whole: bool) -> [String; 8] {
+    let id = if whole { usage.id.clone() } else { usage.id.chars().take(12).collect() };
+    let memory = usage.memory.saturating_sub(usage.inactive_file);
+    let limit = match usage.running {
+        true => usage.memory_limit.map_or(reply.memory, |limit| limit.min(reply.memory)),
+        false => 0,
+    };
+    let share = if limit == 0 { 0.0 } else { memory as f64 / limit as f64 * 100.0 };
+    let pair = |one, other| format!("{} / {}", human::size(one), human::size(other));
+    [
+        id,
+        usage.name.clone(),
+        format!("{:.2}%", cpu_share(usage, reply)),
+        format!("{} / {}", human::binary_size(memory), human::binary_size(limit)),
+        format!("{share:.2}%"),
+        pair(usage.received, usage.sent),
+        pair(usage.block_read, usage.block_written),
+        usage.pids.to_string(),
+    ]
+}
+
+/// Docker's formula: the part of the host's time that the container had, times the number of CPUs.
+fn cpu_share(usage: &ContainerUsage, reply: &StatsReply) -> f64 {
+    let used = usage.cpu.saturating_sub(usage.cpu_before) as f64;
+    let passed = reply.system_cpu.saturating_sub(reply.system_cpu_before) as f64;
+    if passed > 0.0 { used / passed * f64::from(reply.cpus) * 100.0 } else { 0.0 }
+}
+
+fn row_json(row: &[String; 8]) -> Value {
+    let [id, name, cpu, memory, share, network, block, pids] = row;
+    json!({
+        "BlockIO": block,
+        "CPUPerc": cpu,
+        "Container": id,
+        "ID": id,
+        "MemPerc": share,
+        "MemUsage": memory,
+        "Name": name,
+        "NetIO": network,
+        "PIDs": pids,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_dockers() {
+        let usage = ContainerUsage {
+            id: "a".repeat(64),
+            name: "web".into(),
+            running: true,
+            cpu: 1_500_000_000,
+            cpu_before: 1_000_000_000,
+            memory: 3 << 20,
+            inactive_file: 1 << 20,
+            memory_limit: Some(8 << 20),
+            pids: 3,
+            received: 1_234,
+            sent: 0,
+            block_read: 5_000_000,
+            block_written: 1,
+        };
+        let reply = StatsReply {
+            system_cpu: 4_000_000_000,
+            system_cpu_before: 2_000_000_000,
+            cpus: 2,
+            memory: 1 << 30,
+            containers: vec![usage.clone()],
+        };
+        let row = cells(&usage, &reply, false);
+        assert_eq!(row[2..], ["50.00%", "2MiB / 8MiB", "25.00%", "1.23kB / 0B", "5MB / 1B", "3"]);
+        assert_eq!(row[0].len(), 12);
+        let unlimited = ContainerUsage { memory_limit: None, ..usage.clone() };
+        assert_eq!(cells(&unlimited, &reply, true)[3], "2MiB / 1GiB");
+        let idle = ContainerUsage { name: "idle".into(), ..ContainerUsage::default() };
+        assert_eq!(cells(&idle, &reply, true)[2..5], ["0.00%", "0B / 0B", "0.00%"]);
+    }
+}
