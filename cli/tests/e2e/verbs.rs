@@ -112,8 +112,8 @@ fn ends_are_as_asked_for() {
     let pid = inspect(&node, "ee")["State"]["Pid"].clone();
     node.ok(&["restart", "-s", "USR1", "-t", "30", "ee"]);
     assert_ne!(inspect(&node, "ee")["State"]["Pid"], pid);
-    node.ok(&["kill", "-s", "SIGRTMIN+3", "ee"]);
-    assert_eq!(node.ok(&["wait", "ee"]), "165\n");
+    node.ok(&["kill", "-s", "sigusr1", "ee"]);
+    assert_eq!(node.ok(&["wait", "ee"]), "10\n");
     let error = node.fails(1, &["kill", "-s", "NOSUCH", "ee"]);
     assert!(error.contains("not running") || error.contains("NOSUCH"), "{error}");
     let error = node.fails(1, &["wait", "aa", "no-such"]);

@@ -12,7 +12,7 @@ fn lines(text: &str) -> Vec<Value> {
 fn events(node: &Node, filters: &[&str]) -> Vec<Value> {
     let filters = filters.iter().flat_map(|filter| ["--filter", filter]);
     let args: Vec<&str> =
-        ["events", "--since", "0", "--until", "0s", "--format", "json"].into_iter().chain(filters).collect();
+        ["events", "--since", "1", "--until", "0s", "--format", "json"].into_iter().chain(filters).collect();
     lines(&node.ok(&args))
 }
 
@@ -74,7 +74,7 @@ fn a_container_s_life_is_told() {
     assert_eq!(actions(&node, &["type=image"]), ["import"]);
     assert_eq!(actions(&node, &["label=tier=back"]), Vec::<String>::new());
     let text =
-        node.ok(&["events", "--since", "0", "--until", "0s", "--filter", "event=create", "--filter", "type=container"]);
+        node.ok(&["events", "--since", "1", "--until", "0s", "--filter", "event=create", "--filter", "type=container"]);
     assert!(text.contains(" container create ") && text.contains("image=busybox, name=cc, tier=front)"), "{text}");
     let error = node.fails(1, &["events", "--filter", "colour=red"]);
     assert!(error.contains("colour"), "{error}");
