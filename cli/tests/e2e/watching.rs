@@ -70,7 +70,7 @@ fn a_container_s_life_is_told() {
     assert_eq!(died["Actor"]["Attributes"]["tier"], "front");
     assert_eq!((died["from"].as_str(), died["Actor"]["Attributes"]["name"].as_str()), (Some("busybox"), Some("dd")));
     assert_eq!(actions(&node, &["type=volume", "volume=data"]), ["create", "mount", "unmount", "mount", "unmount"]);
-    assert_eq!(actions(&node, &["type=network"])[..2], ["connect", "disconnect"]);
+    assert_eq!(actions(&node, &["event=connect", "event=disconnect"])[..2], ["connect", "disconnect"]);
     assert_eq!(actions(&node, &["type=image"]), ["import"]);
     assert_eq!(actions(&node, &["label=tier=back"]), Vec::<String>::new());
     let text =
