@@ -26,6 +26,8 @@ pub trait Programs: Send + Sync {
     fn shim(&self, bundle: &std::path::Path) -> std::process::Command;
     /// Cleans up after a dead shim: standard error a pipe.
     fn cleanup(&self, bundle: &std::path::Path) -> std::process::Command;
+    /// Works on a container's files ([`crate::files`]); its standard streams are pipes.
+    fn files(&self) -> std::process::Command;
     /// Runs netd for a run directory.
     fn netd(&self, run_dir: &std::path::Path) -> std::process::Command;
 }

@@ -77,6 +77,11 @@ pub enum Error {
     #[error("the runtime configuration cannot be made: {0}")]
     RuntimeSpec(#[from] oci_spec::OciSpecError),
 
+    #[error("could not find the file {path} in container {container}")]
+    NoSuchFile { container: String, path: String },
+    #[error("container {container}: {reason}")]
+    Files { container: String, invalid: bool, reason: String },
+
     #[error("no such volume: {0}")]
     NoSuchVolume(String),
     #[error("volume {name} is in use by container {}", .containers.join(", "))]
@@ -147,7 +152,10 @@ impl Error {
     /// What callers do about it.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::NoSuchContainer(_) | Self::NoSuchVolume(_) | Self::NoSuchNetwork(_) => Kind::NotFound,
+            Self::NoSuchContainer(_) | Self::NoSuchVolume(_) | Self::NoSuchNetwork(_) | Self::NoSuchFile { .. } => {
+                Kind::NotFound
+            }
+            Self::Files { invalid: true, .. } => Kind::Invalid,
             Self::Image(image::Error::NoSuchImage(_)) => Kind::NotFound,
             Self::NameInUse { .. }
             | Self::NotRunning { .. }

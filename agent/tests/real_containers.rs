@@ -21,6 +21,7 @@ fn main() -> ExitCode {
     match arguments.next().as_ref().and_then(|word| word.to_str()) {
         Some("shim") => return shim::main(arguments),
         Some("netd") => return net::netd::main(arguments),
+        Some("files") => return agent::files::main(arguments),
         Some("--list") => return ExitCode::SUCCESS,
         _ => {}
     }
@@ -51,6 +52,12 @@ impl Programs for Selves {
 
     fn cleanup(&self, bundle: &Path) -> Command {
         self.binary.cleanup(bundle)
+    }
+
+    fn files(&self) -> Command {
+        let mut command = self.binary.program("files");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
     }
 
     fn netd(&self, run_dir: &Path) -> Command {

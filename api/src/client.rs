@@ -11,6 +11,7 @@ use crate::Error;
 use crate::control::control_client::ControlClient;
 use crate::dispatcher::dispatcher_client::DispatcherClient;
 use crate::error::shorten;
+use crate::files::files_client::FilesClient;
 use crate::node::node_client::NodeClient;
 
 /// Largest message that is read, in bytes, by clients and servers; whole stacks and assignments fit. tonic's default is 4 MiB.
@@ -100,6 +101,11 @@ pub fn dispatcher_client(channel: Channel) -> DispatcherClient<Channel> {
 /// Asks one node: containers, images, volumes.
 pub fn node_client(channel: Channel) -> NodeClient<Channel> {
     NodeClient::new(channel).max_decoding_message_size(MESSAGE_MAX)
+}
+
+/// Asks one node: containers' files.
+pub fn files_client(channel: Channel) -> FilesClient<Channel> {
+    FilesClient::new(channel).max_decoding_message_size(MESSAGE_MAX)
 }
 
 #[cfg(test)]

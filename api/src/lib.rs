@@ -39,6 +39,11 @@ pub mod wire {
             tonic::include_proto!("orca.node.v1");
         }
     }
+    pub mod files {
+        pub mod v1 {
+            tonic::include_proto!("orca.files.v1");
+        }
+    }
     pub mod log {
         pub mod v1 {
             tonic::include_proto!("orca.log.v1");
@@ -47,6 +52,6 @@ pub mod wire {
 }
 
 pub use wire::{
-    agent::v1 as agent, control::v1 as control, dispatcher::v1 as dispatcher, log::v1 as log, node::v1 as node,
-    types::v1 as types,
+    agent::v1 as agent, control::v1 as control, dispatcher::v1 as dispatcher, files::v1 as files, log::v1 as log,
+    node::v1 as node, types::v1 as types,
 };

@@ -2,6 +2,7 @@
 
 use api::client::Endpoint;
 use api::control::control_client::ControlClient;
+use api::files::files_client::FilesClient;
 use api::node::node_client::NodeClient;
 use tonic::transport::Channel;
 
@@ -25,6 +26,8 @@ pub struct Host {
 pub struct Client {
     /// Containers, images, volumes.
     pub node: NodeClient<Channel>,
+    /// Containers' files.
+    pub files: FilesClient<Channel>,
     /// Desired state.
     pub control: ControlClient<Channel>,
 }
@@ -33,7 +36,11 @@ impl Client {
     /// Connects to a daemon that runs.
     pub async fn connect(host: &Host) -> Result<Self> {
         let channel = api::client::connect(&Endpoint::parse(&host.address)?).await?;
-        Ok(Self { node: api::client::node_client(channel.clone()), control: api::client::control_client(channel) })
+        Ok(Self {
+            node: api::client::node_client(channel.clone()),
+            files: api::client::files_client(channel.clone()),
+            control: api::client::control_client(channel),
+        })
     }
 
     /// Connects; when no daemon answers at the default place, starts one in the background first.

@@ -74,6 +74,14 @@ enum Command {
     Wait(container::lifecycle::Names),
     /// Show all about containers
     Inspect(container::inspect::InspectArgs),
+    /// Copy files between a container and this machine
+    Cp(container::copy::CopyArgs),
+    /// Show what a container has changed of its image's files
+    Diff(container::diff::DiffArgs),
+    /// Write a container's files as a tar
+    Export(container::export::ExportArgs),
+    /// Make an image of a container
+    Commit(container::commit::CommitArgs),
     /// Work with containers
     #[command(subcommand)]
     Container(ContainerVerb),
@@ -162,6 +170,14 @@ enum ContainerVerb {
     Wait(container::lifecycle::Names),
     /// Show all about containers
     Inspect(container::inspect::InspectArgs),
+    /// Copy files between a container and this machine
+    Cp(container::copy::CopyArgs),
+    /// Show what a container has changed of its image's files
+    Diff(container::diff::DiffArgs),
+    /// Write a container's files as a tar
+    Export(container::export::ExportArgs),
+    /// Make an image of a container
+    Commit(container::commit::CommitArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -284,6 +300,10 @@ async fn run(host: &Host, command: Command) -> Result<()> {
         Command::Rm(args) => container::lifecycle::remove(host, args).await,
         Command::Wait(args) => container::lifecycle::wait(host, args).await,
         Command::Inspect(args) => container::inspect::inspect(host, args).await,
+        Command::Cp(args) => container::copy::copy(host, args).await,
+        Command::Diff(args) => container::diff::diff(host, args).await,
+        Command::Export(args) => container::export::export(host, args).await,
+        Command::Commit(args) => container::commit::commit(host, args).await,
         Command::Container(verb) => run_container(host, verb).await,
         Command::Images(args) => image::list(host, args).await,
         Command::Import(args) => image::import(host, args).await,
@@ -320,6 +340,10 @@ async fn run_container(host: &Host, verb: ContainerVerb) -> Result<()> {
         ContainerVerb::Rm(args) => container::lifecycle::remove(host, args).await,
         ContainerVerb::Wait(args) => container::lifecycle::wait(host, args).await,
         ContainerVerb::Inspect(args) => container::inspect::inspect(host, args).await,
+        ContainerVerb::Cp(args) => container::copy::copy(host, args).await,
+        ContainerVerb::Diff(args) => container::diff::diff(host, args).await,
+        ContainerVerb::Export(args) => container::export::export(host, args).await,
+        ContainerVerb::Commit(args) => container::commit::commit(host, args).await,
     }
 }
 

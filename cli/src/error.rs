@@ -52,6 +52,9 @@ pub enum Error {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// Files that are copied between here and a container.
+    #[error("{0}")]
+    Files(String),
     /// The terminal or a stream of this process.
     #[error("cannot {action}: {source}")]
     Terminal {

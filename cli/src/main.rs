@@ -32,6 +32,7 @@ fn main() -> ExitCode {
         Some("shim") => shim::main(args),
         Some("netd") => net::netd::main(args),
         Some("unpack") => ::image::unpack_main(args),
+        Some("files") => agent::files::main(args),
         Some("demo") => demo::main(args),
         _ => commands::main(),
     }

@@ -58,6 +58,8 @@ pub enum Error {
     Rootfs { path: String, reason: String },
     #[error("{path}: no such file or directory in the image")]
     NotFoundInRootfs { path: String },
+    #[error("no such file or directory: {path}")]
+    NoSuchPath { path: String },
 
     #[error(
         "image store {path} has version {found}, this program knows {known}: use the program version that wrote it, or a newer one"

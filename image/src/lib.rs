@@ -14,6 +14,7 @@
 //! | `archive` | shell | hostile tars, gzip and zstd, bounded |
 //! | [`snapshot`] | shell | layers unpacked into overlayfs lower directories |
 //! | [`rootfs`] | shell | the merged view of layers: read a file, copy a tree |
+//! | [`tree`] | shell | file trees that others change meanwhile, into archives and back; what differs from layers |
 //! | [`store`] | shell | all of it together: import, load, inspect, remove, prepare, collect |
 //! | [`builtin`] | shell | images that the program itself provides |
 //!
@@ -42,6 +43,7 @@ mod rfc3339;
 pub mod rootfs;
 pub mod snapshot;
 pub mod store;
+pub mod tree;
 pub mod user;
 
 pub use archive::Limits;

@@ -68,12 +68,19 @@ impl SealedBinary {
     }
 
     fn command(&self) -> Command {
+        self.program("shim")
+    }
+
+    /// A command that runs this program's hidden subcommand `word`: no standard input, a pipe as standard output, standard
+    /// error discarded.
+    #[must_use]
+    pub fn program(&self, word: &str) -> Command {
         let mut command = match self {
             // The descriptor is close-on-exec; the kernel opens this name before it closes anything.
             Self::Memory(fd) => Command::new(format!("/proc/self/fd/{}", fd.as_raw_fd())),
             Self::File => Command::new("/proc/self/exe"),
         };
-        command.arg("shim").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).env_clear();
+        command.arg(word).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).env_clear();
         std::os::unix::process::CommandExt::arg0(&mut command, "orca");
         command
     }

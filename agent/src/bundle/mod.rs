@@ -4,6 +4,7 @@
 //! - [`devices`]: what is below /dev · [`limits`]: cgroup and process limits · [`filesystem`]: mounts and hidden paths
 
 pub mod capabilities;
+mod committed;
 mod devices;
 mod environment;
 mod filesystem;
@@ -25,6 +26,7 @@ use oci_spec::runtime::{
 
 use crate::{Error, Result};
 
+pub use committed::committed;
 pub use devices::HostDevice;
 pub use environment::{args, environment};
 pub use filesystem::MountPoint;

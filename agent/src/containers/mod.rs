@@ -4,6 +4,7 @@
 //! event for one machine, whose actions run as tasks of their own ([`perform`]) and come back as events.
 
 mod create;
+mod files;
 mod names;
 mod perform;
 mod record;
@@ -30,6 +31,7 @@ use crate::mounts::Volumes;
 use crate::task::{Event, Goal, Stage, StopOptions};
 use crate::{Error, Result, clock, signal};
 
+pub use files::{FileTask, Reach};
 pub use record::{Record, TaskRef, VolumeUse};
 pub use view::{AttachmentView, ContainerView, MountView};
 pub use wait::{WaitCondition, Waited};

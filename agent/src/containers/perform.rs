@@ -220,6 +220,7 @@ impl Containers {
         match shared.executor.recover(id).await {
             Recovered::Nothing => {}
             Recovered::Running { generation, pid, started_at, paused } => {
+                let paused = paused && !self.thaw_left_frozen(id).await;
                 shared.executor.networks().adopt(&record, generation);
                 shared.feed(id, Event::Started { generation, pid, started_at });
                 if paused {

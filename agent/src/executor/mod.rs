@@ -1,9 +1,10 @@
 //! Carries out one action of a container: the hands of the agent. It decides nothing and holds no container's state.
 //!
 //! - [`host`](Host): what this node is like · `bundle`: what a shim is given · `shim`: starting, watching, cleaning up
-//! - `recover`: what an earlier daemon left
+//! - `recover`: what an earlier daemon left · `files`: the files of containers that don't run
 
 mod bundle;
+mod files;
 mod host;
 mod recover;
 mod shim;
@@ -44,6 +45,8 @@ pub struct Executor {
     cgroup: PathBuf,
     /// Secrets and configs of the last assignments.
     contents: tokio::sync::watch::Receiver<Arc<model::Assignments>>,
+    /// Containers that are being started, or whose own layer is written to.
+    exclusive: std::sync::Mutex<std::collections::BTreeMap<ContainerId, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 /// What an executor works with.
@@ -81,7 +84,8 @@ impl Executor {
     pub fn new(parts: Parts) -> Arc<Self> {
         let Parts { paths, host, images, unpacker, volumes, networks, programs, key, contents } = parts;
         let cgroup = PathBuf::from(format!("/orca-{key}"));
-        Arc::new(Self { paths, host, images, unpacker, volumes, networks, programs, cgroup, contents })
+        let exclusive = std::sync::Mutex::default();
+        Arc::new(Self { paths, host, images, unpacker, volumes, networks, programs, cgroup, contents, exclusive })
     }
 
     /// The node's directories.

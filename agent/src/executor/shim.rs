@@ -67,6 +67,8 @@ impl Executor {
         generation: u64,
         attach: Option<Attach>,
     ) -> Result<Run, StartFailure> {
+        let exclusive = self.exclusive(record.id);
+        let _alone = exclusive.lock().await;
         self.shim_gone(record.id).await?;
         let (executor, owned, attached) = (self.clone(), record.clone(), attach.is_some());
         let write = blocking("writing a bundle", move || executor.write_bundle(&owned, generation, attached));

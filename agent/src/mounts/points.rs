@@ -49,15 +49,7 @@ pub struct Sources<'a> {
 /// Missing sources, unknown users, secrets that no manager has sent.
 pub fn ready(record: &Record, names: &Names, sources: &Sources<'_>) -> Result<Vec<MountPoint>> {
     let mut points = own_files(record, names, sources)?;
-    for mount in &record.spec.mounts {
-        points.push(declared(record, mount, sources)?);
-    }
-    for volume in &record.volumes {
-        if !record.spec.mounts.iter().any(|mount| mount.target == volume.target) {
-            let source = sources.volumes.source(&volume.name, Some((sources.root, &volume.target)))?;
-            points.push(bind(&volume.target, source, false, Propagation::Rprivate));
-        }
-    }
+    points.extend(users_own(record, sources)?);
     points.extend(secrets(record, sources)?);
     points.extend(configs(record, sources)?);
     // A mount of the user's at the place of one of Orca's own files is the one that counts.
@@ -67,6 +59,27 @@ pub fn ready(record: &Record, names: &Names, sources: &Sources<'_>) -> Result<Ve
         index += 1;
         index > OWN_FILES || !targets.contains(&point.target)
     });
+    Ok(points)
+}
+
+/// The mounts whose contents outlive a run: volumes and binds.
+///
+/// # Errors
+/// Missing sources.
+pub fn lasting(record: &Record, sources: &Sources<'_>) -> Result<Vec<MountPoint>> {
+    Ok(users_own(record, sources)?.into_iter().filter(|point| point.kind == "bind").collect())
+}
+
+/// What the spec and the image declare.
+fn users_own(record: &Record, sources: &Sources<'_>) -> Result<Vec<MountPoint>> {
+    let mounts = &record.spec.mounts;
+    let mut points = mounts.iter().map(|mount| declared(record, mount, sources)).collect::<Result<Vec<_>>>()?;
+    for volume in &record.volumes {
+        if !mounts.iter().any(|mount| mount.target == volume.target) {
+            let source = sources.volumes.source(&volume.name, Some((sources.root, &volume.target)))?;
+            points.push(bind(&volume.target, source, false, Propagation::Rprivate));
+        }
+    }
     Ok(points)
 }
 

@@ -1,6 +1,7 @@
 //! `orca.node.v1.Node`: what clients ask of this node.
 //!
 //! - [`containers`]: life and listing · [`logs`], [`attach`], [`exec`]: streams, over [`session`]
+//! - [`files`]: `orca.files.v1.Files`, over [`crate::files`]
 //! - [`images`] and [`upload`] · [`volumes`] · [`node`], [`preflight`], [`reset`]: the node as a whole
 //! - [`status`]: failures as gRPC statuses · [`view`]: what the agent knows as messages, both pure
 
@@ -8,6 +9,7 @@ mod attach;
 mod containers;
 mod events;
 mod exec;
+mod files;
 mod images;
 mod logs;
 mod node;
@@ -23,6 +25,7 @@ mod volumes;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use api::files::files_server::FilesServer;
 use api::node as wire;
 use api::node::node_server::{Node, NodeServer};
 use model::{ContainerId, NodeDescription, NodeId};
@@ -71,6 +74,11 @@ impl NodeService {
     /// As what tonic routes to, with the message bound that clients have too.
     pub fn into_server(self) -> NodeServer<Self> {
         NodeServer::new(self).max_decoding_message_size(api::client::MESSAGE_MAX)
+    }
+
+    /// The part of it that is `orca.files.v1.Files`.
+    pub fn files_server(&self) -> FilesServer<Self> {
+        FilesServer::new(self.clone()).max_decoding_message_size(api::client::MESSAGE_MAX)
     }
 
     fn containers(&self) -> &Containers {

@@ -2,8 +2,11 @@
 
 use std::io::{self, Read};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tonic::{Status, Streaming};
+
+use crate::Error;
+use crate::containers::FileTask;
 
 /// Chunks that wait for the disk; the client waits then.
 const AHEAD: usize = 4;
@@ -34,6 +37,26 @@ impl Upload {
                 if sender.send(item).await.is_err() || is_last {
                     return;
                 }
+            }
+        });
+        upload
+    }
+
+    /// Reads what a task on a container's files writes. Its end is the end only if the task says that it went well; else it is
+    /// the task's error, told also to `failure`.
+    pub fn of_task(mut task: FileTask, failure: oneshot::Sender<Error>) -> Self {
+        let (sender, upload) = Self::channel();
+        tokio::spawn(async move {
+            while let Some(chunk) = task.output.chunk().await {
+                if sender.send(Ok(chunk)).await.is_err() {
+                    return;
+                }
+            }
+            if let Err(error) = task.process.end().await {
+                let told = io::Error::other(error.to_string());
+                // The reader may have given up already.
+                let _ = failure.send(error);
+                let _ = sender.send(Err(told)).await;
             }
         });
         upload

@@ -20,6 +20,7 @@ const PURE: &[&str] = &[
     "agent/src/task",
     "agent/src/bundle",
     "agent/src/health.rs",
+    "agent/src/files/path.rs",
     "agent/src/top/options.rs",
     "agent/src/top/column.rs",
     "net/src/plan",

@@ -4,6 +4,7 @@ mod config;
 mod converge;
 mod down;
 mod exec;
+mod files;
 mod foreground;
 mod lifecycle;
 mod logs;
@@ -43,6 +44,12 @@ enum Verb {
     Logs(logs::LogsArgs),
     /// Run a program in a container of a service
     Exec(exec::ExecArgs),
+    /// Copy files between a service's containers and this machine
+    Cp(files::CopyArgs),
+    /// Write the files of a service's container as a tar
+    Export(files::ExportArgs),
+    /// Make an image of a service's container
+    Commit(files::CommitArgs),
     /// Stop services; their containers stay
     Stop(lifecycle::ServicesArgs),
     /// Start stopped services
@@ -77,6 +84,9 @@ pub async fn run(host: &Host, args: ComposeArgs) -> Result<()> {
         Verb::Ps(args) => ps::ps(host, &project, args).await,
         Verb::Logs(args) => logs::logs(host, &project, args).await,
         Verb::Exec(args) => exec::exec(host, &project, args).await,
+        Verb::Cp(args) => files::copy(host, &project, args).await,
+        Verb::Export(args) => files::export(host, &project, args).await,
+        Verb::Commit(args) => files::commit(host, &project, args).await,
         Verb::Stop(args) => lifecycle::stop(host, &project, args).await,
         Verb::Start(args) => lifecycle::start(host, &project, args).await,
         Verb::Restart(args) => lifecycle::restart(host, &project, args).await,

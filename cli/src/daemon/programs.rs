@@ -32,6 +32,12 @@ impl agent::Programs for OwnPrograms {
         command
     }
 
+    fn files(&self) -> Command {
+        let mut command = self.sealed.program("files");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
     fn netd(&self, run_dir: &Path) -> Command {
         let mut command = Command::new(&self.program);
         command.arg("netd").arg("--run-dir").arg(run_dir);

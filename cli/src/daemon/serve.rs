@@ -49,7 +49,10 @@ pub async fn serve(data_dir: PathBuf, run_dir: PathBuf) -> Result<()> {
     let reset = Arc::new(Notify::new());
     let incoming = UnixListenerStream::new(listen(&run_dir.join("orca.sock"), Access::Group)?);
     let node = node_service(&agent, data_dir, Arc::clone(&reset));
-    let services = Server::builder().add_service(manager.control_service()).add_service(node.into_server());
+    let services = Server::builder()
+        .add_service(manager.control_service())
+        .add_service(node.files_server())
+        .add_service(node.into_server());
     let mut api = tokio::spawn(services.serve_with_incoming_shutdown(incoming, until(stopped)));
     tracing::info!(run_dir = %run_dir.display(), "ready");
     notify::ready();

@@ -30,3 +30,19 @@ pub(crate) struct Entry {
     /// Names (such as `security.capability`) and values.
     pub(crate) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
+
+/// Character devices that give nobody anything: null, zero, full, random, urandom, tty, console, ptmx (Linux's
+/// devices.txt). Root file systems that distributions make have these.
+const HARMLESS: [(u32, u32); 8] = [(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2)];
+
+impl Kind {
+    /// Whether it is a device node that an archive must not bring along: a disk's, a memory's, or 0:0, which is overlayfs's
+    /// mark for what is deleted.
+    pub(crate) fn is_refused_device(&self) -> bool {
+        match self {
+            Kind::CharDevice(major, minor) => !HARMLESS.contains(&(*major, *minor)),
+            Kind::BlockDevice(..) => true,
+            _ => false,
+        }
+    }
+}

@@ -1,4 +1,5 @@
-//! Reading archives that may be hostile: compression found by its magic, tar entries with bounds on everything.
+//! Reading archives that may be hostile: compression found by its magic, tar entries with bounds on everything. And
+//! writing them.
 
 mod compression;
 mod entry;
@@ -6,12 +7,14 @@ mod pax;
 mod reader;
 #[cfg(test)]
 mod tests;
+mod writer;
 
 use std::io::{self, Read};
 
 pub(crate) use compression::{Compression, Decoder};
 pub(crate) use entry::{Entry, Kind};
 pub(crate) use reader::TarReader;
+pub(crate) use writer::TarWriter;
 
 use crate::error::Error;
 

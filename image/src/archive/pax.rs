@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 
 /// The most bytes of one extended header: room for many 64 KiB xattrs.
 pub(super) const PAX_LIMIT: u64 = 1 << 20;
-const XATTR_PREFIX: &[u8] = b"SCHILY.xattr.";
+pub(super) const XATTR_PREFIX: &[u8] = b"SCHILY.xattr.";
 
 /// What extended headers say about the entry that follows them.
 #[derive(Debug, Default)]

@@ -16,24 +16,33 @@ use crate::error::{Error, Result};
 const SYMLINK_LIMIT: usize = 40;
 
 /// A directory as seen through the layers: the directories that make it up, top first. Never empty.
-pub(super) struct MergedDir {
+pub(crate) struct MergedDir {
     pub(super) fds: Vec<Rc<OwnedFd>>,
 }
 
 /// A name that is no directory, in the layer that provides it.
-pub(super) struct Leaf {
+pub(crate) struct Leaf {
     pub(super) dir: Rc<OwnedFd>,
     pub(super) name: CString,
-    pub(super) stat: Stat,
+    pub(crate) stat: Stat,
 }
 
-pub(super) enum Found {
+impl Leaf {
+    /// Opens it without following or touching it.
+    pub(crate) fn open_path(&self, path: &str) -> Result<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(self.dir.as_ref(), &self.name, flags, Mode::empty());
+        fd.map_err(|error| Error::io("open", path, error))
+    }
+}
+
+pub(crate) enum Found {
     Dir(MergedDir),
     Leaf(Leaf),
 }
 
 impl MergedDir {
-    pub(super) fn root(layers: &[PathBuf]) -> Result<MergedDir> {
+    pub(crate) fn root(layers: &[PathBuf]) -> Result<MergedDir> {
         let mut fds = Vec::with_capacity(layers.len());
         for layer in layers {
             let fd = rustix::fs::openat(CWD, layer, dir_flags(), Mode::empty());
@@ -51,12 +60,12 @@ impl MergedDir {
     }
 
     /// The metadata overlayfs shows: the topmost directory's.
-    pub(super) fn stat(&self, path: &str) -> Result<Stat> {
+    pub(crate) fn stat(&self, path: &str) -> Result<Stat> {
         rustix::fs::fstat(&self.fds[0]).map_err(|error| Error::io("stat", path, error))
     }
 
     /// `name` in this directory, no symlink followed.
-    pub(super) fn lookup(&self, name: &[u8], path: &str) -> Result<Option<Found>> {
+    pub(crate) fn lookup(&self, name: &[u8], path: &str) -> Result<Option<Found>> {
         let failed = |error: Errno| Error::io("look up", path, error);
         let name = CString::new(name)
             .map_err(|_| Error::Rootfs { path: path.to_owned(), reason: "it has a NUL".to_owned() })?;
@@ -87,7 +96,7 @@ impl MergedDir {
     }
 
     /// All names, of all layers; some may be hidden by whiteouts, which [`MergedDir::lookup`] tells.
-    pub(super) fn names(&self, path: &str) -> Result<BTreeSet<Vec<u8>>> {
+    pub(crate) fn names(&self, path: &str) -> Result<BTreeSet<Vec<u8>>> {
         let failed = |error: Errno| Error::io("read", path, error);
         let mut names = BTreeSet::new();
         for fd in &self.fds {

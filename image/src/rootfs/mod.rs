@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 
 use crate::error::{Error, Result};
-use merged::{Found, MergedDir};
+pub(crate) use merged::{Found, MergedDir};
 
 /// The attribute by which overlayfs hides what lower layers have in a directory.
 pub(crate) const OPAQUE_XATTR: &str = "trusted.overlay.opaque";

@@ -17,7 +17,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 
 pub use child::unpack_main;
-pub(crate) use remove::remove_tree;
+pub(crate) use place::{c_string, components};
+pub(crate) use remove::{remove_at, remove_tree};
 
 use crate::archive::Limits;
 use crate::content::sync_dir;

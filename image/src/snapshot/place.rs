@@ -18,7 +18,7 @@ use crate::rootfs::MergedRoot;
 ///
 /// # Errors
 /// [`Error::InvalidEntry`] for `..`, NUL, and names that are too long or too deep.
-pub(super) fn components(path: &[u8]) -> Result<Vec<&[u8]>> {
+pub(crate) fn components(path: &[u8]) -> Result<Vec<&[u8]>> {
     if path.len() > PATH_LIMIT || path.contains(&0) {
         return Err(Error::entry(path, "its name is too long or has a NUL"));
     }
@@ -32,7 +32,7 @@ pub(super) fn components(path: &[u8]) -> Result<Vec<&[u8]>> {
     Ok(parts)
 }
 
-pub(super) fn c_string(name: &[u8]) -> Result<CString> {
+pub(crate) fn c_string(name: &[u8]) -> Result<CString> {
     CString::new(name).map_err(|_| Error::entry(name, "its name has a NUL"))
 }
 

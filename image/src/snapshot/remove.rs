@@ -20,7 +20,7 @@ pub(crate) fn remove_tree(path: &Path) -> Result<()> {
 }
 
 /// Removes `name` in `parent`, whatever it is.
-pub(super) fn remove_at(parent: impl AsFd, name: &CStr) -> Result<(), Errno> {
+pub(crate) fn remove_at(parent: impl AsFd, name: &CStr) -> Result<(), Errno> {
     match rustix::fs::unlinkat(&parent, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),
         Err(Errno::ISDIR | Errno::PERM) => {}

@@ -4,6 +4,7 @@
 //! `index.json`; content is published before the catalog names it, so a crash at any step leaves only garbage, which
 //! [`Store::collect`] removes. `staging/` is emptied when the store is opened.
 
+mod commit;
 mod import;
 mod inspect;
 mod load;
@@ -16,6 +17,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
+pub use commit::CommitOptions;
 pub use import::ImportOptions;
 pub use inspect::{ImageDetails, ImageMetadata, ImageSummary, RootFsDetails};
 pub use load::Loaded;
