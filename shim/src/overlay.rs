@@ -29,8 +29,13 @@ pub fn mount_snapshot(snapshot: &Snapshot, target: &Path) -> Result<()> {
     let work = open_directory(&snapshot.work)?;
     let target_fd = open_directory(target)?;
     let layers: Vec<String> = lower.iter().map(|fd| fd.as_raw_fd().to_string()).collect();
-    let mut options =
-        format!("lowerdir={},upperdir={},workdir={}", layers.join(":"), upper.as_raw_fd(), work.as_raw_fd());
+    // Layers must say all there is to know of their files: these are read without a mount, and made into images.
+    let mut options = format!(
+        "lowerdir={},upperdir={},workdir={},redirect_dir=off,metacopy=off,index=off",
+        layers.join(":"),
+        upper.as_raw_fd(),
+        work.as_raw_fd()
+    );
     if snapshot.volatile {
         // Left by an earlier run; overlayfs refuses such a layer until somebody has said that it may be used.
         let _ = std::fs::remove_dir_all(snapshot.work.join("work/incompat/volatile"));

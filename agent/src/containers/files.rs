@@ -7,7 +7,6 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::{Containers, Record};
 use crate::files::{Order, Output, Process, Site, Task};
-use crate::task::Stage;
 use crate::{Error, Result, shim_client};
 
 /// Which of a container's files a task is about.

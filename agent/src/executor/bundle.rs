@@ -38,7 +38,7 @@ impl Executor {
         write_json(&dir, SPEC_FILE, &spec)
     }
 
-    fn lower_dirs(&self, image: &Image) -> Result<Vec<PathBuf>> {
+    pub(super) fn lower_dirs(&self, image: &Image) -> Result<Vec<PathBuf>> {
         let lower = self.images.prepare(image, &self.unpacker)?;
         if !lower.is_empty() {
             return Ok(lower);

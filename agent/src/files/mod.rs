@@ -14,5 +14,5 @@ mod process;
 mod site;
 
 pub use child::main;
-pub use order::{Answer, Failure, Order, Report, Site, StoppedMount, Task};
+pub use order::{Answer, Failure, Order, Report, Site, Stat, StoppedMount, Task};
 pub use process::{Output, Process};

@@ -161,7 +161,11 @@ fn own_namespace() -> Result<(), Failure> {
 fn overlay(lower: &[PathBuf], upper: &Path, work: Option<&Path>, target: &Path) -> Result<(), Failure> {
     let mut layers = lower.iter().map(|path| directory(path)).collect::<Result<Vec<_>, _>>()?;
     let (upper, work) = match work {
-        Some(work) => (directory(upper)?, directory(work)?),
+        Some(work) => {
+            // Left by a run whose layer nobody was to keep; overlayfs refuses such a layer until somebody has said that it may be used.
+            let _ = std::fs::remove_dir_all(work.join("work/incompat/volatile"));
+            (directory(upper)?, directory(work)?)
+        }
         None => {
             layers.insert(0, directory(upper)?);
             scratch(target)?

@@ -5,6 +5,7 @@
 mod bad_input;
 mod compose;
 mod containers;
+mod files;
 mod images;
 mod kill_daemon;
 mod networks;
