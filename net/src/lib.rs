@@ -16,7 +16,7 @@
 //! - [`dns`]: the server at 127.0.0.11 inside each container's namespace, and its forwarder;
 //! - [`netd`]: the long-lived process that holds DNS sockets and reserved ports while daemons come and go, its
 //!   protocol and its client;
-//! - [`Network`]: the whole, for the agent: apply a plan, attach and detach, take everything down.
+//! - [`Network`]: the whole, for the agent: apply a plan, take everything down.
 //!
 //! The netlink messages are encoded here rather than by a crate: the same attribute writer serves rtnetlink,
 //! nf_tables and the connection table, messages are sent in batches, and each error names the message it is about.

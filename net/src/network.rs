@@ -92,11 +92,6 @@ impl Network {
         netlink::attach(&self.node_key.device(attachment.container, attachment.network), network, attachment)
     }
 
-    /// Disconnects one container from one network; doing it twice does no harm.
-    pub fn detach(&self, attachment: &AttachmentPlan) -> Result<(), Error> {
-        netlink::detach(&self.node_key.device(attachment.container, attachment.network))
-    }
-
     /// Removes everything in the kernel that carries this node's key.
     pub fn teardown_all(&self) -> Result<Report, Error> {
         let nothing = NodePlan::empty(self.node_key.clone());

@@ -123,11 +123,11 @@ impl Bundle {
         self.remove(RESERVE);
     }
 
-    /// Writes the exit record so that it survives a power cut: temporary file, fsync, rename, fsync of the directory.
+    /// Writes the exit record, whole or not at all; `durable` so that it survives a power cut: fsync, rename, fsync of the directory.
     ///
     /// # Errors
     /// If any of these fails; the caller may try again.
-    pub fn write_exit_record(&self, record: &ExitRecord) -> Result<()> {
+    pub fn write_exit_record(&self, record: &ExitRecord, durable: bool) -> Result<()> {
         let path = self.path.join(EXIT_FILE);
         let bytes =
             serde_json::to_vec(record).map_err(|source| ShimError::Json { path: self.path.join(EXIT_FILE), source })?;
@@ -137,9 +137,14 @@ impl Bundle {
         let mut file = std::fs::File::from(fd);
         file.write_all(&bytes).map_err(ShimError::io("write", &path))?;
         file.set_len(bytes.len() as u64).map_err(ShimError::io("write", &path))?;
-        rustix::fs::fdatasync(&file).map_err(ShimError::io("write", &path))?;
+        if durable {
+            rustix::fs::fdatasync(&file).map_err(ShimError::io("write", &path))?;
+        }
         renameat(&self.dir, RESERVE, &self.dir, EXIT_FILE).map_err(ShimError::io("write", &path))?;
-        rustix::fs::fsync(&self.dir).map_err(ShimError::io("write", &path))
+        if durable {
+            rustix::fs::fsync(&self.dir).map_err(ShimError::io("write", &path))?;
+        }
+        Ok(())
     }
 
     /// Writes `bytes` as file `name`, whole or not at all, without waiting for the disk.

@@ -32,7 +32,7 @@ pub fn cleanup(path: &Path) -> Result<()> {
     if has_record(&bundle, spec.run_generation) || bundle.has(ERROR_FILE) {
         return Ok(());
     }
-    bundle.write_exit_record(&ExitRecord {
+    let record = ExitRecord {
         version: SPEC_VERSION,
         run_generation: spec.run_generation,
         exit_code: 137,
@@ -42,7 +42,8 @@ pub fn cleanup(path: &Path) -> Result<()> {
         finished_at: crate::time::now(),
         log_lines_lost: 0,
         reason: Some("shim died".to_owned()),
-    })
+    };
+    bundle.write_exit_record(&record, true)
 }
 
 fn has_record(bundle: &Bundle, generation: u64) -> bool {

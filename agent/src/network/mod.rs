@@ -324,34 +324,16 @@ impl Networks {
         Ok(())
     }
 
-    /// Disconnects a run and removes its namespace. A later run's is left alone. The caller holds the container's
-    /// [`lock`](Self::lock).
+    /// Removes a run's namespace; its devices go with the next plan, which nobody need wait for. A later run's is left alone.
+    /// The caller holds the container's [`lock`](Self::lock).
     pub async fn remove(&self, id: ContainerId, generation: u64) {
         let ours = {
             let mut state = self.state();
             let ours = state.active.get(&id).is_some_and(|active| active.generation == generation);
             ours.then(|| state.active.remove(&id)).flatten()
         };
-        let (kernel, netns) = (self.kernel.clone(), self.paths.netns(id, generation));
-        let devices =
-            ours.iter().flat_map(|active| &active.attachments).map(|(network, address, _)| net::plan::AttachmentPlan {
-                container: id,
-                netns: netns.clone(),
-                network: *network,
-                interface: "eth0".into(),
-                address: *address,
-                address6: None,
-                default_route: false,
-            });
-        let devices: Vec<_> = devices.collect();
-        let done = tokio::task::spawn_blocking(move || {
-            for device in &devices {
-                if let Err(error) = kernel.detach(device) {
-                    tracing::warn!(container = %id.short(), %error, "a network device could not be removed");
-                }
-            }
-            net::netlink::netns::remove(&netns)
-        });
+        let netns = self.paths.netns(id, generation);
+        let done = tokio::task::spawn_blocking(move || net::netlink::netns::remove(&netns));
         match done.await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {

@@ -37,11 +37,6 @@ pub fn attach(device: &str, network: &NetworkPlan, attachment: &AttachmentPlan) 
     })
 }
 
-/// Deletes the pair; one that is gone is no error.
-pub fn detach(device: &str) -> Result<(), Error> {
-    super::remove_device(device)
-}
-
 fn is_pair(outside: &Link, inside: Option<Link>) -> bool {
     inside.is_some_and(|inside| inside.peer == Some(outside.index) && outside.peer == Some(inside.index))
 }

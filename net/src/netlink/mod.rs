@@ -11,7 +11,7 @@ pub mod netns;
 mod observe;
 pub(crate) mod socket;
 
-pub use attach::{attach, detach};
+pub use attach::attach;
 pub use observe::{local_addresses, observe};
 
 use std::net::Ipv4Addr;

@@ -116,7 +116,9 @@ impl Supervisor {
             self.bundle.unlisten();
             return Err(error);
         }
-        while let Err(error) = self.bundle.write_exit_record(&record) {
+        // A container that goes at its end has no use for a record that outlives the machine.
+        let durable = self.spec.snapshot.as_ref().is_none_or(|snapshot| !snapshot.volatile);
+        while let Err(error) = self.bundle.write_exit_record(&record, durable) {
             // The record is not lost while the shim lives: clients are told, and writing is tried until it works.
             self.complain(&format!("{error}; trying again ({EXIT_FILE})"));
             self.accept();
