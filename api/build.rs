@@ -1,8 +1,16 @@
 //! Compiles the protobuf definitions in Rust, so that no `protoc` is needed on the machine.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let protos =
-        ["types.proto", "control.proto", "dispatcher.proto", "node.proto", "log.proto", "agent.proto", "files.proto"];
+    let protos = [
+        "types.proto",
+        "control.proto",
+        "dispatcher.proto",
+        "node.proto",
+        "network.proto",
+        "log.proto",
+        "agent.proto",
+        "files.proto",
+    ];
     println!("cargo:rerun-if-changed=proto");
     let descriptors = protox::compile(protos, ["proto"])?;
     // BTreeMap keeps map fields in one order, so that equal values have equal bytes.

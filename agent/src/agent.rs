@@ -82,7 +82,8 @@ impl Agent {
         let host = executor::host();
         let description = executor::describe(&host);
         let known = contents.networks.unwrap_or_default();
-        let networks = Networks::new(identity.id, paths.clone(), programs.clone(), bridge_subnet, known);
+        let networks =
+            Networks::new(identity.id, paths.clone(), programs.clone(), bridge_subnet, known, contents.local_networks);
         let (assigned, assignments) = watch::channel(None);
         let (contents_sender, contents_receiver) = watch::channel(Arc::new(Assignments::default()));
         let executor = Executor::new(Parts {

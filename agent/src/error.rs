@@ -95,6 +95,20 @@ pub enum Error {
 
     #[error("network {0} not found on this node")]
     NoSuchNetwork(String),
+    #[error("network id prefix {prefix:?} is ambiguous: it fits {count} networks; give more characters")]
+    AmbiguousNetwork { prefix: String, count: usize },
+    #[error("network with name {0} already exists")]
+    NetworkExists(String),
+    #[error("network {name}: {reason}")]
+    Network { name: String, reason: String },
+    #[error("network {name} has active endpoints: {}; disconnect or stop them first", .containers.join(", "))]
+    NetworkInUse { name: String, containers: Vec<String> },
+    #[error("{0} is a pre-defined network and cannot be removed")]
+    PredefinedNetwork(String),
+    #[error("container {container} is already connected to network {network}")]
+    AlreadyConnected { container: String, network: String },
+    #[error("container {container} is not connected to network {network}")]
+    NotConnected { container: String, network: String },
     #[error("network {0} is not attachable: only services may join it; declare it attachable")]
     NotAttachable(String),
     #[error("network {network} has no free address on this node: {reason}")]
@@ -168,6 +182,10 @@ impl Error {
             | Self::TaskEnded { .. }
             | Self::NoLog { .. }
             | Self::ShimClient(crate::shim_client::ShimClientError::NotRunning { .. })
+            | Self::NetworkExists(_)
+            | Self::NetworkInUse { .. }
+            | Self::AlreadyConnected { .. }
+            | Self::NotConnected { .. }
             | Self::VolumeInUse { .. } => Kind::Conflict,
             Self::AmbiguousContainer { .. }
             | Self::Name(_)
@@ -180,6 +198,9 @@ impl Error {
             | Self::Spec { .. }
             | Self::OomScore { .. }
             | Self::NotAttachable(_)
+            | Self::AmbiguousNetwork { .. }
+            | Self::Network { .. }
+            | Self::PredefinedNetwork(_)
             | Self::PortsWithoutNetwork(_) => Kind::Invalid,
             _ => Kind::Failed,
         }

@@ -12,6 +12,7 @@ use crate::control::control_client::ControlClient;
 use crate::dispatcher::dispatcher_client::DispatcherClient;
 use crate::error::shorten;
 use crate::files::files_client::FilesClient;
+use crate::network::networks_client::NetworksClient;
 use crate::node::node_client::NodeClient;
 
 /// Largest message that is read, in bytes, by clients and servers; whole stacks and assignments fit. tonic's default is 4 MiB.
@@ -106,6 +107,11 @@ pub fn node_client(channel: Channel) -> NodeClient<Channel> {
 /// Asks one node: containers' files.
 pub fn files_client(channel: Channel) -> FilesClient<Channel> {
     FilesClient::new(channel).max_decoding_message_size(MESSAGE_MAX)
+}
+
+/// Asks one node about its networks.
+pub fn networks_client(channel: Channel) -> NetworksClient<Channel> {
+    NetworksClient::new(channel).max_decoding_message_size(MESSAGE_MAX)
 }
 
 #[cfg(test)]

@@ -44,6 +44,11 @@ pub mod wire {
             tonic::include_proto!("orca.files.v1");
         }
     }
+    pub mod network {
+        pub mod v1 {
+            tonic::include_proto!("orca.network.v1");
+        }
+    }
     pub mod log {
         pub mod v1 {
             tonic::include_proto!("orca.log.v1");
@@ -53,5 +58,5 @@ pub mod wire {
 
 pub use wire::{
     agent::v1 as agent, control::v1 as control, dispatcher::v1 as dispatcher, files::v1 as files, log::v1 as log,
-    node::v1 as node, types::v1 as types,
+    network::v1 as network, node::v1 as node, types::v1 as types,
 };

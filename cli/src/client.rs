@@ -3,6 +3,7 @@
 use api::client::Endpoint;
 use api::control::control_client::ControlClient;
 use api::files::files_client::FilesClient;
+use api::network::networks_client::NetworksClient;
 use api::node::node_client::NodeClient;
 use tonic::transport::Channel;
 
@@ -28,6 +29,8 @@ pub struct Client {
     pub node: NodeClient<Channel>,
     /// Containers' files.
     pub files: FilesClient<Channel>,
+    /// The node's networks.
+    pub networks: NetworksClient<Channel>,
     /// Desired state.
     pub control: ControlClient<Channel>,
 }
@@ -39,6 +42,7 @@ impl Client {
         Ok(Self {
             node: api::client::node_client(channel.clone()),
             files: api::client::files_client(channel.clone()),
+            networks: api::client::networks_client(channel.clone()),
             control: api::client::control_client(channel),
         })
     }

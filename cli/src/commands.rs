@@ -6,7 +6,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::client::{DEFAULT_HOST, Host};
 use crate::error::Result;
-use crate::{compose, container, daemon, image, surface, system, volume};
+use crate::{compose, container, daemon, image, network, surface, system, volume};
 
 /// A container orchestrator in one binary: Docker's habits, from one laptop to a cluster.
 #[derive(Debug, Parser)]
@@ -101,6 +101,9 @@ enum Command {
     Volume(VolumeVerb),
     /// Show what happens on the node
     Events(container::events::EventsArgs),
+    /// Work with networks
+    #[command(subcommand)]
+    Network(network::Verb),
     /// Work with this node as a whole
     #[command(subcommand)]
     System(SystemVerb),
@@ -310,6 +313,7 @@ async fn run(host: &Host, command: Command) -> Result<()> {
         Command::Load(args) => image::load(host, args).await,
         Command::Rmi(args) => image::remove(host, args).await,
         Command::Image(verb) => run_image(host, verb).await,
+        Command::Network(verb) => network::run(host, verb).await,
         Command::Volume(verb) => run_volume(host, verb).await,
         Command::Events(args) | Command::System(SystemVerb::Events(args)) => {
             container::events::events(host, args).await

@@ -15,6 +15,7 @@ mod daemon;
 mod demo;
 mod error;
 mod image;
+mod network;
 mod output;
 mod stream;
 mod surface;

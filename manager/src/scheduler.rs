@@ -90,7 +90,8 @@ fn take(free: &mut Free, task: &Task) {
 /// The first network of the task whose addresses are not known yet.
 fn unallocated<'a>(state: &State, task: &'a Task) -> Option<&'a str> {
     let unknown = |name: &&str| state.network_named(name).is_none_or(|network| network.subnets.is_empty());
-    task.spec.network.attachments().iter().map(|attachment| attachment.network.as_str()).find(unknown)
+    let attachments = task.spec.network.attachments().iter().filter(|attachment| !attachment.local);
+    attachments.map(|attachment| attachment.network.as_str()).find(unknown)
 }
 
 /// Why the task cannot run on the node; `None` when it can.

@@ -1,4 +1,4 @@
-//! IP subnets.
+//! IP subnets and link addresses.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -138,6 +138,64 @@ impl<'de> Deserialize<'de> for IpSubnet {
     }
 }
 
+/// A link address such as `02:42:0a:04:00:07`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MacAddress([u8; 6]);
+
+/// A text that is no link address of a single device.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a link address of one device: expected six hexadecimal bytes such as 02:42:0a:04:00:07")]
+pub struct ParseMacError(String);
+
+impl MacAddress {
+    /// The one that Docker gives a container with this address, locally administered.
+    pub const fn of(address: Ipv4Addr) -> Self {
+        let [a, b, c, d] = address.octets();
+        Self([2, 0x42, a, b, c, d])
+    }
+
+    /// Its bytes.
+    pub const fn octets(self) -> [u8; 6] {
+        self.0
+    }
+}
+
+impl fmt::Display for MacAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+impl FromStr for MacAddress {
+    type Err = ParseMacError;
+
+    /// Bytes are divided by `:` or `-`; addresses of groups (an odd first byte) and of nobody (all zero) are none.
+    fn from_str(text: &str) -> Result<Self, ParseMacError> {
+        let error = || ParseMacError(text.chars().take(80).collect());
+        let mut bytes = [0; 6];
+        let mut parts = text.split([':', '-']);
+        for byte in &mut bytes {
+            let part = parts.next().filter(|part| part.len() == 2 && !part.starts_with('+')).ok_or_else(error)?;
+            *byte = u8::from_str_radix(part, 16).map_err(|_| error())?;
+        }
+        if parts.next().is_some() || bytes[0] & 1 == 1 || bytes == [0; 6] { Err(error()) } else { Ok(Self(bytes)) }
+    }
+}
+
+impl Serialize for MacAddress {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for MacAddress {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,6 +215,24 @@ mod tests {
         assert_eq!(subnet("10.0.0.0/8").part(24, 65_535), Some(subnet("10.255.255.0/24")));
         assert_eq!(subnet("10.0.0.0/8").part(24, 65_536), None);
         assert!(!net.contains("::a04:1".parse().unwrap()));
+    }
+
+    #[test]
+    fn link_addresses() {
+        let address = MacAddress::of(Ipv4Addr::new(10, 4, 0, 255));
+        assert_eq!(address.to_string(), "02:42:0a:04:00:ff");
+        assert_eq!("02-42-0A-04-00-FF".parse(), Ok(address));
+        for bad in [
+            "",
+            "02:42:0a:04:00",
+            "02:42:0a:04:00:ff:00",
+            "01:00:00:00:00:01",
+            "00:00:00:00:00:00",
+            "2:42:a:4:0:f",
+            "+2:42:0a:04:00:ff",
+        ] {
+            assert!(bad.parse::<MacAddress>().is_err(), "{bad}");
+        }
     }
 
     proptest! {

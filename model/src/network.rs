@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{IpSubnet, NetworkId};
+use crate::{IpSubnet, MacAddress, NetworkId, Timestamp};
 
 /// A network as the user asks for it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +65,46 @@ pub struct AttachmentSpec {
     pub ipv4_address: Option<IpAddr>,
     /// A fixed IPv6 address.
     pub ipv6_address: Option<IpAddr>,
+    /// The link address of its device; `None`: one that follows from its IPv4 address.
+    pub mac_address: Option<MacAddress>,
+    /// Name of the device in the container; `None`: the first free one of `eth0`, `eth1` and so on.
+    pub interface_name: Option<String>,
+    /// The network is the node's own ([`LocalNetwork`]), where the container will be; managers do not know it.
+    pub local: bool,
+}
+
+/// A network of one node alone, which its agent keeps.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocalNetwork {
+    /// Its id.
+    pub id: NetworkId,
+    /// Unique on the node.
+    pub name: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Options of the driver, as given.
+    pub options: BTreeMap<String, String>,
+    /// No way out.
+    pub internal: bool,
+    /// As given; standalone containers may always join.
+    pub attachable: bool,
+    /// Its subnets, one a family.
+    pub pools: Vec<AddressRange>,
+}
+
+/// A subnet and how its addresses are given out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressRange {
+    /// The subnet.
+    pub subnet: IpSubnet,
+    /// Where containers without a fixed address get theirs from; `None`: the whole subnet.
+    pub range: Option<IpSubnet>,
+    /// The node's own address there.
+    pub gateway: IpAddr,
+    /// Addresses that belong to something else, by its name.
+    pub auxiliary: BTreeMap<String, IpAddr>,
 }
 
 /// One network of a container, as it is.

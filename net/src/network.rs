@@ -33,6 +33,8 @@ pub struct Report {
     pub removed: usize,
     /// Whether the packet filter's table was replaced.
     pub table_replaced: bool,
+    /// How forwarded packets fare in tables of others; looked at where the whole is audited.
+    pub passage: Option<nft::Passage>,
     /// UDP flows that were cut.
     pub flows_cut: usize,
     /// What failed; the rest was done.
@@ -60,6 +62,9 @@ impl Network {
         plan.validate()?;
         netlink::enable_forwarding()?;
         let mut report = Report::default();
+        if !plan.networks.is_empty() && self.loaded.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+            self.pass(&mut report);
+        }
         // The table first: a device must never be up before the rules that hold it.
         self.load(plan, &mut report)?;
         for action in diff(&netlink::observe(&self.node_key)?, plan) {
@@ -101,7 +106,16 @@ impl Network {
         }
         *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = None;
         nft::remove(&self.node_key.table())?;
+        nft::close_passage(&self.node_key.table(), &self.node_key.device_prefix())?;
         Ok(report)
+    }
+
+    /// A host whose tables can't be read is no reason to leave its containers without a network.
+    fn pass(&self, report: &mut Report) {
+        match nft::open_passage(&self.node_key.table(), &self.node_key.device_prefix()) {
+            Ok(passage) => report.passage = Some(passage),
+            Err(error) => report.failures.push(ItemError { item: "other programs' packet filters".into(), error }),
+        }
     }
 
     fn load(&self, plan: &NodePlan, report: &mut Report) -> Result<(), Error> {

@@ -203,3 +203,51 @@ fn a_udp_flow_leaves_a_backend_that_is_gone() {
     assert!(apply(&t, &network, &plan).flows_cut >= 1);
     assert_eq!(ask(), b"b");
 }
+
+/// What Docker makes (`iptables -P FORWARD DROP` and its chains), with a denial of the administrator's own in it.
+const DOCKER: &str = "iptables-nft -P FORWARD DROP && iptables-nft -N DOCKER-USER && iptables-nft -N DOCKER-FORWARD && \
+    iptables-nft -A FORWARD -j DOCKER-USER && iptables-nft -A FORWARD -j DOCKER-FORWARD && \
+    iptables-nft -A DOCKER-FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT && \
+    iptables-nft -A DOCKER-USER -s 10.1.0.6/32 -d 192.0.2.2/32 -j DROP";
+/// What firewalld's nftables backend ends its forward chain with.
+const FIREWALLD: &str = "nft 'table inet firewalld { chain filter_FORWARD { type filter hook forward priority 10; policy accept; \
+    ct state established,related accept; ct status dnat accept; reject with icmpx admin-prohibited; }; }'";
+
+#[test]
+fn others_drop_policies_are_passed_and_their_denials_kept() {
+    let mut t = Topology::new();
+    let plan = plan(&mut t);
+    let shell = |script: &str| {
+        let output = t.run("host", "sh", &["-c", script]);
+        assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    shell(DOCKER);
+    let before = shell("iptables-nft -S");
+    t.serve("outside", OUTSIDE, 9000);
+    t.serve("a", ip("10.1.0.5"), 80);
+    let network = Network::new(key());
+    let opened = |report: net::Report| report.passage.unwrap().opened.len();
+    assert_eq!(opened(apply(&t, &network, &plan)), 1);
+    let check = || {
+        assert_eq!(t.ask("a", "tcp", OUTSIDE, 9000), format!("outside {HOST}"));
+        assert_ne!(t.ask("b", "udp", OUTSIDE, 9000), format!("outside {HOST}"), "the host's own denial stays");
+        assert_eq!(t.ask("outside", "tcp", HOST, 8081), format!("a {OUTSIDE}"), "published");
+        assert!(!t.ask("c", "tcp", ip("10.1.0.5"), 80).starts_with("a "), "who meets whom is our own table's to say");
+    };
+    check();
+    // Rules that others add later decide first: the audit moves behind them.
+    shell("iptables-nft -A FORWARD -s 10.1.0.5/32 -p tcp --dport 9001 -j DROP");
+    assert_eq!(opened(t.on_host(|| network.audit(&plan).unwrap())), 1);
+    assert_eq!(opened(t.on_host(|| network.audit(&plan).unwrap())), 0, "all is in its place");
+    let forward = shell("nft list chain ip filter FORWARD");
+    let lines: Vec<&str> = forward.lines().filter(|line| line.contains("accept") || line.contains("drop")).collect();
+    assert!(lines[lines.len() - 1].contains("comment \"orca "), "{forward}");
+    check();
+    shell(FIREWALLD);
+    let report = t.on_host(|| network.audit(&plan).unwrap());
+    assert!(report.passage.unwrap().closed.contains("firewalld filter_FORWARD"));
+    t.on_host(|| network.teardown_all().unwrap());
+    shell("iptables-nft -D FORWARD -s 10.1.0.5/32 -p tcp --dport 9001 -j DROP");
+    assert_eq!(shell("iptables-nft -S"), before);
+}

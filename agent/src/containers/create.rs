@@ -31,7 +31,10 @@ impl Shared {
             check_object_name("container", name)?;
         }
         bundle::check(&spec, self.executor.host())?;
-        let warnings = check_ports(&network, &mut ports)?;
+        let mut warnings = check_ports(&network, &mut ports)?;
+        if matches!(network, NetworkMode::Networks(_)) {
+            warnings.extend(self.executor.networks().warnings());
+        }
         let image = self.executor.image(&spec.image).await?;
         let id = ContainerId::from_random(random::bits256()?);
         let mut record = Record {
@@ -57,6 +60,7 @@ impl Shared {
         let record = {
             let mut state = self.state();
             record.name = free_name(&state, name)?;
+            record.network = self.executor.networks().canonical(&record.network)?;
             record.attachments = self.executor.networks().addresses(&record, &held_addresses(&state, id))?;
             self.executor.networks().choose_ports(&mut record.ports, &held_ports(&state))?;
             state.entries.insert(id, Entry::new(record.clone(), machine));

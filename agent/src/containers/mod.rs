@@ -6,6 +6,7 @@
 mod create;
 mod files;
 mod names;
+mod networks;
 mod perform;
 mod record;
 mod state;
@@ -32,6 +33,7 @@ use crate::task::{Event, Goal, Stage, StopOptions};
 use crate::{Error, Result, clock, signal};
 
 pub use files::{FileTask, Reach};
+pub use networks::made_before;
 pub use record::{Record, TaskRef, VolumeUse};
 pub use view::{AttachmentView, ContainerView, MountView};
 pub use wait::{WaitCondition, Waited};

@@ -10,7 +10,7 @@ use super::state::Entry;
 use super::{ContainerEvent, Containers, Record, Shared};
 use crate::events::Kind;
 use crate::events::life::{self, Look};
-use crate::executor::{Recovered, Run};
+use crate::executor::{Recovered, Run, StartFailure};
 use crate::task::{Action, Event, Machine};
 use crate::{Result, clock};
 
@@ -143,9 +143,33 @@ impl Shared {
         self.executor.prepare(&record, image).await
     }
 
+    /// The record with addresses on the networks of now: one may have been removed and made anew since the last run.
+    fn readdressed(&self, id: ContainerId) -> Option<Result<Record>> {
+        let mut state = self.state();
+        let held = held_addresses(&state, id);
+        let entry = state.entries.get_mut(&id)?;
+        let attachments = match self.executor.networks().addresses(&entry.record, &held) {
+            Ok(attachments) => attachments,
+            Err(error) => return Some(Err(error)),
+        };
+        if attachments != entry.record.attachments {
+            entry.record.attachments = attachments;
+            self.db.save_container(&entry.record);
+        }
+        Some(Ok(entry.record.clone()))
+    }
+
     /// One run from its start to its end.
     async fn run(self: Arc<Self>, id: ContainerId, generation: u64) {
-        let Some(record) = self.record(id) else { return };
+        let record = match self.readdressed(id) {
+            None => return,
+            Some(Ok(record)) => record,
+            Some(Err(error)) => {
+                self.hooks().remove(&id);
+                let StartFailure { code, message } = error.into();
+                return self.feed(id, Event::StartFailed { generation, code, error: message });
+            }
+        };
         let attach = self.hooks().remove(&id);
         match self.executor.start(&record, generation, attach).await {
             Ok(Run { pid, started_at, child }) => {

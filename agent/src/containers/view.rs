@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use model::{ContainerId, ContainerSpec, ContainerStatus, MountSource, NetworkId, NetworkMode, PortSpec, Timestamp};
+use model::{
+    ContainerId, ContainerSpec, ContainerStatus, MacAddress, MountSource, NetworkId, NetworkMode, PortSpec, Timestamp,
+};
 
 use super::record::{Record, TaskRef, container_status};
 use crate::health::Probe;
@@ -68,6 +70,8 @@ pub struct AttachmentView {
     pub gateway: Option<IpAddr>,
     /// Further names there.
     pub aliases: Vec<String>,
+    /// Its device's link address.
+    pub mac: Option<MacAddress>,
 }
 
 /// A mount of a container.
@@ -87,9 +91,10 @@ pub struct MountView {
 
 /// Puts a view together.
 pub fn view(record: &Record, machine: &Machine, paths: &Paths, networks: &Networks) -> ContainerView {
-    let aliases = |name: &str| {
-        let spec = record.network.attachments().iter().find(|spec| spec.network == name);
-        spec.map(|spec| spec.aliases.clone()).unwrap_or_default()
+    let spec = |name: &str| record.network.attachments().iter().find(|spec| spec.network == name);
+    let mac = |address: &IpAddr| match address {
+        IpAddr::V4(address) => Some(MacAddress::of(*address)),
+        IpAddr::V6(_) => None,
     };
     let attachments = record.attachments.iter().map(|attachment| {
         let network = networks.describe(attachment.network);
@@ -99,7 +104,8 @@ pub fn view(record: &Record, machine: &Machine, paths: &Paths, networks: &Networ
             addresses: attachment.addresses.clone(),
             prefix: network.as_ref().map_or(0, |network| network.subnet.prefix()),
             gateway: network.as_ref().map(|network| network.gateway.into()),
-            aliases: aliases(&name),
+            aliases: spec(&name).map(|spec| spec.aliases.clone()).unwrap_or_default(),
+            mac: spec(&name).and_then(|spec| spec.mac_address).or_else(|| attachment.addresses.iter().find_map(mac)),
             network: name,
         }
     });

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use api::agent as wire;
-use model::{Assignments, AssignmentsDiff, Health, TaskState, Timestamp};
+use model::{Assignments, AssignmentsDiff, Health, LocalNetwork, TaskState, Timestamp};
 use prost::Message;
 
 use super::RECORD_FORMAT;
@@ -239,6 +239,15 @@ pub fn read_volume(wire: wire::VolumeRecord) -> Read<VolumeRecord> {
         created_at: Timestamp(wire.created_at),
         anonymous: wire.anonymous,
     })
+}
+
+pub fn local_network(network: &LocalNetwork) -> Vec<u8> {
+    wire::LocalNetworkRecord { format: RECORD_FORMAT, network: Some(network.clone().into()) }.encode_to_vec()
+}
+
+pub fn read_local_network(wire: wire::LocalNetworkRecord) -> Read<LocalNetwork> {
+    check(wire.format)?;
+    Ok(wire.network.ok_or_else(|| missing("network"))?.try_into()?)
 }
 
 /// Networks and endpoints alone: tasks are in their containers' records, contents never on disk.

@@ -12,7 +12,7 @@ mod writer;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use model::{Assignments, ContainerId};
+use model::{Assignments, ContainerId, LocalNetwork, NetworkId};
 use prost::Message;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
@@ -31,6 +31,8 @@ const CACHE: usize = 1 << 20;
 pub(crate) const META: TableDefinition<'static, &str, u64> = TableDefinition::new("meta");
 pub(crate) const CONTAINERS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("containers");
 pub(crate) const VOLUMES: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("volumes");
+/// The node's own networks; databases of the first releases lack the table.
+pub(crate) const LOCAL_NETWORKS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("local_networks");
 pub(crate) const NETWORKS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("networks");
 
 /// Everything that was in the database when it was opened.
@@ -42,6 +44,8 @@ pub struct Contents {
     pub volumes: BTreeMap<String, VolumeRecord>,
     /// Networks and endpoints of the last assignments.
     pub networks: Option<Assignments>,
+    /// Networks that the node keeps.
+    pub local_networks: BTreeMap<NetworkId, LocalNetwork>,
 }
 
 /// The open database.
@@ -105,6 +109,19 @@ impl Db {
         self.writer.write(Key::networks(), Some(codec::networks(assignments)));
     }
 
+    /// Writes one of the node's own networks, durably when this returns.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn create_network(&self, network: &LocalNetwork) -> Result<()> {
+        self.writer.write_durably(Key::local_network(network.id), Some(codec::local_network(network))).await
+    }
+
+    /// Forgets one of the node's own networks soon.
+    pub fn delete_network(&self, id: NetworkId) {
+        self.writer.write(Key::local_network(id), None);
+    }
+
     /// Waits until everything asked for so far is on disk.
     ///
     /// # Errors
@@ -132,7 +149,7 @@ fn initialise(database: &Database, path: &Path) -> Result<()> {
     {
         let mut meta = transaction.open_table(META).map_err(|error| fail(error.to_string()))?;
         meta.insert("format", FORMAT).map_err(|error| fail(error.to_string()))?;
-        for table in [CONTAINERS, VOLUMES, NETWORKS] {
+        for table in [CONTAINERS, VOLUMES, NETWORKS, LOCAL_NETWORKS] {
             transaction.open_table(table).map_err(|error| fail(error.to_string()))?;
         }
     }
@@ -147,6 +164,8 @@ fn read(database: &Database, path: &Path) -> Result<Contents> {
     contents.volumes = rows(database, path, VOLUMES, codec::read_volume)?.into_iter().collect();
     contents.networks =
         rows(database, path, NETWORKS, codec::read_networks)?.into_iter().map(|(_, value)| value).next();
+    let networks = rows(database, path, LOCAL_NETWORKS, codec::read_local_network)?;
+    contents.local_networks = networks.into_iter().map(|(_, network)| (network.id, network)).collect();
     Ok(contents)
 }
 
@@ -159,7 +178,10 @@ fn rows<W: Message + Default, T>(
 ) -> Result<Vec<(String, T)>> {
     let fail = |reason: String| Error::Database { path: path.into(), reason };
     let transaction = database.begin_read().map_err(|error| fail(error.to_string()))?;
-    let table = transaction.open_table(table).map_err(|error| fail(error.to_string()))?;
+    let table = match transaction.open_table(table) {
+        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+        opened => opened.map_err(|error| fail(error.to_string()))?,
+    };
     let mut rows = Vec::new();
     for row in table.iter().map_err(|error| fail(error.to_string()))? {
         let (key, value) = row.map_err(|error| fail(error.to_string()))?;

@@ -121,6 +121,40 @@ async fn networks_are_kept_and_secrets_are_not() {
     assert!(read.secrets.is_empty());
 }
 
+#[tokio::test]
+async fn the_nodes_own_networks_are_kept_in_databases_of_before_them_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("agent.db");
+    drop(Db::open(&path).unwrap());
+    let database = Database::builder().create(&path).unwrap();
+    let transaction = database.begin_write().unwrap();
+    assert!(transaction.delete_table(LOCAL_NETWORKS).unwrap());
+    transaction.commit().unwrap();
+    drop(database);
+    let network = LocalNetwork {
+        id: NetworkId::from_random(5),
+        name: "front".into(),
+        created_at: Timestamp(7),
+        labels: BTreeMap::from([("a".into(), "b".into())]),
+        options: BTreeMap::from([("c".into(), "d".into())]),
+        internal: true,
+        attachable: true,
+        pools: vec![model::AddressRange {
+            subnet: "10.7.0.0/24".parse().unwrap(),
+            range: Some("10.7.0.128/25".parse().unwrap()),
+            gateway: IpAddr::from([10, 7, 0, 1]),
+            auxiliary: BTreeMap::from([("router".into(), IpAddr::from([10, 7, 0, 2]))]),
+        }],
+    };
+    {
+        let (db, contents) = Db::open(&path).unwrap();
+        assert!(contents.local_networks.is_empty());
+        db.create_network(&network).await.unwrap();
+    }
+    let (_db, contents) = Db::open(&path).unwrap();
+    assert_eq!(contents.local_networks, BTreeMap::from([(network.id, network)]));
+}
+
 #[test]
 fn the_golden_record_of_format_1_is_read() {
     if std::env::var_os("ORCA_WRITE_GOLDEN").is_some() {

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use model::ContainerId;
+use model::{ContainerId, NetworkId};
 use redb::{Database, TableDefinition};
 use tokio::sync::oneshot;
 
-use super::{CONTAINERS, Location, NETWORKS, VOLUMES};
+use super::{CONTAINERS, LOCAL_NETWORKS, Location, NETWORKS, VOLUMES};
 use crate::{Error, Result};
 
 /// How long a write that nobody waits for lingers.
@@ -21,6 +21,7 @@ enum Table {
     Containers,
     Volumes,
     Networks,
+    LocalNetworks,
 }
 
 /// Which row.
@@ -40,11 +41,16 @@ impl Key {
         Self(Table::Networks, "assigned".into())
     }
 
+    pub fn local_network(id: NetworkId) -> Self {
+        Self(Table::LocalNetworks, id.to_string())
+    }
+
     fn table(&self) -> TableDefinition<'static, &'static str, &'static [u8]> {
         match self.0 {
             Table::Containers => CONTAINERS,
             Table::Volumes => VOLUMES,
             Table::Networks => NETWORKS,
+            Table::LocalNetworks => LOCAL_NETWORKS,
         }
     }
 }

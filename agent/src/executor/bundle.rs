@@ -130,6 +130,17 @@ impl Executor {
     }
 }
 
+impl Executor {
+    /// Brings `hosts` and `resolv.conf` of a container that runs to its networks. What it wrote there itself stays.
+    pub async fn rename(&self, before: &Record, after: &Record) -> Result<()> {
+        let host_network = after.network == NetworkMode::Host;
+        let hostname = bundle::hostname(after.id, &after.spec, host_network, &self.host);
+        let dir = self.paths.files(after.id);
+        let (before, after) = (before.clone(), after.clone());
+        super::blocking("writing a container's names", move || mounts::rename(&dir, &hostname, &before, &after)).await
+    }
+}
+
 fn write_json<T: serde::Serialize>(dir: &Path, name: &str, value: &T) -> Result<()> {
     let path = dir.join(name);
     let bytes = serde_json::to_vec(value).map_err(|error| Error::io("write", &path)(std::io::Error::from(error)))?;

@@ -124,6 +124,30 @@ fn own_files(record: &Record, names: &Names, sources: &Sources<'_>) -> Result<Ve
     files.into_iter().map(write).collect()
 }
 
+/// Brings a running container's own files from the networks of one record to those of another.
+///
+/// # Errors
+/// A file that can't be read or written.
+pub fn rename(dir: &Path, hostname: &str, before: &Record, after: &Record) -> Result<()> {
+    let addresses = |record: &Record| -> Vec<IpAddr> {
+        record.attachments.iter().flat_map(|attachment| attachment.addresses.clone()).collect()
+    };
+    let path = dir.join("hosts");
+    let hosts = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+    let hosts = text::renamed(&hosts, &after.spec, hostname, &addresses(before), &addresses(after));
+    fs::write(&path, hosts).map_err(Error::io("write", &path))?;
+    if before.attachments.is_empty() != after.attachments.is_empty() {
+        let host_file = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+        let path = dir.join("resolv.conf");
+        let text = match after.network {
+            NetworkMode::Networks(_) => text::resolv_conf(&after.spec, &host_file),
+            NetworkMode::Host | NetworkMode::None => text::host_resolv_conf(&after.spec, &host_file),
+        };
+        fs::write(&path, text).map_err(Error::io("write", &path))?;
+    }
+    Ok(())
+}
+
 fn declared(record: &Record, mount: &Mount, sources: &Sources<'_>) -> Result<MountPoint> {
     match &mount.source {
         MountSource::Volume { no_copy, subpath, .. } => {

@@ -30,14 +30,29 @@ pub fn hosts(spec: &ContainerSpec, hostname: &str, own: &[IpAddr], gateway: IpAd
         // Writing to a String never fails.
         let _ = writeln!(text, "{address}\t{}", entry.host);
     }
-    let names = match &spec.domainname {
-        Some(domain) => format!("{hostname}.{domain} {hostname}"),
-        None => hostname.to_owned(),
-    };
     for address in own {
-        let _ = writeln!(text, "{address}\t{names}");
+        text.push_str(&own_line(spec, hostname, *address));
     }
     text
+}
+
+fn own_line(spec: &ContainerSpec, hostname: &str, address: IpAddr) -> String {
+    match &spec.domainname {
+        Some(domain) => format!("{address}\t{hostname}.{domain} {hostname}\n"),
+        None => format!("{address}\t{hostname}\n"),
+    }
+}
+
+/// `hosts` of a container whose addresses change while it runs: lines of its name alone come and go, all others stay.
+pub fn renamed(text: &str, spec: &ContainerSpec, hostname: &str, before: &[IpAddr], after: &[IpAddr]) -> String {
+    let line = |address: &IpAddr| own_line(spec, hostname, *address);
+    let gone: Vec<String> = before.iter().filter(|address| !after.contains(address)).map(line).collect();
+    let mut kept: String = text.split_inclusive('\n').filter(|line| !gone.iter().any(|gone| gone == line)).collect();
+    if !kept.is_empty() && !kept.ends_with('\n') {
+        kept.push('\n');
+    }
+    kept.extend(after.iter().filter(|address| !before.contains(address)).map(line));
+    kept
 }
 
 /// `resolv.conf` of a container on networks: its own name server, and the spec's search domains and options over the host's.
@@ -109,6 +124,17 @@ mod tests {
         assert_eq!(resolv_conf(&spec, HOST), "nameserver 127.0.0.11\noptions ndots:2\n");
         assert_eq!(host_resolv_conf(&spec, HOST), "nameserver 198.51.100.1\noptions ndots:2\n");
         assert_eq!(host_resolv_conf(&ContainerSpec::default(), HOST), HOST);
+    }
+
+    #[test]
+    fn lines_of_the_own_name_come_and_go() {
+        let [a, b] = ["10.0.0.2", "10.1.0.2"].map(|address| address.parse().unwrap());
+        let text = "127.0.0.1\tlocalhost\n10.0.0.2\tweb\n10.9.9.9 by-hand";
+        let spec = ContainerSpec::default();
+        let joined = renamed(text, &spec, "web", &[a], &[a, b]);
+        assert_eq!(joined, "127.0.0.1\tlocalhost\n10.0.0.2\tweb\n10.9.9.9 by-hand\n10.1.0.2\tweb\n");
+        let left = renamed(&joined, &spec, "web", &[a, b], &[b]);
+        assert_eq!(left, "127.0.0.1\tlocalhost\n10.9.9.9 by-hand\n10.1.0.2\tweb\n");
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! The loop that brings kernel and netd to the plan.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use model::{ContainerId, PortSpec};
 use net::netd::{Reservation, Tables};
+use net::nft::Passage;
 use net::plan::NodePlan;
 
 use super::{Networks, plan};
@@ -101,6 +102,9 @@ impl Networks {
             tokio::task::spawn_blocking(move || if audits { kernel.audit(&wanted) } else { kernel.apply(&wanted) });
         match done.await {
             Ok(Ok(report)) => {
+                if let Some(passage) = report.passage {
+                    self.note_passage(passage);
+                }
                 for failure in report.failures {
                     note(&mut applied, &node_plan, &failure.item, &failure.error.to_string());
                 }
@@ -112,6 +116,35 @@ impl Networks {
             self.tell_netd(Tables::new(names, &node_plan), &mut applied).await;
         }
         applied
+    }
+
+    fn note_passage(&self, passage: Passage) {
+        for chain in &passage.opened {
+            tracing::info!(
+                chain,
+                "the host drops forwarded packets by default: rules marked \"orca\" let containers' through"
+            );
+        }
+        let before = std::mem::replace(&mut *self.passage.lock().unwrap_or_else(PoisonError::into_inner), passage);
+        for warning in self.warnings().iter().filter(|_| before.closed != self.closed_chains()) {
+            tracing::warn!("{warning}");
+        }
+    }
+
+    fn closed_chains(&self) -> BTreeSet<String> {
+        self.passage.lock().unwrap_or_else(PoisonError::into_inner).closed.clone()
+    }
+
+    /// What keeps containers from the outside though nothing of Orca's does, for who makes one.
+    pub fn warnings(&self) -> Vec<String> {
+        let warning = |chain: &String| {
+            format!(
+                "the host's packet filter refuses forwarded packets (nftables {chain}): until it lets devices {}* through, \
+                 containers may not reach the outside, nor be reached at published ports",
+                self.key.device_prefix()
+            )
+        };
+        self.closed_chains().iter().map(warning).collect()
     }
 
     async fn tell_netd(&self, tables: Tables, applied: &mut Applied) {

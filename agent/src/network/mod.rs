@@ -3,7 +3,10 @@
 //! Every change asks for one more application of the whole; while one runs, all further changes become the next.
 
 mod apply;
+pub mod ipam;
+mod own;
 pub mod plan;
+pub mod served;
 #[cfg(test)]
 mod tests;
 
@@ -14,8 +17,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::{
-    Assignments, Attachment, AttachmentSpec, ContainerId, IpSubnet, NetworkAssignment, NetworkId, NetworkMode, NodeId,
-    PortSpec, Protocol,
+    Assignments, Attachment, AttachmentSpec, ContainerId, IpSubnet, LocalNetwork, MacAddress, NetworkAssignment,
+    NetworkId, NetworkMode, NodeId, PortSpec, Protocol,
 };
 use net::plan::{NetworkPlan, NodeKey};
 use tokio::sync::watch;
@@ -25,7 +28,9 @@ use crate::paths::Paths;
 use crate::{Error, Programs, Result, addresses};
 
 pub use apply::Applied;
-use plan::{Active, Inputs, network_plan, ports_clash};
+pub use own::{CreateNetwork, NetworkView};
+use plan::{Active, Inputs, On, interfaces, ports_clash};
+use served::Served;
 
 /// Name of the node's own network, as in Docker.
 pub const BRIDGE: &str = "bridge";
@@ -46,6 +51,10 @@ pub struct Networks {
     netd: tokio::sync::Mutex<Option<net::netd::Client>>,
     /// Every container of an earlier daemon has been taken over: before that, the plan lacks those that have not.
     settled: AtomicBool,
+    /// How forwarded packets fare in other programs' packet filters.
+    passage: Mutex<net::nft::Passage>,
+    /// Held while a network's subnet is chosen.
+    creating: Mutex<()>,
     /// Taken down for good: what still changes is not applied any more.
     down: AtomicBool,
 }
@@ -53,23 +62,26 @@ pub struct Networks {
 #[derive(Default)]
 struct State {
     assigned: Arc<Assignments>,
+    /// Networks that the node keeps.
+    own: Arc<BTreeMap<NetworkId, LocalNetwork>>,
     active: BTreeMap<ContainerId, Active>,
     /// Held while a container's namespace is made or removed.
     locks: BTreeMap<ContainerId, Arc<tokio::sync::Mutex<()>>>,
 }
 
 impl Networks {
-    /// The network of a node; `assigned` is what an earlier daemon knew.
+    /// The network of a node; `assigned` is what an earlier daemon knew, `own` the networks that it kept.
     pub fn new(
         node: NodeId,
         paths: Paths,
         programs: Arc<dyn Programs>,
         bridge_subnet: IpSubnet,
         assigned: Assignments,
+        own: BTreeMap<NetworkId, LocalNetwork>,
     ) -> Arc<Self> {
         let key = NodeKey::of(node);
         let bridge = NetworkAssignment {
-            id: bridge_id(node),
+            id: predefined_id(BRIDGE, node),
             name: BRIDGE.into(),
             subnets: vec![bridge_subnet],
             blocks: vec![bridge_subnet],
@@ -83,11 +95,13 @@ impl Networks {
             bridge,
             paths,
             programs,
-            state: Mutex::new(State { assigned: Arc::new(assigned), ..State::default() }),
+            state: Mutex::new(State { assigned: Arc::new(assigned), own: Arc::new(own), ..State::default() }),
             wanted: watch::Sender::new(0),
             applied: watch::Sender::new(Applied::default()),
             netd: tokio::sync::Mutex::default(),
             settled: AtomicBool::new(false),
+            passage: Mutex::default(),
+            creating: Mutex::default(),
             down: AtomicBool::new(false),
         })
     }
@@ -107,35 +121,63 @@ impl Networks {
         self.want();
     }
 
-    /// The network of this name, as containers of this node may join it.
-    pub fn named(&self, name: &str) -> Option<NetworkAssignment> {
+    /// The network of this name or id, as containers of this node may join it. Where the managers and the node have one of
+    /// the same name, tasks mean the managers'.
+    pub fn named(&self, name: &str, standalone: bool) -> Option<Served> {
         if name == BRIDGE || name == "default" {
-            return Some(self.bridge.clone());
+            return Some(Served::from(&self.bridge));
         }
-        self.state().assigned.networks.values().find(|network| network.name == name).cloned()
+        let state = self.state();
+        let is = |id: NetworkId, other: &str| other == name || id.to_string() == name;
+        let own = || state.own.values().find(|network| is(network.id, &network.name)).map(Served::from);
+        let assigned =
+            || state.assigned.networks.values().find(|network| is(network.id, &network.name)).map(Served::from);
+        if standalone { own().or_else(assigned) } else { assigned().or_else(own) }
+    }
+
+    /// A network by its id.
+    pub fn served(&self, id: NetworkId) -> Option<Served> {
+        if id == self.bridge.id {
+            return Some(Served::from(&self.bridge));
+        }
+        let state = self.state();
+        let own = state.own.get(&id).map(Served::from);
+        own.or_else(|| state.assigned.networks.get(&id).map(Served::from))
     }
 
     /// A network's facts.
     pub fn describe(&self, id: NetworkId) -> Option<NetworkPlan> {
-        if id == self.bridge.id {
-            return network_plan(&self.bridge);
-        }
-        self.state().assigned.networks.get(&id).and_then(network_plan)
+        self.served(id).and_then(|network| network.plan())
     }
 
     /// The networks that a container asks for; nothing asked for means the node's own.
-    pub fn resolve(&self, mode: &NetworkMode, standalone: bool) -> Result<Vec<(AttachmentSpec, NetworkAssignment)>> {
+    pub fn resolve(&self, mode: &NetworkMode, standalone: bool) -> Result<Vec<(AttachmentSpec, Served)>> {
         let NetworkMode::Networks(specs) = mode else { return Ok(Vec::new()) };
         let own = [AttachmentSpec { network: BRIDGE.into(), ..AttachmentSpec::default() }];
         let specs = if specs.is_empty() { &own[..] } else { specs };
         let find = |spec: &AttachmentSpec| {
-            let network = self.named(&spec.network).ok_or_else(|| Error::NoSuchNetwork(spec.network.clone()))?;
+            let network = self
+                .named(&spec.network, standalone || spec.local)
+                .ok_or_else(|| Error::NoSuchNetwork(spec.network.clone()))?;
             if standalone && !network.attachable {
                 return Err(Error::NotAttachable(spec.network.clone()));
             }
             Ok((spec.clone(), network))
         };
         specs.iter().map(find).collect()
+    }
+
+    /// The same networks by their names, also where ids or nothing was given, each once.
+    pub fn canonical(&self, mode: &NetworkMode) -> Result<NetworkMode> {
+        let NetworkMode::Networks(_) = mode else { return Ok(mode.clone()) };
+        let mut specs: Vec<AttachmentSpec> = Vec::new();
+        for (spec, network) in self.resolve(mode, true)? {
+            if specs.iter().any(|other| other.network == network.name) {
+                return Err(Error::Network { name: network.name, reason: "it is named twice".into() });
+            }
+            specs.push(AttachmentSpec { network: network.name, ..spec });
+        }
+        Ok(NetworkMode::Networks(specs))
     }
 
     /// Addresses for a container; `held` are the other containers' by network. What it has already it keeps.
@@ -148,7 +190,7 @@ impl Networks {
         &self,
         record: &Record,
         spec: &AttachmentSpec,
-        network: &NetworkAssignment,
+        network: &Served,
         held: &BTreeMap<NetworkId, BTreeSet<IpAddr>>,
     ) -> Result<Attachment> {
         let fail = |reason: String| Error::NoAddress { network: network.name.clone(), reason };
@@ -156,7 +198,7 @@ impl Networks {
             return Err(fail(format!("its fixed address {address} is IPv6, which is not supported yet")));
         }
         let mut used = held.get(&network.id).cloned().unwrap_or_default();
-        used.extend(addresses::gateway(&network.subnets, &network.blocks));
+        used.extend(network.reserved.iter().copied());
         let assigned = self.assigned();
         let services = assigned.endpoints.values().flat_map(|endpoint| &endpoint.networks);
         used.extend(services.filter(|on| on.network == network.id).flat_map(|on| on.vips.iter().copied()));
@@ -243,13 +285,16 @@ impl Networks {
     /// # Errors
     /// What the kernel or netd refused.
     pub async fn connect(&self, record: &Record) -> Result<()> {
-        if record.network == NetworkMode::Host || record.attachments.is_empty() {
+        if record.network == NetworkMode::Host {
             return Ok(());
         }
         let lock = self.lock(record.id);
         let _making = lock.lock().await;
         if let Some(active) = self.state().active.get_mut(&record.id) {
             active.ready = true;
+        }
+        if record.attachments.is_empty() {
+            return Ok(());
         }
         let applied = self.apply_now().await;
         applied.verdict(record.id, &self.published(record))
@@ -277,17 +322,23 @@ impl Networks {
     }
 
     fn active(&self, record: &Record, generation: u64) -> Active {
-        let networks = self.resolve(&record.network, false).unwrap_or_default();
-        let aliases = |id: NetworkId| {
-            let spec = networks.iter().find(|(_, network)| network.id == id);
-            spec.map(|(spec, _)| spec.aliases.clone()).unwrap_or_default()
-        };
-        let v4 = |attachment: &Attachment| {
+        let networks = self.resolve(&record.network, record.task.is_none()).unwrap_or_default();
+        let spec = |id: NetworkId| networks.iter().find(|(_, network)| network.id == id).map(|(spec, _)| spec);
+        let given: Vec<_> =
+            record.attachments.iter().map(|attachment| spec(attachment.network)?.interface_name.clone()).collect();
+        let on = |(attachment, interface): (&Attachment, String)| {
             let address = attachment.addresses.iter().find_map(|address| match address {
                 IpAddr::V4(address) => Some(*address),
                 IpAddr::V6(_) => None,
             })?;
-            Some((attachment.network, address, aliases(attachment.network)))
+            let spec = spec(attachment.network);
+            Some(On {
+                network: attachment.network,
+                address,
+                aliases: spec.map(|spec| spec.aliases.clone()).unwrap_or_default(),
+                mac: spec.and_then(|spec| spec.mac_address).unwrap_or_else(|| MacAddress::of(address)),
+                interface,
+            })
         };
         Active {
             name: record.name.clone(),
@@ -296,7 +347,7 @@ impl Networks {
             generation,
             netns: self.paths.netns(record.id, generation),
             ready: false,
-            attachments: record.attachments.iter().filter_map(v4).collect(),
+            attachments: record.attachments.iter().zip(interfaces(&given)).filter_map(on).collect(),
             ports: if record.task.is_none() { record.ports.clone() } else { Vec::new() },
             dns: record.spec.dns.clone(),
         }
@@ -352,7 +403,7 @@ impl Networks {
     /// and netd to what is left. `used` says whether this node ever had a container.
     pub async fn settle(self: &Arc<Self>, used: bool) {
         self.settled.store(true, Ordering::Release);
-        if !used && self.assigned().networks.is_empty() {
+        if !used && self.assigned().networks.is_empty() && self.state().own.is_empty() {
             return;
         }
         let networks = self.clone();
@@ -373,14 +424,15 @@ impl Networks {
     }
 
     fn inputs<T>(&self, use_them: impl FnOnce(&Inputs<'_>) -> T) -> T {
-        let (assigned, active) = {
+        let (assigned, own, active) = {
             let state = self.state();
-            (state.assigned.clone(), state.active.clone())
+            (state.assigned.clone(), state.own.clone(), state.active.clone())
         };
         use_them(&Inputs {
             node: self.node,
             key: &self.key,
             bridge: &self.bridge,
+            own: &own,
             assigned: &assigned,
             active: &active,
         })
@@ -406,9 +458,9 @@ fn can_bind(port: &PortSpec) -> bool {
     }
 }
 
-/// The id of a node's own network: the same after each start.
-fn bridge_id(node: NodeId) -> NetworkId {
-    let digest = ring::digest::digest(&ring::digest::SHA256, format!("bridge {node}").as_bytes());
+/// The id of a network that every node has: the same after each start.
+fn predefined_id(name: &str, node: NodeId) -> NetworkId {
+    let digest = ring::digest::digest(&ring::digest::SHA256, format!("{name} {node}").as_bytes());
     let bits = digest.as_ref().iter().take(16).fold(0u128, |bits, byte| bits << 8 | u128::from(*byte));
     NetworkId::from_random(bits)
 }

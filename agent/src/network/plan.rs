@@ -5,13 +5,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 
 use model::{
-    Assignments, Backend, ContainerId, EndpointMode, NetworkAssignment, NetworkId, NodeId, PortSpec, Protocol,
-    PublishMode, ServiceEndpoint, TaskId,
+    Assignments, Backend, ContainerId, EndpointMode, LocalNetwork, MacAddress, NetworkAssignment, NetworkId, NodeId,
+    PortSpec, Protocol, PublishMode, ServiceEndpoint, TaskId,
 };
-use net::plan::{AttachmentPlan, NetworkPlan, NodeKey, NodePlan, PortPlan, VipPlan};
+use net::plan::{AttachmentPlan, NodeKey, NodePlan, PortPlan, VipPlan};
 use net::resolve::{Asker, Tables, Zone};
 
-use crate::addresses;
+use super::served::Served;
 
 /// A container that has a network namespace now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,12 +28,34 @@ pub struct Active {
     pub netns: PathBuf,
     /// Whether the namespace exists.
     pub ready: bool,
-    /// Its networks: which, its address there, its further names there.
-    pub attachments: Vec<(NetworkId, Ipv4Addr, Vec<String>)>,
+    /// Its networks.
+    pub attachments: Vec<On>,
     /// Published ports of a standalone container, each with its published port.
     pub ports: Vec<PortSpec>,
     /// Servers that unknown names go to; empty: the host's.
     pub dns: Vec<IpAddr>,
+}
+
+/// A container on a network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct On {
+    /// Which network.
+    pub network: NetworkId,
+    /// Its address there.
+    pub address: Ipv4Addr,
+    /// Its further names there.
+    pub aliases: Vec<String>,
+    /// Its device's link address.
+    pub mac: MacAddress,
+    /// Its device's name.
+    pub interface: String,
+}
+
+/// Names of a container's devices, of which some are given: the others get the first free ones of `eth0`, `eth1` and so on.
+pub fn interfaces(given: &[Option<String>]) -> Vec<String> {
+    let used: BTreeSet<&String> = given.iter().flatten().collect();
+    let mut free = (0..).map(|index| format!("eth{index}")).filter(|name| !used.contains(name));
+    given.iter().map(|name| name.clone().unwrap_or_else(|| free.next().unwrap_or_default())).collect()
 }
 
 /// All that the network is made from.
@@ -45,6 +67,8 @@ pub struct Inputs<'a> {
     pub key: &'a NodeKey,
     /// The node's own network for standalone containers.
     pub bridge: &'a NetworkAssignment,
+    /// Networks that the node keeps.
+    pub own: &'a BTreeMap<NetworkId, LocalNetwork>,
     /// What the managers have sent.
     pub assigned: &'a Assignments,
     /// Containers with a namespace.
@@ -52,38 +76,25 @@ pub struct Inputs<'a> {
 }
 
 impl Inputs<'_> {
-    fn networks(&self) -> impl Iterator<Item = &NetworkAssignment> {
-        std::iter::once(self.bridge).chain(self.assigned.networks.values())
+    fn networks(&self) -> impl Iterator<Item = Served> {
+        let assigned = std::iter::once(self.bridge).chain(self.assigned.networks.values()).map(Served::from);
+        assigned.chain(self.own.values().map(Served::from))
     }
 
     fn is_internal(&self, id: NetworkId) -> bool {
-        self.networks().any(|network| network.id == id && network.internal)
+        let own = self.own.get(&id).map(|network| network.internal);
+        own.or_else(|| self.assigned.networks.get(&id).map(|network| network.internal)).unwrap_or(false)
     }
-}
-
-/// A network as the node serves it; `None` if it has no IPv4 subnet or no block for this node.
-pub fn network_plan(network: &NetworkAssignment) -> Option<NetworkPlan> {
-    let subnet = network.subnets.iter().find(|subnet| subnet.is_ipv4())?;
-    let IpAddr::V4(gateway) = addresses::gateway(&network.subnets, &network.blocks)? else { return None };
-    Some(NetworkPlan {
-        id: network.id,
-        name: network.name.clone(),
-        subnet: *subnet,
-        gateway,
-        subnet6: None,
-        internal: network.internal,
-        mtu: None,
-    })
 }
 
 /// The node's whole network.
 pub fn plan(inputs: &Inputs<'_>) -> NodePlan {
     let used: BTreeSet<NetworkId> =
-        inputs.active.values().flat_map(|active| active.attachments.iter().map(|(network, ..)| *network)).collect();
+        inputs.active.values().flat_map(|active| active.attachments.iter().map(|on| on.network)).collect();
     // The node's own network appears with its first container.
     let served = inputs.networks().filter(|network| network.id != inputs.bridge.id || used.contains(&network.id));
     let mut plan = NodePlan::empty(inputs.key.clone());
-    plan.networks = served.filter_map(network_plan).collect();
+    plan.networks = served.filter_map(|network| network.plan()).collect();
     for (id, active) in inputs.active.iter().filter(|(_, active)| active.ready) {
         attach(&mut plan, inputs, *id, active);
     }
@@ -93,16 +104,17 @@ pub fn plan(inputs: &Inputs<'_>) -> NodePlan {
 }
 
 fn attach(plan: &mut NodePlan, inputs: &Inputs<'_>, id: ContainerId, active: &Active) {
-    let known: Vec<_> = active.attachments.iter().filter(|(network, ..)| plan.network(*network).is_some()).collect();
-    let default = known.iter().position(|(network, ..)| !inputs.is_internal(*network));
-    for (index, (network, address, _)) in known.into_iter().enumerate() {
+    let known: Vec<_> = active.attachments.iter().filter(|on| plan.network(on.network).is_some()).collect();
+    let default = known.iter().position(|on| !inputs.is_internal(on.network));
+    for (index, on) in known.into_iter().enumerate() {
         plan.attachments.push(AttachmentPlan {
             container: id,
             netns: active.netns.clone(),
-            network: *network,
-            interface: format!("eth{index}"),
-            address: *address,
+            network: on.network,
+            interface: on.interface.clone(),
+            address: on.address,
             address6: None,
+            mac: Some(on.mac.octets()),
             default_route: default == Some(index),
         });
     }
@@ -150,11 +162,11 @@ pub fn ports_clash(one: &PortSpec, other: &PortSpec) -> bool {
 fn ports(plan: &mut NodePlan, inputs: &Inputs<'_>) {
     let mut published: BTreeMap<PortKey, Vec<SocketAddrV4>> = BTreeMap::new();
     for active in inputs.active.values().filter(|active| active.ready) {
-        let way_out = active.attachments.iter().find(|(network, ..)| !inputs.is_internal(*network));
-        let Some((_, address, _)) = way_out.or(active.attachments.first()) else { continue };
+        let way_out = active.attachments.iter().find(|on| !inputs.is_internal(on.network));
+        let Some(on) = way_out.or(active.attachments.first()) else { continue };
         for port in &active.ports {
             if let Some(key) = port_key(port) {
-                published.entry(key).or_default().push(SocketAddrV4::new(*address, port.target));
+                published.entry(key).or_default().push(SocketAddrV4::new(on.address, port.target));
             }
         }
     }
@@ -191,19 +203,19 @@ fn port_backends<'a>(
 /// All names of the node, and who may ask for which.
 pub fn names(inputs: &Inputs<'_>) -> Tables {
     let mut tables = Tables::default();
-    for network in inputs.networks().filter_map(network_plan) {
+    for network in inputs.networks().filter_map(|network| network.plan()) {
         tables.zones.insert(network.id, Zone::new(network.name, network.subnet));
     }
     for endpoint in inputs.assigned.endpoints.values() {
         add_service(&mut tables, endpoint);
     }
     for (id, active) in inputs.active {
-        for (network, address, aliases) in &active.attachments {
+        for On { network, address, aliases, .. } in &active.attachments {
             let Some(zone) = tables.zones.get_mut(network) else { continue };
             zone.add(&active.name, *address);
             zone.add(&id.short(), *address);
             // A task's aliases are its service's, which only traffic that it can serve may reach.
-            if active.task.is_none() {
+            if active.task.is_none() || inputs.own.contains_key(network) {
                 aliases.iter().for_each(|alias| zone.add(alias, *address));
             }
             zone.set_reverse(*address, &format!("{}.{}", active.name, zone.network.clone()));
@@ -216,7 +228,7 @@ pub fn names(inputs: &Inputs<'_>) -> Tables {
 }
 
 fn asker(inputs: &Inputs<'_>, active: &Active) -> Asker {
-    let networks: Vec<_> = active.attachments.iter().map(|(network, ..)| *network).collect();
+    let networks: Vec<_> = active.attachments.iter().map(|on| on.network).collect();
     Asker {
         netns: active.netns.clone(),
         forward: networks.iter().any(|network| !inputs.is_internal(*network)),

@@ -8,7 +8,7 @@ use model::{
 use net::plan::NodeKey;
 use net::resolve::{Kind, Outcome, lookup};
 
-use super::plan::{Active, Inputs, names, plan, ports_clash};
+use super::plan::{Active, Inputs, On, interfaces, names, plan, ports_clash};
 
 fn network(n: u8, internal: bool) -> NetworkAssignment {
     NetworkAssignment {
@@ -26,8 +26,14 @@ fn address(n: u8, last: u8) -> Ipv4Addr {
 }
 
 fn active(name: &str, networks: &[(u8, u8)]) -> Active {
-    let attach =
-        |(n, last): &(u8, u8)| (NetworkId::from_random((*n).into()), address(*n, *last), vec![format!("{name}-alias")]);
+    let devices = interfaces(&vec![None; networks.len()]);
+    let attach = |((n, last), interface): (&(u8, u8), String)| On {
+        network: NetworkId::from_random((*n).into()),
+        address: address(*n, *last),
+        aliases: vec![format!("{name}-alias")],
+        mac: model::MacAddress::of(address(*n, *last)),
+        interface,
+    };
     Active {
         name: name.into(),
         task: None,
@@ -35,7 +41,7 @@ fn active(name: &str, networks: &[(u8, u8)]) -> Active {
         generation: 1,
         netns: format!("/run/netns/{name}").into(),
         ready: true,
-        attachments: networks.iter().map(attach).collect(),
+        attachments: networks.iter().zip(devices).map(attach).collect(),
         ports: Vec::new(),
         dns: Vec::new(),
     }
@@ -83,7 +89,8 @@ fn with<T>(endpoint: ServiceEndpoint, mut container: Active, look: impl Fn(&Inpu
     container.ready = true;
     let active = BTreeMap::from([(ContainerId::from_random([9; 32]), container)]);
     let bridge = network(200, false);
-    let inputs = Inputs { node, key: &NodeKey::of(node), bridge: &bridge, assigned: &assigned, active: &active };
+    let (key, own) = (NodeKey::of(node), BTreeMap::new());
+    let inputs = Inputs { node, key: &key, bridge: &bridge, own: &own, assigned: &assigned, active: &active };
     look(&inputs)
 }
 
@@ -96,6 +103,16 @@ fn the_plan_is_valid_and_the_way_out_is_the_first_open_network() {
     let interfaces: Vec<_> = plan.attachments.iter().map(|a| (a.interface.as_str(), a.default_route)).collect();
     assert_eq!(interfaces, [("eth0", false), ("eth1", true)]);
     assert_eq!(plan.vips[0].backends, [address(1, 65), address(1, 66)]);
+}
+
+#[test]
+fn devices_keep_their_names_and_others_fill_the_gaps() {
+    let given = |names: &[&str]| {
+        let given: Vec<_> = names.iter().map(|name| (!name.is_empty()).then(|| (*name).to_owned())).collect();
+        interfaces(&given)
+    };
+    assert_eq!(given(&["", ""]), ["eth0", "eth1"]);
+    assert_eq!(given(&["", "eth0", "", "lan"]), ["eth1", "eth0", "eth2", "lan"]);
 }
 
 #[test]

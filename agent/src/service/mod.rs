@@ -1,8 +1,8 @@
-//! `orca.node.v1.Node`: what clients ask of this node.
+//! `orca.node.v1.Node` and `orca.network.v1.Networks`: what clients ask of this node.
 //!
 //! - [`containers`]: life and listing · [`logs`], [`attach`], [`exec`]: streams, over [`session`]
 //! - [`files`]: `orca.files.v1.Files`, over [`crate::files`]
-//! - [`images`] and [`upload`] · [`volumes`] · [`node`], [`preflight`], [`reset`]: the node as a whole
+//! - [`images`] and [`upload`] · [`volumes`], [`networks`] · [`node`], [`preflight`], [`reset`]: the node as a whole
 //! - [`status`]: failures as gRPC statuses · [`view`]: what the agent knows as messages, both pure
 
 mod attach;
@@ -12,6 +12,7 @@ mod exec;
 mod files;
 mod images;
 mod logs;
+mod networks;
 mod node;
 mod preflight;
 mod reset;
@@ -21,6 +22,8 @@ pub mod status;
 mod upload;
 mod view;
 mod volumes;
+
+pub use containers::is_up;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -22,7 +22,7 @@ impl From<Error> for Status {
 
 fn code(error: &Error) -> Code {
     match error {
-        Error::NameInUse { .. } => Code::AlreadyExists,
+        Error::NameInUse { .. } | Error::NetworkExists(_) => Code::AlreadyExists,
         Error::Start { .. } => Code::FailedPrecondition,
         Error::Api(_) => Code::InvalidArgument,
         Error::Image(error) => image_code(error),

@@ -56,7 +56,7 @@ fn task_ref(TaskRef { task, service, slot }: TaskRef) -> wire::TaskRef {
 }
 
 fn attachment(view: AttachmentView) -> wire::NamedAttachment {
-    let AttachmentView { network_id, network, addresses, prefix, gateway, aliases } = view;
+    let AttachmentView { network_id, network, addresses, prefix, gateway, aliases, mac } = view;
     wire::NamedAttachment {
         network_id: network_id.to_string(),
         network,
@@ -64,8 +64,7 @@ fn attachment(view: AttachmentView) -> wire::NamedAttachment {
         prefix: prefix.into(),
         gateway: gateway.map(|address| address.to_string()).unwrap_or_default(),
         aliases,
-        // Attachments are routed; nobody addresses a container by its link.
-        mac: String::new(),
+        mac: mac.map(|mac| mac.to_string()).unwrap_or_default(),
     }
 }
 

@@ -50,9 +50,18 @@ impl TryFrom<types::NetworkMode> for model::NetworkMode {
 
 impl From<model::AttachmentSpec> for types::AttachmentSpec {
     fn from(spec: model::AttachmentSpec) -> Self {
-        let model::AttachmentSpec { network, aliases, ipv4_address, ipv6_address } = spec;
+        let model::AttachmentSpec { network, aliases, ipv4_address, ipv6_address, mac_address, interface_name, local } =
+            spec;
         let address = |address: Option<std::net::IpAddr>| address.map(|address| address.to_string());
-        Self { network, aliases, ipv4_address: address(ipv4_address), ipv6_address: address(ipv6_address) }
+        Self {
+            network,
+            aliases,
+            ipv4_address: address(ipv4_address),
+            ipv6_address: address(ipv6_address),
+            mac_address: mac_address.map(|address| address.to_string()),
+            interface_name,
+            local,
+        }
     }
 }
 
@@ -60,10 +69,73 @@ impl TryFrom<types::AttachmentSpec> for model::AttachmentSpec {
     type Error = Error;
 
     fn try_from(spec: types::AttachmentSpec) -> Result<Self, Error> {
-        let types::AttachmentSpec { network, aliases, ipv4_address, ipv6_address } = spec;
+        let types::AttachmentSpec { network, aliases, ipv4_address, ipv6_address, mac_address, interface_name, local } =
+            spec;
         let ipv4_address = optional_text("attachment.ipv4_address", ipv4_address)?;
         let ipv6_address = optional_text("attachment.ipv6_address", ipv6_address)?;
-        Ok(Self { network, aliases, ipv4_address, ipv6_address })
+        let mac_address = optional_text("attachment.mac_address", mac_address)?;
+        Ok(Self { network, aliases, ipv4_address, ipv6_address, mac_address, interface_name, local })
+    }
+}
+
+impl From<model::LocalNetwork> for types::LocalNetwork {
+    fn from(network: model::LocalNetwork) -> Self {
+        let model::LocalNetwork { id, name, created_at, labels, options, internal, attachable, pools } = network;
+        Self {
+            id: id.to_string(),
+            name,
+            created_at: created_at.0,
+            labels,
+            options,
+            internal,
+            attachable,
+            pools: wires(pools),
+        }
+    }
+}
+
+impl TryFrom<types::LocalNetwork> for model::LocalNetwork {
+    type Error = Error;
+
+    fn try_from(network: types::LocalNetwork) -> Result<Self, Error> {
+        let types::LocalNetwork { id, name, created_at, labels, options, internal, attachable, pools } = network;
+        Ok(Self {
+            id: text("network.id", id)?,
+            name,
+            created_at: model::Timestamp(created_at),
+            labels,
+            options,
+            internal,
+            attachable,
+            pools: all(pools)?,
+        })
+    }
+}
+
+impl From<model::AddressRange> for types::AddressRange {
+    fn from(pool: model::AddressRange) -> Self {
+        let model::AddressRange { subnet, range, gateway, auxiliary } = pool;
+        Self {
+            subnet: subnet.to_string(),
+            range: range.map(|range| range.to_string()),
+            gateway: gateway.to_string(),
+            auxiliary: auxiliary.into_iter().map(|(name, address)| (name, address.to_string())).collect(),
+        }
+    }
+}
+
+impl TryFrom<types::AddressRange> for model::AddressRange {
+    type Error = Error;
+
+    fn try_from(pool: types::AddressRange) -> Result<Self, Error> {
+        let types::AddressRange { subnet, range, gateway, auxiliary } = pool;
+        let address = |(name, address)| Ok((name, text("pool.auxiliary", address)?));
+        Ok(Self {
+            subnet: text("pool.subnet", subnet)?,
+            range: optional_text("pool.range", range)?,
+            gateway: text("pool.gateway", gateway)?,
+            auxiliary: auxiliary.into_iter().map(address).collect::<Result<_, Error>>()?,
+        })
     }
 }
 

@@ -135,6 +135,7 @@ pub fn service_spec() -> ServiceSpec {
         aliases: strings(&["www"]),
         ipv4_address: Some("10.4.0.9".parse().unwrap()),
         ipv6_address: Some("fd00::9".parse().unwrap()),
+        ..AttachmentSpec::default()
     };
     let dependency = Dependency { condition: DependencyCondition::ServiceHealthy, restart: true, required: true };
     ServiceSpec {

@@ -1,12 +1,12 @@
 //! `orca compose up`: makes the application what the Compose file says, and stays with it unless detached.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use api::control::{ApplyStackRequest, Recreate};
 use api::node::{GetNodeRequest, PreflightRequest};
 use clap::Args;
-use model::{NodeId, Stack};
+use model::{NetworkMode, NodeId, Stack};
 
 use super::converge::{Goal, Verdict, judge};
 use super::foreground;
@@ -82,6 +82,7 @@ pub async fn up(host: &Host, project: &ProjectArgs, args: UpArgs) -> Result<()> 
     }
     let mut client = Client::connect_or_start(host).await?;
     pin(&mut client, &mut stack).await?;
+    localize(&mut client, &mut stack).await?;
     preflight(&mut client, &stack).await?;
     let keys: Vec<String> = stack.services.iter().map(|service| service.key().to_owned()).collect();
     let started_at = crate::clock::now();
@@ -113,6 +114,29 @@ async fn pin(client: &mut Client, stack: &mut Stack) -> Result<()> {
         node.id.parse().map_err(|error| Error::Start { action: "tell its node id", reason: format!("{error}") })?;
     for service in &mut stack.services {
         service.placement.node = Some(node);
+    }
+    Ok(())
+}
+
+/// External networks are the node's own where it has one of that name: the managers need not know it.
+async fn localize(client: &mut Client, stack: &mut Stack) -> Result<()> {
+    if stack.external_networks.is_empty() {
+        return Ok(());
+    }
+    let networks = client.networks.list_networks(api::network::ListRequest {}).await?.into_inner().networks;
+    let own = networks.into_iter().filter(|network| network.stack.is_none() && network.driver == "bridge");
+    let own: BTreeSet<String> = own.filter_map(|network| Some(network.network?.name)).collect();
+    stack.external_networks.retain(|name| !own.contains(name));
+    for service in &mut stack.services {
+        let key = service.key().to_owned();
+        let NetworkMode::Networks(attachments) = &mut service.network else { continue };
+        for attachment in attachments.iter_mut().filter(|attachment| own.contains(&attachment.network)) {
+            if !stack.networks.iter().any(|network| network.name == attachment.network) {
+                attachment.local = true;
+                // Managers give a service its name on their networks; on this one its containers bear it.
+                attachment.aliases.push(key.clone());
+            }
+        }
     }
     Ok(())
 }

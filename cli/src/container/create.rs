@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use clap::Args;
 use model::{
-    AttachmentSpec, ContainerSpec, Device, HealthTest, Healthcheck, HostEntry, Limits, Mount, NamespaceMode,
-    NetworkMode, PortSpec, Reservations, Resources, RestartPolicy, SeccompProfile, SecurityOptions, Ulimit,
+    ContainerSpec, Device, HealthTest, Healthcheck, HostEntry, Limits, Mount, NamespaceMode, NetworkMode, PortSpec,
+    Reservations, Resources, RestartPolicy, SeccompProfile, SecurityOptions, Ulimit,
 };
 
 use super::flags;
 use crate::error::{Error, Result};
+use crate::network::{First, attachments};
 
 /// What container to make.
 #[derive(Debug, Args)]
@@ -42,7 +43,7 @@ pub struct CreateArgs {
     /// Publish a port: [IP:][PUBLISHED:]TARGET[/udp]
     #[arg(short, long, value_name = "PORT")]
     pub publish: Vec<String>,
-    /// Connect to a network, or to `none` or `host`
+    /// Connect to a network, to `none` or to `host`: NAME, or name=NAME,ip=ADDRESS,alias=NAME,…
     #[arg(long, alias = "net", value_name = "NETWORK")]
     pub network: Vec<String>,
     /// A further name on the network
@@ -51,6 +52,12 @@ pub struct CreateArgs {
     /// IPv4 address on the network
     #[arg(long)]
     pub ip: Option<std::net::Ipv4Addr>,
+    /// IPv6 address on the network
+    #[arg(long)]
+    pub ip6: Option<std::net::Ipv6Addr>,
+    /// Link address on the network
+    #[arg(long, value_name = "ADDRESS")]
+    pub mac_address: Option<model::MacAddress>,
     /// Memory limit
     #[arg(short, long, value_name = "BYTES", value_parser = flags::bytes)]
     pub memory: Option<u64>,
@@ -211,30 +218,10 @@ impl CreateArgs {
     }
 
     fn network_mode(&self) -> Result<NetworkMode> {
-        let names: Vec<&str> = self.network.iter().map(String::as_str).collect();
-        let refuse = |value: &str, reason: &str| {
-            Err(Error::Flag { flag: "--network", value: value.into(), reason: reason.into() })
-        };
-        match names[..] {
-            ["none"] => Ok(NetworkMode::None),
-            ["host"] => Ok(NetworkMode::Host),
-            _ if names.contains(&"none") || names.contains(&"host") => {
-                refuse(&self.network.join(","), "none and host stand alone")
-            }
-            _ => {
-                if let Some(name) = names.iter().find(|name| name.starts_with("container:")) {
-                    return refuse(name, "sharing another container's network is not supported yet");
-                }
-                let names = if names.is_empty() { vec!["bridge"] } else { names };
-                let attachment = |name: &str| AttachmentSpec {
-                    network: if name == "default" { "bridge".into() } else { name.to_owned() },
-                    aliases: self.network_alias.clone(),
-                    ipv4_address: self.ip.map(Into::into),
-                    ipv6_address: None,
-                };
-                Ok(NetworkMode::Networks(names.into_iter().map(attachment).collect()))
-            }
-        }
+        let refuse =
+            |flag, value: &str, reason: &str| Err(Error::Flag { flag, value: value.into(), reason: reason.into() });
+        let first = First { aliases: self.network_alias.clone(), ip: self.ip, ip6: self.ip6, mac: self.mac_address };
+        attachments(&self.network, first).or_else(|reason| refuse("--network", &self.network.join(" "), &reason))
     }
 
     fn mounts(&self) -> Result<Vec<Mount>> {

@@ -52,6 +52,7 @@ pub async fn serve(data_dir: PathBuf, run_dir: PathBuf) -> Result<()> {
     let services = Server::builder()
         .add_service(manager.control_service())
         .add_service(node.files_server())
+        .add_service(node.networks_server())
         .add_service(node.into_server());
     let mut api = tokio::spawn(services.serve_with_incoming_shutdown(incoming, until(stopped)));
     tracing::info!(run_dir = %run_dir.display(), "ready");

@@ -8,6 +8,7 @@ mod containers;
 mod files;
 mod images;
 mod kill_daemon;
+mod local_networks;
 mod networks;
 mod real_app;
 mod storage;

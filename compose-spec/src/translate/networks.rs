@@ -51,7 +51,8 @@ fn network(project: &Project, key: &str, name: String, fields: &Fields, errors: 
         labels,
         stack: Some(project.name.clone()),
         internal: fields.flag("internal"),
-        attachable: fields.flag("attachable"),
+        // As in Docker, where whatever runs on the node may join a project's networks.
+        attachable: fields.take("attachable").and_then(Node::as_bool).unwrap_or(true),
         subnets: subnets(fields, errors),
     }
 }
@@ -119,9 +120,17 @@ fn attachment(project: &Project, key: &str, fields: Fields, errors: &mut Vec<Err
         ipv4_address: address("ipv4_address", IpAddr::is_ipv4),
         ipv6_address: address("ipv6_address", IpAddr::is_ipv6),
         aliases: fields.texts("aliases"),
+        mac_address: mac_address(&fields, errors),
+        interface_name: fields.text("interface_name"),
+        local: false,
     };
     fields.finish(errors);
     ((Reverse(gateway), Reverse(priority), key.to_owned()), spec)
+}
+
+fn mac_address(fields: &Fields, errors: &mut Vec<Error>) -> Option<model::MacAddress> {
+    let text = fields.text("mac_address")?;
+    text.parse().map_err(|error| fields.invalid("mac_address", format!("{error}"), errors)).ok()
 }
 
 /// The published ports.

@@ -50,7 +50,8 @@ fn create(
 ) -> Result<Link, Error> {
     use std::os::fd::AsFd;
     let mut batch = Batch::default();
-    link::create_veth(&mut batch, device, &attachment.interface, namespace.as_fd(), network.mtu);
+    let peer = link::Peer { name: &attachment.interface, netns: namespace.as_fd(), mac: attachment.mac };
+    link::create_veth(&mut batch, device, &peer, network.mtu);
     outside.execute(&batch, &[])?;
     link::find(outside, device)?.ok_or_else(|| Error::NoDevice { name: device.into() })
 }

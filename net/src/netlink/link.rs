@@ -19,6 +19,7 @@ const NEWROUTE: u16 = 24;
 const DELROUTE: u16 = 25;
 pub(super) const GETROUTE: u16 = 26;
 
+const IFLA_ADDRESS: u16 = 1;
 pub(super) const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
 pub(super) const IFLA_LINK: u16 = 5;
@@ -49,8 +50,16 @@ pub(super) fn link_header(index: u32, flags: u32, change: u32) -> [u8; LINK_HEAD
     header
 }
 
+/// The far side of a veth pair.
+pub(super) struct Peer<'a> {
+    pub(super) name: &'a str,
+    pub(super) netns: BorrowedFd<'a>,
+    pub(super) mac: Option<[u8; 6]>,
+}
+
 /// Creates a veth pair, its peer in another namespace.
-pub(super) fn create_veth(batch: &mut Batch, name: &str, peer: &str, netns: BorrowedFd<'_>, mtu: Option<u32>) {
+pub(super) fn create_veth(batch: &mut Batch, name: &str, peer: &Peer<'_>, mtu: Option<u32>) {
+    let Peer { name: peer, netns, mac } = peer;
     let label = format!("create device {name} with peer {peer}");
     let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
     let set_mtu = |a: &mut Attributes| mtu.into_iter().for_each(|mtu| a.number(IFLA_MTU, mtu));
@@ -64,6 +73,9 @@ pub(super) fn create_veth(batch: &mut Batch, name: &str, peer: &str, netns: Borr
                 a.nest(1, |a| {
                     a.raw(&link_header(0, 0, 0));
                     a.text(IFLA_IFNAME, peer);
+                    if let Some(mac) = mac {
+                        a.bytes(IFLA_ADDRESS, mac);
+                    }
                     a.number(IFLA_NET_NS_FD, netns.as_raw_fd() as u32);
                     set_mtu(a);
                 });

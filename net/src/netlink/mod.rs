@@ -12,7 +12,7 @@ mod observe;
 pub(crate) mod socket;
 
 pub use attach::attach;
-pub use observe::{local_addresses, observe};
+pub use observe::{foreign_subnets, local_addresses, observe};
 
 use std::net::Ipv4Addr;
 use std::path::Path;

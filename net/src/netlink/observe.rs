@@ -1,6 +1,6 @@
 //! What the kernel has.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use model::IpSubnet;
@@ -41,6 +41,37 @@ pub fn observe(key: &NodeKey) -> Result<Observed, Error> {
     )?;
     observed.subnets = routes.into_iter().filter(|(_, source)| observed.loopback.contains(source)).collect();
     Ok(observed)
+}
+
+/// Subnets that this host reaches by other means than Orca's, with the device: what a new network must not overlap. The
+/// way to everything else is none of them.
+pub fn foreign_subnets() -> Result<Vec<(IpSubnet, String)>, Error> {
+    let socket = Netlink::route()?;
+    let mut names = BTreeMap::new();
+    socket.query(
+        "devices",
+        GETLINK,
+        NLM_F_DUMP,
+        &link_header(0, 0, 0),
+        |_| {},
+        |payload| {
+            let attributes = payload.get(LINK_HEADER_LEN..).unwrap_or_default();
+            if let (Some(index), Some(name)) = (read_u32(payload, 4), attribute(attributes, IFLA_IFNAME)) {
+                names.insert(index, read_text(name));
+            }
+        },
+    )?;
+    let mut routes = Vec::new();
+    socket.query(
+        "routes",
+        GETROUTE,
+        NLM_F_DUMP,
+        &ipv4_header::<ROUTE_HEADER_LEN>(),
+        |_| {},
+        |payload| routes.extend(foreign_route(payload)),
+    )?;
+    let named = |(subnet, device): (IpSubnet, u32)| (subnet, names.get(&device).cloned().unwrap_or_default());
+    Ok(routes.into_iter().map(named).collect())
 }
 
 /// All IPv4 addresses of this host.
@@ -98,6 +129,18 @@ fn addresses(socket: &Netlink, mut each: impl FnMut(u32, Ipv4Addr, &str)) -> Res
 
 fn ipv4(value: &[u8]) -> Option<Ipv4Addr> {
     <[u8; 4]>::try_from(value).ok().map(Ipv4Addr::from)
+}
+
+/// Destination and device of a route of the main table that is not Orca's, nor the default route, nor to itself.
+fn foreign_route(payload: &[u8]) -> Option<(IpSubnet, u32)> {
+    const TABLE_MAIN: u8 = 254;
+    let header = payload.get(..ROUTE_HEADER_LEN)?;
+    let attributes = payload.get(ROUTE_HEADER_LEN..)?;
+    if header[4] != TABLE_MAIN || header[5] == ROUTE_PROTOCOL || header[1] == 0 {
+        return None;
+    }
+    let device = attribute(attributes, 4).and_then(|value| read_u32(value, 0))?;
+    Some((IpSubnet::new(attribute(attributes, 1).and_then(ipv4)?.into(), header[1])?, device))
 }
 
 /// Destination and source address of a route of Orca's to the loopback device.

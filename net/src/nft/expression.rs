@@ -37,6 +37,25 @@ pub(super) fn rule_expressions(a: &mut Attributes, rule: &Rule) {
     write_action(a, &rule.action);
 }
 
+/// A way through the host.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Direction {
+    From,
+    To,
+}
+
+/// Accepts what comes from, or goes to, devices whose names begin so.
+pub(super) fn accept_devices(a: &mut Attributes, direction: Direction, prefix: &str) {
+    let condition = match direction {
+        Direction::From => Match::FromDevices(prefix.into()),
+        Direction::To => Match::ToDevices(prefix.into()),
+    };
+    write_match(a, &condition);
+    // As iptables has it, which shows only rules of its own form.
+    expression(a, "counter", |_| {});
+    write_action(a, &Action::Accept);
+}
+
 fn write_match(a: &mut Attributes, condition: &Match) {
     match condition {
         Match::FromDevices(prefix) => {

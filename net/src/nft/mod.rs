@@ -1,12 +1,14 @@
 //! nf_tables and the connection table over netlink.
 //!
 //! [`replace`] swaps this node's whole table in one transaction: packets see the old table or the new one, established
-//! connections keep their translation. [`cut_stale_flows`] deletes UDP entries that lead to backends which are gone.
+//! connections keep their translation. [`open_passage`] lets forwarded packets through the tables of
+//! others that would drop them. [`cut_stale_flows`] deletes UDP entries that lead to backends which are gone.
 //! The encoding follows `linux/netfilter/nf_tables.h`.
 
 mod conntrack;
 mod encode;
 mod expression;
+mod foreign;
 
 use crate::Error;
 use crate::netlink::message::{Batch, NLM_F_CREATE, NLM_F_EXCL};
@@ -14,6 +16,7 @@ use crate::netlink::socket::Netlink;
 use crate::ruleset::Ruleset;
 
 pub use conntrack::cut_stale_flows;
+pub use foreign::{Passage, close_passage, open_passage};
 
 /// `NFNL_SUBSYS_NFTABLES << 8`.
 const SUBSYSTEM: u16 = 10 << 8;

@@ -76,6 +76,8 @@ pub struct AttachmentPlan {
     pub address: Ipv4Addr,
     /// Its IPv6 address; refused for the time being by [`NodePlan::validate`].
     pub address6: Option<Ipv6Addr>,
+    /// Link address of its device; `None`: the kernel's choice.
+    pub mac: Option<[u8; 6]>,
     /// Whether the way out leads here; without effect on an internal network.
     pub default_route: bool,
 }

@@ -29,6 +29,7 @@ pub(crate) fn attachment(c: u8, n: u8, interface: &str) -> AttachmentPlan {
         interface: interface.into(),
         address: Ipv4Addr::new(10, n, 0, c),
         address6: None,
+        mac: None,
         default_route: interface == "eth0",
     }
 }

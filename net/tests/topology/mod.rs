@@ -182,6 +182,7 @@ pub fn attachment(path: &Path, c: u8, n: u8, interface: &str) -> AttachmentPlan 
         interface: interface.into(),
         address: Ipv4Addr::new(10, n, 0, c),
         address6: None,
+        mac: Some([2, 0x42, 10, n, 0, c]),
         default_route: interface == "eth0",
     }
 }

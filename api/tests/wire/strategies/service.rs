@@ -27,8 +27,12 @@ prop_compose! {
         aliases in texts(),
         ipv4_address in any::<Option<IpAddr>>(),
         ipv6_address in any::<Option<IpAddr>>(),
+        mac in any::<Option<std::net::Ipv4Addr>>(),
+        interface_name in maybe(text()),
+        local in any::<bool>(),
     ) -> AttachmentSpec {
-        AttachmentSpec { network, aliases, ipv4_address, ipv6_address }
+        let mac_address = mac.map(model::MacAddress::of);
+        AttachmentSpec { network, aliases, ipv4_address, ipv6_address, mac_address, interface_name, local }
     }
 }
 

@@ -36,7 +36,8 @@ impl Draft<'_> {
     }
 
     fn check_attachments(&self, spec: &ServiceSpec) -> Result<(), Refusal> {
-        for attachment in spec.network.attachments() {
+        // The node's own networks are its agent's to know.
+        for attachment in spec.network.attachments().iter().filter(|attachment| !attachment.local) {
             let Some(network) = self.state.network_named(&attachment.network) else {
                 return Err(Refusal::NotFound { kind: "network", name: attachment.network.clone() });
             };

@@ -1,0 +1,208 @@
+//! Networks that the node keeps, and containers that join and leave networks while they run.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use model::{AddressRange, LocalNetwork, NetworkId};
+
+use super::ipam::{self, Taken};
+use super::{BRIDGE, Networks, predefined_id};
+use crate::containers::Record;
+use crate::{Error, Result, clock, random};
+
+/// A network to make.
+#[derive(Debug, Clone, Default)]
+pub struct CreateNetwork {
+    /// Its name.
+    pub name: String,
+    /// `bridge`, which may be left out.
+    pub driver: String,
+    /// Options of the driver.
+    pub options: BTreeMap<String, String>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// No way out.
+    pub internal: bool,
+    /// For show: standalone containers may always join.
+    pub attachable: bool,
+    /// With IPv6.
+    pub ipv6: bool,
+    /// Its addresses.
+    pub wanted: ipam::Wanted,
+}
+
+/// A network as listed.
+#[derive(Debug, Clone)]
+pub struct NetworkView {
+    /// What it is; without labels and time where the managers know them.
+    pub network: LocalNetwork,
+    /// Docker's name for what carries it.
+    pub driver: &'static str,
+    /// Whether it is the managers'.
+    pub assigned: bool,
+}
+
+impl NetworkView {
+    /// Whether every node has it.
+    pub fn is_predefined(&self) -> bool {
+        PREDEFINED.iter().any(|(name, _)| *name == self.network.name) && !self.assigned
+    }
+}
+
+/// Names that every node has, with their drivers.
+const PREDEFINED: [(&str, &str); 3] = [(BRIDGE, "bridge"), ("host", "host"), ("none", "null")];
+
+impl Networks {
+    /// All networks that containers of this node may name.
+    pub fn list(&self) -> Vec<NetworkView> {
+        let (own, assigned) = {
+            let state = self.state();
+            (state.own.clone(), state.assigned.clone())
+        };
+        let predefined = PREDEFINED.map(|(name, driver)| {
+            let pools = if name == BRIDGE { self.served_pools(self.bridge.id) } else { Vec::new() };
+            let network = plain(predefined_id(name, self.node), name, pools);
+            NetworkView { network, driver, assigned: false }
+        });
+        let own =
+            own.values().map(|network| NetworkView { network: network.clone(), driver: "bridge", assigned: false });
+        let assigned = assigned.networks.values().map(|network| {
+            let mut view = plain(network.id, &network.name, self.served_pools(network.id));
+            (view.internal, view.attachable) = (network.internal, network.attachable);
+            NetworkView { network: view, driver: "bridge", assigned: true }
+        });
+        predefined.into_iter().chain(own).chain(assigned).collect()
+    }
+
+    fn served_pools(&self, id: NetworkId) -> Vec<AddressRange> {
+        let Some(served) = self.served(id) else { return Vec::new() };
+        let pool = |subnet: &model::IpSubnet| {
+            let gateway = served.gateway.filter(|gateway| subnet.contains(*gateway))?;
+            Some(AddressRange { subnet: *subnet, range: None, gateway, auxiliary: BTreeMap::new() })
+        };
+        served.subnets.iter().filter_map(pool).collect()
+    }
+
+    /// The network that a name, an id or the beginning of an id means, in this order.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchNetwork`], [`Error::AmbiguousNetwork`].
+    pub fn find(&self, text: &str) -> Result<NetworkView> {
+        let list = self.list();
+        let exact = |view: &&NetworkView| view.network.name == text || view.network.id.to_string() == text;
+        if let Some(view) = list.iter().find(exact) {
+            return Ok(view.clone());
+        }
+        let begins = |view: &&NetworkView| !text.is_empty() && view.network.id.to_string().starts_with(text);
+        let mut matches = list.iter().filter(begins);
+        match (matches.next(), matches.count()) {
+            (Some(view), 0) => Ok(view.clone()),
+            (Some(_), more) => Err(Error::AmbiguousNetwork { prefix: text.into(), count: more + 1 }),
+            (None, _) => Err(Error::NoSuchNetwork(text.chars().take(300).collect())),
+        }
+    }
+
+    /// Makes a network; the caller writes it down.
+    ///
+    /// # Errors
+    /// [`Error::NetworkExists`], [`Error::Network`] naming what it overlaps or lacks.
+    pub fn create(&self, request: CreateNetwork) -> Result<LocalNetwork> {
+        let CreateNetwork { name, driver, options, labels, internal, attachable, ipv6, wanted } = request;
+        model::check_object_name("network", &name)?;
+        let refuse = |reason: String| Error::Network { name: name.clone(), reason };
+        check_driver(&driver).map_err(|reason| refuse(reason.into()))?;
+        if ipv6 {
+            return Err(refuse("networks of the node have no IPv6 yet: leave --ipv6 out".into()));
+        }
+        ipam::check_options(&options).map_err(|refusal| refuse(refusal.to_string()))?;
+        let foreign = net::netlink::foreign_subnets()?;
+        let id = NetworkId::from_random(random::bits128()?);
+        let _one_at_a_time = self.creating.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let list = self.list();
+        if list.iter().any(|view| view.network.name == name) || name == "default" {
+            return Err(Error::NetworkExists(name));
+        }
+        let pools = ipam::pools(&wanted, &taken(&list, foreign)).map_err(|refusal| refuse(refusal.to_string()))?;
+        let created_at = clock::wall();
+        let network = LocalNetwork { id, name, created_at, labels, options, internal, attachable, pools };
+        self.change_own(|own| own.insert(id, network.clone()));
+        Ok(network)
+    }
+
+    /// Forgets a network of the node's own.
+    pub fn discard(&self, id: NetworkId) {
+        self.change_own(|own| own.remove(&id));
+    }
+
+    fn change_own<T>(&self, change: impl FnOnce(&mut BTreeMap<NetworkId, LocalNetwork>) -> T) {
+        change(Arc::make_mut(&mut self.state().own));
+        self.want();
+    }
+
+    /// Brings a container that runs to the networks of its record. What cannot be done is undone.
+    ///
+    /// # Errors
+    /// What the kernel or netd refused.
+    pub async fn reconnect(&self, record: &Record) -> Result<()> {
+        let Some(generation) = self.state().active.get(&record.id).map(|active| active.generation) else {
+            return Ok(());
+        };
+        let mut wanted = self.active(record, generation);
+        let before = {
+            let mut state = self.state();
+            let Some(active) = state.active.get_mut(&record.id) else { return Ok(()) };
+            wanted.ready = active.ready;
+            std::mem::replace(active, wanted)
+        };
+        let applied = self.apply_now().await;
+        let done = applied.verdict(record.id, &self.published(record));
+        if done.is_err() {
+            if let Some(active) = self.state().active.get_mut(&record.id) {
+                *active = before;
+            }
+            self.want();
+        }
+        done
+    }
+
+    /// Names of a container's devices as they are now, in the order of its attachments.
+    pub fn device_names(&self, record: &Record) -> Vec<String> {
+        let active = self.active(record, 0);
+        active.attachments.into_iter().map(|on| on.interface).collect()
+    }
+}
+
+fn plain(id: NetworkId, name: &str, pools: Vec<AddressRange>) -> LocalNetwork {
+    LocalNetwork {
+        id,
+        name: name.into(),
+        created_at: model::Timestamp(0),
+        labels: BTreeMap::new(),
+        options: BTreeMap::new(),
+        internal: false,
+        attachable: false,
+        pools,
+    }
+}
+
+fn taken(list: &[NetworkView], foreign: Vec<(model::IpSubnet, String)>) -> Vec<Taken> {
+    let networks = list.iter().flat_map(|view| {
+        let by = format!("network {}", view.network.name);
+        view.network.pools.iter().map(move |pool| Taken { by: by.clone(), subnet: pool.subnet })
+    });
+    let routes =
+        foreign.into_iter().map(|(subnet, device)| Taken { by: format!("the route of device {device}"), subnet });
+    networks.chain(routes).collect()
+}
+
+fn check_driver(driver: &str) -> Result<(), &'static str> {
+    Err(match driver {
+        "" | "bridge" | "default" => return Ok(()),
+        "host" => "driver host has one network only, which is there already: --network host",
+        "none" | "null" => "driver null has one network only, which is there already: --network none",
+        "overlay" => "driver overlay is for clusters: networks of a stack span nodes by themselves",
+        "macvlan" => "driver macvlan is not supported yet: publish ports on an address of the node",
+        "ipvlan" => "driver ipvlan is not supported: publish ports on an address of the node",
+        _ => "there are no driver plugins: only driver bridge",
+    })
+}

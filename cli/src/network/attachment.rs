@@ -1,0 +1,196 @@
+//! `--network` of `run` and `create`: a name, or `name=NETWORK,ip=…,alias=…`. Pure.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use model::{AttachmentSpec, MacAddress, NetworkMode};
+
+/// What the single flags beside `--network` say; they mean its first network.
+#[derive(Debug, Clone, Default)]
+pub struct First {
+    /// `--network-alias`.
+    pub aliases: Vec<String>,
+    /// `--ip`.
+    pub ip: Option<Ipv4Addr>,
+    /// `--ip6`.
+    pub ip6: Option<Ipv6Addr>,
+    /// `--mac-address`.
+    pub mac: Option<MacAddress>,
+}
+
+/// The networks of all `--network` flags, the one with the way out first.
+///
+/// # Errors
+/// In words: a network twice, two values for one thing, what is not supported.
+pub fn attachments(values: &[String], first: First) -> Result<NetworkMode, String> {
+    match values {
+        [one] if one == "none" => return alone(NetworkMode::None, &first),
+        [one] if one == "host" => return alone(NetworkMode::Host, &first),
+        [] => return attachments(&["bridge".into()], first),
+        _ => {}
+    }
+    let mut parsed = values.iter().map(|value| attachment(value)).collect::<Result<Vec<_>, _>>()?;
+    if let Some((_, spec)) = parsed.iter().find(|(_, spec)| ["none", "host"].contains(&spec.network.as_str())) {
+        return Err(format!("{} stands alone", spec.network));
+    }
+    if let Some((_, spec)) = parsed.first_mut() {
+        merge(spec, first)?;
+    }
+    for (index, (_, spec)) in parsed.iter().enumerate() {
+        if parsed.iter().take(index).any(|(_, other)| other.network == spec.network) {
+            return Err(format!("network {} is named twice", spec.network));
+        }
+    }
+    // The sort is stable: without priorities the first one given stays the first.
+    parsed.sort_by_key(|(priority, _)| std::cmp::Reverse(*priority));
+    Ok(NetworkMode::Networks(parsed.into_iter().map(|(_, spec)| spec).collect()))
+}
+
+fn alone(mode: NetworkMode, first: &First) -> Result<NetworkMode, String> {
+    let First { aliases, ip, ip6, mac } = first;
+    if aliases.is_empty() && ip.is_none() && ip6.is_none() && mac.is_none() {
+        return Ok(mode);
+    }
+    Err("addresses and aliases need a network of containers, not none or host".into())
+}
+
+fn merge(spec: &mut AttachmentSpec, first: First) -> Result<(), String> {
+    let First { aliases, ip, ip6, mac } = first;
+    spec.aliases.extend(aliases);
+    one(&mut spec.ipv4_address, ip.map(IpAddr::V4), "ip")?;
+    one(&mut spec.ipv6_address, ip6.map(IpAddr::V6), "ip6")?;
+    one(&mut spec.mac_address, mac, "mac-address")
+}
+
+fn one<T>(slot: &mut Option<T>, value: Option<T>, key: &str) -> Result<(), String> {
+    match (slot.is_some(), value) {
+        (_, None) => Ok(()),
+        (true, Some(_)) => Err(format!("{key} is given twice for one network")),
+        (false, value) => {
+            *slot = value;
+            Ok(())
+        }
+    }
+}
+
+/// One network and its priority.
+fn attachment(value: &str) -> Result<(i64, AttachmentSpec), String> {
+    if let Some(other) = value.strip_prefix("container:") {
+        return Err(format!("sharing the network of container {other} is not supported yet"));
+    }
+    let named = |network: &str| AttachmentSpec {
+        network: if network == "default" { "bridge".into() } else { network.into() },
+        ..AttachmentSpec::default()
+    };
+    if !value.contains('=') {
+        return Ok((0, named(value)));
+    }
+    let (mut spec, mut priority, mut options) = (AttachmentSpec::default(), None, Vec::new());
+    for part in value.split(',') {
+        let (key, text) = part.split_once('=').ok_or_else(|| format!("{part:?}: expected KEY=VALUE"))?;
+        let address = |what: &str| format!("{text:?} is not an {what} address");
+        match key {
+            "name" if spec.network.is_empty() => spec.network = named(text).network,
+            "alias" => spec.aliases.push(text.into()),
+            "ip" => {
+                one(&mut spec.ipv4_address, Some(text.parse::<Ipv4Addr>().map_err(|_| address("IPv4"))?.into()), key)?
+            }
+            "ip6" => {
+                one(&mut spec.ipv6_address, Some(text.parse::<Ipv6Addr>().map_err(|_| address("IPv6"))?.into()), key)?
+            }
+            "mac-address" => {
+                one(&mut spec.mac_address, Some(text.parse().map_err(|error| format!("{error}"))?), key)?;
+            }
+            "driver-opt" => options.push(text.to_owned()),
+            "gw-priority" => {
+                one(&mut priority, Some(text.parse().map_err(|_| format!("{text:?} is not a number"))?), key)?;
+            }
+            "link-local-ip" => return Err("link-local-ip: containers have one address a family on a network".into()),
+            _ => return Err(format!("{key:?} is none of name, alias, ip, ip6, mac-address, driver-opt, gw-priority")),
+        }
+    }
+    if spec.network.is_empty() {
+        return Err("it names no network: expected name=NETWORK".into());
+    }
+    spec.interface_name = driver_options(&options)?;
+    Ok((priority.unwrap_or(0), spec))
+}
+
+/// The device name that options of an endpoint give, the only thing that they may.
+///
+/// # Errors
+/// Another option, by name.
+pub fn driver_options(options: &[String]) -> Result<Option<String>, String> {
+    let mut name = None;
+    for option in options {
+        match option.split_once('=') {
+            Some(("com.docker.network.endpoint.ifname", value)) if is_device_name(value) => {
+                name = Some(value.to_owned())
+            }
+            Some(("com.docker.network.endpoint.ifname", value)) => {
+                return Err(format!("{value:?} is no device name: 1 to 15 letters, digits, '-', '_' or '.'"));
+            }
+            _ => return Err(format!("option {option:?} is not supported: only com.docker.network.endpoint.ifname")),
+        }
+    }
+    Ok(name)
+}
+
+fn is_device_name(name: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    let reserved = matches!(name, "." | ".." | "lo" | "all" | "default");
+    (1..=15).contains(&name.len()) && !reserved && name.bytes().all(allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(values: &[&str], first: First) -> Result<NetworkMode, String> {
+        attachments(&values.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>(), first)
+    }
+
+    #[test]
+    fn networks_are_named_with_what_belongs_to_each() {
+        let mode = all(
+            &[
+                "back",
+                "name=front,ip=10.7.0.9,alias=a,alias=b,mac-address=02:42:00:00:00:09,gw-priority=1,driver-opt=com.docker.network.endpoint.ifname=lan",
+            ],
+            First { aliases: vec!["db".into()], ..First::default() },
+        );
+        let front = AttachmentSpec {
+            network: "front".into(),
+            aliases: vec!["a".into(), "b".into()],
+            ipv4_address: Some("10.7.0.9".parse().unwrap()),
+            ipv6_address: None,
+            mac_address: Some("02:42:00:00:00:09".parse().unwrap()),
+            interface_name: Some("lan".into()),
+            local: false,
+        };
+        let back = AttachmentSpec { network: "back".into(), aliases: vec!["db".into()], ..AttachmentSpec::default() };
+        assert_eq!(mode, Ok(NetworkMode::Networks(vec![front, back])));
+        assert_eq!(all(&["none"], First::default()), Ok(NetworkMode::None));
+        assert_eq!(all(&[], First::default()).unwrap().attachments()[0].network, "bridge");
+        assert_eq!(all(&["default"], First::default()).unwrap().attachments()[0].network, "bridge");
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_in_words() {
+        let ip = || First { ip: Some(Ipv4Addr::new(10, 7, 0, 9)), ..First::default() };
+        for (values, first, words) in [
+            (&["a", "host"][..], First::default(), "stands alone"),
+            (&["a", "a"], First::default(), "twice"),
+            (&["host"], ip(), "need a network"),
+            (&["name=a,ip=10.7.0.9"], ip(), "ip is given twice"),
+            (&["ip=10.7.0.9"], First::default(), "names no network"),
+            (&["name=a,colour=red"], First::default(), "colour"),
+            (&["name=a,ip=::1"], First::default(), "not an IPv4"),
+            (&["name=a,driver-opt=x=y"], First::default(), "x=y"),
+            (&["name=a,mac-address=ff:ff:ff:ff:ff:ff"], First::default(), "link address"),
+            (&["container:web"], First::default(), "not supported yet"),
+        ] {
+            let error = all(values, first).unwrap_err();
+            assert!(error.contains(words), "{values:?}: {error}");
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! `orca network ls`.
+
+use api::network::Network;
+use api::types::LocalNetwork;
+use model::Timestamp;
+use serde_json::{Value, json};
+
+use super::{all, refuse};
+use crate::client::{Client, Host};
+use crate::error::Result;
+use crate::output::format::{self, Format};
+use crate::output::table::Table;
+
+/// Arguments of `orca network ls`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Only some: driver=, id=, name=, label=, scope=, type=custom|builtin, dangling=true|false
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    filter: Vec<String>,
+    /// Whole ids
+    #[arg(long)]
+    no_trunc: bool,
+    /// Only ids
+    #[arg(short, long)]
+    quiet: bool,
+    /// table or json
+    #[arg(long, default_value = "table", value_parser = format::parse)]
+    format: Format,
+}
+
+/// Lists networks by name.
+pub async fn list(host: &Host, args: Args) -> Result<()> {
+    let filter = Filter::parse(&args.filter)?;
+    let mut client = Client::connect_or_start(host).await?;
+    let mut networks = all(&mut client).await?;
+    networks.retain(|network| filter.fits(network));
+    let length = if args.no_trunc { usize::MAX } else { 12 };
+    let id = |network: &LocalNetwork| network.id.chars().take(length).collect::<String>();
+    let plain = || networks.iter().filter_map(|network| Some((network, network.network.as_ref()?)));
+    let quiet = args.quiet.then(|| plain().map(|(_, network)| id(network)).collect());
+    let json = || plain().map(|(network, plain)| row(network, plain, id(plain))).collect();
+    let table = || {
+        let mut table = Table::new(&["NETWORK ID", "NAME", "DRIVER", "SCOPE"]);
+        for (network, plain) in plain() {
+            table.row([id(plain), plain.name.clone(), network.driver.clone(), "local".into()]);
+        }
+        table
+    };
+    format::print(args.format, quiet, json, table)
+}
+
+fn row(network: &Network, plain: &LocalNetwork, id: String) -> Value {
+    let labels: Vec<String> = plain.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    json!({
+        "CreatedAt": Timestamp(plain.created_at).to_rfc3339(),
+        "Driver": network.driver,
+        "ID": id,
+        "IPv4": "true",
+        "IPv6": "false",
+        "Internal": plain.internal.to_string(),
+        "Labels": labels.join(","),
+        "Name": plain.name,
+        "Scope": "local",
+    })
+}
+
+/// Which networks to list: values of one key are alternatives, except for labels, which must all fit.
+#[derive(Debug, Default)]
+struct Filter(Vec<(String, String)>);
+
+impl Filter {
+    fn parse(texts: &[String]) -> Result<Self> {
+        let mut pairs = Vec::new();
+        for text in texts {
+            let (key, value) = text.split_once('=').unwrap_or((text, ""));
+            let known = match key {
+                "driver" | "id" | "name" | "label" | "scope" => true,
+                "type" => matches!(value, "custom" | "builtin"),
+                "dangling" => matches!(value, "true" | "false" | "1" | "0"),
+                _ => false,
+            };
+            if !known {
+                let reason = "expected driver=, id=, name=, label=, scope=, type=custom|builtin or dangling=true|false";
+                return Err(refuse("--filter", text, reason));
+            }
+            pairs.push((key.to_owned(), value.to_owned()));
+        }
+        Ok(Self(pairs))
+    }
+
+    fn fits(&self, network: &Network) -> bool {
+        let Some(plain) = &network.network else { return false };
+        let values = |key: &'static str| self.0.iter().filter(move |(other, _)| other == key).map(|(_, value)| value);
+        let any =
+            |key, fits: &dyn Fn(&str) -> bool| values(key).next().is_none() || values(key).any(|value| fits(value));
+        let builtin = network.stack.is_none() && ["bridge", "host", "none"].contains(&plain.name.as_str());
+        let label = |text: &String| match text.split_once('=') {
+            Some((key, value)) => plain.labels.get(key).is_some_and(|found| found == value),
+            None => plain.labels.contains_key(text),
+        };
+        any("driver", &|value| network.driver == value)
+            && any("id", &|value| plain.id.starts_with(value))
+            && any("name", &|value| plain.name.contains(value))
+            && any("scope", &|value| value == "local")
+            && any("type", &|value| (value == "builtin") == builtin)
+            && any("dangling", &|value| matches!(value, "true" | "1") == (!builtin && network.endpoints.is_empty()))
+            && values("label").all(label)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_pick_by_each_key() {
+        let plain = LocalNetwork {
+            id: "abc".into(),
+            name: "front".into(),
+            labels: [("tier".to_owned(), "web".to_owned())].into(),
+            ..LocalNetwork::default()
+        };
+        let network = Network { network: Some(plain), driver: "bridge".into(), ..Network::default() };
+        let fits = |texts: &[&str]| {
+            let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
+            Filter::parse(&texts).map(|filter| filter.fits(&network))
+        };
+        for yes in [
+            &[][..],
+            &["name=ron"],
+            &["label=tier"],
+            &["label=tier=web", "driver=bridge"],
+            &["id=x", "id=ab"],
+            &["type=custom", "dangling=true"],
+        ] {
+            assert!(fits(yes).unwrap(), "{yes:?}");
+        }
+        for no in [
+            &["name=back"][..],
+            &["label=tier=db"],
+            &["label=tier", "label=other"],
+            &["type=builtin"],
+            &["scope=swarm"],
+        ] {
+            assert!(!fits(no).unwrap(), "{no:?}");
+        }
+        for bad in ["colour=red", "type=odd", "dangling=perhaps"] {
+            assert!(fits(&[bad]).is_err(), "{bad}");
+        }
+    }
+}

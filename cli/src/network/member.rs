@@ -1,0 +1,77 @@
+//! `orca network connect` and `orca network disconnect`.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use api::network::{ConnectRequest, DisconnectRequest};
+use model::AttachmentSpec;
+
+use super::{driver_options, refuse};
+use crate::client::{Client, Host};
+use crate::error::Result;
+
+/// Arguments of `orca network connect`.
+#[derive(Debug, clap::Args)]
+pub struct ConnectArgs {
+    /// A further name there
+    #[arg(long, value_name = "NAME")]
+    alias: Vec<String>,
+    /// IPv4 address there
+    #[arg(long, value_name = "ADDRESS")]
+    ip: Option<Ipv4Addr>,
+    /// IPv6 address there
+    #[arg(long, value_name = "ADDRESS")]
+    ip6: Option<Ipv6Addr>,
+    /// Option: com.docker.network.endpoint.ifname=NAME
+    #[arg(long, value_name = "KEY=VALUE")]
+    driver_opt: Vec<String>,
+    /// Which network the way out leads by
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true, default_value_t = 0)]
+    gw_priority: i64,
+    /// Network
+    network: String,
+    /// Container
+    container: String,
+}
+
+/// Arguments of `orca network disconnect`.
+#[derive(Debug, clap::Args)]
+pub struct DisconnectArgs {
+    /// A container that is not connected is no failure
+    #[arg(short, long)]
+    force: bool,
+    /// Network
+    network: String,
+    /// Container
+    container: String,
+}
+
+/// Adds a container to a network.
+pub async fn connect(host: &Host, args: ConnectArgs) -> Result<()> {
+    if args.gw_priority != 0 {
+        let reason = "the way out leads by the network that was joined first; give priorities with `run --network`";
+        return Err(refuse("--gw-priority", &args.gw_priority.to_string(), reason));
+    }
+    let interface_name = driver_options(&args.driver_opt)
+        .map_err(|reason| refuse("--driver-opt", &args.driver_opt.join(","), &reason))?;
+    let attachment = AttachmentSpec {
+        network: args.network,
+        aliases: args.alias,
+        ipv4_address: args.ip.map(Into::into),
+        ipv6_address: args.ip6.map(Into::into),
+        mac_address: None,
+        interface_name,
+        local: false,
+    };
+    let mut client = Client::connect(host).await?;
+    let request = ConnectRequest { container: args.container, attachment: Some(attachment.into()) };
+    client.networks.connect_network(request).await?;
+    Ok(())
+}
+
+/// Takes a container off a network.
+pub async fn disconnect(host: &Host, args: DisconnectArgs) -> Result<()> {
+    let DisconnectArgs { force, network, container } = args;
+    let mut client = Client::connect(host).await?;
+    client.networks.disconnect_network(DisconnectRequest { network, container, force }).await?;
+    Ok(())
+}
