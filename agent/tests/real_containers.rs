@@ -187,6 +187,7 @@ fn request(script: &str) -> CreateContainer {
         network: NetworkMode::default(),
         ports: Vec::new(),
         auto_remove: false,
+        publish_all: false,
         task: None,
     }
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use image::manifest::RunConfig;
 use image::store::Image;
 use model::{
-    ContainerId, HealthTest, Healthcheck, MountSource, NetworkId, NetworkMode, PortSpec, RunIntent, Task, TaskState,
-    TaskStatus, VolumeSpec, check_object_name,
+    ContainerId, HealthTest, Healthcheck, MountSource, NetworkId, NetworkMode, PortSpec, Protocol, RunIntent, Task,
+    TaskState, TaskStatus, VolumeSpec, check_object_name,
 };
 
 use super::record::{Record, TaskRef, VolumeUse};
@@ -26,7 +26,7 @@ const NAME_ATTEMPTS: u32 = 32;
 
 impl Shared {
     pub async fn create(self: Arc<Self>, request: CreateContainer) -> Result<Created> {
-        let CreateContainer { name, spec, network, mut ports, auto_remove, task } = request;
+        let CreateContainer { name, spec, network, mut ports, auto_remove, publish_all, task } = request;
         if let Some(name) = &name {
             check_object_name("container", name)?;
         }
@@ -36,6 +36,9 @@ impl Shared {
             warnings.extend(self.executor.networks().warnings());
         }
         let image = self.executor.image(&spec.image).await?;
+        if publish_all && matches!(network, NetworkMode::Networks(_)) {
+            publish_exposed(&mut ports, &image.config.config);
+        }
         let id = ContainerId::from_random(random::bits256()?);
         let mut record = Record {
             id,
@@ -193,6 +196,23 @@ fn healthcheck(image: &image::manifest::Healthcheck) -> Healthcheck {
         retries: u32::try_from(image.retries).ok().filter(|retries| *retries > 0),
         start_period: duration(image.start_period),
         start_interval: duration(image.start_interval),
+    }
+}
+
+/// Adds what the image exposes and is not published yet.
+fn publish_exposed(ports: &mut Vec<PortSpec>, image: &RunConfig) {
+    for text in image.exposed_ports.keys() {
+        let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+        let protocol = match protocol {
+            "tcp" => Protocol::Tcp,
+            "udp" => Protocol::Udp,
+            _ => continue,
+        };
+        let Ok(target) = number.parse::<u16>() else { continue };
+        if !ports.iter().any(|port| port.target == target && port.protocol == protocol) {
+            let mode = model::PublishMode::Host;
+            ports.push(PortSpec { host_ip: None, published: None, target, protocol, mode });
+        }
     }
 }
 

@@ -62,6 +62,8 @@ pub struct CreateContainer {
     pub ports: Vec<PortSpec>,
     /// Remove it when it ends.
     pub auto_remove: bool,
+    /// Publish the ports that the image exposes too.
+    pub publish_all: bool,
     /// Whose it is; `None`: standalone.
     pub task: Option<TaskRef>,
 }

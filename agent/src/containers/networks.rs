@@ -1,9 +1,10 @@
 //! Networks of the node's own, and containers that join and leave them.
 
-use model::{AttachmentSpec, ContainerId, LocalNetwork, NetworkMode, Timestamp};
+use model::{AttachmentSpec, ContainerId, LocalNetwork, NetworkId, NetworkMode, Timestamp};
 
 use super::create::held_addresses;
 use super::{Containers, Record, Shared, State};
+use crate::events::Kind;
 use crate::network::{CreateNetwork, NetworkView};
 use crate::task::Stage;
 use crate::{Error, Result};
@@ -19,6 +20,7 @@ impl Containers {
             self.shared.executor.networks().discard(network.id);
             return Err(error);
         }
+        self.shared.tell_network("create", network.id, &network.name, None);
         Ok(network)
     }
 
@@ -68,6 +70,7 @@ impl Containers {
         }
         self.shared.executor.networks().discard(view.network.id);
         self.shared.db.delete_network(view.network.id);
+        self.shared.tell_network("destroy", view.network.id, &view.network.name, None);
         Ok(())
     }
 
@@ -160,6 +163,16 @@ impl Containers {
         let runs = matches!(shared.state().get(id)?.machine.stage(), Stage::Running { .. });
         if runs {
             shared.executor.rename(&before, &record).await?;
+            let gone = before
+                .attachments
+                .iter()
+                .filter(|old| !record.attachments.iter().any(|new| new.network == old.network));
+            gone.for_each(|old| shared.tell_network("disconnect", old.network, "", Some(id)));
+            let new = record
+                .attachments
+                .iter()
+                .filter(|new| !before.attachments.iter().any(|old| old.network == new.network));
+            new.for_each(|new| shared.tell_network("connect", new.network, "", Some(id)));
         }
         shared.announce(id, false);
         Ok(())
@@ -172,6 +185,19 @@ impl Containers {
             is_up && container.attachments.iter().any(|attachment| attachment.network_id == view.network.id)
         };
         self.list().into_iter().filter(on).collect()
+    }
+}
+
+impl Shared {
+    /// An event of a network; an empty name is looked up.
+    fn tell_network(&self, action: &str, id: NetworkId, name: &str, container: Option<ContainerId>) {
+        let name = match name {
+            "" => self.executor.networks().describe(id).map(|network| network.name).unwrap_or_default(),
+            name => name.to_owned(),
+        };
+        let mut more = vec![("name", name), ("type", "bridge".to_owned())];
+        more.extend(container.map(|container| ("container", container.to_string())));
+        self.notices.record(Kind::Network, action, id.to_string(), &more);
     }
 }
 

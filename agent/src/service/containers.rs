@@ -15,7 +15,7 @@ pub async fn create_container(
     service: &NodeService,
     request: wire::CreateContainerRequest,
 ) -> Result<wire::CreateContainerReply, Status> {
-    let wire::CreateContainerRequest { name, spec, network, ports, auto_remove } = request;
+    let wire::CreateContainerRequest { name, spec, network, ports, auto_remove, publish_all } = request;
     let spec = spec.ok_or_else(|| Status::invalid_argument("the request has no container spec"))?;
     let request = CreateContainer {
         name: name.filter(|name| !name.is_empty()),
@@ -23,6 +23,7 @@ pub async fn create_container(
         network: network.map(TryInto::try_into).transpose()?.unwrap_or_default(),
         ports: ports.into_iter().map(TryInto::try_into).collect::<Result<_, api::Error>>()?,
         auto_remove,
+        publish_all,
         task: None,
     };
     let created = service.containers().create(request).await?;

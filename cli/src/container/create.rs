@@ -43,6 +43,9 @@ pub struct CreateArgs {
     /// Publish a port: [IP:][PUBLISHED:]TARGET[/udp]
     #[arg(short, long, value_name = "PORT")]
     pub publish: Vec<String>,
+    /// Publish every port that the image exposes, on ports that are free
+    #[arg(short = 'P', long)]
+    pub publish_all: bool,
     /// Connect to a network, to `none` or to `host`: NAME, or name=NAME,ip=ADDRESS,alias=NAME,…
     #[arg(long, alias = "net", value_name = "NETWORK")]
     pub network: Vec<String>,
@@ -195,7 +198,7 @@ impl CreateArgs {
         let ports = self.ports()?;
         let network = self.network_mode()?;
         let name = self.name.clone();
-        let auto_remove = self.rm;
+        let (auto_remove, publish_all) = (self.rm, self.publish_all);
         if auto_remove && self.restart.as_ref().is_some_and(|r| r.condition != model::RestartCondition::No) {
             return Err(Error::Flag {
                 flag: "--restart",
@@ -209,6 +212,7 @@ impl CreateArgs {
             network: Some(network.into()),
             ports: ports.into_iter().map(Into::into).collect(),
             auto_remove,
+            publish_all,
         })
     }
 

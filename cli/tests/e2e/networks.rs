@@ -1,6 +1,6 @@
 //! Networks, names and published ports.
 
-use crate::support::Node;
+use crate::support::{Node, busybox};
 
 const APP: &str = r#"
 name: net
@@ -65,4 +65,21 @@ fn standalone_containers_publish_ports() {
     assert!(node.ok(&["ps"]).contains("0.0.0.0:8083->80/tcp"));
     node.ok(&["rm", "-f", "web"]);
     assert!(node.get("http://127.0.0.1:8083/passwd").is_none());
+}
+
+#[test]
+fn ports_that_an_image_exposes_are_published_on_free_ones() {
+    let node = Node::start();
+    let tar = busybox(&node.files());
+    let changes = ["-c", "EXPOSE 80 53/udp", "-c", "CMD [\"httpd\", \"-f\", \"-p\", \"80\", \"-h\", \"/etc\"]"];
+    node.ok(&[&["import", tar.to_str().unwrap(), "site"][..], &changes].concat());
+    node.ok(&["run", "-d", "-P", "--name", "web", "site"]);
+    let listed = node.ok(&["port", "web"]);
+    let of = |target: &str| {
+        let line = listed.lines().find(|line| line.starts_with(target)).unwrap();
+        line.rsplit(':').next().unwrap().parse::<u16>().unwrap()
+    };
+    assert!(of("53/udp") >= 32_768);
+    let url = format!("http://127.0.0.1:{}/passwd", of("80/tcp"));
+    node.wait_for("it answers", || node.get(&url).is_some());
 }
