@@ -225,10 +225,10 @@ fn others_drop_policies_are_passed_and_their_denials_kept() {
     shell(DOCKER);
     let before = shell("iptables-nft -S");
     t.serve("outside", OUTSIDE, 9000);
-    t.serve("a", ip("10.1.0.5"), 80);
     let network = Network::new(key());
     let opened = |report: net::Report| report.passage.unwrap().opened.len();
     assert_eq!(opened(apply(&t, &network, &plan)), 1);
+    t.serve("a", ip("10.1.0.5"), 80);
     let check = || {
         assert_eq!(t.ask("a", "tcp", OUTSIDE, 9000), format!("outside {HOST}"));
         assert_ne!(t.ask("b", "udp", OUTSIDE, 9000), format!("outside {HOST}"), "the host's own denial stays");

@@ -58,6 +58,7 @@ impl Containers {
             }
         }
         self.shared.db.flush().await?;
+        removed.sort();
         Ok(removed)
     }
 

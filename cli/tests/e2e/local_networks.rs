@@ -97,34 +97,34 @@ fn containers_join_and_leave_while_they_run() {
     node.ok(&["network", "create", "one"]);
     node.ok(&["network", "create", "two"]);
     node.ok(&["network", "create", "--internal", "inside"]);
-    node.ok(&["run", "-d", "--name", "a", "--network", "one", "busybox", "sleep", "1000"]);
-    node.ok(&["run", "-d", "--name", "b", "--network", "two", "busybox", "sleep", "1000"]);
+    node.ok(&["run", "-d", "--name", "one-a", "--network", "one", "busybox", "sleep", "1000"]);
+    node.ok(&["run", "-d", "--name", "two-b", "--network", "two", "busybox", "sleep", "1000"]);
     node.ok(&["run", "-d", "--name", "lonely", "--network", "none", "busybox", "sleep", "1000"]);
-    assert!(!knows(&node, "b", "a"));
+    assert!(!knows(&node, "two-b", "one-a"));
 
-    node.ok(&["network", "connect", "--alias", "friend", "two", "a"]);
+    node.ok(&["network", "connect", "--alias", "friend", "two", "one-a"]);
     let together = |node: &Node| {
-        assert!(exec(node, "b", "ping -c 1 -w 5 friend").contains("1 packets received"));
-        assert!(exec(node, "a", "ping -c 1 -w 5 b").contains("1 packets received"));
-        assert_eq!(exec(node, "a", "grep -c \"$(hostname)\" /etc/hosts"), "2\n");
+        assert!(exec(node, "two-b", "ping -c 1 -w 5 friend").contains("1 packets received"));
+        assert!(exec(node, "one-a", "ping -c 1 -w 5 two-b").contains("1 packets received"));
+        assert_eq!(exec(node, "one-a", "grep -c \"$(hostname)\" /etc/hosts"), "2\n");
     };
     together(&node);
-    let error = node.fails(1, &["network", "connect", "two", "a"]);
+    let error = node.fails(1, &["network", "connect", "two", "one-a"]);
     assert!(error.contains("already connected"), "{error}");
     node.kill_daemon();
     node.start_daemon();
     together(&node);
 
     // The first network goes: the second keeps its device and becomes the way out.
-    node.ok(&["network", "disconnect", "one", "a"]);
+    node.ok(&["network", "disconnect", "one", "one-a"]);
     together_after_leaving(&node);
-    node.ok(&["restart", "-t", "0", "a"]);
+    node.ok(&["restart", "-t", "0", "one-a"]);
     together_after_leaving(&node);
-    assert!(node.fails(1, &["network", "disconnect", "one", "a"]).contains("not connected"));
-    node.ok(&["network", "disconnect", "--force", "one", "a"]);
+    assert!(node.fails(1, &["network", "disconnect", "one", "one-a"]).contains("not connected"));
+    node.ok(&["network", "disconnect", "--force", "one", "one-a"]);
 
     node.ok(&["network", "connect", "two", "lonely"]);
-    assert!(exec(&node, "lonely", "ping -c 1 -w 5 b").contains("1 packets received"));
+    assert!(exec(&node, "lonely", "ping -c 1 -w 5 two-b").contains("1 packets received"));
     node.ok(&["network", "disconnect", "two", "lonely"]);
     assert_eq!(exec(&node, "lonely", "ls /sys/class/net"), "lo\n");
 
@@ -139,10 +139,10 @@ fn containers_join_and_leave_while_they_run() {
 }
 
 fn together_after_leaving(node: &Node) {
-    assert_eq!(exec(node, "a", "ls /sys/class/net"), "eth1\nlo\n");
-    assert!(exec(node, "a", "ip route").contains("default via 169.254.1.1 dev eth1"));
-    assert_eq!(exec(node, "a", "grep -c \"$(hostname)\" /etc/hosts"), "1\n");
-    assert!(exec(node, "b", "ping -c 1 -w 5 friend").contains("1 packets received"));
+    assert_eq!(exec(node, "one-a", "ls /sys/class/net"), "eth1\nlo\n");
+    assert!(exec(node, "one-a", "ip route").contains("default via 169.254.1.1 dev eth1"));
+    assert_eq!(exec(node, "one-a", "grep -c \"$(hostname)\" /etc/hosts"), "1\n");
+    assert!(exec(node, "two-b", "ping -c 1 -w 5 friend").contains("1 packets received"));
 }
 
 #[test]
