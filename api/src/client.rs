@@ -44,6 +44,10 @@ impl Endpoint {
     }
 }
 
+/// What a daemon may send on one stream before this end has read it. HTTP/2's 64 KiB would have it wait after every few writes
+/// of a log or a tar.
+const WINDOW: u32 = 2 << 20;
+
 /// Connects to a daemon.
 ///
 /// # Errors
@@ -74,7 +78,9 @@ pub async fn connect_unix(path: &Path) -> Result<Channel, Error> {
         }
     });
     // The name is never resolved; HTTP/2 wants an authority.
-    let target = Target::from_static("http://orca.local");
+    let target = Target::from_static("http://orca.local")
+        .initial_stream_window_size(WINDOW)
+        .initial_connection_window_size(2 * WINDOW);
     let connected = target.connect_with_connector(connector).await;
     connected.map_err(|source| Error::Transport { path: path.into(), source })
 }

@@ -1,14 +1,16 @@
 //! What containers have written: Docker's json-file logs, as the shim writes and rotates them.
 //!
-//! - [`record`]: one line of the file, pure · [`tail`]: the last N lines, from the end
-//! - [`files`]: the set of rotated files · [`reader`]: forwards through them, and on while they grow
+//! - [`line`]: one line of the file · [`time`]: its time · [`collect`]: what becomes of it; all pure
+//! - [`files`]: the set of rotated files · [`reader`]: forwards through them, and on while they grow · [`tail`]: the last N lines
 
+mod collect;
 mod files;
+mod line;
 mod reader;
-pub mod record;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod time;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -18,13 +20,13 @@ use model::Timestamp;
 use tokio::sync::mpsc;
 
 use crate::{Error, Result};
+pub use collect::{Collect, Record, Records, Run, Text};
+pub use line::Line;
 pub use reader::{Progress, Reader};
-pub use record::Record;
+pub use time::parse_rfc3339;
 
 /// How often a followed file is looked at.
 const POLL: Duration = Duration::from_millis(50);
-/// Records that are handed over at once, about.
-const BATCH: usize = 512;
 /// Batches that wait for a slow reader.
 const AHEAD: usize = 2;
 
@@ -50,35 +52,39 @@ impl Default for Query {
 }
 
 impl Query {
-    fn wants_stream(&self, record: &Record) -> bool {
-        if record.stderr { self.stderr } else { self.stdout }
+    fn wants_stream(&self, line: &Line<'_>) -> bool {
+        if line.stderr { self.stderr } else { self.stdout }
     }
 
-    fn is_before(&self, record: &Record) -> bool {
-        self.since.is_some_and(|since| record.at < since)
+    fn is_before(&self, line: &Line<'_>) -> bool {
+        self.since.is_some_and(|since| line.at < since)
     }
 
-    fn is_after(&self, record: &Record) -> bool {
-        self.until.is_some_and(|until| record.at > until)
+    fn is_after(&self, line: &Line<'_>) -> bool {
+        self.until.is_some_and(|until| line.at > until)
     }
 }
 
+/// What a reading hands over: batches of what `C` collects.
+type Batches<C> = mpsc::Receiver<Result<<C as Collect>::Batch>>;
+
 /// Reads what is there of the log at `path`, in batches. The channel is bounded; dropping the receiver ends the reading.
-pub fn read(path: PathBuf, query: Query) -> mpsc::Receiver<Result<Vec<Record>>> {
-    follow(path, query, std::future::ready(()))
+pub fn read<C: Collect>(path: PathBuf, query: Query, collect: C) -> Batches<C> {
+    follow(path, query, collect, std::future::ready(()))
 }
 
 /// Reads the log at `path`, and goes on while it grows until `ended` (the container's run has) and all is read.
 ///
 /// A missing file is one that nothing has been written to yet.
-pub fn follow(
+pub fn follow<C: Collect>(
     path: PathBuf,
     query: Query,
+    collect: C,
     ended: impl Future<Output = ()> + Send + 'static,
-) -> mpsc::Receiver<Result<Vec<Record>>> {
+) -> Batches<C> {
     let (sender, receiver) = mpsc::channel(AHEAD);
     tokio::spawn(async move {
-        if let Err(error) = pump(&path, query, &sender, ended).await {
+        if let Err(error) = pump(&path, query, collect, &sender, ended).await {
             // The reader may have gone; then nobody wants to know.
             let _ = sender.send(Err(error)).await;
         }
@@ -86,10 +92,11 @@ pub fn follow(
     receiver
 }
 
-async fn pump(
+async fn pump<C: Collect>(
     path: &Path,
     query: Query,
-    sender: &mpsc::Sender<Result<Vec<Record>>>,
+    mut collect: C,
+    sender: &mpsc::Sender<Result<C::Batch>>,
     ended: impl Future<Output = ()> + Send,
 ) -> Result<()> {
     let opened = path.to_path_buf();
@@ -97,9 +104,11 @@ async fn pump(
     tokio::pin!(ended);
     let mut is_last_round = false;
     loop {
-        let (returned, records, progress) = blocking(move || read_batch(reader)).await?;
-        reader = returned;
-        if !records.is_empty() && sender.send(Ok(records)).await.is_err() {
+        let progress;
+        (reader, collect, progress) = blocking(move || read_batch(reader, collect)).await?;
+        if let Some(batch) = collect.take()
+            && sender.send(Ok(batch)).await.is_err()
+        {
             return Ok(());
         }
         match progress {
@@ -117,12 +126,11 @@ async fn pump(
     }
 }
 
-fn read_batch(mut reader: Reader) -> Result<(Reader, Vec<Record>, Progress)> {
-    let mut records = Vec::new();
+fn read_batch<C: Collect>(mut reader: Reader, mut collect: C) -> Result<(Reader, C, Progress)> {
     loop {
-        let progress = reader.read(&mut records)?;
-        if progress != Progress::More || records.len() >= BATCH {
-            return Ok((reader, records, progress));
+        let progress = reader.read(&mut collect)?;
+        if progress != Progress::More || collect.is_full() {
+            return Ok((reader, collect, progress));
         }
     }
 }

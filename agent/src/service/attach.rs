@@ -18,7 +18,7 @@ use tonic::{Status, Streaming};
 use super::session::{End, Input, Sender, output, pump_output, spawn_input};
 use super::{NodeService, Outgoing, terminal_size};
 use crate::containers::{ContainerView, Containers, WaitCondition, Waited};
-use crate::logs::{self, Query};
+use crate::logs::{self, Query, Text};
 use crate::shim_client::{self, Session, ShimClientError};
 use crate::{Error, Result, clock};
 
@@ -167,10 +167,10 @@ impl Attachment {
 /// see the second part alone.
 async fn send_logs(path: PathBuf, sender: &Sender) -> Result<()> {
     let query = Query { until: Some(clock::wall()), ..Query::default() };
-    let mut batches = logs::read(path, query);
+    let mut batches = logs::read(path, query, Text::default());
     while let Some(batch) = batches.recv().await {
-        for record in batch? {
-            let bytes = if record.stderr { Output::Stderr(record.line) } else { Output::Stdout(record.line) };
+        for run in batch? {
+            let bytes = if run.stderr { Output::Stderr(run.text) } else { Output::Stdout(run.text) };
             if sender.send(Ok(output(bytes))).await.is_err() {
                 return Ok(());
             }

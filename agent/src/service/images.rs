@@ -14,7 +14,7 @@ use super::upload::Upload;
 use super::{NodeService, blocking};
 use crate::containers::Containers;
 use crate::events::Kind;
-use crate::logs::record::parse_rfc3339;
+use crate::logs::parse_rfc3339;
 use crate::{Error, Result, clock};
 
 fn now_seconds() -> i64 {
@@ -134,7 +134,7 @@ fn describe(store: &Arc<Store>, text: &str, users: &BTreeMap<String, u32>) -> Re
         containers: users.get(&id).copied().unwrap_or_default(),
         references: details.repo_tags,
         digests: details.repo_digests,
-        created_at: parse_rfc3339(&details.created).unwrap_or_default().0,
+        created_at: parse_rfc3339(details.created.as_bytes()).unwrap_or_default().0,
         size: details.size,
         architecture: details.architecture,
         os: details.os,

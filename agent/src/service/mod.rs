@@ -117,6 +117,7 @@ macro_rules! delegate {
         #[tonic::async_trait]
         impl Node for NodeService {
             type LogsStream = Outgoing<wire::LogRecord>;
+            type ReadLogsStream = Outgoing<wire::LogBatch>;
             type AttachStream = Outgoing<wire::StreamOutput>;
             type ExecStream = Outgoing<wire::StreamOutput>;
             type StatsStream = Outgoing<wire::StatsReply>;
@@ -150,6 +151,7 @@ delegate! {
     containers::wait_container(wire::WaitContainerRequest) -> wire::WaitContainerReply;
     containers::resize_container(wire::ResizeContainerRequest) -> wire::ResizeContainerReply;
     logs::logs(wire::LogsRequest) -> Outgoing<wire::LogRecord>;
+    logs::read_logs(wire::LogsRequest) -> Outgoing<wire::LogBatch>;
     attach::attach(Streaming<wire::AttachInput>) -> Outgoing<wire::StreamOutput>;
     exec::exec(Streaming<wire::ExecInput>) -> Outgoing<wire::StreamOutput>;
     images::import_image(Streaming<wire::ImportImageRequest>) -> wire::ImportImageReply;

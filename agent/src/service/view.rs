@@ -5,7 +5,7 @@ use model::Timestamp;
 
 use crate::containers::{AttachmentView, ContainerView, MountView, TaskRef};
 use crate::health::Probe;
-use crate::logs::Record;
+use crate::logs::{Record, Run};
 
 /// A container.
 pub fn container(view: ContainerView) -> wire::Container {
@@ -74,6 +74,11 @@ fn mount(MountView { kind, name, source, target, read_only }: MountView) -> wire
 
 fn probe(Probe { start, end, exit_code, output }: Probe) -> wire::HealthRun {
     wire::HealthRun { start: start.0, end: end.0, exit_code, output }
+}
+
+/// Many lines of output.
+pub fn log_batch(runs: Vec<Run>) -> wire::LogBatch {
+    wire::LogBatch { runs: runs.into_iter().map(|Run { stderr, text }| wire::LogRun { stderr, text }).collect() }
 }
 
 /// A line of output.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use api::node::LogsRequest;
+use api::node::{LogRun, LogsRequest};
 use model::{ContainerId, ContainerPhase, Stack, Task, Timestamp};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -50,19 +50,19 @@ struct Foreground {
     keys: Vec<String>,
     options: Options,
     printer: Printer,
-    lines: mpsc::Sender<(String, api::node::LogRecord)>,
+    lines: mpsc::Sender<(String, LogRun)>,
     runs: BTreeMap<ContainerId, Run>,
     view: View,
 }
 
 /// Stays until every container has ended or the user has had enough.
 pub async fn stay(client: &mut Client, stack: &Stack, options: Options) -> Result<()> {
-    let (lines, mut records) = mpsc::channel(256);
+    let (lines, mut records) = mpsc::channel(16);
     let mut foreground = Foreground {
         client: client.clone(),
         project: stack.name.clone(),
         keys: stack.services.iter().map(|service| service.key().to_owned()).collect(),
-        printer: Printer::new(options.prefix, options.colour, options.timestamps),
+        printer: Printer::new(options.prefix, options.colour),
         options,
         lines,
         runs: BTreeMap::new(),
@@ -110,7 +110,8 @@ impl Foreground {
                 *run = Run { started_at: container.started_at, ended: false };
                 self.printer.add(label.to_owned());
                 let since = container.started_at.max(self.options.started_at);
-                follow(&self.client, request(container.id, since), label.to_owned(), self.lines.clone());
+                let request = request(container.id, since, self.options.timestamps);
+                follow(&self.client, request, label.to_owned(), self.lines.clone());
             }
             let over = container.phase == ContainerPhase::Exited || task.status.state.is_terminal();
             if over && !run.ended && run.started_at.is_set() {
@@ -131,10 +132,11 @@ impl Foreground {
     }
 
     /// Shows what is still on its way.
-    async fn drain(&mut self, records: &mut mpsc::Receiver<(String, api::node::LogRecord)>) {
+    async fn drain(&mut self, records: &mut mpsc::Receiver<(String, LogRun)>) {
         while let Ok(Some((label, record))) = tokio::time::timeout(Duration::from_millis(200), records.recv()).await {
             self.printer.print(&label, &record);
         }
+        self.printer.finish();
     }
 
     async fn end(mut self, end: End) -> Result<()> {
@@ -162,7 +164,7 @@ impl Foreground {
     async fn stop_or_kill(
         mut self,
         interrupts: &mut tokio::signal::unix::Signal,
-        records: &mut mpsc::Receiver<(String, api::node::LogRecord)>,
+        records: &mut mpsc::Receiver<(String, LogRun)>,
     ) -> Result<()> {
         eprintln!("Gracefully stopping... (press Ctrl+C again to force)");
         let (project, keys, timeout) = (self.project.clone(), self.keys.clone(), self.options.timeout);
@@ -198,7 +200,7 @@ fn is_awaited(view: &View, task: &Task) -> bool {
     view.services.iter().any(waits)
 }
 
-fn request(container: ContainerId, since: Timestamp) -> LogsRequest {
+fn request(container: ContainerId, since: Timestamp, timestamps: bool) -> LogsRequest {
     LogsRequest {
         container: container.to_string(),
         follow: true,
@@ -207,5 +209,7 @@ fn request(container: ContainerId, since: Timestamp) -> LogsRequest {
         until: None,
         stdout: true,
         stderr: true,
+        timestamps,
+        details: false,
     }
 }

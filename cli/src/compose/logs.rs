@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use api::node::{Container, LogRecord, LogsRequest};
+use api::node::{Container, LogRun, LogsRequest};
 use clap::Args;
 use tokio::sync::mpsc;
 
 use super::project::ProjectArgs;
 use super::ps;
 use crate::client::{Client, Host};
-use crate::container::logs::{LogsFlags, stamp};
+use crate::container::logs::LogsFlags;
 use crate::error::Result;
 use crate::terminal;
 
@@ -40,18 +40,19 @@ pub async fn logs(host: &Host, project: &ProjectArgs, args: LogsArgs) -> Result<
     if let Some(index) = args.index {
         containers.retain(|container| container.task.as_ref().is_some_and(|task| task.slot == index));
     }
-    let (sender, mut records) = mpsc::channel(256);
-    let mut printer = Printer::new(!args.no_log_prefix, !args.no_color, args.flags.timestamps);
+    let (sender, mut runs) = mpsc::channel(16);
+    let mut printer = Printer::new(!args.no_log_prefix, !args.no_color);
     for container in &containers {
         printer.add(label(container, &name));
         follow(&client, args.flags.request(container.id.clone())?, label(container, &name), sender.clone());
     }
     drop(sender);
-    while let Some((label, record)) = records.recv().await {
-        if !printer.print(&label, &record) {
-            break;
+    while let Some((label, run)) = runs.recv().await {
+        if !printer.print(&label, &run) {
+            return Ok(());
         }
     }
+    printer.finish();
     Ok(())
 }
 
@@ -61,20 +62,31 @@ pub fn label(container: &Container, project: &str) -> String {
     name.unwrap_or(&container.name).to_owned()
 }
 
-/// Sends a container's lines, each with the label, until they end.
-pub fn follow(client: &Client, request: LogsRequest, label: String, lines: mpsc::Sender<(String, LogRecord)>) {
+/// Sends a container's output, each piece with the label, until it ends.
+pub fn follow(client: &Client, request: LogsRequest, label: String, runs: mpsc::Sender<(String, LogRun)>) {
     let mut node = client.node.clone();
     tokio::spawn(async move {
-        let mut records = match node.logs(request).await {
-            Ok(records) => records.into_inner(),
+        let mut batches = match node.read_logs(request).await {
+            Ok(batches) => batches.into_inner(),
             Err(status) => {
                 eprintln!("orca: no logs of {label}: {}", status.message());
                 return;
             }
         };
-        while let Ok(Some(record)) = records.message().await {
-            if lines.send((label.clone(), record)).await.is_err() {
-                return;
+        loop {
+            match batches.message().await {
+                Ok(Some(batch)) => {
+                    for run in batch.runs {
+                        if runs.send((label.clone(), run)).await.is_err() {
+                            return;
+                        }
+                    }
+                }
+                Ok(None) => return,
+                Err(status) => {
+                    eprintln!("orca: the logs of {label} broke off: {}", status.message());
+                    return;
+                }
             }
         }
     });
@@ -83,22 +95,26 @@ pub fn follow(client: &Client, request: LogsRequest, label: String, lines: mpsc:
 /// Docker Compose's order of colours: cyan, yellow, green, magenta, blue, and their bright ones.
 const COLOURS: [u8; 10] = [36, 33, 32, 35, 34, 96, 93, 92, 95, 94];
 
+/// A line without an end is kept up to this size, then it is shown as one.
+const LONGEST_LINE: usize = 1 << 20;
+
 /// Prints lines with the name of their container in front.
 #[derive(Debug)]
 pub struct Printer {
     prefix: bool,
     colour: bool,
-    timestamps: bool,
     colours: BTreeMap<String, u8>,
     width: usize,
+    /// What has no newline yet, by container and stream.
+    unfinished: BTreeMap<(String, bool), Vec<u8>>,
 }
 
 impl Printer {
     /// A printer that knows no container yet. Colour only goes to a terminal, and not with NO_COLOR (no-color.org).
-    pub fn new(prefix: bool, colour: bool, timestamps: bool) -> Self {
+    pub fn new(prefix: bool, colour: bool) -> Self {
         let allowed = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let colour = colour && allowed && terminal::stdout_is_terminal();
-        Self { prefix, colour, timestamps, colours: BTreeMap::new(), width: 0 }
+        Self { prefix, colour, colours: BTreeMap::new(), width: 0, unfinished: BTreeMap::new() }
     }
 
     /// Gives a container its colour.
@@ -108,17 +124,47 @@ impl Printer {
         self.colours.entry(label).or_insert(next);
     }
 
-    /// Prints one line; `false` when nobody reads any more.
-    pub fn print(&mut self, label: &str, record: &LogRecord) -> bool {
-        let stamp = if self.timestamps { stamp(record) } else { String::new() };
-        let mut line = self.front(label).into_bytes();
-        line.extend_from_slice(stamp.as_bytes());
-        line.extend_from_slice(&record.line);
-        if !line.ends_with(b"\n") {
-            line.push(b'\n');
+    /// Prints whole lines; `false` when nobody reads any more.
+    pub fn print(&mut self, label: &str, run: &LogRun) -> bool {
+        let key = (label.to_owned(), run.stderr);
+        let text = match self.unfinished.remove(&key) {
+            None => std::borrow::Cow::Borrowed(&run.text[..]),
+            Some(mut begun) => {
+                begun.extend_from_slice(&run.text);
+                std::borrow::Cow::Owned(begun)
+            }
+        };
+        let whole = match text.iter().rposition(|byte| *byte == b'\n') {
+            Some(last) if text.len() - last <= LONGEST_LINE => last + 1,
+            None if text.len() <= LONGEST_LINE => 0,
+            _ => text.len(),
+        };
+        let (now, later) = text.split_at(whole);
+        if !later.is_empty() {
+            self.unfinished.insert(key, later.to_vec());
+        }
+        self.write(label, now)
+    }
+
+    /// Prints what never got its newline.
+    pub fn finish(&mut self) {
+        for ((label, _), text) in std::mem::take(&mut self.unfinished) {
+            self.write(&label, &text);
+        }
+    }
+
+    fn write(&self, label: &str, lines: &[u8]) -> bool {
+        let front = self.front(label);
+        let mut out = Vec::with_capacity(lines.len() + front.len());
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            out.extend_from_slice(front.as_bytes());
+            out.extend_from_slice(line);
+        }
+        if !out.is_empty() && !out.ends_with(b"\n") {
+            out.push(b'\n');
         }
         let mut stdout = std::io::stdout().lock();
-        stdout.write_all(&line).and_then(|()| stdout.flush()).is_ok()
+        stdout.write_all(&out).and_then(|()| stdout.flush()).is_ok()
     }
 
     /// Prints a remark of Orca's own about a container.

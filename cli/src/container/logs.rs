@@ -1,10 +1,11 @@
 //! `orca logs`.
 
+use std::fs::File;
 use std::io::Write;
+use std::os::fd::AsFd;
 
-use api::node::{LogRecord, LogsRequest};
+use api::node::LogsRequest;
 use clap::Args;
-use model::Timestamp;
 
 use crate::client::{Client, Host};
 use crate::clock;
@@ -35,6 +36,9 @@ pub struct LogsFlags {
 pub struct LogsArgs {
     #[command(flatten)]
     flags: LogsFlags,
+    /// Show the labels, variables and tag that belong to each line
+    #[arg(long)]
+    details: bool,
     /// Container
     container: String,
 }
@@ -68,6 +72,8 @@ impl LogsFlags {
             until: time("--until", &self.until)?,
             stdout: true,
             stderr: true,
+            timestamps: self.timestamps,
+            details: false,
         })
     }
 }
@@ -75,21 +81,23 @@ impl LogsFlags {
 /// Prints the output of one container, each stream on its own.
 pub async fn logs(host: &Host, args: LogsArgs) -> Result<()> {
     let mut client = Client::connect(host).await?;
-    let request = args.flags.request(args.container)?;
-    let mut records = client.node.logs(request).await?.into_inner();
-    let (mut stdout, mut stderr) = (std::io::stdout().lock(), std::io::stderr().lock());
-    while let Some(record) = records.message().await? {
-        let output: &mut dyn Write = if record.stderr { &mut stderr } else { &mut stdout };
-        let stamp = if args.flags.timestamps { stamp(&record) } else { String::new() };
-        if output.write_all(stamp.as_bytes()).and_then(|()| output.write_all(&record.line)).is_err() {
-            return Ok(());
+    let request = LogsRequest { details: args.details, ..args.flags.request(args.container)? };
+    let mut batches = client.node.read_logs(request).await?.into_inner();
+    // Not through std's handles: standard output would look for lines in what is whole lines already.
+    let (mut stdout, mut stderr) = (file(std::io::stdout())?, file(std::io::stderr())?);
+    while let Some(batch) = batches.message().await? {
+        for run in batch.runs {
+            let output = if run.stderr { &mut stderr } else { &mut stdout };
+            if output.write_all(&run.text).is_err() {
+                return Ok(());
+            }
         }
     }
-    let _ = stdout.flush();
     Ok(())
 }
 
-/// The time of a line, and a space.
-pub fn stamp(record: &LogRecord) -> String {
-    Timestamp(record.at).to_rfc3339() + " "
+/// A standard stream as a file.
+fn file(stream: impl AsFd) -> Result<File> {
+    let owned = stream.as_fd().try_clone_to_owned();
+    owned.map(File::from).map_err(|source| Error::Terminal { action: "write the container's output", source })
 }

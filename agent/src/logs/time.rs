@@ -1,46 +1,10 @@
-//! One line of a json-file log. Pure.
+//! Times as log files have them. Pure.
 
 use model::Timestamp;
-use serde::Deserialize;
-
-/// The longest encoded line that is read: 16 KiB of output, each byte of which may become six, and the rest of the object.
-/// What is longer was not written by Orca's shim.
-pub const LONGEST_LINE: usize = 128 * 1024;
-
-/// A piece of output: a line, or a piece of one that was too long.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
-    /// When it was written.
-    pub at: Timestamp,
-    /// Whether it came from standard error.
-    pub stderr: bool,
-    /// With its newline, if it has one.
-    pub line: Vec<u8>,
-}
-
-/// As Docker writes it; other keys (`attrs`) are for other readers.
-#[derive(Deserialize)]
-struct Encoded {
-    log: String,
-    stream: String,
-    time: String,
-}
-
-/// Reads one line of the file, without its newline; `None` if it is damaged.
-pub fn parse(line: &[u8]) -> Option<Record> {
-    let Encoded { log, stream, time } = serde_json::from_slice(line).ok()?;
-    let stderr = match stream.as_str() {
-        "stdout" => false,
-        "stderr" => true,
-        _ => return None,
-    };
-    Some(Record { at: parse_rfc3339(&time)?, stderr, line: log.into_bytes() })
-}
 
 /// `2006-01-02T15:04:05.999999999Z`, with up to nine digits of fraction or none, or an offset instead of `Z`; the instant
 /// in nanoseconds since the epoch.
-pub fn parse_rfc3339(text: &str) -> Option<Timestamp> {
-    let bytes = text.as_bytes();
+pub fn parse_rfc3339(bytes: &[u8]) -> Option<Timestamp> {
     let marks = [(4, b'-'), (7, b'-'), (13, b':'), (16, b':')];
     if bytes.len() < 20
         || marks.iter().any(|(at, mark)| bytes[*at] != *mark)
@@ -97,17 +61,7 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-
-    #[test]
-    fn dockers_lines_are_read() {
-        let line =
-            br#"{"log":"a\u0001\n","stream":"stderr","attrs":{"x":"y"},"time":"2026-11-24T12:39:59.999999999Z"}"#;
-        let expected = Record { at: Timestamp(1_795_523_999_999_999_999), stderr: true, line: b"a\x01\n".to_vec() };
-        assert_eq!(parse(line), Some(expected));
-    }
 
     #[test]
     fn times_with_and_without_fraction_and_zone() {
@@ -117,7 +71,7 @@ mod tests {
             ("1969-12-31T23:59:59.999999999Z", -1),
             ("2000-02-29T00:00:00.000000001Z", 951_782_400_000_000_001),
         ] {
-            assert_eq!(parse_rfc3339(text), Some(Timestamp(nanos)), "{text}");
+            assert_eq!(parse_rfc3339(text.as_bytes()), Some(Timestamp(nanos)), "{text}");
         }
         for bad in [
             "",
@@ -127,23 +81,14 @@ mod tests {
             "1970-01-01T00:00:00.Z",
             "x970-01-01T00:00:00Z",
         ] {
-            assert_eq!(parse_rfc3339(bad), None, "{bad}");
+            assert_eq!(parse_rfc3339(bad.as_bytes()), None, "{bad}");
         }
     }
 
-    proptest! {
+    proptest::proptest! {
         #[test]
-        fn what_is_written_is_read(nanos in 0i64..i64::MAX, log: String, stderr: bool) {
-            let at = Timestamp(nanos);
-            let stream = if stderr { "stderr" } else { "stdout" };
-            let line = serde_json::json!({"log": log, "stream": stream, "time": at.to_rfc3339()}).to_string();
-            prop_assert_eq!(parse(line.as_bytes()), Some(Record { at, stderr, line: log.into_bytes() }));
-        }
-
-        #[test]
-        fn no_bytes_panic(bytes: Vec<u8>, text: String) {
-            let _ = parse(&bytes);
-            let _ = parse_rfc3339(&text);
+        fn no_bytes_panic(bytes: Vec<u8>) {
+            let _ = parse_rfc3339(&bytes);
         }
     }
 }
