@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use crate::containers::Containers;
 use crate::db::Db;
 use crate::events::Kind;
-use crate::executor::{self, Executor, Parts, blocking};
+use crate::executor::{self, Executor, Logging, Parts, blocking};
 use crate::identity::Identity;
 use crate::mounts::{Volumes, mount_secrets};
 use crate::network::Networks;
@@ -46,6 +46,8 @@ pub struct AgentConfig {
     pub programs: Arc<dyn Programs>,
     /// Subnet of the node's own network, which standalone containers are on by default.
     pub bridge_subnet: IpSubnet,
+    /// How output is kept.
+    pub logging: Logging,
 }
 
 /// The subnet of [`AgentConfig::bridge_subnet`] where nothing else is asked for: outside of Docker's and the cluster's pools.
@@ -68,7 +70,7 @@ impl Agent {
     /// # Errors
     /// [`Error::DataDirInUse`]; what is wrong with the data directory.
     pub async fn start(config: AgentConfig) -> Result<Self> {
-        let AgentConfig { data_dir, run_dir, manager_socket, unpacker, programs, bridge_subnet } = config;
+        let AgentConfig { data_dir, run_dir, manager_socket, unpacker, programs, bridge_subnet, logging } = config;
         let paths = Paths::new(&data_dir, &run_dir);
         let (opening, own_paths) = (paths.clone(), paths.clone());
         let (identity, images, (db, contents)) = blocking("opening the data directory", move || {
@@ -95,6 +97,7 @@ impl Agent {
             networks: networks.clone(),
             programs,
             key: identity.key.clone(),
+            logging,
             contents: contents_receiver,
         });
         let containers = Containers::new(db, executor);

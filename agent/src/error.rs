@@ -53,6 +53,8 @@ pub enum Error {
     Running { name: String },
     #[error("container {name} is being removed")]
     BeingRemoved { name: String },
+    #[error("the node is being reset: nothing new is made")]
+    BeingReset,
     #[error("the task of container {name} has ended: start its service or project again instead")]
     TaskEnded { name: String },
     #[error("no command specified: neither the image nor the request has one")]
@@ -138,7 +140,7 @@ pub enum Error {
     #[error(transparent)]
     ShimClient(#[from] crate::shim_client::ShimClientError),
     #[error(
-        "container {name} keeps no log: its log driver is \"none\"; create it with the driver json-file to read its output"
+        "container {name} keeps no log: its log driver keeps no files on the node; create it with the driver json-file to read its output"
     )]
     NoLog { name: String },
     #[error("the session with the manager broke: {0}")]
@@ -150,6 +152,8 @@ pub enum Error {
     Net(#[from] net::Error),
     #[error(transparent)]
     Api(#[from] api::Error),
+    #[error(transparent)]
+    Log(#[from] model::LogError),
     #[error("cannot {action} {}: {source}", path.display())]
     Io { action: &'static str, path: PathBuf, source: io::Error },
     #[error("a worker thread ended in the middle of {0}")]
@@ -179,6 +183,7 @@ impl Error {
             | Self::NamedByService { .. }
             | Self::Running { .. }
             | Self::BeingRemoved { .. }
+            | Self::BeingReset
             | Self::TaskEnded { .. }
             | Self::NoLog { .. }
             | Self::ShimClient(crate::shim_client::ShimClientError::NotRunning { .. })
@@ -196,6 +201,7 @@ impl Error {
             | Self::Signal { .. }
             | Self::Capability { .. }
             | Self::Spec { .. }
+            | Self::Log(_)
             | Self::OomScore { .. }
             | Self::NotAttachable(_)
             | Self::AmbiguousNetwork { .. }

@@ -93,6 +93,7 @@ impl Node {
             unpacker: Unpacker::InProcess,
             programs: self.programs.clone(),
             bridge_subnet: "172.30.0.0/16".parse().unwrap(),
+            logging: agent::Logging { default: model::LogConfig::default(), journal: "/nonexistent/journal".into() },
         })
         .await
         .unwrap()

@@ -15,6 +15,7 @@ mod daemon;
 mod demo;
 mod error;
 mod image;
+mod logging;
 mod network;
 mod output;
 mod stream;

@@ -1,6 +1,5 @@
 //! Limits, reservations, restart policy, log configuration.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -70,27 +69,4 @@ pub enum RestartCondition {
     Always,
     /// Whatever its code, but not after a user has stopped it.
     UnlessStopped,
-}
-
-/// Where the output of a container goes.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct LogConfig {
-    /// Which driver.
-    pub driver: LogDriver,
-    /// The driver's options, checked when the spec is: `max-size`, `max-file`.
-    pub options: BTreeMap<String, String>,
-}
-
-/// The log drivers that Orca has.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LogDriver {
-    /// Rotated JSON lines on the node.
-    #[default]
-    JsonFile,
-    /// Docker's `local`; here the same file with its defaults (20 MB, 5 files).
-    Local,
-    /// Nothing is kept.
-    None,
 }

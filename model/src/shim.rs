@@ -12,9 +12,12 @@ mod messages;
 
 pub mod frame;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+
+use crate::{SyslogAddress, SyslogFormat};
 
 pub use messages::*;
 
@@ -106,6 +109,65 @@ pub struct LogConfig {
     /// Files kept, the current one included; 0 and 1 both keep only the current one.
     #[serde(default)]
     pub max_files: u32,
+    /// Compress full files (gzip): `.1.gz`.
+    #[serde(default)]
+    pub compress: bool,
+    /// Written with each line.
+    #[serde(default)]
+    pub attrs: BTreeMap<String, String>,
+    /// Where each line is sent as well.
+    #[serde(default)]
+    pub remote: Option<RemoteLog>,
+    /// Bytes that may wait to be sent before lines are dropped. `None`: the container waits, but not for ever.
+    #[serde(default)]
+    pub buffer: Option<u64>,
+}
+
+impl LogConfig {
+    /// One file that is never rotated.
+    #[must_use]
+    pub fn plain(path: PathBuf) -> Self {
+        Self {
+            driver: LogDriver::JsonFile,
+            path,
+            max_size: 0,
+            max_files: 1,
+            compress: false,
+            attrs: BTreeMap::new(),
+            remote: None,
+            buffer: None,
+        }
+    }
+}
+
+/// Where lines are sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RemoteLog {
+    /// systemd's journal.
+    Journald {
+        /// Its socket.
+        socket: PathBuf,
+        /// Fields of each entry.
+        fields: BTreeMap<String, String>,
+    },
+    /// A syslog server.
+    Syslog(SyslogConfig),
+}
+
+/// A syslog server, and what messages to it say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyslogConfig {
+    /// Where it listens.
+    pub address: SyslogAddress,
+    /// The facility's number.
+    pub facility: u8,
+    /// How messages are written.
+    pub format: SyslogFormat,
+    /// What they are from.
+    pub tag: String,
+    /// The host that they are from.
+    pub hostname: String,
 }
 
 /// Docker's logging drivers that keep files.

@@ -1,29 +1,45 @@
-//! The log file: batches of whole lines, rotated, never torn. When the disk is full lines are counted and dropped; the
-//! container goes on.
+//! What becomes of a container's output: lines, in a file and on their way to a server.
+//!
+//! - [`lines`]: cutting and encoding · [`file`]: rotated files, [`compress`]ed between other work
+//! - [`message`]: what servers are told · [`delivery`]: the queue to one, over a [`link`]
 
+mod compress;
+mod delivery;
+mod file;
 mod lines;
+mod link;
+mod message;
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::os::fd::RawFd;
+use std::time::{Duration, Instant};
 
-use model::shim::{LogConfig, LogDriver};
+use model::shim::{LogConfig, LogDriver, RemoteLog};
 
 use crate::error::{Result, ShimError};
 
-pub use lines::{Lines, Stream, write_line};
-
-/// Longer than any encoded line (16 KiB of which each byte becomes six).
-const LONGEST_LINE: u64 = 128 * 1024;
+use delivery::Delivery;
+use file::LogFile;
+pub use lines::Stream;
+use lines::{Lines, write_line};
+use link::Target;
+use message::{Message, Piece};
 
 /// A container's log.
 pub struct Log {
-    file: Option<File>,
-    path: PathBuf,
-    size: u64,
-    max_size: u64,
-    max_files: u32,
-    lost: u64,
+    file: Option<LogFile>,
+    attrs: Vec<u8>,
+    remote: Option<Remote>,
+    lines: [Lines; 2],
+    batch: Vec<u8>,
+}
+
+/// A server, and what is known of the lines it is sent.
+struct Remote {
+    config: RemoteLog,
+    delivery: Delivery,
+    /// Of each stream: the piece sent last, if its line goes on.
+    pieces: [Option<Piece>; 2],
 }
 
 impl Log {
@@ -32,168 +48,159 @@ impl Log {
     /// # Errors
     /// If the file can't be opened.
     pub fn open(config: &LogConfig) -> Result<Option<Self>> {
-        match config.driver {
-            LogDriver::None => return Ok(None),
-            LogDriver::JsonFile | LogDriver::Local => {}
+        let file = match config.driver {
+            LogDriver::None => None,
+            LogDriver::JsonFile | LogDriver::Local => Some(LogFile::open(config)?),
+        };
+        let remote = config.remote.as_ref().map(|remote| {
+            let target = match remote {
+                RemoteLog::Journald { socket, .. } => Target::Journal(socket.clone()),
+                RemoteLog::Syslog(syslog) => Target::Syslog(syslog.address.clone()),
+            };
+            Remote {
+                config: remote.clone(),
+                delivery: Delivery::new(target, config.buffer),
+                pieces: Default::default(),
+            }
+        });
+        if file.is_none() && remote.is_none() {
+            return Ok(None);
         }
-        let (file, size) = open(&config.path).map_err(ShimError::io("open log", &config.path))?;
-        Ok(Some(Self {
-            file: Some(file),
-            path: config.path.clone(),
-            size,
-            max_size: config.max_size,
-            max_files: config.max_files,
-            lost: 0,
-        }))
+        let attrs =
+            encode_attrs(&config.attrs).map_err(|source| ShimError::Json { path: config.path.clone(), source })?;
+        Ok(Some(Self { file, attrs, remote, lines: Default::default(), batch: Vec::new() }))
     }
 
     /// Lines dropped so far.
     #[must_use]
     pub fn lost(&self) -> u64 {
-        self.lost
+        let sent = self.remote.as_ref().map_or(0, |remote| remote.delivery.dropped());
+        self.file.as_ref().map_or(0, LogFile::lost) + sent
     }
 
-    /// Writes `batch`, a sequence of whole encoded lines, with as few writes as rotation allows.
-    pub fn write(&mut self, mut batch: &[u8]) {
-        while !batch.is_empty() {
-            if self.max_size > 0 && self.size >= self.max_size {
-                self.rotate();
-            }
-            let (now, later) = batch.split_at(self.room(batch));
-            self.write_slice(now);
-            batch = later;
+    /// Takes what was read.
+    pub fn take(&mut self, stream: Stream, bytes: &[u8]) {
+        let Self { file, attrs, remote, lines, batch } = self;
+        let time = crate::time::now();
+        let mut emit = keep(file, attrs, remote, batch, stream, time);
+        lines[stream as usize].feed(bytes, |line| emit(line, !line.ends_with(b"\n")));
+        drop(emit);
+        self.write();
+    }
+
+    /// Takes what never got its newline.
+    pub fn finish(&mut self, stream: Stream) {
+        let Self { file, attrs, remote, lines, batch } = self;
+        let time = crate::time::now();
+        let mut emit = keep(file, attrs, remote, batch, stream, time);
+        lines[stream as usize].finish(|line| emit(line, false));
+        drop(emit);
+        self.write();
+    }
+
+    fn write(&mut self) {
+        if let Some(file) = &mut self.file {
+            file.write(&self.batch);
+            self.batch.clear();
+        }
+        if let Some(remote) = &mut self.remote {
+            remote.delivery.advance(Instant::now());
         }
     }
 
-    /// How much of `batch` goes into the current file: all lines that fit, but at least one.
-    fn room(&self, batch: &[u8]) -> usize {
-        let room = usize::try_from(self.max_size.saturating_sub(self.size)).unwrap_or(usize::MAX);
-        if self.max_size == 0 || batch.len() <= room {
-            return batch.len();
-        }
-        let fits = batch[..room].iter().rposition(|byte| *byte == b'\n');
-        fits.or_else(|| batch.iter().position(|byte| *byte == b'\n')).map_or(batch.len(), |end| end + 1)
+    /// Gives memory back.
+    pub fn release_buffers(&mut self) {
+        self.batch = Vec::new();
     }
 
-    fn write_slice(&mut self, lines: &[u8]) {
-        if self.file.is_none() {
-            // After a rotation on a full disk; there may be space again.
-            if let Ok((file, size)) = open(&self.path) {
-                (self.file, self.size) = (Some(file), size);
-            }
+    /// Whether the container has to wait.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.remote.as_ref().is_some_and(|remote| remote.delivery.is_full())
+    }
+
+    /// What to poll.
+    #[must_use]
+    pub fn interest(&self) -> Option<(RawFd, i16)> {
+        self.remote.as_ref()?.delivery.interest()
+    }
+
+    /// When there is something to do although nothing happens.
+    #[must_use]
+    pub fn deadline(&self, now: Instant) -> Option<Instant> {
+        let compression = self.file.as_ref().is_some_and(LogFile::is_compressing).then_some(now);
+        compression.or_else(|| self.remote.as_ref()?.delivery.deadline())
+    }
+
+    /// Does some of what waits; what an operator should know.
+    pub fn advance(&mut self) -> Option<String> {
+        if let Some(file) = &mut self.file {
+            file.compress_some();
         }
-        let Some(file) = &mut self.file else {
-            self.lost += count_lines(lines);
+        let remote = self.remote.as_mut()?;
+        remote.delivery.advance(Instant::now());
+        remote.delivery.complaint()
+    }
+
+    /// Sends what waits, for no longer than `limit`.
+    pub fn drain(&mut self, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        let Some(remote) = &mut self.remote else { return };
+        while !remote.delivery.is_empty() && Instant::now() < deadline {
+            remote.delivery.advance(Instant::now());
+            let (fd, events) = remote.delivery.interest().unwrap_or((-1, 0));
+            let mut polled = [libc::pollfd { fd, events, revents: 0 }];
+            // SAFETY: the array is valid for its length; a negative descriptor is only waited for.
+            unsafe { libc::poll(polled.as_mut_ptr(), 1, 10) };
+        }
+    }
+}
+
+/// What is done with each line of a stream: encoded for the file, sent to the server.
+fn keep<'a>(
+    file: &'a Option<LogFile>,
+    attrs: &'a [u8],
+    remote: &'a mut Option<Remote>,
+    batch: &'a mut Vec<u8>,
+    stream: Stream,
+    time: u64,
+) -> impl FnMut(&[u8], bool) + 'a {
+    move |line, goes_on| {
+        if file.is_some() {
+            write_line(line, stream, attrs, time, batch);
+        }
+        if let Some(remote) = remote {
+            remote.push(line, stream, time, goes_on);
+        }
+    }
+}
+
+impl Remote {
+    fn push(&mut self, line: &[u8], stream: Stream, time: u64, goes_on: bool) {
+        let text = line.strip_suffix(b"\n").unwrap_or(line);
+        let last = &mut self.pieces[stream as usize];
+        let piece = match *last {
+            Some(Piece { line, ordinal, .. }) => Some(Piece { line, ordinal: ordinal + 1, is_last: !goes_on }),
+            None if goes_on => Some(Piece { line: time, ordinal: 1, is_last: false }),
+            None => None,
+        };
+        *last = piece.filter(|_| goes_on);
+        let message = Message { text, stream, time, piece };
+        // Servers have no use for empty lines, and Docker sends none.
+        if text.is_empty() && piece.is_none() {
             return;
-        };
-        let mut written = 0;
-        while written < lines.len() {
-            match file.write(&lines[written..]) {
-                Ok(0) => break,
-                Ok(count) => written += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => break,
-            }
         }
-        let whole = if written == lines.len() {
-            written
-        } else {
-            let whole = lines[..written].iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-            // Takes back the torn line. If even that fails, the next opening does it.
-            let _ = file.set_len(self.size + whole as u64);
-            self.lost += count_lines(&lines[whole..]);
-            whole
-        };
-        self.size += whole as u64;
-    }
-
-    fn rotate(&mut self) {
-        let numbered = |number: u32| {
-            let mut name = self.path.clone().into_os_string();
-            name.push(format!(".{number}"));
-            PathBuf::from(name)
-        };
-        if self.max_files < 2 {
-            if let Some(file) = &self.file
-                && file.set_len(0).is_ok()
-            {
-                self.size = 0;
-            }
-            return;
-        }
-        for number in (1..self.max_files - 1).rev() {
-            // Fewer files than allowed exist at first.
-            let _ = fs::rename(numbered(number), numbered(number + 1));
-        }
-        if fs::rename(&self.path, numbered(1)).is_ok() {
-            self.file = None;
-            self.size = 0;
-        }
+        self.delivery.push(match &self.config {
+            RemoteLog::Journald { fields, .. } => message::journal(&message, fields),
+            RemoteLog::Syslog(config) => message::syslog(&message, config),
+        });
     }
 }
 
-fn count_lines(bytes: &[u8]) -> u64 {
-    bytes.iter().filter(|byte| **byte == b'\n').count() as u64
-}
-
-/// Opens a log for appending, without the torn line that a predecessor's death may have left.
-fn open(path: &Path) -> io::Result<(File, u64)> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o640).open(path)?;
-    let mut size = file.metadata()?.len();
-    if size > 0 {
-        let from = size.saturating_sub(LONGEST_LINE);
-        file.seek(SeekFrom::Start(size - 1))?;
-        let mut last = [0];
-        file.read_exact(&mut last)?;
-        if last != *b"\n" {
-            file.seek(SeekFrom::Start(from))?;
-            let mut tail = Vec::new();
-            (&mut file).take(LONGEST_LINE).read_to_end(&mut tail)?;
-            size = tail.iter().rposition(|byte| *byte == b'\n').map_or(from, |end| from + end as u64 + 1);
-            file.set_len(size)?;
-        }
+/// `"attrs":{…},`, or nothing.
+fn encode_attrs(attrs: &BTreeMap<String, String>) -> serde_json::Result<Vec<u8>> {
+    if attrs.is_empty() {
+        return Ok(Vec::new());
     }
-    Ok((file, size))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn log(dir: &Path, max_size: u64, max_files: u32) -> Log {
-        let path = dir.join("c.log");
-        Log::open(&LogConfig { driver: LogDriver::JsonFile, path, max_size, max_files }).unwrap().unwrap()
-    }
-
-    #[test]
-    fn rotation_keeps_whole_lines_and_the_newest_files() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut log = log(dir.path(), 10, 3);
-        for number in 0..9 {
-            log.write(format!("line{number}\n").as_bytes());
-        }
-        let read = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap_or_default();
-        assert_eq!(read("c.log.2") + &read("c.log.1") + &read("c.log"), "line4\nline5\nline6\nline7\nline8\n");
-        assert!(!dir.path().join("c.log.3").exists());
-        assert_eq!(log.lost(), 0);
-    }
-
-    #[test]
-    fn a_batch_is_cut_at_lines() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut log = log(dir.path(), 10, 2);
-        log.write(b"aaaa\nbbbb\ncccc\n");
-        assert_eq!(fs::read_to_string(dir.path().join("c.log.1")).unwrap(), "aaaa\nbbbb\n");
-        assert_eq!(fs::read_to_string(dir.path().join("c.log")).unwrap(), "cccc\n");
-    }
-
-    #[test]
-    fn a_torn_last_line_is_removed_on_opening() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("c.log"), "whole\ntor").unwrap();
-        let mut log = log(dir.path(), 0, 0);
-        log.write(b"next\n");
-        assert_eq!(fs::read_to_string(dir.path().join("c.log")).unwrap(), "whole\nnext\n");
-    }
+    Ok(format!("\"attrs\":{},", serde_json::to_string(attrs)?).into_bytes())
 }

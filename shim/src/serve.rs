@@ -75,7 +75,6 @@ pub struct Supervisor {
     execs: Vec<Exec>,
     next_id: u64,
     buffer: Vec<u8>,
-    batch: Vec<u8>,
 }
 
 /// What a supervisor needs from those who made the container.
@@ -125,7 +124,6 @@ impl Supervisor {
             execs: Vec::new(),
             next_id: 0,
             buffer: Vec::new(),
-            batch: Vec::new(),
         })
     }
 
@@ -193,6 +191,7 @@ impl Supervisor {
         let now = Instant::now();
         let deadlines =
             self.execs.iter().filter_map(Exec::deadline).chain(self.ended.as_ref().map(|ended| ended.deadline));
+        let deadlines = deadlines.chain(self.log.as_ref().and_then(|log| log.deadline(now)));
         let next = deadlines.min().map(|deadline| deadline.saturating_duration_since(now) + Duration::from_millis(1));
         let idle = (self.buffer.capacity() > 0).then_some(IDLE);
         next.into_iter().chain(idle).min()
@@ -200,7 +199,9 @@ impl Supervisor {
 
     fn release_buffers(&mut self) {
         self.buffer = Vec::new();
-        self.batch = Vec::new();
+        if let Some(log) = &mut self.log {
+            log.release_buffers();
+        }
         isolate::trim_memory();
     }
 

@@ -9,9 +9,23 @@ pub fn now() -> u64 {
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Appends `nanos` since the epoch as RFC 3339 in UTC with nine digits of fraction.
-pub fn write_rfc3339(nanos: u64, out: &mut Vec<u8>) {
-    let (seconds, fraction) = (nanos / 1_000_000_000, nanos % 1_000_000_000);
+/// A moment in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Civil {
+    pub year: u64,
+    pub month: u64,
+    pub day: u64,
+    pub hour: u64,
+    pub minute: u64,
+    pub second: u64,
+    pub nanos: u64,
+}
+
+/// The moment so many nanoseconds after the epoch.
+#[must_use]
+pub fn civil(nanos: u64) -> Civil {
+    let (seconds, nanos) = (nanos / 1_000_000_000, nanos % 1_000_000_000);
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     // Days to civil date over 400-year eras that begin on 1 March (Howard Hinnant, "chrono-compatible low-level date
     // algorithms").
@@ -23,15 +37,19 @@ pub fn write_rfc3339(nanos: u64, out: &mut Vec<u8>) {
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
     let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
+    Civil { year, month, day, hour: second / 3600, minute: second / 60 % 60, second: second % 60, nanos }
+}
+
+/// Appends `nanos` since the epoch as RFC 3339 in UTC with nine digits of fraction.
+pub fn write_rfc3339(nanos: u64, out: &mut Vec<u8>) {
+    let Civil { year, month, day, hour, minute, second, nanos } = civil(nanos);
     digits(year, 4, out);
-    for (mark, value) in
-        [(b'-', month), (b'-', day), (b'T', second / 3600), (b':', second / 60 % 60), (b':', second % 60)]
-    {
+    for (mark, value) in [(b'-', month), (b'-', day), (b'T', hour), (b':', minute), (b':', second)] {
         out.push(mark);
         digits(value, 2, out);
     }
     out.push(b'.');
-    digits(fraction, 9, out);
+    digits(nanos, 9, out);
     out.push(b'Z');
 }
 

@@ -50,7 +50,7 @@ fn files() {
             work: "/w".into(),
             volatile: false,
         }),
-        log: LogConfig { driver: LogDriver::JsonFile, path: "/log".into(), max_size: 5, max_files: 2 },
+        log: LogConfig { max_size: 5, max_files: 2, ..LogConfig::plain("/log".into()) },
         cgroup: "/orca-n/c".into(),
         terminal: true,
         terminal_size: Some(TerminalSize { rows: 24, cols: 80 }),

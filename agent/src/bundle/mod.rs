@@ -1,6 +1,7 @@
 //! From image, spec and facts to an OCI runtime configuration, with Docker's behaviour where the spec is silent. Pure.
 //!
 //! - [`capabilities`] and [`seccomp`]: what the process may do · [`environment`]: args, environment, directory
+//! - [`logging`]: where output goes
 //! - [`devices`]: what is below /dev · [`limits`]: cgroup and process limits · [`filesystem`]: mounts and hidden paths
 
 pub mod capabilities;
@@ -9,6 +10,7 @@ mod devices;
 mod environment;
 mod filesystem;
 mod limits;
+pub mod logging;
 pub mod seccomp;
 #[cfg(test)]
 mod tests;
@@ -97,6 +99,7 @@ pub fn check(spec: &ContainerSpec, host: &Host) -> Result<()> {
     limits::process_limits(spec)?;
     limits::resources(spec, &[], host)?;
     check_oom_score(spec, host)?;
+    logging::check(&spec.log)?;
     if let Some(signal) = &spec.stop_signal {
         crate::signal::parse(signal)?;
     }

@@ -26,10 +26,11 @@ const NAME_ATTEMPTS: u32 = 32;
 
 impl Shared {
     pub async fn create(self: Arc<Self>, request: CreateContainer) -> Result<Created> {
-        let CreateContainer { name, spec, network, mut ports, auto_remove, publish_all, task } = request;
+        let CreateContainer { name, mut spec, network, mut ports, auto_remove, publish_all, task } = request;
         if let Some(name) = &name {
             check_object_name("container", name)?;
         }
+        spec.log = spec.log.over(self.executor.default_log());
         bundle::check(&spec, self.executor.host())?;
         let mut warnings = check_ports(&network, &mut ports)?;
         if matches!(network, NetworkMode::Networks(_)) {
@@ -60,6 +61,22 @@ impl Shared {
         };
         let policy = complete(&mut record, &image, self.executor.volumes())?;
         let machine = Machine::new(policy, Goal::Exist);
+        let anonymous: Vec<String> =
+            record.volumes.iter().filter(|volume| volume.anonymous).map(|volume| volume.name.clone()).collect();
+        let entered = self.enter(record, name, machine).await;
+        if entered.is_err() {
+            self.executor.volumes().forget(anonymous.iter().map(String::as_str));
+            anonymous.iter().for_each(|name| self.db.delete_volume(name));
+        }
+        let record = entered?;
+        self.notices.of_container(&record, "create", &[]);
+        self.announce(id, false);
+        Ok(Created { id, name: record.name, warnings })
+    }
+
+    /// Gives a container its name, addresses and ports, and records it. On disk when this returns.
+    async fn enter(&self, mut record: Record, name: Option<String>, machine: Machine) -> Result<Record> {
+        let id = record.id;
         let record = {
             let mut state = self.state();
             record.name = free_name(&state, name)?;
@@ -78,20 +95,20 @@ impl Shared {
             self.state().entries.remove(&id);
             return Err(error);
         }
-        self.notices.of_container(&record, "create", &[]);
-        self.announce(id, false);
-        Ok(Created { id, name: record.name, warnings })
+        Ok(record)
     }
 
     /// Records the container of a task; its image and networks are looked for when it is prepared, so that what is missing
     /// rejects the task.
     pub fn create_for_task(self: &Arc<Self>, task: &Task, goal: Goal) -> Result<()> {
         let id = ContainerId::from_random(random::bits256()?);
+        let mut spec = task.spec.container.clone();
+        spec.log = spec.log.over(self.executor.default_log());
         let owner = TaskRef { task: task.id, service: task.service, slot: task.slot };
         let mut record = Record {
             id,
             name: task.name.clone(),
-            spec: task.spec.container.clone(),
+            spec,
             network: task.spec.network.clone(),
             ports: Vec::new(),
             auto_remove: false,

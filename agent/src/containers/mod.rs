@@ -17,6 +17,7 @@ mod wait;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -104,6 +105,8 @@ pub(crate) struct Shared {
     /// Deadlines have changed.
     wake: Notify,
     hooks: Mutex<BTreeMap<ContainerId, AttachHook>>,
+    /// The node is being reset: nothing new is made.
+    closed: AtomicBool,
     /// Actions under way.
     work: Mutex<JoinSet<()>>,
 }
@@ -137,9 +140,15 @@ impl Containers {
             changes: watch::Sender::new(0),
             wake: Notify::new(),
             hooks: Mutex::default(),
+            closed: AtomicBool::new(false),
             work: Mutex::default(),
         });
         Self { shared }
+    }
+
+    /// Makes nothing new from now on, whatever managers and users want: for a reset.
+    pub fn close(&self) {
+        self.shared.closed.store(true, Ordering::Release);
     }
 
     /// Makes a container; nothing of it runs yet. On disk when this returns.
@@ -147,6 +156,9 @@ impl Containers {
     /// # Errors
     /// [`Error::NameInUse`], [`Error::Name`], a missing image or network, what the spec asks for in vain.
     pub async fn create(&self, request: CreateContainer) -> Result<Created> {
+        if self.shared.closed.load(Ordering::Acquire) {
+            return Err(Error::BeingReset);
+        }
         self.shared.clone().create(request).await
     }
 

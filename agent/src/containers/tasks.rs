@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use model::{Assignments, ContainerId, Task, TaskId, TaskState, TaskStatus};
 
@@ -14,6 +15,9 @@ use crate::{clock, signal};
 impl Containers {
     /// Brings the node's containers closer to the assignments; more follows as containers change.
     pub(crate) fn reconcile(&self, desired: &Assignments) {
+        if self.shared.closed.load(Ordering::Acquire) {
+            return;
+        }
         let observed = self.shared.observe();
         for action in worker::reconcile(desired, &observed) {
             self.shared.carry_out(action, desired);

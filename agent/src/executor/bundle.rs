@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use image::MergedRoot;
 use image::store::Image;
 use image::user::{resolve_groups, resolve_user};
-use model::shim::{CONFIG_FILE, LogConfig, LogDriver, SPEC_FILE, SPEC_VERSION, ShimSpec, Snapshot, StdinMode};
+use model::shim::{CONFIG_FILE, SPEC_FILE, SPEC_VERSION, ShimSpec, Snapshot, StdinMode};
 use model::{Device, NetworkMode};
 
 use super::Executor;
+use crate::bundle::logging::LogFacts;
 use crate::bundle::{self, Facts, HostDevice};
 use crate::containers::Record;
 use crate::mounts::{self, Names, Sources};
@@ -18,9 +19,6 @@ use crate::{Error, Result};
 
 /// Longest passwd or group file that is read, in bytes.
 const DATABASE_MAX: u64 = 1 << 20;
-/// Docker's limits of the `local` driver.
-const LOCAL_SIZE: u64 = 20 << 20;
-const LOCAL_FILES: u32 = 5;
 
 impl Executor {
     /// Writes the bundle of one run. Blocks.
@@ -32,7 +30,7 @@ impl Executor {
         layers.extend(lower.iter().cloned());
         let root = MergedRoot::new(layers);
         let config = self.runtime_config(record, generation, &image, &root)?;
-        let spec = self.shim_spec(record, generation, lower, attached)?;
+        let spec = self.shim_spec(record, generation, &image, lower, attached)?;
         let dir = self.paths.bundle(record.id);
         write_json(&dir, CONFIG_FILE, &config)?;
         write_json(&dir, SPEC_FILE, &spec)
@@ -101,7 +99,14 @@ impl Executor {
         self.cgroup.join(record.id.to_string())
     }
 
-    fn shim_spec(&self, record: &Record, generation: u64, lower: Vec<PathBuf>, attached: bool) -> Result<ShimSpec> {
+    fn shim_spec(
+        &self,
+        record: &Record,
+        generation: u64,
+        image: &Image,
+        lower: Vec<PathBuf>,
+        attached: bool,
+    ) -> Result<ShimSpec> {
         let stdin = match (record.spec.open_stdin, attached) {
             (false, _) => StdinMode::Null,
             (true, true) => StdinMode::Once,
@@ -117,7 +122,13 @@ impl Executor {
                 work: self.paths.work(record.id),
                 volatile: record.auto_remove,
             }),
-            log: log_config(record, self.paths.log(record.id))?,
+            log: bundle::logging::log_config(LogFacts {
+                record,
+                image: &image.config.config,
+                hostname: &self.host.hostname,
+                journal: &self.logging.journal,
+                path: self.paths.log(record.id),
+            })?,
             cgroup: self.cgroup_path(record),
             terminal: record.spec.tty,
             terminal_size: None,
@@ -147,48 +158,6 @@ fn write_json<T: serde::Serialize>(dir: &Path, name: &str, value: &T) -> Result<
     fs::write(&path, bytes).map_err(Error::io("write", &path))
 }
 
-fn log_config(record: &Record, path: PathBuf) -> Result<LogConfig> {
-    let options = &record.spec.log.options;
-    let (driver, mut max_size, mut max_files) = match record.spec.log.driver {
-        model::LogDriver::JsonFile => (LogDriver::JsonFile, 0, 1),
-        model::LogDriver::Local => (LogDriver::Local, LOCAL_SIZE, LOCAL_FILES),
-        model::LogDriver::None => (LogDriver::None, 0, 0),
-    };
-    for (key, value) in options {
-        let refused = |reason: &str| Error::Spec {
-            key: "logging option",
-            value: format!("{key}={value}"),
-            reason: reason.into(),
-        };
-        match key.as_str() {
-            "max-size" => max_size = size(value).ok_or_else(|| refused("give a size such as 10m"))?,
-            "max-file" => {
-                let count = value.parse().ok().filter(|count| *count > 0);
-                max_files = count.ok_or_else(|| refused("give a number from 1"))?;
-            }
-            _ => return Err(refused("the options are max-size and max-file")),
-        }
-    }
-    Ok(LogConfig { driver, path, max_size, max_files })
-}
-
-/// Docker's sizes: a number, and k, m or g for powers of 1,024. -1 is no limit.
-fn size(text: &str) -> Option<u64> {
-    if text == "-1" {
-        return Some(0);
-    }
-    let lower = text.to_ascii_lowercase();
-    let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let shift = match lower.get(digits.len()..)? {
-        "" | "b" => 0,
-        "k" | "kb" => 10,
-        "m" | "mb" => 20,
-        "g" | "gb" => 30,
-        _ => return None,
-    };
-    digits.parse::<u64>().ok()?.checked_mul(1 << shift)
-}
-
 fn devices(devices: &[Device]) -> Result<Vec<HostDevice>> {
     let look_up = |device: &Device| {
         let path = Path::new(&device.source);
@@ -213,18 +182,4 @@ fn devices(devices: &[Device]) -> Result<Vec<HostDevice>> {
         })
     };
     devices.iter().map(look_up).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn log_sizes() {
-        for (text, bytes) in
-            [("10m", Some(10 << 20)), ("1KB", Some(1024)), ("7", Some(7)), ("-1", Some(0)), ("x", None), ("1t", None)]
-        {
-            assert_eq!(size(text), bytes, "{text}");
-        }
-    }
 }

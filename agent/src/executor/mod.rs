@@ -43,10 +43,20 @@ pub struct Executor {
     programs: Arc<dyn Programs>,
     /// What cgroup paths begin with.
     cgroup: PathBuf,
+    logging: Logging,
     /// Secrets and configs of the last assignments.
     contents: tokio::sync::watch::Receiver<Arc<model::Assignments>>,
     /// Containers that are being started, or whose own layer is written to.
     exclusive: std::sync::Mutex<std::collections::BTreeMap<ContainerId, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+/// How the node keeps output.
+#[derive(Debug, Clone)]
+pub struct Logging {
+    /// For containers that don't say.
+    pub default: model::LogConfig,
+    /// The journal's socket.
+    pub journal: PathBuf,
 }
 
 /// What an executor works with.
@@ -67,6 +77,8 @@ pub struct Parts {
     pub programs: Arc<dyn Programs>,
     /// The node's key.
     pub key: net::plan::NodeKey,
+    /// Where output goes.
+    pub logging: Logging,
     /// Secrets and configs of the last assignments.
     pub contents: tokio::sync::watch::Receiver<Arc<model::Assignments>>,
 }
@@ -82,10 +94,12 @@ pub(crate) async fn blocking<T: Send + 'static>(
 impl Executor {
     /// An executor of these parts.
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { paths, host, images, unpacker, volumes, networks, programs, key, contents } = parts;
+        let Parts { paths, host, images, unpacker, volumes, networks, programs, key, logging, contents } = parts;
         let cgroup = PathBuf::from(format!("/orca-{key}"));
         let exclusive = std::sync::Mutex::default();
-        Arc::new(Self { paths, host, images, unpacker, volumes, networks, programs, cgroup, contents, exclusive })
+        let parts =
+            Self { paths, host, images, unpacker, volumes, networks, programs, cgroup, logging, contents, exclusive };
+        Arc::new(parts)
     }
 
     /// The node's directories.
@@ -106,6 +120,11 @@ impl Executor {
     /// The node's network.
     pub fn networks(&self) -> &Arc<Networks> {
         &self.networks
+    }
+
+    /// Where output goes that has no driver of its own.
+    pub fn default_log(&self) -> &model::LogConfig {
+        &self.logging.default
     }
 
     /// The node.
@@ -158,7 +177,8 @@ impl Executor {
     /// The shim's refusal, or that there is no shim.
     pub async fn set_paused(&self, id: ContainerId, paused: bool) -> Result<()> {
         let bundle = self.paths.bundle(id);
-        Ok(if paused { shim_client::pause(&bundle).await? } else { shim_client::resume(&bundle).await? })
+        let done = if paused { shim_client::pause(&bundle).await } else { shim_client::resume(&bundle).await };
+        Ok(done?)
     }
 
     /// SIGKILL to every process of the container.

@@ -185,6 +185,12 @@ impl Volumes {
         remove_tree(&filling)
     }
 
+    /// Forgets volumes that were recorded for a container that is not to be after all; nothing of them is on disk yet.
+    pub fn forget<'a>(&self, names: impl Iterator<Item = &'a str>) {
+        let mut records = self.records();
+        names.for_each(|name| drop(records.remove(name)));
+    }
+
     /// Removes a volume and its files; who uses it must have been asked before.
     ///
     /// # Errors

@@ -95,6 +95,10 @@ impl Networks {
     }
 
     async fn apply(&self, request: u64, audits: bool) -> Applied {
+        let _applying = self.applying.lock().await;
+        if self.down.load(Ordering::Acquire) {
+            return Applied { request, ..Applied::default() };
+        }
         let (node_plan, names) = self.inputs(|inputs| (plan::plan(inputs), plan::names(inputs)));
         let mut applied = Applied { request, ..Applied::default() };
         let (kernel, wanted) = (self.kernel.clone(), node_plan.clone());
@@ -174,12 +178,25 @@ impl Networks {
             Some(client) => client,
             None => {
                 let command = self.programs.netd(self.paths.run());
-                net::netd::Client::connect_or_spawn(self.paths.run(), command.into()).await?
+                let client = net::netd::Client::connect_or_spawn(self.paths.run(), command.into()).await?;
+                self.watch_netd();
+                client
             }
         };
         let report = client.set_tables(tables).await?;
         *slot = Some(client);
         Ok(report)
+    }
+
+    /// Asks for an application when netd ends, for whatever reason: names and ports wait for its successor.
+    fn watch_netd(&self) {
+        let (wanted, run_dir) = (self.wanted.clone(), self.paths.run().to_path_buf());
+        tokio::spawn(async move {
+            if let Ok(client) = net::netd::Client::connect(&run_dir).await {
+                client.ended().await;
+            }
+            wanted.send_modify(|request| *request += 1);
+        });
     }
 
     /// Takes down everything of this node in the kernel, and netd with it.
@@ -189,7 +206,8 @@ impl Networks {
     pub async fn teardown(&self) -> Result<()> {
         self.down.store(true, Ordering::Release);
         self.state().active.clear();
-        // Waits for an application that is under way, and keeps netd from being started again.
+        // Waits for an application that is under way; none follows.
+        let _applying = self.applying.lock().await;
         let mut slot = self.netd.lock().await;
         *slot = None;
         let kernel = self.kernel.clone();

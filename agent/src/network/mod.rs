@@ -55,6 +55,8 @@ pub struct Networks {
     passage: Mutex<net::nft::Passage>,
     /// Held while a network's subnet is chosen.
     creating: Mutex<()>,
+    /// Held while the plan is brought into the kernel, or everything taken out of it.
+    applying: tokio::sync::Mutex<()>,
     /// Taken down for good: what still changes is not applied any more.
     down: AtomicBool,
 }
@@ -102,6 +104,7 @@ impl Networks {
             settled: AtomicBool::new(false),
             passage: Mutex::default(),
             creating: Mutex::default(),
+            applying: tokio::sync::Mutex::default(),
             down: AtomicBool::new(false),
         })
     }

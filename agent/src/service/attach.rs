@@ -9,7 +9,7 @@ use api::node as wire;
 use api::node::attach_input;
 use api::node::stream_output::Output;
 use futures::future::BoxFuture;
-use model::{ContainerId, LogDriver};
+use model::ContainerId;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
@@ -17,6 +17,7 @@ use tonic::{Status, Streaming};
 
 use super::session::{End, Input, Sender, output, pump_output, spawn_input};
 use super::{NodeService, Outgoing, terminal_size};
+use crate::bundle::logging::is_kept;
 use crate::containers::{ContainerView, Containers, WaitCondition, Waited};
 use crate::logs::{self, Query, Text};
 use crate::shim_client::{self, Session, ShimClientError};
@@ -128,7 +129,7 @@ impl Attachment {
     /// What the client is told last; `None` if it has gone.
     async fn stream(self, session: Session) -> Option<(Sender, Result<wire::StreamOutput, Status>)> {
         let Self { containers, container, exit, start, inputs, sender } = self;
-        if start.logs && container.spec.log.driver != LogDriver::None {
+        if start.logs && is_kept(&container.spec.log) {
             let sent = send_logs(containers.log_path(container.id), &sender).await;
             if let Err(error) = sent {
                 return Some((sender, Err(error.into())));

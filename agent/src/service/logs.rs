@@ -1,7 +1,7 @@
 //! `logs`.
 
 use api::node as wire;
-use model::{ContainerId, LogDriver, Timestamp};
+use model::{ContainerId, Timestamp};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -9,6 +9,7 @@ use tonic::Status;
 
 use super::containers::is_up;
 use super::{NodeService, Outgoing, view};
+use crate::bundle::logging::is_kept;
 use crate::containers::Containers;
 use crate::logs::{self, Collect, Query, Record, Records, Text};
 use crate::{Error, Result};
@@ -38,7 +39,7 @@ fn open<C: Collect>(
     let containers = service.containers();
     let id = service.resolve(&request.container)?;
     let container = containers.get(id)?;
-    if container.spec.log.driver == LogDriver::None {
+    if !is_kept(&container.spec.log) {
         return Err(Error::NoLog { name: container.name }.into());
     }
     if !request.stdout && !request.stderr {

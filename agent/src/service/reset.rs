@@ -13,6 +13,8 @@ pub async fn reset(service: &NodeService, _: wire::ResetRequest) -> Result<wire:
     let parts = service.parts.clone();
     // A client that goes away must not leave the node half reset.
     let work = tokio::spawn(async move {
+        // What managers still want would be made again.
+        parts.containers.close();
         let mut left_behind = remove_containers(&parts.containers).await;
         left_behind.extend(parts.networks.teardown().await.err().map(|error| format!("networks: {error}")));
         left_behind.extend(remove_volumes(&parts.containers).await);

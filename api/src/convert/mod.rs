@@ -134,7 +134,7 @@ enums! {
     Propagation { Rprivate, Private, Rshared, Shared, Rslave, Slave }
     Health { None, Starting, Healthy, Unhealthy }
     RestartCondition { No, OnFailure, Always, UnlessStopped }
-    LogDriver { JsonFile, Local, None }
+    LogDriver { JsonFile, Local, None, Journald, Syslog, Default }
     Protocol { Tcp, Udp }
     PublishMode { Ingress, Host }
     EndpointMode { Vip, Dnsrr }

@@ -163,6 +163,12 @@ pub struct CreateArgs {
     /// Adjust the OOM killer's score
     #[arg(long, value_name = "SCORE", allow_hyphen_values = true)]
     pub oom_score_adj: Option<i32>,
+    /// Where output goes: json-file, local, journald, syslog, none
+    #[arg(long, value_name = "DRIVER")]
+    pub log_driver: Option<String>,
+    /// Option of the logging driver
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub log_opt: Vec<String>,
     /// Health check: a shell command
     #[arg(long, value_name = "COMMAND")]
     pub health_cmd: Option<String>,
@@ -311,7 +317,7 @@ impl CreateArgs {
             ipc: namespace("--ipc", self.ipc.as_deref())?,
             oom_score_adj: self.oom_score_adj,
             restart: self.restart.unwrap_or_default(),
-            log: model::LogConfig::default(),
+            log: crate::logging::config(self.log_driver.as_deref(), &self.log_opt)?,
         })
     }
 

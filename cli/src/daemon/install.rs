@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use clap::Args;
+use model::{LogConfig, LogDriver};
 
 use crate::error::{Error, Result};
 
@@ -19,7 +20,7 @@ const UNIT: &str = "/etc/systemd/system/orca.service";
 
 /// The unit's text. Shims and netd outlive the daemon: KillMode=process leaves them running, and Delegate=yes leaves the
 /// cgroups below the service's to Orca (systemd.resource-control(5)).
-fn unit(program: &Path, data_dir: &Path, run_dir: &Path) -> String {
+fn unit(program: &Path, data_dir: &Path, run_dir: &Path, log: &LogConfig) -> String {
     format!(
         "[Unit]\n\
          Description=Orca container orchestrator\n\
@@ -28,7 +29,7 @@ fn unit(program: &Path, data_dir: &Path, run_dir: &Path) -> String {
          \n\
          [Service]\n\
          Type=notify\n\
-         ExecStart={} daemon --data-dir {} --run-dir {}\n\
+         ExecStart={} daemon --data-dir {} --run-dir {}{}\n\
          KillMode=process\n\
          Delegate=yes\n\
          Restart=always\n\
@@ -41,15 +42,24 @@ fn unit(program: &Path, data_dir: &Path, run_dir: &Path) -> String {
          WantedBy=multi-user.target\n",
         program.display(),
         data_dir.display(),
-        run_dir.display()
+        run_dir.display(),
+        log_flags(log)
     )
 }
 
+/// The flags for what is not the default, quoted as systemd reads a command (systemd.service(5)).
+fn log_flags(log: &LogConfig) -> String {
+    let driver = (log.driver != LogDriver::Default).then(|| format!(" --log-driver {}", log.driver.name()));
+    let quoted = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%").replace('$', "$$");
+    let options = log.options.iter().map(|(key, value)| format!(" --log-opt \"{}={}\"", quoted(key), quoted(value)));
+    driver.into_iter().chain(options).collect()
+}
+
 /// Writes the unit, then enables and starts it.
-pub fn install(data_dir: &Path, run_dir: &Path, args: InstallArgs) -> Result<()> {
+pub fn install(data_dir: &Path, run_dir: &Path, log: &LogConfig, args: InstallArgs) -> Result<()> {
     let program =
         std::env::current_exe().map_err(|error| Error::Start { action: "be installed", reason: error.to_string() })?;
-    let unit = unit(&program, data_dir, run_dir);
+    let unit = unit(&program, data_dir, run_dir, log);
     if args.print {
         return crate::output::format::write(&unit);
     }
@@ -80,7 +90,13 @@ mod tests {
 
     #[test]
     fn containers_outlive_the_service() {
-        let unit = unit(Path::new("/usr/bin/orca"), Path::new("/var/lib/orca"), Path::new("/run/orca"));
+        let unit = |log| unit(Path::new("/usr/bin/orca"), Path::new("/var/lib/orca"), Path::new("/run/orca"), log);
+        let options = [("tag".to_owned(), "a %\"b\"".to_owned())].into();
+        let log = LogConfig { driver: LogDriver::Local, options };
+        let logged = unit(&log);
+        assert!(logged.contains("/run/orca --log-driver local --log-opt \"tag=a %%\\\"b\\\"\"\n"), "{logged}");
+        let log = LogConfig::default();
+        let unit = unit(&log);
         assert!(unit.contains("\nKillMode=process\n") && unit.contains("\nDelegate=yes\n"));
         assert!(unit.contains("\nExecStart=/usr/bin/orca daemon --data-dir /var/lib/orca --run-dir /run/orca\n"));
     }

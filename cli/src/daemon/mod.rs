@@ -14,6 +14,9 @@ use clap::{Args, Subcommand};
 
 use crate::error::{Error, Result};
 
+/// Where systemd's journal listens (systemd-journald.socket).
+const JOURNAL: &str = "/run/systemd/journal/socket";
+
 /// Arguments of `orca daemon`.
 #[derive(Debug, Args)]
 pub struct DaemonArgs {
@@ -26,6 +29,15 @@ pub struct DaemonArgs {
     /// What to log: error, warn, info, debug
     #[arg(long, default_value = "info", env = "ORCA_LOG", value_name = "LEVEL")]
     log: String,
+    /// Where output of containers goes that don't say: json-file, local, journald, syslog, none
+    #[arg(long, global = true, value_name = "DRIVER")]
+    log_driver: Option<String>,
+    /// Option of that logging driver
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    log_opt: Vec<String>,
+    /// The journal's socket
+    #[arg(long, hide = true, default_value = JOURNAL, value_name = "PATH")]
+    journal_socket: PathBuf,
     #[command(subcommand)]
     verb: Option<Verb>,
 }
@@ -38,8 +50,9 @@ enum Verb {
 
 /// Runs the daemon until it is told to end, or installs it.
 pub fn run(args: DaemonArgs) -> Result<()> {
+    let default = crate::logging::config(args.log_driver.as_deref(), &args.log_opt)?;
     if let Some(Verb::Install(install)) = args.verb {
-        return install::install(&args.data_dir, &args.run_dir, install);
+        return install::install(&args.data_dir, &args.run_dir, &default, install);
     }
     if !rustix::process::geteuid().is_root() {
         return Err(Error::Start { action: "run", reason: "it needs root; try sudo".into() });
@@ -53,7 +66,8 @@ pub fn run(args: DaemonArgs) -> Result<()> {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|error| Error::Start { action: "run", reason: error.to_string() })?;
-    runtime.block_on(serve::serve(args.data_dir, args.run_dir))
+    let logging = agent::Logging { default, journal: args.journal_socket };
+    runtime.block_on(serve::serve(args.data_dir, args.run_dir, logging))
 }
 
 /// A bare level is for Orca's own crates, and warnings of the others; anything else is a filter as tracing-subscriber has it.

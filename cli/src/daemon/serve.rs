@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use agent::service::{NodeParts, NodeService};
-use agent::{Agent, AgentConfig, BRIDGE_SUBNET};
+use agent::{Agent, AgentConfig, BRIDGE_SUBNET, Logging};
 use image::Unpacker;
 use manager::{Manager, ManagerConfig};
 use shim::SealedBinary;
@@ -24,14 +24,14 @@ fn failed<E: std::fmt::Display>(action: &'static str) -> impl FnOnce(E) -> Error
 }
 
 /// Runs a node until a signal or a reset ends it. Containers, published ports and names go on without it.
-pub async fn serve(data_dir: PathBuf, run_dir: PathBuf) -> Result<()> {
+pub async fn serve(data_dir: PathBuf, run_dir: PathBuf, logging: Logging) -> Result<()> {
     // Signals from here on end the daemon in order, also while it starts.
     let mut end = End::new()?;
     make_run_dir(&run_dir)?;
     let program = std::env::current_exe().map_err(failed("find its own program"))?;
     let manager_socket = run_dir.join("manager.sock");
     // Containers are taken over before anything else: they need no manager.
-    let agent = start_agent(&data_dir, &run_dir, &manager_socket, &program).await?;
+    let agent = start_agent(&data_dir, &run_dir, &manager_socket, &program, logging).await?;
     let config = ManagerConfig { data_dir: data_dir.clone(), node: agent.node() };
     let manager = Manager::start(config).await.map_err(failed("start its manager"))?;
     let (stop, stopped) = watch::channel(());
@@ -75,7 +75,13 @@ pub async fn serve(data_dir: PathBuf, run_dir: PathBuf) -> Result<()> {
     Ok(())
 }
 
-async fn start_agent(data_dir: &Path, run_dir: &Path, manager_socket: &Path, program: &Path) -> Result<Agent> {
+async fn start_agent(
+    data_dir: &Path,
+    run_dir: &Path,
+    manager_socket: &Path,
+    program: &Path,
+    logging: Logging,
+) -> Result<Agent> {
     let sealed = SealedBinary::of_current().map_err(failed("copy its program into memory"))?;
     let config = AgentConfig {
         data_dir: data_dir.into(),
@@ -84,6 +90,7 @@ async fn start_agent(data_dir: &Path, run_dir: &Path, manager_socket: &Path, pro
         unpacker: Unpacker::Child(program.into()),
         programs: Arc::new(OwnPrograms::new(sealed, program.into())),
         bridge_subnet: BRIDGE_SUBNET.parse().map_err(failed("read the subnet of its own network"))?,
+        logging,
     };
     Agent::start(config).await.map_err(failed("start its agent"))
 }

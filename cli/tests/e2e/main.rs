@@ -5,12 +5,17 @@
 mod bad_input;
 mod compose;
 mod containers;
+mod faults;
 mod files;
+mod full_disk;
 mod images;
 mod kill_daemon;
+mod leaks;
 mod local_networks;
+mod logs;
 mod networks;
 mod real_app;
+mod remains;
 mod storage;
 mod support;
 mod unified;

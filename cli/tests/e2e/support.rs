@@ -15,6 +15,8 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Node {
     dir: TempDir,
     daemon: Option<Child>,
+    args: Vec<String>,
+    has_disk: bool,
 }
 
 static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -22,12 +24,24 @@ static NUMBER: AtomicU32 = AtomicU32::new(0);
 impl Node {
     /// Makes a network namespace that stands for a host, and starts a daemon on it.
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// As [`start`](Self::start), with further arguments of the daemon.
+    pub fn start_with(args: &[&str]) -> Self {
+        let mut node = Self::prepare(args);
+        node.start_daemon();
+        node
+    }
+
+    /// A host without a daemon.
+    pub fn prepare(args: &[&str]) -> Self {
         let prefix = format!("orca-t{}-{}-", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let dir = tempfile::Builder::new().prefix(&prefix).tempdir().unwrap();
-        let mut node = Self { dir, daemon: None };
+        let node =
+            Self { dir, daemon: None, args: args.iter().map(|arg| (*arg).to_owned()).collect(), has_disk: false };
         net::netlink::netns::create(&node.host()).unwrap();
         node.in_host(&["ip", "link", "set", "lo", "up"]);
-        node.start_daemon();
         node
     }
 
@@ -56,7 +70,43 @@ impl Node {
         self.dir.path().join("data")
     }
 
-    fn run_dir(&self) -> PathBuf {
+    /// Gives the node a disk of its own for its data: a tmpfs of this size. Before the daemon is started.
+    pub fn mount_disk(&mut self, size: &str) {
+        std::fs::create_dir_all(self.data_dir()).unwrap();
+        let disk = self.data_dir().display().to_string();
+        let options = format!("size={size}");
+        let status = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "orca-test", &disk]).status().unwrap();
+        assert!(status.success());
+        self.has_disk = true;
+    }
+
+    /// Everything of the node is below it.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// What names of the node's cgroups and devices have in them.
+    pub fn key(&self) -> String {
+        let text = std::fs::read_to_string(self.data_dir().join("node.json")).unwrap();
+        let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let id = document["id"].as_str().unwrap().parse().unwrap();
+        net::plan::NodeKey::of(id).as_str().to_owned()
+    }
+
+    /// The daemon's process.
+    pub fn daemon_pid(&self) -> i32 {
+        self.daemon.as_ref().unwrap().id().try_into().unwrap()
+    }
+
+    /// Resets the node and waits for the daemon's end.
+    pub fn reset(&mut self) {
+        self.ok(&["system", "reset", "--force"]);
+        let ended = self.daemon.take().unwrap().wait().unwrap();
+        assert!(ended.success(), "{}", self.daemon_log());
+    }
+
+    /// The daemon's sockets and namespaces.
+    pub fn run_dir(&self) -> PathBuf {
         self.dir.path().join("run")
     }
 
@@ -69,6 +119,7 @@ impl Node {
             .arg(self.data_dir())
             .arg("--run-dir")
             .arg(self.run_dir())
+            .args(&self.args)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -184,6 +235,9 @@ impl Drop for Node {
             }
             let _ = daemon.kill();
             let _ = daemon.wait();
+        }
+        if self.has_disk {
+            let _ = Command::new("umount").arg("-l").arg(self.data_dir()).status();
         }
         let _ = net::netlink::netns::remove(&self.host());
     }

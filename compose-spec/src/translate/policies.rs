@@ -1,7 +1,7 @@
 //! Restart policy, health check, logging and `deploy`.
 
 use model::{
-    EndpointMode, HealthTest, Healthcheck, LogConfig, LogDriver, RestartCondition, RestartPolicy, ServiceSpec,
+    EndpointMode, HealthTest, Healthcheck, LogConfig, LogDriver, LogError, RestartCondition, RestartPolicy, ServiceSpec,
 };
 
 use super::fields::Fields;
@@ -90,24 +90,30 @@ pub fn healthcheck(fields: &Fields, errors: &mut Vec<Error>) -> Option<Healthche
     Some(spec)
 }
 
-/// The log driver and its options.
+/// The log driver and its options; without one, the node's.
 pub fn log(fields: &Fields, errors: &mut Vec<Error>) -> LogConfig {
     let Some(logging) = fields.nested("logging") else { return LogConfig::default() };
-    let driver = match logging.text("driver").as_deref() {
-        None | Some("json-file") => LogDriver::JsonFile,
-        Some("local") => LogDriver::Local,
-        Some("none") => LogDriver::None,
-        Some(_) => {
-            logging.refuse("driver", Some("only json-file, local and none"), errors);
-            LogDriver::JsonFile
+    let driver = match logging.text("driver").as_deref().map(LogDriver::parse) {
+        None => LogDriver::Default,
+        Some(Ok(driver)) => driver,
+        Some(Err(_)) => {
+            logging.refuse("driver", Some("only json-file, local, journald, syslog and none"), errors);
+            LogDriver::Default
         }
     };
     let options = logging.strings("options");
-    for option in options.keys().filter(|option| !["max-size", "max-file"].contains(&option.as_str())) {
-        logging.refuse(&format!("options.{option}"), Some("the options are max-size and max-file"), errors);
+    let log = LogConfig { driver, options };
+    match log.check() {
+        Err(LogError::Option { option, .. }) => {
+            logging.refuse(&format!("options.{option}"), Some("it is no option of this logging driver"), errors);
+        }
+        Err(LogError::Value { option, value, reason }) => {
+            logging.invalid(&format!("options.{option}"), format!("{value:?}: {reason}"), errors);
+        }
+        Err(LogError::Driver(_)) | Ok(()) => {}
     }
     logging.finish(errors);
-    LogConfig { driver, options }
+    log
 }
 
 /// What `deploy` says of the service as a whole.

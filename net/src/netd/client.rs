@@ -78,6 +78,11 @@ impl Client {
         }
     }
 
+    /// Waits until this netd ends. It never speaks first, so anything but silence is its end.
+    pub async fn ended(mut self) {
+        let _ = protocol::read::<Reply>(&mut self.stream).await;
+    }
+
     /// Ends netd: names and reserved ports go with it.
     pub async fn shutdown(mut self) -> Result<(), Error> {
         match self.ask(&Request::Shutdown).await? {

@@ -68,8 +68,9 @@ fn character_boundary(bytes: &[u8], at: usize) -> usize {
     (at.saturating_sub(3)..=at).rev().find(|index| *index > 0 && !continues(index)).unwrap_or(at)
 }
 
-/// Appends one json-file line: `{"log":…,"stream":…,"time":…}`. Bytes that are no UTF-8 become U+FFFD, as in Docker.
-pub fn write_line(line: &[u8], stream: Stream, time: u64, out: &mut Vec<u8>) {
+/// Appends one json-file line: `{"log":…,"stream":…,"attrs":…,"time":…}`. Bytes that are no UTF-8 become U+FFFD, as in Docker.
+/// `attrs` is encoded already: `"attrs":{…},`, or empty.
+pub fn write_line(line: &[u8], stream: Stream, attrs: &[u8], time: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"log\":\"");
     for chunk in line.utf8_chunks() {
         escape(chunk.valid().as_bytes(), out);
@@ -78,10 +79,12 @@ pub fn write_line(line: &[u8], stream: Stream, time: u64, out: &mut Vec<u8>) {
         }
     }
     let stream: &[u8] = match stream {
-        Stream::Stdout => b"\",\"stream\":\"stdout\",\"time\":\"",
-        Stream::Stderr => b"\",\"stream\":\"stderr\",\"time\":\"",
+        Stream::Stdout => b"\",\"stream\":\"stdout\",",
+        Stream::Stderr => b"\",\"stream\":\"stderr\",",
     };
     out.extend_from_slice(stream);
+    out.extend_from_slice(attrs);
+    out.extend_from_slice(b"\"time\":\"");
     write_rfc3339(time, out);
     out.extend_from_slice(b"\"}\n");
 }
@@ -144,7 +147,7 @@ mod tests {
     #[test]
     fn the_format_is_dockers() {
         let mut out = Vec::new();
-        write_line(b"a\"\\\x01\xff\t\n", Stream::Stderr, 0, &mut out);
+        write_line(b"a\"\\\x01\xff\t\n", Stream::Stderr, b"", 0, &mut out);
         let expected = "{\"log\":\"a\\\"\\\\\\u0001\u{fffd}\\t\\n\",\"stream\":\"stderr\",\"time\":\"1970-01-01T00:00:00.000000000Z\"}\n";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
@@ -160,7 +163,7 @@ mod tests {
                 prop_assert!(line.len() <= MAX_LINE + 1);
                 prop_assert!(!line[..line.len() - 1].contains(&b'\n'));
                 let mut out = Vec::new();
-                write_line(line, Stream::Stdout, 1, &mut out);
+                write_line(line, Stream::Stdout, b"", 1, &mut out);
                 let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
                 let expected = String::from_utf8_lossy(line);
                 prop_assert_eq!(value["log"].as_str(), Some(expected.as_ref()));

@@ -11,6 +11,8 @@ use crate::error::Result;
 const DRAIN_LIMIT: Duration = Duration::from_secs(2);
 /// Clients get this long to read what is left for them.
 const FAREWELL: Duration = Duration::from_millis(500);
+/// What a log's server hasn't taken yet is offered to it for so long.
+const LAST_LINES: Duration = Duration::from_secs(2);
 /// A record that can't be written is tried again after this.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -105,6 +107,9 @@ impl Supervisor {
     /// The reason for which the container never ran.
     pub(super) fn finish(mut self) -> Result<ExitRecord> {
         self.close_output();
+        if let Some(log) = &mut self.log {
+            log.drain(LAST_LINES);
+        }
         let record = self.record();
         if let Some(error) = self.failure.take() {
             self.remove_container();

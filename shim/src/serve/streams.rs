@@ -10,7 +10,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::{CHUNK, Supervisor, raw};
 use crate::error::{Result, ShimError};
-use crate::log::{Lines, Stream, write_line};
+use crate::log::Stream;
 use crate::runtime::ProcessIo;
 use crate::terminal;
 
@@ -60,7 +60,7 @@ pub fn make(terminal: bool, stdin: StdinMode) -> Result<(ProcessIo, ContainerIo)
     Ok((process, ContainerIo::Pipes { stdin: our_stdin, stdout, stderr }))
 }
 
-/// Output still open, and the unfinished lines of each stream.
+/// Output still open.
 pub struct Output {
     /// Standard output, or the terminal's master.
     pub stdout: Option<OwnedFd>,
@@ -68,7 +68,6 @@ pub struct Output {
     pub stderr: Option<OwnedFd>,
     /// Whether `stdout` is a terminal's master.
     pub is_terminal: bool,
-    lines: [Lines; 2],
 }
 
 /// Turns our ends into non-blocking sources and a sink.
@@ -93,7 +92,7 @@ pub fn connect(io: ContainerIo, master: Option<OwnedFd>, size: Option<TerminalSi
         set.map_err(ShimError::system("prepare a stream"))?;
     }
     let sink = stdin.map(|fd| Sink { fd: fd.into(), pending: Vec::new(), closing: false, is_terminal });
-    Ok((Output { stdout, stderr, is_terminal, lines: Default::default() }, sink))
+    Ok((Output { stdout, stderr, is_terminal }, sink))
 }
 
 /// Standard input of a process: takes what the process is ready for and keeps the rest.
@@ -202,11 +201,7 @@ impl Supervisor {
             client.offer(kind, &buffer[..count]);
         }
         if let Some(log) = &mut self.log {
-            let time = crate::time::now();
-            let batch = &mut self.batch;
-            self.output.lines[stream as usize].feed(&buffer[..count], |line| write_line(line, stream, time, batch));
-            log.write(batch);
-            batch.clear();
+            log.take(stream, &buffer[..count]);
         }
         self.buffer = buffer;
     }
@@ -217,10 +212,7 @@ impl Supervisor {
             Stream::Stderr => self.output.stderr = None,
         }
         if let Some(log) = &mut self.log {
-            let mut batch = Vec::new();
-            let time = crate::time::now();
-            self.output.lines[stream as usize].finish(|line| write_line(line, stream, time, &mut batch));
-            log.write(&batch);
+            log.finish(stream);
         }
     }
 

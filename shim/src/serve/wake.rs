@@ -17,6 +17,7 @@ enum Source {
     Input,
     ExecInput(u64),
     Listener,
+    Log,
     Client(u64),
 }
 
@@ -35,6 +36,9 @@ impl Supervisor {
                 self.wake(source, poll.revents);
             }
         }
+        if let Some(complaint) = self.log.as_mut().and_then(crate::log::Log::advance) {
+            self.complain(&complaint);
+        }
         self.settle_execs();
         self.flush_clients();
     }
@@ -50,8 +54,10 @@ impl Supervisor {
         if let Some(reader) = &self.outcome {
             add(raw(reader), libc::POLLIN, Source::Start);
         }
+        // A container waits for its log, but its end doesn't.
+        let waits = self.ended.is_none() && self.log.as_ref().is_some_and(crate::log::Log::is_full);
         for (fd, stream) in self.output_fds().into_iter().zip([Stream::Stdout, Stream::Stderr]) {
-            if let Some(fd) = fd {
+            if let Some(fd) = fd.filter(|_| !waits) {
                 add(fd, libc::POLLIN, Source::Output(stream));
             }
         }
@@ -75,6 +81,9 @@ impl Supervisor {
             add(sink.raw(), libc::POLLOUT, Source::Input);
         }
         add(raw(&self.listener), libc::POLLIN, Source::Listener);
+        if let Some((fd, events)) = self.log.as_ref().and_then(crate::log::Log::interest) {
+            add(fd, events, Source::Log);
+        }
         for client in &self.clients {
             let (fd, events) = client.interest(self.is_throttled(client));
             add(fd, events, Source::Client(client.id));
@@ -100,6 +109,8 @@ impl Supervisor {
                 self.serve_unthrottled();
             }
             Source::Listener => self.accept(),
+            // It is advanced in every turn.
+            Source::Log => {}
             Source::Client(id) => self.wake_client(id, events),
         }
     }

@@ -65,7 +65,7 @@ impl Sandbox {
             container_id: id.clone(),
             run_generation: 1,
             snapshot: Some(snapshot),
-            log: LogConfig { driver: LogDriver::JsonFile, path: dir.path().join("c.log"), max_size: 0, max_files: 1 },
+            log: LogConfig::plain(dir.path().join("c.log")),
             cgroup,
             terminal: false,
             terminal_size: None,

@@ -107,7 +107,14 @@ prop_compose! {
 
 prop_compose! {
     pub fn log_config()(
-        driver in one_of(&[LogDriver::JsonFile, LogDriver::Local, LogDriver::None]),
+        driver in one_of(&[
+            LogDriver::Default,
+            LogDriver::JsonFile,
+            LogDriver::Local,
+            LogDriver::Journald,
+            LogDriver::Syslog,
+            LogDriver::None,
+        ]),
         options in labels(),
     ) -> LogConfig {
         LogConfig { driver, options }
