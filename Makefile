@@ -8,7 +8,7 @@ ORCA := $(TARGET)/release/orca
 BUILD_PACKAGES := gcc libc6-dev libseccomp-dev pkg-config
 TEST_PACKAGES := binutils bind9-dnsutils busybox-static conntrack curl iproute2 iptables nftables python3 user-mode-linux util-linux
 
-.PHONY: help build demo demo-down test lint unit e2e sim fuzz bench licences
+.PHONY: help build demo demo-down test lint unit e2e sim fuzz bench leaks faults licences
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -40,6 +40,12 @@ sim: ## Run the simulator: make sim [SEED=n] [SEEDS=n]
 bench: build ## Print ratios against peers as JSON lines
 	@scripts/need $(BUILD_PACKAGES) $(TEST_PACKAGES) docker.io crun
 	@scripts/bench $(ORCA)
+
+leaks: ## Start and remove 200 containers and count what is left
+	ORCA_LEAKS=200 cargo test --locked -q -p orca --test e2e -- leaks::
+
+faults: ## Kill daemon, netd and shims at many moments: make faults [SEED=n]
+	ORCA_FAULTS=240 ORCA_SEED=$(or $(SEED),1) cargo test --locked -q -p orca --test e2e -- faults::
 
 licences: ## Check licences and sources of all dependencies
 	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny

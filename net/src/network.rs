@@ -1,7 +1,7 @@
 //! The whole of a node's network, for the agent.
 
-use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::plan::{Action, AttachmentPlan, NetworkPlan, NodeKey, NodePlan, diff};
 use crate::ruleset::{FlowGuards, Ruleset};
@@ -14,6 +14,9 @@ pub struct Network {
     node_key: NodeKey,
     /// What the kernel was told last, so that a plan that changes nothing costs no transaction.
     loaded: Mutex<Option<Loaded>>,
+    /// What this process has set up, by device. It is not set up again before the next audit: with every container the others
+    /// would cost as much as the new one.
+    attached: Mutex<BTreeMap<String, (AttachmentPlan, NetworkPlan)>>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -53,7 +56,7 @@ pub struct ItemError {
 impl Network {
     /// The network of a node. Nothing happens before the first call.
     pub const fn new(node_key: NodeKey) -> Self {
-        Self { node_key, loaded: Mutex::new(None) }
+        Self { node_key, loaded: Mutex::new(None), attached: Mutex::new(BTreeMap::new()) }
     }
 
     /// Brings the kernel to the plan: stale devices go, missing ones come, the table is replaced if it changed. An
@@ -77,6 +80,7 @@ impl Network {
     /// the audit that repairs what others changed.
     pub fn audit(&self, plan: &NodePlan) -> Result<Report, Error> {
         *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.attached().clear();
         self.apply(plan)
     }
 
@@ -118,6 +122,23 @@ impl Network {
         }
     }
 
+    fn attached(&self) -> MutexGuard<'_, BTreeMap<String, (AttachmentPlan, NetworkPlan)>> {
+        self.attached.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets a container's device up, unless it is there as this process has set it up.
+    fn set_up(&self, network: &NetworkPlan, attachment: &AttachmentPlan, exists: bool) -> Result<(), Error> {
+        let device = self.node_key.device(attachment.container, attachment.network);
+        let is_as_wanted = |(of, on): &(AttachmentPlan, NetworkPlan)| of == attachment && on == network;
+        if exists && self.attached().get(&device).is_some_and(is_as_wanted) {
+            return Ok(());
+        }
+        self.attached().remove(&device);
+        self.attach(network, attachment)?;
+        self.attached().insert(device, (attachment.clone(), network.clone()));
+        Ok(())
+    }
+
     fn load(&self, plan: &NodePlan, report: &mut Report) -> Result<(), Error> {
         let wanted = Loaded { ruleset: Ruleset::of(plan), guards: FlowGuards::of(plan) };
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
@@ -143,6 +164,7 @@ impl Network {
         let (item, done) = match action {
             Action::RemoveDevice(name) => {
                 report.removed += 1;
+                self.attached().remove(name);
                 (format!("device {name}"), netlink::remove_device(name))
             }
             Action::RemoveSubnet(subnet) => (format!("route to {subnet}"), netlink::remove_subnet_route(*subnet)),
@@ -159,7 +181,7 @@ impl Network {
                 let count = if *adopt { &mut report.adopted } else { &mut report.attached };
                 *count += 1;
                 let item = format!("container {} on network {}", attachment.container.short(), network.name);
-                (item, self.attach(network, attachment))
+                (item, self.set_up(network, attachment, *adopt))
             }
         };
         if let Err(error) = done {

@@ -96,8 +96,10 @@ fn try_once(node: &mut Node, victim: Victim, verb: &str, delay: Duration, what: 
     }
     // It was not removed, so it can be used: whatever happened to it, it runs again.
     if verb != "rm" {
-        node.ok(&["start", "cc"]);
-        assert_eq!(node.ok(&["exec", "cc", "cat", "/kept/file"]), "precious\n", "{what}");
+        node.wait_for(&format!("it runs again: {what}"), || {
+            node.orca(&["start", "cc"]);
+            node.orca(&["exec", "cc", "cat", "/kept/file"]).stdout == b"precious\n"
+        });
     }
     node.orca(&["rm", "-f", "-v", "cc"]);
 }

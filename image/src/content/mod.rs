@@ -237,7 +237,11 @@ impl BlobWriter {
 
 impl Write for BlobWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.file.write(bytes)?;
+        let count = self.file.write(bytes).map_err(|error| match error.kind() {
+            io::ErrorKind::Interrupted => error,
+            // Who reads an archive through this writer would take it for the archive's own error.
+            _ => Error::io("write", self.staged.path.display(), error).into(),
+        })?;
         self.hasher.update(&bytes[..count]);
         Ok(count)
     }
