@@ -1,6 +1,8 @@
 //! The tree's own rules, as tests: what the design says of files, names, pure rooms and the direction of dependencies.
 #![allow(clippy::unwrap_used)]
 
+#[path = "tidy/licences.rs"]
+mod licences;
 #[path = "tidy/manifests.rs"]
 mod manifests;
 #[path = "tidy/modules.rs"]
@@ -63,6 +65,11 @@ fn pure_rooms_touch_nothing() {
 #[test]
 fn dependencies_go_one_way() {
     demand(&manifests::violations());
+}
+
+#[test]
+fn licences_are_allowed() {
+    demand(&licences::violations());
 }
 
 #[test]

@@ -48,6 +48,8 @@ impl World {
             Action::Kill => self.end(node, id, 1, 10, 137),
             Action::Probe(_) => self.probe(node, id),
             Action::Remove { .. } => self.remove(node, id),
+            // Nobody freezes processes here, and thawing one that is not frozen does nothing.
+            Action::Resume => {}
         }
     }
 
