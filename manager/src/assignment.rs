@@ -1,6 +1,7 @@
 //! What one node has to know of the state. Pure.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use model::{
     Assignments, Backend, EndpointMode, EndpointNetwork, NetworkAssignment, NetworkId, NodeId, Service,
@@ -26,6 +27,7 @@ pub fn assignments(state: &State, node: NodeId) -> Assignments {
                 blocks: network.leases.get(&node).cloned().unwrap_or_default(),
                 internal: network.spec.internal,
                 attachable: network.spec.attachable,
+                fixed: fixed(state, &network.spec.name),
             };
             (network.id, assignment)
         })
@@ -45,6 +47,13 @@ pub fn assignments(state: &State, node: NodeId) -> Assignments {
         Some((config.id, config.spec.data.clone()))
     });
     Assignments { secrets: secrets.collect(), configs: configs.collect(), tasks, networks, endpoints }
+}
+
+/// Addresses that services claim on a network.
+fn fixed(state: &State, network: &str) -> Vec<IpAddr> {
+    let attachments = state.services.values().flat_map(|service| service.spec.network.attachments());
+    let on = attachments.filter(|attachment| attachment.network == network && !attachment.local);
+    on.flat_map(|attachment| attachment.ipv4_address.into_iter().chain(attachment.ipv6_address)).collect()
 }
 
 fn is_of_interest(endpoint: &ServiceEndpoint, networks: &BTreeMap<NetworkId, NetworkAssignment>) -> bool {

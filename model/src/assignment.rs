@@ -40,6 +40,8 @@ pub struct NetworkAssignment {
     pub internal: bool,
     /// Standalone containers may join.
     pub attachable: bool,
+    /// Addresses that services claim for themselves: nobody else is given one.
+    pub fixed: Vec<IpAddr>,
 }
 
 /// A service as seen from a network: its names, addresses and the tasks behind them.

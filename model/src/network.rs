@@ -35,6 +35,10 @@ pub enum NetworkMode {
     Host,
     /// These networks; the one with the default route first.
     Networks(Vec<AttachmentSpec>),
+    /// The network namespace of another container of the node, by its name or id.
+    Container(String),
+    /// That of a container of the same project's service, by its key.
+    Service(String),
 }
 
 impl Default for NetworkMode {
@@ -44,11 +48,16 @@ impl Default for NetworkMode {
 }
 
 impl NetworkMode {
+    /// Whether the namespace is another container's.
+    pub const fn is_shared(&self) -> bool {
+        matches!(self, Self::Container(_) | Self::Service(_))
+    }
+
     /// The attachments asked for; none for `none` and `host`.
     pub fn attachments(&self) -> &[AttachmentSpec] {
         match self {
             Self::Networks(attachments) => attachments,
-            Self::None | Self::Host => &[],
+            Self::None | Self::Host | Self::Container(_) | Self::Service(_) => &[],
         }
     }
 }

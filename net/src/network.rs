@@ -19,8 +19,10 @@ pub struct Network {
     attached: Mutex<BTreeMap<String, (AttachmentPlan, NetworkPlan)>>,
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 struct Loaded {
+    /// Whether the kernel is believed to have it still.
+    current: bool,
     ruleset: Ruleset,
     guards: FlowGuards,
 }
@@ -65,7 +67,8 @@ impl Network {
         plan.validate()?;
         netlink::enable_forwarding()?;
         let mut report = Report::default();
-        if !plan.networks.is_empty() && self.loaded.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+        let looked = self.loaded().as_ref().is_some_and(|loaded| loaded.current);
+        if !plan.networks.is_empty() && !looked {
             self.pass(&mut report);
         }
         // The table first: a device must never be up before the rules that hold it.
@@ -79,7 +82,9 @@ impl Network {
     /// As [`apply`](Self::apply), and replaces the table even where this process believes it to be right already: for
     /// the audit that repairs what others changed.
     pub fn audit(&self, plan: &NodePlan) -> Result<Report, Error> {
-        *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        if let Some(loaded) = &mut *self.loaded() {
+            loaded.current = false;
+        }
         self.attached().clear();
         self.apply(plan)
     }
@@ -108,7 +113,7 @@ impl Network {
         for action in diff(&netlink::observe(&self.node_key)?, &nothing) {
             self.carry_out(&action, &mut report);
         }
-        *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.loaded() = None;
         nft::remove(&self.node_key.table())?;
         nft::close_passage(&self.node_key.table(), &self.node_key.device_prefix())?;
         Ok(report)
@@ -139,14 +144,22 @@ impl Network {
         Ok(())
     }
 
+    fn loaded(&self) -> MutexGuard<'_, Option<Loaded>> {
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn load(&self, plan: &NodePlan, report: &mut Report) -> Result<(), Error> {
-        let wanted = Loaded { ruleset: Ruleset::of(plan), guards: FlowGuards::of(plan) };
-        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        if loaded.as_ref() == Some(&wanted) {
+        let mut loaded = self.loaded();
+        let ruleset = Ruleset::after(loaded.as_ref().map(|loaded| &loaded.ruleset), plan);
+        let wanted = Loaded { current: true, ruleset, guards: FlowGuards::of(plan) };
+        let before = loaded.as_ref().filter(|loaded| loaded.current);
+        if before.is_some_and(|before| before.ruleset == wanted.ruleset && before.guards == wanted.guards) {
             return Ok(());
         }
-        let guards_changed = loaded.as_ref().is_none_or(|loaded| loaded.guards != wanted.guards);
-        *loaded = None;
+        let guards_changed = before.is_none_or(|before| before.guards != wanted.guards);
+        if let Some(loaded) = &mut *loaded {
+            loaded.current = false;
+        }
         nft::replace(&wanted.ruleset)?;
         report.table_replaced = true;
         if guards_changed && !wanted.guards.is_empty() {

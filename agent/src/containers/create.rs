@@ -7,8 +7,8 @@ use std::sync::Arc;
 use image::manifest::RunConfig;
 use image::store::Image;
 use model::{
-    ContainerId, HealthTest, Healthcheck, MountSource, NetworkId, NetworkMode, PortSpec, Protocol, RunIntent, Task,
-    TaskState, TaskStatus, VolumeSpec, check_object_name,
+    ContainerId, ContainerSpec, HealthTest, Healthcheck, MountSource, NetworkId, NetworkMode, PortSpec, Protocol,
+    RunIntent, Task, TaskState, TaskStatus, VolumeSpec, check_object_name,
 };
 
 use super::record::{Record, TaskRef, VolumeUse};
@@ -32,6 +32,7 @@ impl Shared {
         }
         spec.log = spec.log.over(self.executor.default_log());
         bundle::check(&spec, self.executor.host())?;
+        check_shared(&network, &spec)?;
         let mut warnings = check_ports(&network, &mut ports)?;
         if matches!(network, NetworkMode::Networks(_)) {
             warnings.extend(self.executor.networks().warnings());
@@ -80,7 +81,10 @@ impl Shared {
         let record = {
             let mut state = self.state();
             record.name = free_name(&state, name)?;
-            record.network = self.executor.networks().canonical(&record.network)?;
+            record.network = match &record.network {
+                NetworkMode::Container(name) => NetworkMode::Container(state.resolve(name)?.to_string()),
+                other => self.executor.networks().canonical(other)?,
+            };
             record.attachments = self.executor.networks().addresses(&record, &held_addresses(&state, id))?;
             self.executor.networks().choose_ports(&mut record.ports, &held_ports(&state))?;
             state.entries.insert(id, Entry::new(record.clone(), machine));
@@ -233,6 +237,25 @@ fn publish_exposed(ports: &mut Vec<PortSpec>, image: &RunConfig) {
     }
 }
 
+/// What belongs to the network namespace is its owner's to say.
+fn check_shared(network: &NetworkMode, spec: &ContainerSpec) -> Result<()> {
+    if !network.is_shared() {
+        return Ok(());
+    }
+    let own = [
+        ("hostname", spec.hostname.clone()),
+        ("extra hosts", spec.extra_hosts.first().map(|entry| entry.host.clone())),
+        ("dns", spec.dns.first().map(ToString::to_string)),
+    ];
+    match own.into_iter().find_map(|(key, value)| Some((key, value?))) {
+        None => Ok(()),
+        Some((key, value)) => {
+            let reason = "the container whose network is shared says that".into();
+            Err(Error::Spec { key, value, reason })
+        }
+    }
+}
+
 fn check_ports(network: &NetworkMode, ports: &mut Vec<PortSpec>) -> Result<Vec<String>> {
     if let Some(port) = ports.iter().find(|port| port.host_ip.is_some_and(|address| address.is_ipv6())) {
         let value = port.host_ip.map(|address| address.to_string()).unwrap_or_default();
@@ -242,6 +265,7 @@ fn check_ports(network: &NetworkMode, ports: &mut Vec<PortSpec>) -> Result<Vec<S
     match network {
         NetworkMode::Networks(_) => Ok(Vec::new()),
         _ if ports.is_empty() => Ok(Vec::new()),
+        NetworkMode::Container(_) | NetworkMode::Service(_) => Err(Error::PortsWithoutNetwork("container")),
         NetworkMode::None => Err(Error::PortsWithoutNetwork("none")),
         NetworkMode::Host => {
             ports.clear();

@@ -84,8 +84,8 @@ impl Containers {
             let networks = shared.executor.networks();
             let view = networks.find(&spec.network)?;
             let name = view.network.name;
-            if record.network == NetworkMode::Host || name == "host" || name == "none" {
-                let reason = "the host's network and none cannot be combined with others".into();
+            if record.network == NetworkMode::Host || record.network.is_shared() || name == "host" || name == "none" {
+                let reason = "the host's network, another container's and none cannot be combined with others".into();
                 return Err(Error::Network { name, reason });
             }
             let mut specs = record.network.attachments().to_vec();

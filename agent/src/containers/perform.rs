@@ -152,6 +152,14 @@ impl Shared {
             Ok(attachments) => attachments,
             Err(error) => return Some(Err(error)),
         };
+        let record = entry.record.clone();
+        if record.network.is_shared() {
+            match state.partner(&record, self.executor.paths()) {
+                Ok(partner) => self.executor.networks().share(id, partner),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        let entry = state.entries.get_mut(&id)?;
         if attachments != entry.record.attachments {
             entry.record.attachments = attachments;
             self.db.save_container(&entry.record);

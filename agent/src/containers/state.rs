@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use model::{ContainerId, RunIntent, TaskId, TaskStatus};
+use model::{ContainerId, NetworkMode, RunIntent, TaskId, TaskStatus};
 use tokio::sync::watch;
 
 use super::record::{Record, task_status};
+use crate::network::Partner;
+use crate::paths::Paths;
 use crate::task::{Action, Event, Exit, Machine, Now, Stage};
 use crate::{Error, Result};
 
@@ -168,6 +170,48 @@ impl State {
     pub fn by_task(&self, task: TaskId) -> Option<ContainerId> {
         let is_its = |entry: &Entry| entry.record.task.is_some_and(|owner| owner.task == task);
         self.entries.iter().find(|(_, entry)| is_its(entry)).map(|(id, _)| *id)
+    }
+
+    /// The running container whose network namespace another one is to share.
+    pub fn partner(&self, record: &Record, paths: &Paths) -> Result<Partner> {
+        let refuse = |name: &str, reason: &str| Error::Network { name: name.into(), reason: reason.into() };
+        let id = match &record.network {
+            NetworkMode::Service(key) => self
+                .of_service(record, key)
+                .ok_or_else(|| refuse(&format!("service:{key}"), "no container of that service runs on this node"))?,
+            NetworkMode::Container(name) => self.resolve(name)?,
+            _ => return Err(refuse(&record.name, "its network is its own")),
+        };
+        let other = self.get(id)?;
+        let name = format!("container:{}", other.record.name);
+        if id == record.id {
+            return Err(refuse(&name, "a container cannot share its own network"));
+        }
+        if !matches!(other.machine.stage(), Stage::Running { .. }) {
+            return Err(refuse(&name, "a container that does not run has no network to share"));
+        }
+        match other.record.network {
+            NetworkMode::Host => Err(refuse(&name, "it has the host's network: use host")),
+            NetworkMode::Container(_) | NetworkMode::Service(_) => {
+                Err(refuse(&name, "it shares another container's network: name that one"))
+            }
+            NetworkMode::None | NetworkMode::Networks(_) => {
+                Ok(Partner { netns: paths.netns(id, other.record.life.generation), files: paths.files(id) })
+            }
+        }
+    }
+
+    /// The first running container of a service of the same project.
+    fn of_service(&self, record: &Record, key: &str) -> Option<ContainerId> {
+        let label = |record: &Record, name: &str| record.labels.get(&format!("com.docker.compose.{name}")).cloned();
+        let project = label(record, "project");
+        let fits = |entry: &&Entry| {
+            let runs = matches!(entry.machine.stage(), Stage::Running { .. });
+            runs && label(&entry.record, "project") == project
+                && label(&entry.record, "service").as_deref() == Some(key)
+        };
+        let slot = |entry: &&Entry| entry.record.task.map(|task| task.slot);
+        self.entries.values().filter(fits).min_by_key(slot).map(|entry| entry.record.id)
     }
 
     /// When the next container wants a tick.

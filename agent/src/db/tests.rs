@@ -101,6 +101,7 @@ async fn networks_are_kept_and_secrets_are_not() {
         blocks: vec!["10.1.0.64/26".parse().unwrap()],
         internal: false,
         attachable: true,
+        fixed: Vec::new(),
     };
     let secret = SecretData::new(b"a-very-secret-word".to_vec());
     let assignments = Assignments {

@@ -65,9 +65,14 @@ impl Executor {
         let user = resolve_user(spec.user.as_deref().unwrap_or(&run.user), &passwd, &group)?;
         let groups = resolve_groups(spec.group_add.iter().map(String::as_str), &group)?;
         let host_network = record.network == NetworkMode::Host;
-        let hostname = bundle::hostname(record.id, spec, host_network, &self.host);
+        let partner = record.network.is_shared().then(|| self.networks.partner(record.id)).flatten();
+        let hostname = match &partner {
+            None => bundle::hostname(record.id, spec, host_network, &self.host),
+            Some(partner) => mounts::hostname(&partner.files)?,
+        };
         let names = Names {
-            hostname,
+            partner: partner.as_ref().map(|partner| partner.files.clone()),
+            hostname: hostname.clone(),
             addresses: record.attachments.iter().flat_map(|attachment| attachment.addresses.clone()).collect(),
             gateway: record
                 .attachments
@@ -78,7 +83,8 @@ impl Executor {
         let sources = Sources { paths: &self.paths, volumes: &self.volumes, root, contents: &contents };
         let mounts = mounts::ready(record, &names, &sources)?;
         let devices = devices(&record.spec.devices)?;
-        let netns = (!host_network).then(|| self.paths.netns(record.id, generation));
+        let own_netns = || self.paths.netns(record.id, generation);
+        let netns = (!host_network).then(|| partner.map_or_else(own_netns, |partner| partner.netns));
         bundle::runtime_spec(&Facts {
             id: record.id,
             spec,

@@ -9,7 +9,7 @@ pub mod text;
 mod volumes;
 
 pub use contents::mount_secrets;
-pub use points::{Names, Sources, lasting, ready, rename};
+pub use points::{Names, Sources, hostname, lasting, ready, rename};
 pub use volumes::{VolumeRecord, Volumes, anonymous_name};
 
 #[allow(unused_imports)] // for the docs

@@ -29,6 +29,8 @@ pub struct Names {
     pub addresses: Vec<IpAddr>,
     /// The node as it sees it.
     pub gateway: Option<IpAddr>,
+    /// The files of the container whose network it shares.
+    pub partner: Option<PathBuf>,
 }
 
 /// Where mounts come from.
@@ -101,6 +103,10 @@ fn bind(target: &str, source: PathBuf, read_only: bool, propagation: Propagation
 }
 
 fn own_files(record: &Record, names: &Names, sources: &Sources<'_>) -> Result<Vec<MountPoint>> {
+    if let Some(dir) = &names.partner {
+        let shared = |name| bind(&format!("/etc/{name}"), dir.join(name), record.spec.read_only, Propagation::Rprivate);
+        return Ok(["hosts", "hostname", "resolv.conf"].map(shared).to_vec());
+    }
     let dir = sources.paths.files(record.id);
     fs::DirBuilder::new().recursive(true).mode(0o755).create(&dir).map_err(Error::io("make", &dir))?;
     let spec = &record.spec;
@@ -111,7 +117,7 @@ fn own_files(record: &Record, names: &Names, sources: &Sources<'_>) -> Result<Ve
     let hosts = text::hosts(spec, &names.hostname, &names.addresses, gateway, host_hosts.as_deref());
     let resolv = match record.network {
         NetworkMode::Networks(_) => text::resolv_conf(spec, &read("/etc/resolv.conf")),
-        NetworkMode::Host | NetworkMode::None => text::host_resolv_conf(spec, &read("/etc/resolv.conf")),
+        _ => text::host_resolv_conf(spec, &read("/etc/resolv.conf")),
     };
     let files = [("hosts", hosts), ("hostname", format!("{}\n", names.hostname)), ("resolv.conf", resolv)];
     let write = |(name, content): (&str, String)| {
@@ -122,6 +128,15 @@ fn own_files(record: &Record, names: &Names, sources: &Sources<'_>) -> Result<Ve
         Ok(bind(&format!("/etc/{name}"), path, record.spec.read_only, Propagation::Rprivate))
     };
     files.into_iter().map(write).collect()
+}
+
+/// The host name of a container, from its files.
+///
+/// # Errors
+/// A file that can't be read.
+pub fn hostname(dir: &Path) -> Result<String> {
+    let path = dir.join("hostname");
+    Ok(fs::read_to_string(&path).map_err(Error::io("read", &path))?.trim().to_owned())
 }
 
 /// Brings a running container's own files from the networks of one record to those of another.
@@ -141,7 +156,7 @@ pub fn rename(dir: &Path, hostname: &str, before: &Record, after: &Record) -> Re
         let path = dir.join("resolv.conf");
         let text = match after.network {
             NetworkMode::Networks(_) => text::resolv_conf(&after.spec, &host_file),
-            NetworkMode::Host | NetworkMode::None => text::host_resolv_conf(&after.spec, &host_file),
+            _ => text::host_resolv_conf(&after.spec, &host_file),
         };
         fs::write(&path, text).map_err(Error::io("write", &path))?;
     }

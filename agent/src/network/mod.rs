@@ -67,8 +67,19 @@ struct State {
     /// Networks that the node keeps.
     own: Arc<BTreeMap<NetworkId, LocalNetwork>>,
     active: BTreeMap<ContainerId, Active>,
+    /// Namespaces of others that containers share, as of their next or present run.
+    shared: BTreeMap<ContainerId, Partner>,
     /// Held while a container's namespace is made or removed.
     locks: BTreeMap<ContainerId, Arc<tokio::sync::Mutex<()>>>,
+}
+
+/// A container whose network namespace another one shares, and with it its names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Partner {
+    /// Where its namespace is bound.
+    pub netns: PathBuf,
+    /// The directory with its `hosts`, `hostname` and `resolv.conf`.
+    pub files: PathBuf,
 }
 
 impl Networks {
@@ -89,6 +100,7 @@ impl Networks {
             blocks: vec![bridge_subnet],
             internal: false,
             attachable: true,
+            fixed: Vec::new(),
         };
         Arc::new(Self {
             node,
@@ -202,6 +214,9 @@ impl Networks {
         }
         let mut used = held.get(&network.id).cloned().unwrap_or_default();
         used.extend(network.reserved.iter().copied());
+        if spec.ipv4_address.is_none() {
+            used.extend(network.fixed.iter().copied());
+        }
         let assigned = self.assigned();
         let services = assigned.endpoints.values().flat_map(|endpoint| &endpoint.networks);
         used.extend(services.filter(|on| on.network == network.id).flat_map(|on| on.vips.iter().copied()));
@@ -260,7 +275,19 @@ impl Networks {
 
     /// Forgets a container that is gone.
     pub fn forget(&self, id: ContainerId) {
-        self.state().locks.remove(&id);
+        let mut state = self.state();
+        state.locks.remove(&id);
+        state.shared.remove(&id);
+    }
+
+    /// Says whose namespace a container's next run shares.
+    pub fn share(&self, id: ContainerId, partner: Partner) {
+        self.state().shared.insert(id, partner);
+    }
+
+    /// Whose namespace a container shares.
+    pub fn partner(&self, id: ContainerId) -> Option<Partner> {
+        self.state().shared.get(&id).cloned()
     }
 
     /// Makes a run's namespace.
@@ -268,7 +295,7 @@ impl Networks {
     /// # Errors
     /// [`Error::PortAllocated`] naming the holder, or what the kernel refused; nothing stays then.
     pub async fn open(&self, record: &Record, generation: u64) -> Result<()> {
-        if record.network == NetworkMode::Host {
+        if record.network == NetworkMode::Host || record.network.is_shared() {
             return Ok(());
         }
         let lock = self.lock(record.id);
@@ -288,7 +315,7 @@ impl Networks {
     /// # Errors
     /// What the kernel or netd refused.
     pub async fn connect(&self, record: &Record) -> Result<()> {
-        if record.network == NetworkMode::Host {
+        if record.network == NetworkMode::Host || record.network.is_shared() {
             return Ok(());
         }
         let lock = self.lock(record.id);
@@ -305,7 +332,7 @@ impl Networks {
 
     /// Takes over a run that an earlier daemon connected; [`settle`](Self::settle) has the rest.
     pub fn adopt(&self, record: &Record, generation: u64) {
-        if record.network != NetworkMode::Host {
+        if record.network != NetworkMode::Host && !record.network.is_shared() {
             let mut active = self.active(record, generation);
             active.ready = true;
             self.state().active.insert(record.id, active);

@@ -24,6 +24,8 @@ pub struct Served {
     pub gateway: Option<IpAddr>,
     /// Addresses that are not given out.
     pub reserved: BTreeSet<IpAddr>,
+    /// Addresses that services claim: given out to them alone.
+    pub fixed: Vec<IpAddr>,
     /// No way out.
     pub internal: bool,
     /// Standalone containers may join.
@@ -34,10 +36,10 @@ pub struct Served {
 
 impl From<&NetworkAssignment> for Served {
     fn from(network: &NetworkAssignment) -> Self {
-        let NetworkAssignment { id, name, subnets, blocks, internal, attachable } = network.clone();
+        let NetworkAssignment { id, name, subnets, blocks, internal, attachable, fixed } = network.clone();
         let gateway = addresses::gateway(&subnets, &blocks);
         let reserved = gateway.into_iter().collect();
-        Self { id, name, subnets, blocks, gateway, reserved, internal, attachable, mtu: None }
+        Self { id, name, subnets, blocks, gateway, reserved, fixed, internal, attachable, mtu: None }
     }
 }
 
@@ -53,6 +55,7 @@ impl From<&LocalNetwork> for Served {
             blocks: pools.iter().map(|pool| pool.range.unwrap_or(pool.subnet)).collect(),
             gateway: pools.iter().map(|pool| pool.gateway).find(IpAddr::is_ipv4),
             reserved: pools.iter().flat_map(taken).collect(),
+            fixed: Vec::new(),
             internal: *internal,
             attachable: true,
             mtu: options.get(ipam::MTU).and_then(|value| ipam::mtu(value)),

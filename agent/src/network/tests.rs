@@ -18,6 +18,7 @@ fn network(n: u8, internal: bool) -> NetworkAssignment {
         blocks: vec![format!("10.{n}.0.64/26").parse().unwrap()],
         internal,
         attachable: true,
+        fixed: Vec::new(),
     }
 }
 

@@ -7,9 +7,9 @@ use crate::{Error, types};
 
 impl From<model::NetworkAssignment> for types::NetworkAssignment {
     fn from(network: model::NetworkAssignment) -> Self {
-        let model::NetworkAssignment { id, name, subnets, blocks, internal, attachable } = network;
+        let model::NetworkAssignment { id, name, subnets, blocks, internal, attachable, fixed } = network;
         let (subnets, blocks) = (strings(subnets), strings(blocks));
-        Self { id: id.to_string(), name, subnets, blocks, internal, attachable }
+        Self { id: id.to_string(), name, subnets, blocks, internal, attachable, fixed: strings(fixed) }
     }
 }
 
@@ -17,10 +17,11 @@ impl TryFrom<types::NetworkAssignment> for model::NetworkAssignment {
     type Error = Error;
 
     fn try_from(network: types::NetworkAssignment) -> Result<Self, Error> {
-        let types::NetworkAssignment { id, name, subnets, blocks, internal, attachable } = network;
+        let types::NetworkAssignment { id, name, subnets, blocks, internal, attachable, fixed } = network;
         let subnets = texts("network.subnets", subnets)?;
         let blocks = texts("network.blocks", blocks)?;
-        Ok(Self { id: text("network.id", id)?, name, subnets, blocks, internal, attachable })
+        let fixed = texts("network.fixed", fixed)?;
+        Ok(Self { id: text("network.id", id)?, name, subnets, blocks, internal, attachable, fixed })
     }
 }
 

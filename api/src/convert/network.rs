@@ -28,6 +28,8 @@ impl From<model::NetworkMode> for types::NetworkMode {
             model::NetworkMode::Networks(attachments) => {
                 Mode::Networks(types::AttachmentSpecs { attachments: wires(attachments) })
             }
+            model::NetworkMode::Container(name) => Mode::Container(name),
+            model::NetworkMode::Service(key) => Mode::Service(key),
         };
         Self { mode: Some(mode) }
     }
@@ -44,6 +46,8 @@ impl TryFrom<types::NetworkMode> for model::NetworkMode {
             Mode::None(false) => return Err(Error::invalid("network.none", false)),
             Mode::Host(false) => return Err(Error::invalid("network.host", false)),
             Mode::Networks(types::AttachmentSpecs { attachments }) => Self::Networks(all(attachments)?),
+            Mode::Container(name) => Self::Container(name),
+            Mode::Service(key) => Self::Service(key),
         })
     }
 }

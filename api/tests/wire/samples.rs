@@ -212,6 +212,7 @@ pub fn assignments_diff() -> AssignmentsDiff {
         blocks: vec!["10.4.0.64/26".parse().unwrap()],
         internal: true,
         attachable: true,
+        fixed: Vec::new(),
     };
     let backend = Backend {
         task: TaskId::from_random(24),

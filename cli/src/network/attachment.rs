@@ -25,6 +25,13 @@ pub fn attachments(values: &[String], first: First) -> Result<NetworkMode, Strin
     match values {
         [one] if one == "none" => return alone(NetworkMode::None, &first),
         [one] if one == "host" => return alone(NetworkMode::Host, &first),
+        [one] if one.starts_with("container:") => {
+            let name = one.trim_start_matches("container:");
+            if name.is_empty() {
+                return Err("it names no container: expected container:NAME".into());
+            }
+            return alone(NetworkMode::Container(name.into()), &first);
+        }
         [] => return attachments(&["bridge".into()], first),
         _ => {}
     }
@@ -50,7 +57,7 @@ fn alone(mode: NetworkMode, first: &First) -> Result<NetworkMode, String> {
     if aliases.is_empty() && ip.is_none() && ip6.is_none() && mac.is_none() {
         return Ok(mode);
     }
-    Err("addresses and aliases need a network of containers, not none or host".into())
+    Err("addresses and aliases need a network of one's own, not none, host or another container's".into())
 }
 
 fn merge(spec: &mut AttachmentSpec, first: First) -> Result<(), String> {
@@ -75,7 +82,7 @@ fn one<T>(slot: &mut Option<T>, value: Option<T>, key: &str) -> Result<(), Strin
 /// One network and its priority.
 fn attachment(value: &str) -> Result<(i64, AttachmentSpec), String> {
     if let Some(other) = value.strip_prefix("container:") {
-        return Err(format!("sharing the network of container {other} is not supported yet"));
+        return Err(format!("the network of container {other} stands alone"));
     }
     let named = |network: &str| AttachmentSpec {
         network: if network == "default" { "bridge".into() } else { network.into() },
@@ -181,13 +188,15 @@ mod tests {
             (&["a", "host"][..], First::default(), "stands alone"),
             (&["a", "a"], First::default(), "twice"),
             (&["host"], ip(), "need a network"),
+            (&["container:web"], ip(), "need a network"),
+            (&["container:"], First::default(), "names no container"),
             (&["name=a,ip=10.7.0.9"], ip(), "ip is given twice"),
             (&["ip=10.7.0.9"], First::default(), "names no network"),
             (&["name=a,colour=red"], First::default(), "colour"),
             (&["name=a,ip=::1"], First::default(), "not an IPv4"),
             (&["name=a,driver-opt=x=y"], First::default(), "x=y"),
             (&["name=a,mac-address=ff:ff:ff:ff:ff:ff"], First::default(), "link address"),
-            (&["container:web"], First::default(), "not supported yet"),
+            (&["a", "container:web"], First::default(), "stands alone"),
         ] {
             let error = all(values, first).unwrap_err();
             assert!(error.contains(words), "{values:?}: {error}");

@@ -146,6 +146,43 @@ fn together_after_leaving(node: &Node) {
 }
 
 #[test]
+fn a_container_shares_the_network_of_another() {
+    let node = Node::start().with_busybox();
+    node.ok(&["run", "-d", "--name", "web", "--hostname", "front", "busybox", "httpd", "-f", "-p", "80", "-h", "/etc"]);
+    let get =
+        "hostname; printf 'GET /passwd HTTP/1.0\\r\\n\\r\\n' | nc -w 3 127.0.0.1 80 | grep -c root; cat /etc/hosts";
+    let said = node.ok(&["run", "--rm", "--network", "container:web", "busybox", "sh", "-c", get]);
+    assert!(said.starts_with("front\n1\n") && said.contains("\tfront\n"), "{said}");
+    for (flags, words) in [
+        (["-p", "80:80"], "container"),
+        (["--hostname", "x"], "hostname"),
+        (["--add-host", "a:10.0.0.1"], "extra hosts"),
+    ] {
+        let error = node
+            .fails(125, &[&["run", "--rm", "--network", "container:web"][..], &flags, &["busybox", "true"]].concat());
+        assert!(error.contains(words), "{error}");
+    }
+    node.ok(&["stop", "-t", "0", "web"]);
+    assert!(
+        node.fails(125, &["run", "--rm", "--network", "container:web", "busybox", "true"]).contains("does not run")
+    );
+    assert!(node.fails(125, &["run", "--rm", "--network", "container:nobody", "busybox", "true"]).contains("nobody"));
+    let file = node.file(
+        "compose.yml",
+        "name: pair\nservices:\n  web: { image: busybox, command: [httpd, -f, -p, '80', -h, /etc], ports: ['8089:80'] }\n  \
+         side: { image: busybox, command: [sleep, '1000'], network_mode: 'service:web' }\n",
+    );
+    let file = file.to_str().unwrap();
+    node.ok(&["up", "-d", "-f", file]);
+    assert_eq!(
+        exec(&node, "pair-side-1", "readlink /proc/self/ns/net"),
+        exec(&node, "pair-web-1", "readlink /proc/self/ns/net")
+    );
+    assert!(knows(&node, "pair-side-1", "web"));
+    node.ok(&["down", "-f", file]);
+}
+
+#[test]
 fn projects_and_standalone_containers_meet_on_the_nodes_networks() {
     let node = Node::start().with_busybox();
     node.ok(&["network", "create", "shared"]);

@@ -84,10 +84,19 @@ pub fn mode(project: &Project, fields: &Fields, errors: &mut Vec<Error>) -> Netw
         None => {}
         Some("none") => return NetworkMode::None,
         Some("host") => return NetworkMode::Host,
-        Some(_) => {
-            fields.refuse("network_mode", Some("only none and host; for others use networks"), errors);
-            return NetworkMode::None;
+        Some("bridge") => {
+            let node = AttachmentSpec { network: "bridge".into(), local: true, ..AttachmentSpec::default() };
+            return NetworkMode::Networks(vec![node]);
         }
+        Some(text) => match text.split_once(':') {
+            Some(("service", key)) => return NetworkMode::Service(key.to_owned()),
+            Some(("container", name)) => return NetworkMode::Container(name.to_owned()),
+            _ => {
+                let hint = "only none, host, bridge, service:NAME and container:NAME; for others use networks";
+                fields.refuse("network_mode", Some(hint), errors);
+                return NetworkMode::None;
+            }
+        },
     }
     let mut attachments: Vec<_> = networks
         .into_iter()
@@ -141,8 +150,8 @@ pub fn ports(fields: &Fields, errors: &mut Vec<Error>) -> Vec<PortSpec> {
         ports.extend(self::port(&port, errors));
         port.finish(errors);
     }
-    if !ports.is_empty() && fields.take("network_mode").is_some() {
-        fields.invalid("ports", "ports can't be published with network_mode none or host", errors);
+    if !ports.is_empty() && fields.text("network_mode").is_some_and(|mode| mode != "bridge") {
+        fields.invalid("ports", "ports can't be published with network_mode none, host, service or container", errors);
     }
     ports
 }

@@ -131,10 +131,10 @@ fn mounts_secrets_and_configs() {
 #[test]
 fn what_cant_be_carried_is_refused_by_name_and_place() {
     let found = refusals(
-        "services:\n  a:\n    image: x\n    blkio_config: {weight: 5}\n    volumes: [{type: bind, source: /a, target: /b, bind: {selinux: z}}]\n    deploy: {mode: global, update_config: {order: start-first}}\n    network_mode: bridge\n",
+        "services:\n  a:\n    image: x\n    blkio_config: {weight: 5}\n    volumes: [{type: bind, source: /a, target: /b, bind: {selinux: z}}]\n    deploy: {mode: global, update_config: {order: start-first}}\n    network_mode: weave\n",
     );
     let expected = [
-        "/p/compose.yaml:7:5: services.a.network_mode: not supported by orca: only none and host; for others use networks",
+        "/p/compose.yaml:7:5: services.a.network_mode: not supported by orca: only none, host, bridge, service:NAME and container:NAME; for others use networks",
         "/p/compose.yaml:5:59: services.a.volumes[0].bind.selinux: not supported by orca",
         "/p/compose.yaml:6:14: services.a.deploy.mode: not supported by orca: only replicated",
         "/p/compose.yaml:6:28: services.a.deploy.update_config: not supported by orca",

@@ -47,6 +47,21 @@ fn a_node_learns_only_what_its_tasks_need() {
 }
 
 #[test]
+fn agents_know_which_addresses_services_claim() {
+    let mut world = apart();
+    let fixed = model::AttachmentSpec { ipv4_address: Some("10.9.0.7".parse().unwrap()), ..on("shop_lan") };
+    let web = ServiceSpec { network: model::NetworkMode::Networks(vec![fixed]), ..service("web") };
+    world.up(Stack { networks: vec![network("shop_lan", &["10.9.0.0/24"])], ..stack([web]) }).unwrap();
+    world.converge();
+    let told = (1..=3).flat_map(|id| assignments(&world.state, node(id)).networks.into_values().collect::<Vec<_>>());
+    let told: Vec<_> = told.filter(|network| network.name == "shop_lan").collect();
+    assert!(
+        !told.is_empty()
+            && told.iter().all(|network| network.fixed == ["10.9.0.7".parse::<std::net::IpAddr>().unwrap()])
+    );
+}
+
+#[test]
 fn published_services_are_known_everywhere() {
     let mut world = apart();
     let web = ServiceSpec { ports: vec![port(Some(80))], ..service("web") };

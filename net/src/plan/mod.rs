@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use diff::{Action, Observed, diff};
 pub use key::NodeKey;
-pub use slots::{MAX_BACKENDS, SizeClass, slots};
+pub use slots::{MAX_BACKENDS, SizeClass, slots, slots_after};
 
 /// The next hop of every route inside a container: one link-local address on the host's loopback answers ARP on every
 /// veth, so that no network needs an address of its own for that.

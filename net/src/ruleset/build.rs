@@ -10,13 +10,13 @@
 //! 5. `sources_nat` (postrouting): a container that meets itself, and the host's 127.0.0.1, appear as the gateway;
 //!    what leaves for the outside appears as the node.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddrV4;
 
 use model::Protocol;
 
 use super::{Action, Chain, Datum, Element, Field, Hook, Match, Rule, Ruleset, Set, Type};
-use crate::plan::{NetworkPlan, NodePlan, PortPlan, SizeClass, slots};
+use crate::plan::{NetworkPlan, NodePlan, PortPlan, SizeClass, slots_after};
 
 /// Refuses what gets here: TCP with a reset, the rest with ICMP.
 const REFUSE: &str = "refuse";
@@ -24,6 +24,11 @@ const REFUSE: &str = "refuse";
 impl Ruleset {
     /// The table of a plan; the plan is valid.
     pub fn of(plan: &NodePlan) -> Self {
+        Self::after(None, plan)
+    }
+
+    /// The table of a plan, whose balancers move as few slots as can be from those of the table before.
+    pub fn after(previous: Option<&Self>, plan: &NodePlan) -> Self {
         let mut sets = vec![
             set(
                 "owners",
@@ -58,7 +63,7 @@ impl Ruleset {
             ),
         ];
         sets.extend(plan.networks.iter().map(|network| network_members(plan, network)));
-        let balanced = balancer_sets(plan, &mut sets);
+        let balanced = balancer_sets(previous, plan, &mut sets);
         sets.extend(idle_ports(plan));
 
         let mut chains = vec![refuse()];
@@ -104,18 +109,17 @@ fn network_members(plan: &NodePlan, network: &NetworkPlan) -> Set {
 }
 
 /// The maps of each size class in use, and the rules that look into them: one address of the host before all of them.
-fn balancer_sets(plan: &NodePlan, sets: &mut Vec<Set>) -> Vec<Rule> {
+fn balancer_sets(previous: Option<&Ruleset>, plan: &NodePlan, sets: &mut Vec<Set>) -> Vec<Rule> {
     let mut rules = Vec::new();
     for class in SizeClass::ALL {
         let vips =
             plan.vips.iter().filter(|vip| !vip.backends.is_empty() && SizeClass::of(vip.backends.len()) == class);
-        let entries = vips.flat_map(|vip| {
-            let table = slots(&vip.backends, class).into_iter().zip(0u32..);
-            table.map(move |(backend, slot)| {
-                (vec![Datum::Ipv4(vip.address), Datum::Slot(slot)], vec![Datum::Ipv4(backend)])
-            })
-        });
         let name = format!("vips{}", class.slots());
+        let before = previous.and_then(|ruleset| ruleset.set(&name));
+        let entries = vips.flat_map(|vip| {
+            let value = |backend: &std::net::Ipv4Addr| vec![Datum::Ipv4(*backend)];
+            balance(before, vec![Datum::Ipv4(vip.address)], &vip.backends, class, value)
+        });
         let vips = map(&name, &[Type::Ipv4, Type::Slot], &[Type::Ipv4], entries);
         if !vips.elements.is_empty() {
             let fields = vec![Field::Destination, Field::Slot(class.slots())];
@@ -125,7 +129,7 @@ fn balancer_sets(plan: &NodePlan, sets: &mut Vec<Set>) -> Vec<Rule> {
     }
     for (bound, name) in [(true, "ports_at"), (false, "ports")] {
         for class in SizeClass::ALL {
-            let (ports, rule) = port_map(plan, bound, &format!("{name}{}", class.slots()), class);
+            let (ports, rule) = port_map(previous, plan, bound, &format!("{name}{}", class.slots()), class);
             if !ports.elements.is_empty() {
                 sets.push(ports);
                 rules.push(rule);
@@ -135,18 +139,35 @@ fn balancer_sets(plan: &NodePlan, sets: &mut Vec<Set>) -> Vec<Rule> {
     rules
 }
 
-fn port_map(plan: &NodePlan, bound: bool, name: &str, class: SizeClass) -> (Set, Rule) {
+/// The entries of one balancer: whoever was behind it in the set before keeps its slots.
+fn balance<B: Clone + Ord + std::hash::Hash + ToString>(
+    before: Option<&Set>,
+    key: Vec<Datum>,
+    backends: &[B],
+    class: SizeClass,
+    value: impl Fn(&B) -> Vec<Datum>,
+) -> Vec<(Vec<Datum>, Vec<Datum>)> {
+    let known: BTreeMap<Vec<Datum>, &B> = backends.iter().map(|backend| (value(backend), backend)).collect();
+    let elements = before.into_iter().flat_map(|set| &set.elements).filter(|element| element.key.starts_with(&key));
+    let previous: Vec<Option<B>> = elements.map(|element| known.get(&element.value).map(|b| (*b).clone())).collect();
+    let table = slots_after(&previous, backends, class);
+    let entry = |(backend, slot): (B, u32)| {
+        let mut key = key.clone();
+        key.push(Datum::Slot(slot));
+        (key, value(&backend))
+    };
+    table.into_iter().zip(0u32..).map(entry).collect()
+}
+
+fn port_map(previous: Option<&Ruleset>, plan: &NodePlan, bound: bool, name: &str, class: SizeClass) -> (Set, Rule) {
     let wanted = |port: &&PortPlan| {
         let busy = !port.backends.is_empty() && SizeClass::of(port.backends.len()) == class;
         busy && port.host_ipv4().is_some() == bound
     };
-    let entries = plan.ports.iter().filter(wanted).flat_map(|port| {
-        slots::<SocketAddrV4>(&port.backends, class).into_iter().zip(0u32..).map(move |(backend, slot)| {
-            let mut key = port_key(port);
-            key.push(Datum::Slot(slot));
-            (key, vec![Datum::Ipv4(*backend.ip()), Datum::Port(backend.port())])
-        })
-    });
+    let before = previous.and_then(|ruleset| ruleset.set(name));
+    let value = |backend: &SocketAddrV4| vec![Datum::Ipv4(*backend.ip()), Datum::Port(backend.port())];
+    let entries =
+        plan.ports.iter().filter(wanted).flat_map(|port| balance(before, port_key(port), &port.backends, class, value));
     let (mut key, mut fields) = port_key_shape(bound);
     key.push(Type::Slot);
     fields.push(Field::Slot(class.slots()));

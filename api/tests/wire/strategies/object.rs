@@ -179,8 +179,9 @@ prop_compose! {
         blocks in few(subnet()),
         internal in any::<bool>(),
         attachable in any::<bool>(),
+        fixed in few(any::<std::net::IpAddr>()),
     ) -> NetworkAssignment {
-        NetworkAssignment { id, name, subnets, blocks, internal, attachable }
+        NetworkAssignment { id, name, subnets, blocks, internal, attachable, fixed }
     }
 }
 

@@ -41,6 +41,8 @@ pub fn network_mode() -> impl Strategy<Value = NetworkMode> {
         Just(NetworkMode::None),
         Just(NetworkMode::Host),
         few(attachment_spec()).prop_map(NetworkMode::Networks),
+        text().prop_map(NetworkMode::Container),
+        text().prop_map(NetworkMode::Service),
     ]
 }
 
