@@ -16,8 +16,11 @@ fn belongs(name: &[u8]) -> bool {
         || (starts(b"trusted.") && !starts(b"trusted.overlay."))
 }
 
+/// An attribute's name and value.
+type Attribute = (Vec<u8>, Vec<u8>);
+
 /// The attributes of a node that was opened with `O_PATH`, sorted by name.
-pub(super) fn read(node: &OwnedFd) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Errno> {
+pub(super) fn read(node: &OwnedFd) -> Result<Vec<Attribute>, Errno> {
     // A descriptor of this kind has no attributes of its own; the link below /proc leads to the very file.
     let path = format!("/proc/self/fd/{}", node.as_raw_fd());
     let names = value(|buffer| rustix::fs::listxattr(path.as_str(), buffer))?.unwrap_or_default();
