@@ -242,7 +242,14 @@ pub fn replicas(replicas: u32) -> ServiceMode {
 
 /// A published TCP port; `None`: any.
 pub fn port(published: Option<u16>) -> PortSpec {
-    PortSpec { host_ip: None, published, target: 80, protocol: Protocol::Tcp, mode: PublishMode::Ingress }
+    PortSpec {
+        host_ip: None,
+        published,
+        target: 80,
+        protocol: Protocol::Tcp,
+        mode: PublishMode::Ingress,
+        choose_from: None,
+    }
 }
 
 /// A dependency that is required and does not restart.

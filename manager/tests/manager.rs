@@ -177,6 +177,7 @@ fn stack(replicas: u32) -> Stack {
             target: 80,
             protocol: Protocol::Tcp,
             mode: PublishMode::Ingress,
+            choose_from: None,
         }],
         ..ServiceSpec::default()
     };

@@ -138,6 +138,17 @@ pub struct PortSpec {
     pub protocol: Protocol,
     /// On every node, or only where a task runs.
     pub mode: PublishMode,
+    /// Where Orca chooses from while `published` is not given; `None`: its own range.
+    pub choose_from: Option<PortRange>,
+}
+
+/// Ports from the first to the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PortRange {
+    /// The first.
+    pub first: u16,
+    /// The last.
+    pub last: u16,
 }
 
 /// A transport protocol.

@@ -232,7 +232,7 @@ fn publish_exposed(ports: &mut Vec<PortSpec>, image: &RunConfig) {
         let Ok(target) = number.parse::<u16>() else { continue };
         if !ports.iter().any(|port| port.target == target && port.protocol == protocol) {
             let mode = model::PublishMode::Host;
-            ports.push(PortSpec { host_ip: None, published: None, target, protocol, mode });
+            ports.push(PortSpec { host_ip: None, published: None, target, protocol, mode, choose_from: None });
         }
     }
 }

@@ -24,6 +24,7 @@ fn record() -> Record {
             target: 80,
             protocol: model::Protocol::Tcp,
             mode: model::PublishMode::Host,
+            choose_from: None,
         }],
         auto_remove: true,
         task: Some(TaskRef { task: TaskId::from_random(1), service: ServiceId::from_random(2), slot: 3 }),

@@ -259,9 +259,10 @@ impl Networks {
                 let candidate = candidate(*number);
                 !taken.iter().any(|other| ports_clash(&candidate, other)) && can_bind(&candidate)
             };
-            let (first, last) = (*FREE_PORTS.start(), *FREE_PORTS.end());
+            let range = port.choose_from.map_or(FREE_PORTS, |range| range.first..=range.last);
+            let (first, last) = (*range.start(), *range.end());
             let (target, protocol) = (port.target, port.protocol);
-            let number = FREE_PORTS.clone().find(free).ok_or(Error::NoFreePort { first, last, target, protocol })?;
+            let number = range.into_iter().find(free).ok_or(Error::NoFreePort { first, last, target, protocol })?;
             port.published = Some(number);
             taken.push(port.clone());
         }

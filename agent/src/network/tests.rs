@@ -49,7 +49,7 @@ fn active(name: &str, networks: &[(u8, u8)]) -> Active {
 }
 
 fn port(published: u16, mode: PublishMode) -> PortSpec {
-    PortSpec { host_ip: None, published: Some(published), target: 80, protocol: Protocol::Tcp, mode }
+    PortSpec { host_ip: None, published: Some(published), target: 80, protocol: Protocol::Tcp, mode, choose_from: None }
 }
 
 fn backend(n: u8, node: u8, last: u8, serves: bool) -> Backend {

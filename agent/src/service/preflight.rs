@@ -152,7 +152,14 @@ mod tests {
 
     fn port(number: u16) -> PortSpec {
         let host_ip = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        PortSpec { host_ip, published: Some(number), target: 80, protocol: Protocol::Tcp, mode: PublishMode::Ingress }
+        PortSpec {
+            host_ip,
+            published: Some(number),
+            target: 80,
+            protocol: Protocol::Tcp,
+            mode: PublishMode::Ingress,
+            choose_from: None,
+        }
     }
 
     #[test]

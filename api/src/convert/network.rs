@@ -160,13 +160,15 @@ impl TryFrom<types::Attachment> for model::Attachment {
 
 impl From<model::PortSpec> for types::PortSpec {
     fn from(spec: model::PortSpec) -> Self {
-        let model::PortSpec { host_ip, published, target, protocol, mode } = spec;
+        let model::PortSpec { host_ip, published, target, protocol, mode, choose_from } = spec;
         Self {
             host_ip: host_ip.map(|address| address.to_string()),
             published: published.map(u32::from),
             target: target.into(),
             protocol: protocol.number(),
             mode: mode.number(),
+            choose_from: choose_from
+                .map(|range| types::PortRange { first: range.first.into(), last: range.last.into() }),
         }
     }
 }
@@ -175,13 +177,18 @@ impl TryFrom<types::PortSpec> for model::PortSpec {
     type Error = Error;
 
     fn try_from(spec: types::PortSpec) -> Result<Self, Error> {
-        let types::PortSpec { host_ip, published, target, protocol, mode } = spec;
+        let types::PortSpec { host_ip, published, target, protocol, mode, choose_from } = spec;
+        let range = |types::PortRange { first, last }| {
+            let (first, last) = (port("port.choose_from", first)?, port("port.choose_from", last)?);
+            Ok::<_, Error>(model::PortRange { first, last })
+        };
         Ok(Self {
             host_ip: optional_text("port.host_ip", host_ip)?,
             published: published.map(|number| port("port.published", number)).transpose()?,
             target: port("port.target", target)?,
             protocol: WireEnum::from_number("port.protocol", protocol)?,
             mode: WireEnum::from_number("port.mode", mode)?,
+            choose_from: choose_from.map(range).transpose()?,
         })
     }
 }

@@ -121,6 +121,7 @@ fn port() -> PortSpec {
         target: 80,
         protocol: Protocol::Udp,
         mode: PublishMode::Host,
+        choose_from: None,
     }
 }
 

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use model::{
-    Device, HostAddress, HostEntry, Mount, MountSource, PortSpec, Propagation, Protocol, PublishMode, RestartCondition,
-    RestartPolicy, Ulimit, VolumeSpec,
+    Device, HostAddress, HostEntry, Mount, MountSource, PortRange, PortSpec, Propagation, Protocol, PublishMode,
+    RestartCondition, RestartPolicy, Ulimit, VolumeSpec,
 };
 
 /// `8080:80`, `127.0.0.1:53:53/udp`, `80`, `7000-7002:7000-7002`.
@@ -28,6 +28,10 @@ pub fn ports(value: &str) -> Result<Vec<PortSpec>, String> {
     };
     let targets = port_range(target)?;
     let published = if published.is_empty() { None } else { Some(port_range(published)?) };
+    // One port of the container's, a range of the node's: any that is free.
+    let choose_from = published.clone().filter(|published| targets.len() == 1 && published.len() > 1);
+    let published = if choose_from.is_some() { None } else { published };
+    let choose_from = choose_from.map(|range| PortRange { first: *range.start(), last: *range.end() });
     if published.as_ref().is_some_and(|published| published.len() != targets.len()) {
         return Err("the ranges of published and container ports differ in length".into());
     }
@@ -37,6 +41,7 @@ pub fn ports(value: &str) -> Result<Vec<PortSpec>, String> {
         target,
         protocol,
         mode: PublishMode::Host,
+        choose_from,
     });
     Ok(specs.collect())
 }
@@ -299,6 +304,8 @@ mod tests {
         assert_eq!(one("[::1]:53:53").host_ip, Some("::1".parse().unwrap()));
         assert_eq!(one("127.0.0.1::80").published, None);
         assert_eq!(ports("7000-7002:8000-8002").unwrap().len(), 3);
+        let any = one("7000-7002:80");
+        assert_eq!((any.published, any.choose_from), (None, Some(PortRange { first: 7000, last: 7002 })));
         for bad in ["", "0:80", "a:80", "80/sctp", "1-3:1-2", "3-1:3-1", "x:1:1", "99999"] {
             assert!(ports(bad).is_err(), "{bad}");
         }

@@ -68,6 +68,34 @@ fn standalone_containers_publish_ports() {
 }
 
 #[test]
+fn a_port_is_chosen_from_a_range() {
+    let node = Node::start().with_busybox();
+    for name in ["one", "two"] {
+        node.ok(&[
+            "run",
+            "-d",
+            "--name",
+            name,
+            "-p",
+            "8100-8101:80",
+            "busybox",
+            "httpd",
+            "-f",
+            "-p",
+            "80",
+            "-h",
+            "/etc",
+        ]);
+    }
+    for (name, port) in [("one", "8100"), ("two", "8101")] {
+        assert!(node.ok(&["port", name]).contains(&format!("80/tcp -> 0.0.0.0:{port}")), "{name}");
+        node.wait_for("it answers", || node.get(&format!("http://127.0.0.1:{port}/passwd")).is_some());
+    }
+    let error = node.fails(125, &["run", "-d", "-p", "8100-8101:80", "busybox", "true"]);
+    assert!(error.contains("no free port in 8100-8101"), "{error}");
+}
+
+#[test]
 fn ports_that_an_image_exposes_are_published_on_free_ones() {
     let node = Node::start();
     let tar = busybox(&node.files());

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::net::IpAddr;
 
-use model::{AttachmentSpec, NetworkMode, NetworkSpec, PortSpec, Protocol, PublishMode, Stack};
+use model::{AttachmentSpec, NetworkMode, NetworkSpec, PortRange, PortSpec, Protocol, PublishMode, Stack};
 
 use super::fields::Fields;
 use crate::error::Error;
@@ -156,6 +156,13 @@ pub fn ports(fields: &Fields, errors: &mut Vec<Error>) -> Vec<PortSpec> {
     ports
 }
 
+/// `8000-8010`: one port of them is chosen.
+fn range(text: &str) -> Option<PortRange> {
+    let (first, last) = text.split_once('-')?;
+    let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+    (0 < first && first <= last).then_some(PortRange { first, last })
+}
+
 fn port(fields: &Fields, errors: &mut Vec<Error>) -> Option<PortSpec> {
     // Names for people and tools; nothing acts on them.
     fields.take("name");
@@ -165,21 +172,14 @@ fn port(fields: &Fields, errors: &mut Vec<Error>) -> Option<PortSpec> {
         fields.invalid("target", "not a port: 1 to 65535", errors);
         return None;
     };
-    let published = match fields.text("published").as_deref() {
-        None | Some("" | "0") => None,
-        Some(text) => match text.parse() {
-            Ok(port) => Some(port),
-            Err(_) if text.contains('-') => {
-                fields.refuse(
-                    "published",
-                    Some("a range to choose one port from; leave it out and orca chooses"),
-                    errors,
-                );
-                None
-            }
-            Err(_) => {
-                fields.invalid("published", format!("{text:?} is not a port"), errors);
-                None
+    let (published, choose_from) = match fields.text("published").as_deref() {
+        None | Some("" | "0") => (None, None),
+        Some(text) => match (text.parse(), range(text)) {
+            (Ok(port), _) => (Some(port), None),
+            (Err(_), Some(range)) => (None, Some(range)),
+            (Err(_), None) => {
+                fields.invalid("published", format!("{text:?} is neither a port nor a range of ports"), errors);
+                (None, None)
             }
         },
     };
@@ -200,5 +200,5 @@ fn port(fields: &Fields, errors: &mut Vec<Error>) -> Option<PortSpec> {
         }
     };
     let host_ip = fields.text("host_ip").and_then(|ip| ip.parse().ok());
-    Some(PortSpec { host_ip, published, target, protocol, mode })
+    Some(PortSpec { host_ip, published, target, protocol, mode, choose_from })
 }

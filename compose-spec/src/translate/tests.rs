@@ -80,6 +80,7 @@ fn a_whole_app() {
             target: 80,
             protocol: Protocol::Tcp,
             mode: PublishMode::Ingress,
+            choose_from: None,
         }
     );
     assert_eq!(web.ports[1].protocol, Protocol::Udp);

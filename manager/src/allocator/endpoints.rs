@@ -95,7 +95,8 @@ fn published(service: &Service, taken: &mut Taken) -> Vec<PortSpec> {
             return held.remove(index).clone();
         }
         let is_free = |number: &(Protocol, u16)| !taken.ports.contains(number) && !taken.fixed_ports.contains(number);
-        let given = PORTS.map(|number| (port.protocol, number)).find(is_free);
+        let mut range = port.choose_from.map_or(PORTS, |range| range.first..=range.last);
+        let given = range.find(|number| is_free(&(port.protocol, *number))).map(|number| (port.protocol, number));
         taken.ports.extend(given);
         PortSpec { published: given.map(|(_, number)| number), ..port.clone() }
     };

@@ -171,6 +171,10 @@ fn ports_that_orca_chooses_are_free_and_stay() {
     assert_eq!(chosen(&world, "b"), [30_000, 30_002, 30_003], "udp is apart; the port of target 2 stays");
     world.settle();
     assert_eq!(allocate(&world.state), Vec::<Command>::new());
+    let range = |target| PortSpec { choose_from: Some(model::PortRange { first: 8000, last: 8001 }), ..any(target) };
+    world.up(stack([with("b", &[range(1), range(2)])])).unwrap();
+    world.settle();
+    assert_eq!(chosen(&world, "b"), [8000, 8001], "from the range that is asked for");
 }
 
 #[test]

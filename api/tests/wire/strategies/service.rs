@@ -53,8 +53,10 @@ prop_compose! {
         target in any::<u16>(),
         protocol in one_of(&[Protocol::Tcp, Protocol::Udp]),
         mode in one_of(&[PublishMode::Ingress, PublishMode::Host]),
+        range in any::<Option<(u16, u16)>>(),
     ) -> PortSpec {
-        PortSpec { host_ip, published, target, protocol, mode }
+        let choose_from = range.map(|(first, last)| model::PortRange { first, last });
+        PortSpec { host_ip, published, target, protocol, mode, choose_from }
     }
 }
 

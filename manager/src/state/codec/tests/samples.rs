@@ -84,7 +84,14 @@ fn service_spec() -> ServiceSpec {
 
 fn port() -> PortSpec {
     let (protocol, mode) = (Protocol::Tcp, PublishMode::Ingress);
-    PortSpec { host_ip: Some([127, 0, 0, 1].into()), published: Some(8080), target: 80, protocol, mode }
+    PortSpec {
+        host_ip: Some([127, 0, 0, 1].into()),
+        published: Some(8080),
+        target: 80,
+        protocol,
+        mode,
+        choose_from: None,
+    }
 }
 
 fn endpoint() -> Endpoint {
