@@ -3,7 +3,7 @@
 use image::manifest::RunConfig;
 use model::ContainerSpec;
 
-use super::{Facts, hostname};
+use super::Facts;
 use crate::{Error, Result};
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -27,8 +27,7 @@ pub fn args(spec: &ContainerSpec, image: &RunConfig) -> Result<Vec<String>> {
 /// Docker's own variables, over them the image's, over them the spec's; HOME from the user's passwd entry if none says it.
 pub fn environment(facts: &Facts<'_>) -> Vec<String> {
     let mut variables: Vec<(String, String)> = vec![("PATH".into(), PATH.into())];
-    let name = hostname(facts.id, facts.spec, facts.netns.is_none(), facts.host);
-    variables.push(("HOSTNAME".into(), name));
+    variables.push(("HOSTNAME".into(), facts.hostname.into()));
     if facts.spec.tty {
         variables.push(("TERM".into(), "xterm".into()));
     }

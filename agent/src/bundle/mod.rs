@@ -73,6 +73,8 @@ pub struct Facts<'a> {
     pub mounts: &'a [MountPoint],
     /// Devices of the spec.
     pub devices: &'a [HostDevice],
+    /// Its host name.
+    pub hostname: &'a str,
     /// Its network namespace; `None`: the host's.
     pub netns: Option<&'a Path>,
     /// Below each hierarchy's root; never empty, or the runtime would take its caller's.
@@ -127,11 +129,10 @@ fn check_oom_score(spec: &ContainerSpec, host: &Host) -> Result<()> {
 /// What the spec asks for in vain, by key.
 pub fn runtime_spec(facts: &Facts<'_>) -> Result<Spec> {
     let root = RootBuilder::default().path(facts.rootfs).readonly(facts.spec.read_only).build()?;
-    let hostname = hostname(facts.id, facts.spec, facts.netns.is_none(), facts.host);
     let mut builder = SpecBuilder::default()
         .version("1.2.0")
         .root(root)
-        .hostname(hostname)
+        .hostname(facts.hostname)
         .process(process(facts)?)
         .mounts(filesystem::mounts(facts)?)
         .linux(linux(facts)?);

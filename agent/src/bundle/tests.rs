@@ -49,6 +49,7 @@ fn config(spec: &ContainerSpec, user: &ExecUser, host: &Host) -> Value {
         rootfs: Path::new("/c/rootfs"),
         mounts: &mounts,
         devices: &[],
+        hostname: &super::hostname(ContainerId::from_random([0xcd; 32]), spec, false, host),
         netns: Some(Path::new("/run/netns/c")),
         cgroup: Path::new("/orca-abcdef/c"),
         host,

@@ -95,6 +95,7 @@ impl Executor {
             rootfs: &self.paths.rootfs(record.id),
             mounts: &mounts,
             devices: &devices,
+            hostname: &hostname,
             netns: netns.as_deref(),
             cgroup: &self.cgroup_path(record),
             host: &self.host,

@@ -16,6 +16,8 @@ pub async fn reset(service: &NodeService, _: wire::ResetRequest) -> Result<wire:
         // What managers still want would be made again.
         parts.containers.close();
         let mut left_behind = remove_containers(&parts.containers).await;
+        let forgotten = parts.containers.prune_networks(|_| true).await;
+        left_behind.extend(forgotten.err().map(|error| format!("networks: {error}")));
         left_behind.extend(parts.networks.teardown().await.err().map(|error| format!("networks: {error}")));
         left_behind.extend(remove_volumes(&parts.containers).await);
         left_behind.extend(remove_images(&parts.containers).await);

@@ -88,7 +88,15 @@ fn a_network_is_made_used_and_removed_as_in_docker() {
     node.ok(&["rm", "-f", "web", "fixed"]);
     assert_eq!(node.ok(&["network", "rm", "front"]), "front\n");
     assert!(node.fails(125, &["run", "--rm", "--network", "front", "busybox", "true"]).contains("front"));
-    assert!(!node.in_host(&["ip", "route"]).contains("10.77."));
+    let routed = |node: &Node| node.in_host(&["ip", "route"]).contains("10.77.");
+    node.wait_for("its route goes", || !routed(&node));
+    node.ok(&["network", "create", "--subnet", "10.77.0.0/24", "left"]);
+    node.wait_for("a route comes", || routed(&node));
+    node.ok(&["system", "reset", "--force"]);
+    node.kill_daemon();
+    assert!(!routed(&node));
+    node.start_daemon();
+    assert!(!node.ok(&["network", "ls"]).contains("left"));
 }
 
 #[test]
