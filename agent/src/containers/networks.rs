@@ -38,7 +38,7 @@ impl Containers {
             let reason = "it belongs to a project, and goes with it: use `orca down`".into();
             return Err(Error::Network { name, reason });
         }
-        self.discard_unless(&view, |state, view| running_on(state, view))?;
+        self.discard_unless(&view, running_on)?;
         self.shared.db.flush().await?;
         Ok(name)
     }
