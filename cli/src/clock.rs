@@ -46,7 +46,12 @@ fn rfc3339(text: &str) -> Option<Timestamp> {
     let [year, month, day] = numbers(date, '-')?;
     let (time, offset) = zone(time)?;
     let (time, fraction) = time.split_once('.').unwrap_or((time, ""));
-    let [hour, minute, second] = numbers(time, ':')?;
+    // Seconds, and minutes too, may be left out.
+    let [hour, minute, second] = match time.matches(':').count() {
+        0 => numbers(time, ':').map(|[hour]| [hour, 0, 0])?,
+        1 => numbers(time, ':').map(|[hour, minute]| [hour, minute, 0])?,
+        _ => numbers(time, ':')?,
+    };
     let ranges = (1..=12).contains(&month) && (1..=31).contains(&day) && (1970..=2262).contains(&year);
     if !ranges || hour > 23 || minute > 59 || second > 60 {
         return None;
@@ -102,6 +107,8 @@ mod tests {
         let at = "2026-11-24T12:39:59.999999999Z";
         assert_eq!(parse(at, now).map(Timestamp::to_rfc3339), Ok(at.into()));
         assert_eq!(parse("2026-11-24T13:39:59.999999999+01:00", now), parse(at, now));
+        assert_eq!(parse("1970-01-01T02:03", now), Ok(Timestamp(7_380_000_000_000)));
+        assert_eq!(parse("1970-01-01T02Z", now), Ok(Timestamp(7_200_000_000_000)));
         assert_eq!(parse("1970-01-02", now), Ok(Timestamp(86_400_000_000_000)));
         for bad in ["", "x", "2026-13-01", "12:00", "1.0000000001", "2026-11-24T"] {
             assert!(parse(bad, now).is_err(), "{bad}");

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::plan::{Action, AttachmentPlan, NetworkPlan, NodeKey, NodePlan, diff};
+use crate::plan::{Action, AttachmentPlan, NetworkPlan, NodeKey, NodePlan, Observed, diff};
 use crate::ruleset::{FlowGuards, Ruleset};
 use crate::{Error, netlink, nft};
 
@@ -104,6 +104,11 @@ impl Network {
         network.validate()?;
         attachment.validate()?;
         netlink::attach(&self.node_key.device(attachment.container, attachment.network), network, attachment)
+    }
+
+    /// Whether the kernel has no device, address or route of this node.
+    pub fn is_bare(&self) -> Result<bool, Error> {
+        Ok(netlink::observe(&self.node_key)? == Observed::default())
     }
 
     /// Removes everything in the kernel that carries this node's key.

@@ -434,9 +434,6 @@ impl Networks {
     /// and netd to what is left. `used` says whether this node ever had a container.
     pub async fn settle(self: &Arc<Self>, used: bool) {
         self.settled.store(true, Ordering::Release);
-        if !used && self.assigned().networks.is_empty() && self.state().own.is_empty() {
-            return;
-        }
         let networks = self.clone();
         let swept = tokio::task::spawn_blocking(move || {
             let entries = std::fs::read_dir(networks.paths.netns_dir()).into_iter().flatten().flatten();
@@ -447,11 +444,24 @@ impl Networks {
                     tracing::warn!(path = %path.display(), %error, "a stale network namespace could not be removed");
                 }
             }
+            networks.kernel.is_bare()
         });
-        if swept.await.is_err() {
-            tracing::warn!("a worker thread ended while it removed stale network namespaces");
+        let is_bare = match swept.await {
+            Ok(Ok(is_bare)) => is_bare,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "it cannot be seen what an earlier daemon left of the network");
+                false
+            }
+            Err(_) => {
+                tracing::warn!("a worker thread ended while it removed stale network namespaces");
+                false
+            }
+        };
+        let declares = !self.assigned().networks.is_empty() || !self.state().own.is_empty();
+        // The last removal may have been cut off before its devices went, and netd holds their namespaces.
+        if used || declares || !is_bare || net::netd::Client::connect(self.paths.run()).await.is_ok() {
+            self.want();
         }
-        self.want();
     }
 
     fn inputs<T>(&self, use_them: impl FnOnce(&Inputs<'_>) -> T) -> T {
