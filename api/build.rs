@@ -16,6 +16,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // BTreeMap keeps map fields in one order, so that equal values have equal bytes.
     // What holds a secret's content has a Debug of its own, in src/convert/secret.rs.
     let secret = ["orca.types.v1.SecretSpec", "orca.types.v1.AssignmentsDiff"];
-    tonic_prost_build::configure().btree_map(".").skip_debug(secret).compile_fds(descriptors)?;
+    // Streams of bytes are handed on without being copied.
+    let streams = [".orca.node.v1.StreamOutput", ".orca.node.v1.AttachInput", ".orca.node.v1.ExecInput"];
+    let build = streams.into_iter().fold(tonic_prost_build::configure(), |build, path| build.bytes(path));
+    build.btree_map(".").skip_debug(secret).compile_fds(descriptors)?;
     Ok(())
 }

@@ -1,9 +1,15 @@
 //! Where the kernel keeps a container's limits and counts what it uses, on cgroup v1, hybrid and v2 hosts. (cgroups(7))
 
+mod settings;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+
+pub use settings::{Setting, settings};
+
+use crate::{Error, Result};
 
 const ROOT: &str = "/sys/fs/cgroup";
 
@@ -73,6 +79,20 @@ impl Cgroup {
         };
         let (_, mount) = self.hierarchies.mounts.iter().find(|(controllers, _)| wanted(controllers))?;
         Some(mount.join(&self.below))
+    }
+
+    /// Writes limits. Two that bound each other are tried in both orders, as one of them must be written first.
+    ///
+    /// # Errors
+    /// What the kernel refuses, by file.
+    pub fn set(&self, settings: &[Setting]) -> Result<()> {
+        let write = |setting: &Setting| {
+            let Some(dir) = self.directory(setting.controller) else { return Ok(()) };
+            let path = dir.join(setting.file);
+            fs::write(&path, &setting.value).map_err(Error::io("write", &path))
+        };
+        let refused: Vec<&Setting> = settings.iter().filter(|setting| write(setting).is_err()).collect();
+        refused.into_iter().try_for_each(write)
     }
 
     /// Every process in it, as the host numbers them.

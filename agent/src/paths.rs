@@ -82,6 +82,11 @@ impl Paths {
         self.netns_dir().join(format!("{id}.{generation}"))
     }
 
+    /// The program that is the first process of containers that want one.
+    pub fn init(&self) -> PathBuf {
+        self.data.join("init")
+    }
+
     /// A tmpfs with the secrets of all containers.
     pub fn secrets(&self) -> PathBuf {
         self.run.join("secrets")

@@ -18,6 +18,13 @@ use crate::node::node_client::NodeClient;
 /// Largest message that is read, in bytes, by clients and servers; whole stacks and assignments fit. tonic's default is 4 MiB.
 pub const MESSAGE_MAX: usize = 64 << 20;
 
+/// Bytes of one stream, and of one connection, that may be under way: what a container writes crosses in large pieces.
+pub const STREAM_WINDOW: u32 = 4 << 20;
+/// See [`STREAM_WINDOW`].
+pub const CONNECTION_WINDOW: u32 = 16 << 20;
+/// Largest HTTP/2 frame: the least number of system calls for much data.
+pub const FRAME_MAX: u32 = 1 << 20;
+
 /// Where a daemon answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Endpoint {
@@ -43,10 +50,6 @@ impl Endpoint {
         }
     }
 }
-
-/// What a daemon may send on one stream before this end has read it. HTTP/2's 64 KiB would have it wait after every few writes
-/// of a log or a tar.
-const WINDOW: u32 = 2 << 20;
 
 /// Connects to a daemon.
 ///
@@ -79,8 +82,9 @@ pub async fn connect_unix(path: &Path) -> Result<Channel, Error> {
     });
     // The name is never resolved; HTTP/2 wants an authority.
     let target = Target::from_static("http://orca.local")
-        .initial_stream_window_size(WINDOW)
-        .initial_connection_window_size(2 * WINDOW);
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(FRAME_MAX);
     let connected = target.connect_with_connector(connector).await;
     connected.map_err(|source| Error::Transport { path: path.into(), source })
 }

@@ -48,8 +48,10 @@ enum Command {
     Logs(container::logs::LogsArgs),
     /// Run a program in a container
     Exec(container::exec::ExecArgs),
+    /// Join this terminal to a container
+    Attach(container::attach::AttachArgs),
     /// Start containers
-    Start(container::lifecycle::Names),
+    Start(container::lifecycle::StartArgs),
     /// Stop containers
     Stop(container::lifecycle::StopArgs),
     /// Restart containers
@@ -60,6 +62,8 @@ enum Command {
     Pause(container::lifecycle::Names),
     /// Thaw containers
     Unpause(container::lifecycle::Names),
+    /// Change limits of containers
+    Update(container::update::UpdateArgs),
     /// Give a container another name
     Rename(container::verbs::RenameArgs),
     /// Show where a container's ports are published
@@ -146,8 +150,12 @@ enum ContainerVerb {
     Logs(container::logs::LogsArgs),
     /// Run a program in a container
     Exec(container::exec::ExecArgs),
+    /// Join this terminal to a container
+    Attach(container::attach::AttachArgs),
+    /// Remove containers that do not run
+    Prune(container::prune::PruneArgs),
     /// Start containers
-    Start(container::lifecycle::Names),
+    Start(container::lifecycle::StartArgs),
     /// Stop containers
     Stop(container::lifecycle::StopArgs),
     /// Restart containers
@@ -158,6 +166,8 @@ enum ContainerVerb {
     Pause(container::lifecycle::Names),
     /// Thaw containers
     Unpause(container::lifecycle::Names),
+    /// Change limits of containers
+    Update(container::update::UpdateArgs),
     /// Give a container another name
     Rename(container::verbs::RenameArgs),
     /// Show where a container's ports are published
@@ -290,12 +300,14 @@ async fn run(host: &Host, command: Command) -> Result<()> {
         Command::Ps(args) => container::ps::ps(host, args).await,
         Command::Logs(args) => container::logs::logs(host, args).await,
         Command::Exec(args) => container::exec::exec(host, args).await,
+        Command::Attach(args) => container::attach::attach(host, args).await,
         Command::Start(args) => container::lifecycle::start(host, args).await,
         Command::Stop(args) => container::lifecycle::stop(host, args).await,
         Command::Restart(args) => container::lifecycle::restart(host, args).await,
         Command::Kill(args) => container::lifecycle::kill(host, args).await,
         Command::Pause(args) => container::verbs::pause(host, args).await,
         Command::Unpause(args) => container::verbs::unpause(host, args).await,
+        Command::Update(args) => container::update::update(host, args).await,
         Command::Rename(args) => container::verbs::rename(host, args).await,
         Command::Port(args) => container::verbs::port(host, args).await,
         Command::Stats(args) => container::stats::stats(host, args).await,
@@ -331,12 +343,15 @@ async fn run_container(host: &Host, verb: ContainerVerb) -> Result<()> {
         ContainerVerb::Ls(args) => container::ps::ps(host, args).await,
         ContainerVerb::Logs(args) => container::logs::logs(host, args).await,
         ContainerVerb::Exec(args) => container::exec::exec(host, args).await,
+        ContainerVerb::Attach(args) => container::attach::attach(host, args).await,
+        ContainerVerb::Prune(args) => container::prune::prune(host, args).await,
         ContainerVerb::Start(args) => container::lifecycle::start(host, args).await,
         ContainerVerb::Stop(args) => container::lifecycle::stop(host, args).await,
         ContainerVerb::Restart(args) => container::lifecycle::restart(host, args).await,
         ContainerVerb::Kill(args) => container::lifecycle::kill(host, args).await,
         ContainerVerb::Pause(args) => container::verbs::pause(host, args).await,
         ContainerVerb::Unpause(args) => container::verbs::unpause(host, args).await,
+        ContainerVerb::Update(args) => container::update::update(host, args).await,
         ContainerVerb::Rename(args) => container::verbs::rename(host, args).await,
         ContainerVerb::Port(args) => container::verbs::port(host, args).await,
         ContainerVerb::Stats(args) => container::stats::stats(host, args).await,

@@ -13,6 +13,7 @@ mod compose;
 mod container;
 mod daemon;
 mod demo;
+mod detach_keys;
 mod error;
 mod image;
 mod logging;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     // These begin before there is any thread or runtime: a shim must have one thread only.
     match args.next().as_deref().and_then(|word| word.to_str()) {
         Some("shim") => shim::main(args),
+        Some("init") => shim::init_main(args),
         Some("netd") => net::netd::main(args),
         Some("unpack") => ::image::unpack_main(args),
         Some("files") => agent::files::main(args),

@@ -1,13 +1,17 @@
 //! Carries standard input, output, size and signals between this terminal and a container.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use api::node::{StreamOutput, TerminalSize, stream_output::Output};
+use bytes::Bytes;
 use tokio::io::AsyncReadExt;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tonic::Streaming;
 
+use crate::detach_keys::DetachKeys;
 use crate::error::{Error, Result};
 use crate::terminal::{self, RawMode};
 
@@ -15,7 +19,7 @@ use crate::terminal::{self, RawMode};
 #[derive(Debug)]
 pub enum Input {
     /// Bytes of standard input.
-    Stdin(Vec<u8>),
+    Stdin(Bytes),
     /// Standard input has ended.
     CloseStdin,
     /// The terminal has a new size.
@@ -25,14 +29,26 @@ pub enum Input {
 }
 
 /// How a terminal is joined to a container.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// Pass standard input on.
     pub stdin: bool,
+    /// Show standard output.
+    pub stdout: bool,
+    /// Show standard error.
+    pub stderr: bool,
     /// The container has a terminal: raw mode, and size changes are passed on.
     pub tty: bool,
     /// Pass signals on.
     pub signals: bool,
+    /// Keys of a terminal that let go.
+    pub detach: Option<DetachKeys>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { stdin: false, stdout: true, stderr: true, tty: false, signals: true, detach: None }
+    }
 }
 
 /// How a stream ended.
@@ -42,12 +58,12 @@ pub enum End {
     Exited(i32),
     /// The output ended, and the code has to be asked for.
     OutputEnded,
-    /// The user pressed the detach keys, ctrl-p ctrl-q.
+    /// The user pressed the keys that let go.
     Detached,
 }
 
 /// Bytes of one message from standard input.
-const CHUNK: usize = 64 * 1024;
+const CHUNK: usize = 256 * 1024;
 
 /// Copies what comes to standard output and error until it ends, and feeds `inputs` meanwhile.
 pub async fn join<T: From<Input> + Send + 'static>(
@@ -60,13 +76,17 @@ pub async fn join<T: From<Input> + Send + 'static>(
     let (detach, mut detached) = mpsc::channel::<()>(1);
     let mut feeders = Vec::new();
     if options.stdin {
-        feeders.push(tokio::spawn(feed_stdin(inputs.clone(), options.tty.then_some(detach.clone()))));
+        feeders.push(tokio::spawn(feed_stdin(
+            inputs.clone(),
+            options.detach.filter(|_| options.tty).zip(Some(detach.clone())),
+        )));
     }
     if options.tty {
         feeders.push(tokio::spawn(feed_sizes(inputs.clone())));
     } else if options.signals {
         feeders.push(tokio::spawn(feed_signals(inputs.clone())));
     }
+    let mut sink = Sink::open(options.stdout, options.stderr)?;
     // Held here, so that the container's input ends only when `feed_stdin` says so.
     let _inputs = inputs;
     let end = loop {
@@ -74,7 +94,7 @@ pub async fn join<T: From<Input> + Send + 'static>(
             message = outputs.message() => match message? {
                 None => break End::OutputEnded,
                 Some(StreamOutput { output: Some(Output::ExitCode(code)) }) => break End::Exited(code),
-                Some(output) => write(output)?,
+                Some(output) => sink.write(output)?,
             },
             Some(()) = detached.recv() => break End::Detached,
         }
@@ -85,60 +105,80 @@ pub async fn join<T: From<Input> + Send + 'static>(
     Ok(end)
 }
 
-fn write(output: StreamOutput) -> Result<()> {
-    let result = match output.output {
-        Some(Output::Stdout(bytes)) => {
-            let mut stdout = std::io::stdout().lock();
-            stdout.write_all(&bytes).and_then(|()| stdout.flush())
-        }
-        Some(Output::Stderr(bytes)) => std::io::stderr().lock().write_all(&bytes),
-        Some(Output::ExitCode(_) | Output::Started(_)) | None => Ok(()),
-    };
-    result.map_err(|source| Error::Terminal { action: "write the container's output", source })
+/// Where output goes. Written to directly: what stands between costs a copy of everything.
+struct Sink {
+    stdout: Option<File>,
+    stderr: Option<File>,
+}
+
+impl Sink {
+    fn open(stdout: bool, stderr: bool) -> Result<Self> {
+        let error = |source| Error::Terminal { action: "open the output", source };
+        let file = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().map(File::from).map_err(error);
+        Ok(Self {
+            stdout: stdout.then(|| file(std::io::stdout().as_fd())).transpose()?,
+            stderr: stderr.then(|| file(std::io::stderr().as_fd())).transpose()?,
+        })
+    }
+
+    fn write(&mut self, output: StreamOutput) -> Result<()> {
+        let (file, bytes) = match output.output {
+            Some(Output::Stdout(bytes)) => (&mut self.stdout, bytes),
+            Some(Output::Stderr(bytes)) => (&mut self.stderr, bytes),
+            Some(Output::ExitCode(_) | Output::Started(_)) | None => return Ok(()),
+        };
+        let written = file.as_mut().map_or(Ok(()), |file| file.write_all(&bytes));
+        written.map_err(|source| Error::Terminal { action: "write the container's output", source })
+    }
 }
 
 /// A thread of its own reads: a blocking read of a terminal cannot be given up, and must not hold the runtime's end.
-async fn feed_stdin<T: From<Input>>(inputs: mpsc::Sender<T>, detach: Option<mpsc::Sender<()>>) {
-    let (sender, mut chunks) = mpsc::channel::<Vec<u8>>(4);
+async fn feed_stdin<T: From<Input>>(inputs: mpsc::Sender<T>, detach: Option<(DetachKeys, mpsc::Sender<()>)>) {
+    let (sender, mut chunks) = mpsc::channel::<Bytes>(4);
     std::thread::spawn(move || {
-        use std::io::Read;
-        let mut buffer = vec![0; CHUNK];
-        while let Ok(length @ 1..) = std::io::stdin().lock().read(&mut buffer) {
-            if sender.blocking_send(buffer[..length].to_vec()).is_err() {
+        let Ok(mut stdin) = std::io::stdin().as_fd().try_clone_to_owned().map(File::from) else { return };
+        while let Some(chunk) = read_some(&mut stdin) {
+            if sender.blocking_send(chunk).is_err() {
                 return;
             }
         }
     });
-    let mut keys = DetachKeys::default();
+    let (mut keys, detach) = detach.unzip();
     while let Some(chunk) = chunks.recv().await {
-        if let Some(detach) = &detach
-            && keys.found_in(&chunk)
-        {
-            let _ = detach.send(()).await;
+        let (chunk, found) = match &mut keys {
+            Some(keys) => {
+                let (passed, found) = keys.feed(&chunk);
+                (passed.into(), found)
+            }
+            None => (chunk, false),
+        };
+        if !chunk.is_empty() && inputs.send(Input::Stdin(chunk).into()).await.is_err() {
             return;
         }
-        if inputs.send(Input::Stdin(chunk).into()).await.is_err() {
+        if let Some(detach) = detach.as_ref().filter(|_| found) {
+            let _ = detach.send(()).await;
             return;
         }
     }
     let _ = inputs.send(Input::CloseStdin.into()).await;
 }
 
-/// Docker's ctrl-p ctrl-q, also when the two keys come in two reads.
-#[derive(Debug, Default)]
-struct DetachKeys {
-    after_ctrl_p: bool,
-}
-
-impl DetachKeys {
-    fn found_in(&mut self, chunk: &[u8]) -> bool {
-        for &byte in chunk {
-            if self.after_ctrl_p && byte == 0x11 {
-                return true;
+/// What there is to read, at most [`CHUNK`] bytes; `None` at the end.
+fn read_some(file: &mut File) -> Option<Bytes> {
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        match file.read(&mut buffer) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Ok(length @ 1..) => {
+                buffer.truncate(length);
+                // A key that is typed is not worth so large a piece of memory.
+                if length < CHUNK / 4 {
+                    buffer.shrink_to_fit();
+                }
+                return Some(buffer.into());
             }
-            self.after_ctrl_p = byte == 0x10;
+            _ => return None,
         }
-        false
     }
 }
 
@@ -212,18 +252,4 @@ pub async fn read_chunk(reader: &mut (dyn tokio::io::AsyncRead + Unpin + Send)) 
     let length = reader.read(&mut chunk).await?;
     chunk.truncate(length);
     Ok((length > 0).then_some(chunk))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn detach_keys_over_two_reads() {
-        let mut keys = DetachKeys::default();
-        assert!(!keys.found_in(b"ab\x10"));
-        assert!(keys.found_in(b"\x11"));
-        let mut keys = DetachKeys::default();
-        assert!(!keys.found_in(b"\x10a\x11"));
-    }
 }

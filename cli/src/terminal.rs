@@ -1,10 +1,12 @@
 //! The terminal of this process: raw mode, size, who it is.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
 
 use rustix::termios::{self, OptionalActions, Termios};
 
+use crate::detach_keys::{self, DetachKeys};
 use crate::error::{Error, Result};
 
 /// Whether standard input is a terminal.
@@ -26,6 +28,46 @@ pub fn stderr_is_terminal() -> bool {
 pub fn size() -> Option<api::node::TerminalSize> {
     let size = termios::tcgetwinsize(std::io::stdout()).or_else(|_| termios::tcgetwinsize(std::io::stdin())).ok()?;
     Some(api::node::TerminalSize { rows: size.ws_row.into(), columns: size.ws_col.into() })
+}
+
+/// Refuses a container's terminal without one at this end.
+pub fn check_input() -> Result<()> {
+    if stdin_is_terminal() {
+        return Ok(());
+    }
+    Err(Error::Unsupported {
+        what: "-t with an input that is not a terminal".into(),
+        instead: "leave out -t, or run the command in a terminal".into(),
+    })
+}
+
+/// The keys that let go of a container: those of the flag, of Docker's configuration file, or Docker's own.
+pub fn detach_keys(flag: Option<&str>) -> Result<DetachKeys> {
+    let text = flag.map(str::to_owned).or_else(configured_keys);
+    let text = text.as_deref().unwrap_or(detach_keys::DEFAULT);
+    DetachKeys::parse(text).map_err(|reason| Error::Flag { flag: "--detach-keys", value: text.into(), reason })
+}
+
+/// `detachKeys` of Docker's configuration file, if there is one that can be read.
+fn configured_keys() -> Option<String> {
+    let dir = std::env::var_os("DOCKER_CONFIG").map(PathBuf::from);
+    let dir = dir.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".docker")))?;
+    let text = std::fs::read_to_string(dir.join("config.json")).ok()?;
+    let config: serde_json::Value = serde_json::from_str(&text).ok()?;
+    config.get("detachKeys")?.as_str().filter(|keys| !keys.is_empty()).map(str::to_owned)
+}
+
+/// Asks whether to go on.
+pub fn confirm(warning: &str) -> Result<bool> {
+    if !stdin_is_terminal() {
+        return Err(Error::Unsupported { what: "asking without a terminal".into(), instead: "use --force".into() });
+    }
+    eprint!("WARNING! {warning}\nAre you sure you want to continue? [y/N] ");
+    let _ = std::io::stderr().flush();
+    let mut answer = String::new();
+    let read = std::io::stdin().read_line(&mut answer);
+    read.map_err(|source| Error::Terminal { action: "read the answer", source })?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// While it lives, the terminal passes every key on; dropping it gives the terminal back as it was.

@@ -88,6 +88,8 @@ pub struct ContainerSpec {
     pub restart: RestartPolicy,
     /// Where output goes.
     pub log: LogConfig,
+    /// Run the command below a first process that hands signals on and takes leave of orphans.
+    pub init: bool,
 }
 
 /// A namespace of its own, or the host's.

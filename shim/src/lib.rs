@@ -10,6 +10,7 @@
 //! - [`isolate`] leaving the daemon · [`overlay`] mounting the snapshot · [`rootfs`], [`user`] looking into it
 //! - [`runtime`] the seam in front of libcontainer · [`report`] how a process says why it could not execute
 //! - [`serve`] the loop: exit, output, socket, execs · [`log`] the log file · [`terminal`] pseudo-terminals
+//! - [`init`] the first process of containers that want one
 //! - [`cgroup`] freezing, signalling, reading and removing cgroups · [`time`] clocks · [`error`] what goes wrong
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 #![warn(missing_docs)]
@@ -19,6 +20,7 @@ pub mod cgroup;
 mod cleanup;
 pub mod config;
 pub mod error;
+mod init;
 mod isolate;
 mod log;
 mod overlay;
@@ -38,6 +40,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 pub use error::{Result, ShimError};
+pub use init::main as init_main;
 pub use sealed::SealedBinary;
 
 /// What the command line asks.

@@ -37,7 +37,7 @@ const DRAIN: Duration = Duration::from_millis(100);
 /// After this long with nothing to do, buffers are given back.
 const IDLE: Duration = Duration::from_millis(500);
 /// What is read at once.
-const CHUNK: usize = 64 * 1024;
+const CHUNK: usize = 128 * 1024;
 
 /// Where the container's first process is in its life.
 enum Phase {
@@ -202,6 +202,7 @@ impl Supervisor {
         if let Some(log) = &mut self.log {
             log.release_buffers();
         }
+        self.clients.iter_mut().for_each(Client::trim);
         isolate::trim_memory();
     }
 

@@ -90,7 +90,7 @@ fn requests() {
             kill_on_disconnect: true,
         }),
     );
-    golden("attach", &Request::Attach { stdin: true, stdout: true, stderr: false });
+    golden("attach", &Request::Attach { stdin: true, stdout: true, stderr: false, lossless: false });
     golden("resize", &Request::Resize(TerminalSize { rows: 24, cols: 80 }));
     for (name, request) in [
         ("close_stdin", Request::CloseStdin),

@@ -65,7 +65,10 @@ fn standard_input_reaches_the_container() {
     sandbox.spec.stdin = StdinMode::Open;
     sandbox.started();
     let mut client = sandbox.connect();
-    assert_eq!(client.ask(&Request::Attach { stdin: true, stdout: true, stderr: true }), Reply::Attached);
+    assert_eq!(
+        client.ask(&Request::Attach { stdin: true, stdout: true, stderr: true, lossless: false }),
+        Reply::Attached
+    );
     let text: Vec<u8> = (0..200_000u32).flat_map(|number| format!("{number}\n").into_bytes()).collect();
     let mut writer = client.stream.try_clone().unwrap();
     let sent = text.clone();
@@ -92,9 +95,28 @@ fn a_client_that_does_not_read_harms_nobody() {
     let mut sandbox = Sandbox::new(&["sh", "-c", "sleep 0.5; seq 1 500000; exit 4"]);
     sandbox.started();
     let mut stuck = sandbox.connect();
-    assert_eq!(stuck.ask(&Request::Attach { stdin: false, stdout: true, stderr: true }), Reply::Attached);
+    assert_eq!(
+        stuck.ask(&Request::Attach { stdin: false, stdout: true, stderr: true, lossless: false }),
+        Reply::Attached
+    );
     assert_eq!(sandbox.wait(), 0);
     assert_eq!(sandbox.record().exit_code, 4);
+    assert_eq!(sandbox.log().len(), 500_000);
+}
+
+#[test]
+fn a_client_that_must_get_everything_is_waited_for() {
+    let mut sandbox = Sandbox::new(&["sh", "-c", "sleep 0.5; seq 1 500000; exit 4"]);
+    sandbox.started();
+    let mut client = sandbox.connect();
+    let attach = Request::Attach { stdin: false, stdout: true, stderr: true, lossless: true };
+    assert_eq!(client.ask(&attach), Reply::Attached);
+    // Long enough for the container to have written all, had it not been held.
+    std::thread::sleep(Duration::from_millis(1500));
+    let (out, _, last) = client.follow();
+    assert!(matches!(last, Reply::Exit(ExitRecord { exit_code: 4, .. })), "{last:?}");
+    assert_eq!(out.lines().count(), 500_000);
+    assert_eq!(sandbox.wait(), 0);
     assert_eq!(sandbox.log().len(), 500_000);
 }
 
@@ -105,7 +127,10 @@ fn a_terminal_is_given_sized_and_resized() {
     sandbox.spec.start_immediately = false;
     sandbox.launch();
     let mut client = sandbox.connect();
-    assert_eq!(client.ask(&Request::Attach { stdin: true, stdout: true, stderr: true }), Reply::Attached);
+    assert_eq!(
+        client.ask(&Request::Attach { stdin: true, stdout: true, stderr: true, lossless: false }),
+        Reply::Attached
+    );
     let mut control = sandbox.connect();
     assert!(matches!(control.ask(&Request::Start), Reply::Started { .. }));
     until("the terminal's first size is printed", || sandbox.output().contains("30 90"));

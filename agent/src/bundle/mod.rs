@@ -92,6 +92,14 @@ pub fn hostname(id: ContainerId, spec: &ContainerSpec, host_network: bool, host:
     }
 }
 
+/// The limits of a container's cgroup.
+///
+/// # Errors
+/// Naming the key and its value.
+pub fn resources(spec: &ContainerSpec, host: &Host) -> Result<oci_spec::runtime::LinuxResources> {
+    limits::resources(spec, &[], host)
+}
+
 /// Refuses what can be refused before anything is made.
 ///
 /// # Errors

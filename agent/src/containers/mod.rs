@@ -11,6 +11,7 @@ mod perform;
 mod record;
 mod state;
 mod tasks;
+mod update;
 mod verbs;
 mod view;
 mod wait;
@@ -36,6 +37,7 @@ use crate::{Error, Result, clock, signal};
 pub use files::{FileTask, Reach};
 pub use networks::made_before;
 pub use record::{Record, TaskRef, VolumeUse};
+pub use update::LimitChange;
 pub use view::{AttachmentView, ContainerView, MountView};
 pub use wait::{WaitCondition, Waited};
 

@@ -81,7 +81,12 @@ impl Executor {
         };
         let contents = self.contents.borrow().clone();
         let sources = Sources { paths: &self.paths, volumes: &self.volumes, root, contents: &contents };
-        let mounts = mounts::ready(record, &names, &sources)?;
+        let mut mounts = mounts::ready(record, &names, &sources)?;
+        let mut args = record.args.clone();
+        if record.spec.init {
+            mounts.push(mounts::init(&self.paths)?);
+            args.splice(0..0, [mounts::INIT, "init"].map(String::from));
+        }
         let devices = devices(&record.spec.devices)?;
         let own_netns = || self.paths.netns(record.id, generation);
         let netns = (!host_network).then(|| partner.map_or_else(own_netns, |partner| partner.netns));
@@ -89,7 +94,7 @@ impl Executor {
             id: record.id,
             spec,
             image: run,
-            args: &record.args,
+            args: &args,
             user: &user,
             groups: &groups,
             rootfs: &self.paths.rootfs(record.id),
@@ -116,8 +121,9 @@ impl Executor {
     ) -> Result<ShimSpec> {
         let stdin = match (record.spec.open_stdin, attached) {
             (false, _) => StdinMode::Null,
-            (true, true) => StdinMode::Once,
-            (true, false) => StdinMode::Open,
+            // Who lets go of a terminal may come back to it.
+            (true, true) if !record.spec.tty => StdinMode::Once,
+            (true, _) => StdinMode::Open,
         };
         Ok(ShimSpec {
             version: SPEC_VERSION,

@@ -4,11 +4,13 @@
 //! - [`ready`]: everything of one container made ready, as [`MountPoint`]s for its bundle
 
 mod contents;
+mod init;
 mod points;
 pub mod text;
 mod volumes;
 
 pub use contents::mount_secrets;
+pub use init::{INIT, init};
 pub use points::{Names, Sources, hostname, lasting, ready, rename};
 pub use volumes::{VolumeRecord, Volumes, anonymous_name};
 

@@ -88,7 +88,7 @@ fn users_own(record: &Record, sources: &Sources<'_>) -> Result<Vec<MountPoint>> 
 /// hosts, hostname, resolv.conf.
 const OWN_FILES: usize = 3;
 
-fn bind(target: &str, source: PathBuf, read_only: bool, propagation: Propagation) -> MountPoint {
+pub(super) fn bind(target: &str, source: PathBuf, read_only: bool, propagation: Propagation) -> MountPoint {
     let access = if read_only { "ro" } else { "rw" };
     let propagation = match propagation {
         Propagation::Rprivate => "rprivate",

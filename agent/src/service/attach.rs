@@ -23,9 +23,9 @@ use crate::logs::{self, Query, Text};
 use crate::shim_client::{self, Session, ShimClientError};
 use crate::{Error, Result, clock};
 
-/// Messages that wait for a slow client; with the shim's pieces of at most 64 KiB these are 16 MiB, beyond which it is cut
-/// off: an attached client must not hold up the container.
-const AHEAD: usize = 256;
+/// Messages that wait for a slow client; with the shim's pieces of at most 128 KiB these are 4 MiB. Beyond that the container
+/// waits, as in Docker: what is written to an attached client is not lost.
+const AHEAD: usize = 32;
 /// How long the last message waits for the node to have noted the end, so that the client's next command finds it so.
 const SETTLING: Duration = Duration::from_secs(10);
 
@@ -171,7 +171,7 @@ async fn send_logs(path: PathBuf, sender: &Sender) -> Result<()> {
     let mut batches = logs::read(path, query, Text::default());
     while let Some(batch) = batches.recv().await {
         for run in batch? {
-            let bytes = if run.stderr { Output::Stderr(run.text) } else { Output::Stdout(run.text) };
+            let bytes = if run.stderr { Output::Stderr(run.text.into()) } else { Output::Stdout(run.text.into()) };
             if sender.send(Ok(output(bytes))).await.is_err() {
                 return Ok(());
             }

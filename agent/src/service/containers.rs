@@ -8,7 +8,7 @@ use model::ContainerPhase;
 use tonic::Status;
 
 use super::{NodeService, terminal_size, view};
-use crate::containers::{ContainerView, CreateContainer, WaitCondition};
+use crate::containers::{ContainerView, CreateContainer, LimitChange, WaitCondition};
 use crate::shim_client;
 
 pub async fn create_container(
@@ -99,6 +99,21 @@ pub async fn rename_container(
 ) -> Result<wire::RenameContainerReply, Status> {
     service.containers().rename(service.resolve(&request.container)?, &request.name).await?;
     Ok(wire::RenameContainerReply {})
+}
+
+pub async fn update_container(
+    service: &NodeService,
+    request: wire::UpdateContainerRequest,
+) -> Result<wire::UpdateContainerReply, Status> {
+    let id = service.resolve(&request.container)?;
+    let wire::UpdateContainerRequest { container: _, limits, memory_reservation, restart } = request;
+    let change = LimitChange {
+        limits: limits.unwrap_or_default().try_into()?,
+        memory_reservation,
+        restart: restart.map(TryInto::try_into).transpose()?,
+    };
+    service.containers().update(id, change).await?;
+    Ok(wire::UpdateContainerReply {})
 }
 
 pub async fn top_container(

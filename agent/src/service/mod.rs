@@ -143,6 +143,7 @@ delegate! {
     containers::pause_container(wire::PauseContainerRequest) -> wire::PauseContainerReply;
     containers::unpause_container(wire::UnpauseContainerRequest) -> wire::UnpauseContainerReply;
     containers::rename_container(wire::RenameContainerRequest) -> wire::RenameContainerReply;
+    containers::update_container(wire::UpdateContainerRequest) -> wire::UpdateContainerReply;
     containers::top_container(wire::TopContainerRequest) -> wire::TopContainerReply;
     stats::stats(wire::StatsRequest) -> Outgoing<wire::StatsReply>;
     events::events(wire::EventsRequest) -> Outgoing<wire::Event>;

@@ -16,7 +16,7 @@ pub type Sender = mpsc::Sender<Result<wire::StreamOutput, Status>>;
 #[derive(Debug)]
 pub enum Input {
     /// Bytes for standard input.
-    Stdin(Vec<u8>),
+    Stdin(bytes::Bytes),
     /// Standard input has ended.
     CloseStdin,
     /// The terminal has a new size.
@@ -171,7 +171,7 @@ mod tests {
         let pump = tokio::spawn(async move { pump_output(session.output, &sender).await });
         for number in 0..100u8 {
             tokio::task::yield_now().await;
-            assert_eq!(receiver.recv().await.unwrap().unwrap(), output(Output::Stdout(vec![number])));
+            assert_eq!(receiver.recv().await.unwrap().unwrap(), output(Output::Stdout(vec![number].into())));
         }
         assert!(matches!(pump.await.unwrap(), End::Exited(9)));
     }

@@ -4,7 +4,8 @@ use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
-use model::shim::frame::{self, Frame, Kind};
+use bytes::{Buf, Bytes, BytesMut};
+use model::shim::frame::{self, HEADER, Kind};
 use model::shim::{PROTOCOL_VERSION, Reply, Request, SOCKET_FILE};
 use rustix::fs::{Mode, OFlags};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
@@ -12,8 +13,8 @@ use tokio::net::UnixStream;
 
 use super::error::{Result, ShimClientError};
 
-/// Read at once.
-const CHUNK: usize = 64 * 1024;
+/// Read at once, and sent in one frame.
+const CHUNK: usize = 256 * 1024;
 
 /// A frame that came.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,9 +22,9 @@ pub(super) enum Incoming {
     /// A reply.
     Control(Box<Reply>),
     /// Standard output or the terminal's.
-    Stdout(Vec<u8>),
+    Stdout(Bytes),
     /// Standard error.
-    Stderr(Vec<u8>),
+    Stderr(Bytes),
 }
 
 /// The reading half.
@@ -31,8 +32,7 @@ pub(super) enum Incoming {
 pub(super) struct Reader {
     half: ReadHalf<UnixStream>,
     bundle: PathBuf,
-    buffer: Vec<u8>,
-    taken: usize,
+    buffer: BytesMut,
 }
 
 /// The writing half.
@@ -47,7 +47,7 @@ pub(super) async fn connect(bundle: &Path) -> Result<(Reader, Writer)> {
     let stream = open(bundle).await?;
     // Unlike the stream's own halves these don't shut the connection down when only one of them is dropped.
     let (reading, writing) = tokio::io::split(stream);
-    let mut reader = Reader { half: reading, bundle: bundle.into(), buffer: Vec::new(), taken: 0 };
+    let mut reader = Reader { half: reading, bundle: bundle.into(), buffer: BytesMut::new() };
     let mut writer = Writer { half: writing, bundle: bundle.into() };
     writer.request(&Request::Hello { version: PROTOCOL_VERSION }).await?;
     match reader.reply("hello").await? {
@@ -76,8 +76,6 @@ impl Reader {
             if let Some(incoming) = self.decode()? {
                 return Ok(Some(incoming));
             }
-            self.buffer.drain(..self.taken);
-            self.taken = 0;
             self.buffer.reserve(CHUNK);
             match self.half.read_buf(&mut self.buffer).await {
                 Ok(0) => return Ok(None),
@@ -116,22 +114,26 @@ impl Reader {
 
     fn decode(&mut self) -> Result<Option<Incoming>> {
         let frame = |source| ShimClientError::Frame { bundle: self.bundle.clone(), source };
-        let Some((Frame { kind, payload }, length)) = frame::decode(&self.buffer[self.taken..]).map_err(frame)? else {
+        let Some((kind, length)) =
+            frame::decode(&self.buffer).map_err(frame)?.map(|(frame, taken)| (frame.kind, taken))
+        else {
             return Ok(None);
         };
+        // The payload stays where it was read.
+        let mut payload = self.buffer.split_to(length);
+        payload.advance(HEADER);
         let incoming = match kind {
             Kind::Control => {
                 let message = |source| ShimClientError::Message { bundle: self.bundle.clone(), source };
-                Incoming::Control(serde_json::from_slice(payload).map_err(message)?)
+                Incoming::Control(serde_json::from_slice(&payload).map_err(message)?)
             }
-            Kind::Stdout => Incoming::Stdout(payload.to_vec()),
-            Kind::Stderr => Incoming::Stderr(payload.to_vec()),
+            Kind::Stdout => Incoming::Stdout(payload.freeze()),
+            Kind::Stderr => Incoming::Stderr(payload.freeze()),
             Kind::Stdin => {
                 let (bundle, reply) = (self.bundle.clone(), "a frame of input".to_owned());
                 return Err(ShimClientError::Unexpected { bundle, request: "read", reply });
             }
         };
-        self.taken += length;
         Ok(Some(incoming))
     }
 }
@@ -153,10 +155,9 @@ impl Writer {
     }
 
     async fn send(&mut self, kind: Kind, payload: &[u8]) -> Result<()> {
-        let mut bytes = Vec::new();
         let frame = |source| ShimClientError::Frame { bundle: self.bundle.clone(), source };
-        frame::encode(kind, payload, &mut bytes).map_err(frame)?;
-        let written = self.half.write_all(&bytes).await;
+        let header = frame::header(kind, payload.len()).map_err(frame)?;
+        let written = self.half.write_all_buf(&mut Buf::chain(header.as_slice(), payload)).await;
         written.map_err(|source| ShimClientError::Io { action: "write to", bundle: self.bundle.clone(), source })
     }
 }

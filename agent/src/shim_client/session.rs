@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use model::shim::{ExecRequest, ExitRecord, Failure, Reply, Request, TerminalSize};
 
 use super::connection::{Incoming, Reader, Writer, connect};
@@ -12,9 +13,9 @@ use super::{REQUEST_TIMEOUT, START_TIMEOUT, within};
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event {
     /// Standard output, or everything that a terminal shows.
-    Stdout(Vec<u8>),
+    Stdout(Bytes),
     /// Standard error.
-    Stderr(Vec<u8>),
+    Stderr(Bytes),
     /// The process ended and all its output has come.
     Exit {
         /// Exit code, or 128 + signal.
@@ -40,8 +41,8 @@ pub struct Session {
     pub input: SessionInput,
 }
 
-/// The reading half. Whoever doesn't read is not read from by the shim: exec'd processes wait, attached clients are
-/// cut off by [`Event::Dropped`].
+/// The reading half. Whoever doesn't read is not read for by the shim: the process waits. A shim of an earlier release cuts off
+/// attached clients that read slowly, by [`Event::Dropped`].
 #[derive(Debug)]
 pub struct SessionOutput {
     reader: Reader,
@@ -61,7 +62,7 @@ pub struct SessionInput {
 pub async fn attach(bundle: &Path, stdin: bool) -> Result<Session> {
     within(bundle, "attach", REQUEST_TIMEOUT, async {
         let (mut reader, mut writer) = connect(bundle).await?;
-        writer.request(&Request::Attach { stdin, stdout: true, stderr: true }).await?;
+        writer.request(&Request::Attach { stdin, stdout: true, stderr: true, lossless: true }).await?;
         match reader.reply("attach").await? {
             Reply::Attached => Ok(Session::new(reader, writer)),
             other => Err(reader.unexpected("attach", &other)),

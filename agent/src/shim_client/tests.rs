@@ -108,7 +108,7 @@ async fn no_output_is_lost_when_the_input_is_dropped() {
         loop {
             match output.next().await.unwrap().unwrap() {
                 Event::Stdout(bytes) => read += bytes.len(),
-                Event::Stderr(bytes) => assert_eq!(bytes, b"e"),
+                Event::Stderr(bytes) => assert_eq!(&bytes[..], b"e"),
                 Event::Exit { code, record: None } => break assert_eq!(code, 3),
                 other => panic!("{other:?}"),
             }

@@ -46,6 +46,7 @@ impl From<model::ContainerSpec> for types::ContainerSpec {
             oom_score_adj,
             restart,
             log,
+            init,
         } = spec;
         Self {
             image,
@@ -86,6 +87,7 @@ impl From<model::ContainerSpec> for types::ContainerSpec {
             oom_score_adj,
             restart: Some(restart.into()),
             log: Some(log.into()),
+            init,
         }
     }
 }
@@ -133,6 +135,7 @@ impl TryFrom<types::ContainerSpec> for model::ContainerSpec {
             oom_score_adj,
             restart,
             log,
+            init,
         } = spec;
         Ok(Self {
             image,
@@ -173,6 +176,7 @@ impl TryFrom<types::ContainerSpec> for model::ContainerSpec {
             oom_score_adj,
             restart: or_default(restart)?,
             log: or_default(log)?,
+            init,
         })
     }
 }

@@ -110,6 +110,7 @@ fn container(test: HealthTest) -> ContainerSpec {
             delay: seconds(2),
             window: seconds(60),
         },
+        init: false,
         log: LogConfig { driver: LogDriver::Local, options: map([("max-size", text("1m"))]) },
     }
 }

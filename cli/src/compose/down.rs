@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::output::progress::Progress;
 
 /// Arguments of `orca down`.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct DownArgs {
     /// Remove its volumes too: what is in them is lost
     #[arg(short, long)]
@@ -69,7 +69,7 @@ async fn services(client: &mut Client, project: &ProjectArgs, name: &str, args: 
     Ok(kept)
 }
 
-async fn wait(client: &mut Client, stack: &str, keys: &[String], since: u64) -> Result<()> {
+pub async fn wait(client: &mut Client, stack: &str, keys: &[String], since: u64) -> Result<()> {
     let mut watch = Watch::open(client, stack).await?;
     let mut progress = Progress::new();
     loop {
@@ -90,7 +90,7 @@ async fn wait(client: &mut Client, stack: &str, keys: &[String], since: u64) -> 
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A task is gone when its process is; its container's files and volumes are free a moment later.
-async fn wait_for_containers(client: &mut Client, project: &str, keys: &[String]) -> Result<()> {
+pub async fn wait_for_containers(client: &mut Client, project: &str, keys: &[String]) -> Result<()> {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
         let left = ps::containers(client, project, &[], true).await?;

@@ -5,6 +5,7 @@ use clap::Args;
 use super::project::ProjectArgs;
 use super::ps;
 use crate::client::{Client, Host};
+use crate::container::attach::KeyArgs;
 use crate::container::exec::{Exec, ProcessArgs, run};
 use crate::error::{Error, Result};
 use crate::terminal;
@@ -57,6 +58,7 @@ pub async fn exec(host: &Host, project: &ProjectArgs, args: ExecArgs) -> Result<
         process: args.process,
         detach: args.detach,
         stdin: args.interactive && !args.detach,
+        keys: KeyArgs { detach_keys: None },
         tty: !args.no_tty && !args.detach && (args.tty || interactive_terminal),
     };
     run(&mut client, exec).await

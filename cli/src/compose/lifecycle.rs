@@ -35,6 +35,23 @@ pub async fn stop(host: &Host, project: &ProjectArgs, args: ServicesArgs) -> Res
     stop_in_order(&mut client, &name, &keys, args.timeout.map(Duration::from_secs)).await
 }
 
+/// Stops these services, or all of a project.
+pub async fn stop_services(client: &mut Client, project: &str, services: &[String]) -> Result<()> {
+    let view = Watch::open(client, project).await?.next().await?;
+    let keys = chosen(&view, services)?;
+    stop_in_order(client, project, &keys, None).await
+}
+
+/// Arguments of `orca compose restart`.
+#[derive(Debug, Args)]
+pub struct RestartArgs {
+    /// Leave alone the services that want to be restarted with these
+    #[arg(long)]
+    no_deps: bool,
+    #[command(flatten)]
+    services: ServicesArgs,
+}
+
 /// Starts services that were stopped or have ended.
 pub async fn start(host: &Host, project: &ProjectArgs, args: ServicesArgs) -> Result<()> {
     let name = project.name()?;
@@ -50,12 +67,19 @@ pub async fn start(host: &Host, project: &ProjectArgs, args: ServicesArgs) -> Re
 }
 
 /// Restarts services.
-pub async fn restart(host: &Host, project: &ProjectArgs, args: ServicesArgs) -> Result<()> {
+pub async fn restart(host: &Host, project: &ProjectArgs, args: RestartArgs) -> Result<()> {
+    let RestartArgs { no_deps, services: args } = args;
     let name = project.name()?;
     let mut client = Client::connect(host).await?;
     let mut watch = Watch::open(&mut client, &name).await?;
     let view = watch.next().await?;
-    let keys = chosen(&view, &args.services)?;
+    let mut keys = chosen(&view, &args.services)?;
+    if !no_deps {
+        with_dependents(&view, &mut keys);
+    }
+    if let Some(timeout) = args.timeout {
+        hurry(&mut client, &view, &keys, Duration::from_secs(timeout)).await?;
+    }
     let tasks = tasks_where(&view, &keys, |_| true);
     let since = set_intent(&mut client, &tasks, IntentAction::Restart).await?;
     let mut progress = Progress::new();
@@ -67,6 +91,18 @@ pub async fn restart(host: &Host, project: &ProjectArgs, args: ServicesArgs) -> 
             progress.finish();
             return Ok(());
         }
+    }
+}
+
+/// Adds the services that are to be restarted with these: `depends_on.SERVICE.restart`.
+fn with_dependents(view: &View, keys: &mut Vec<String>) {
+    let wants = |service: &Service, keys: &[String]| {
+        let mut wanted = service.spec.depends_on.iter().filter(|(_, dependency)| dependency.restart);
+        wanted.any(|(key, _)| keys.contains(key))
+    };
+    while let Some(more) = view.services.iter().find(|s| !keys.iter().any(|key| key == s.spec.key()) && wants(s, keys))
+    {
+        keys.push(more.spec.key().to_owned());
     }
 }
 

@@ -9,9 +9,12 @@ mod foreground;
 mod lifecycle;
 mod logs;
 mod ls;
+mod oneoff;
 mod project;
 mod ps;
+mod remove;
 mod up;
+mod verbs;
 mod view;
 
 use clap::{Args, Subcommand};
@@ -55,7 +58,33 @@ enum Verb {
     /// Start stopped services
     Start(lifecycle::ServicesArgs),
     /// Restart services
-    Restart(lifecycle::ServicesArgs),
+    Restart(lifecycle::RestartArgs),
+    /// Freeze services
+    Pause(verbs::Services),
+    /// Thaw services
+    Unpause(verbs::Services),
+    /// Send services a signal
+    Kill(verbs::KillArgs),
+    /// Show the processes of services
+    Top(verbs::Services),
+    /// Show what services use
+    Stats(verbs::StatsArgs),
+    /// Show where a port of a service is published
+    Port(verbs::PortArgs),
+    /// Show what happens to the application
+    Events(verbs::EventsArgs),
+    /// Join this terminal to a container of a service
+    Attach(verbs::AttachArgs),
+    /// Wait for containers of services to end
+    Wait(verbs::WaitArgs),
+    /// Run one command in a new container of a service
+    Run(Box<oneoff::RunArgs>),
+    /// Remove services that do not run
+    Rm(remove::RemoveArgs),
+    /// Change the number of containers of services
+    Scale(up::ScaleArgs),
+    /// List volumes
+    Volumes(verbs::VolumesArgs),
     /// List projects
     Ls(ls::LsArgs),
     /// Check the Compose file and print it in its canonical form
@@ -90,6 +119,19 @@ pub async fn run(host: &Host, args: ComposeArgs) -> Result<()> {
         Verb::Stop(args) => lifecycle::stop(host, &project, args).await,
         Verb::Start(args) => lifecycle::start(host, &project, args).await,
         Verb::Restart(args) => lifecycle::restart(host, &project, args).await,
+        Verb::Pause(args) => verbs::pause(host, &project, args).await,
+        Verb::Unpause(args) => verbs::unpause(host, &project, args).await,
+        Verb::Kill(args) => verbs::kill(host, &project, args).await,
+        Verb::Top(args) => verbs::top(host, &project, args).await,
+        Verb::Stats(args) => verbs::stats(host, &project, args).await,
+        Verb::Port(args) => verbs::port(host, &project, args).await,
+        Verb::Events(args) => verbs::events(host, &project, args).await,
+        Verb::Attach(args) => verbs::attach(host, &project, args).await,
+        Verb::Wait(args) => verbs::wait(host, &project, args).await,
+        Verb::Run(args) => oneoff::run(host, &project, *args).await,
+        Verb::Rm(args) => remove::remove(host, &project, args).await,
+        Verb::Scale(args) => up::scale_services(host, &project, args).await,
+        Verb::Volumes(args) => verbs::volumes(host, &project, args).await,
         Verb::Ls(args) => ls::ls(host, args).await,
         Verb::Config(args) => config::config(&project, args),
         Verb::Version(args) => version(&args),

@@ -65,6 +65,37 @@ pub struct UpArgs {
     services: Vec<String>,
 }
 
+/// Arguments of `orca compose scale`.
+#[derive(Debug, Args)]
+pub struct ScaleArgs {
+    /// Leave alone the services that these depend on
+    #[arg(long)]
+    no_deps: bool,
+    /// Number of containers of each service
+    #[arg(required = true, value_name = "SERVICE=NUMBER", value_parser = scale)]
+    scale: Vec<(String, u32)>,
+}
+
+/// Changes the number of containers of services.
+pub async fn scale_services(host: &Host, project: &ProjectArgs, args: ScaleArgs) -> Result<()> {
+    let services: Vec<String> = args.scale.iter().map(|(service, _)| service.clone()).collect();
+    let loaded = project.load(&services)?;
+    let mut stack = loaded.stack(&services, args.no_deps, &args.scale)?;
+    let mut client = Client::connect_or_start(host).await?;
+    pin(&mut client, &mut stack).await?;
+    preflight(&mut client, &stack).await?;
+    let keys: Vec<String> = stack.services.iter().map(|service| service.key().to_owned()).collect();
+    let request = ApplyStackRequest {
+        stack: Some(stack.clone().into()),
+        recreate: Recreate::Never.into(),
+        remove_orphans: false,
+        start_stopped: true,
+        keep_replicas: keys.iter().filter(|key| !services.contains(key)).cloned().collect(),
+    };
+    let since = client.control.apply_stack(request).await?.into_inner().version;
+    wait(&mut client, &stack.name, &keys, Goal::Started, since, None).await
+}
+
 fn scale(text: &str) -> Result<(String, u32), String> {
     let (service, number) = text.split_once('=').ok_or("expected SERVICE=NUMBER")?;
     let number = number.parse().map_err(|_| format!("{number:?} is not a number of containers"))?;
@@ -108,7 +139,7 @@ pub async fn up(host: &Host, project: &ProjectArgs, args: UpArgs) -> Result<()> 
 }
 
 /// A project belongs to the node where `up` runs, so that binds and `./` mean what they say.
-async fn pin(client: &mut Client, stack: &mut Stack) -> Result<()> {
+pub async fn pin(client: &mut Client, stack: &mut Stack) -> Result<()> {
     let node = client.node.get_node(GetNodeRequest {}).await?.into_inner();
     let node: NodeId =
         node.id.parse().map_err(|error| Error::Start { action: "tell its node id", reason: format!("{error}") })?;

@@ -190,6 +190,11 @@ pub struct CreateArgs {
     /// No health check, not even the image's
     #[arg(long)]
     pub no_healthcheck: bool,
+    /// Run the command below a first process that hands signals on and takes leave of orphans
+    #[arg(long)]
+    pub init: bool,
+    #[command(flatten)]
+    pub streams: super::run::StreamArgs,
     /// Print help; -h is the host name here, as in Docker
     #[arg(long, action = clap::ArgAction::Help)]
     pub help: Option<bool>,
@@ -243,15 +248,7 @@ impl CreateArgs {
     }
 
     fn environment(&self) -> Result<std::collections::BTreeMap<String, String>> {
-        let mut items = Vec::new();
-        for path in &self.env_file {
-            let text = std::fs::read_to_string(path).map_err(|source| Error::File {
-                action: "read",
-                path: path.clone(),
-                source,
-            })?;
-            items.extend(parse("--env-file", &text, flags::env_file)?);
-        }
+        let mut items = flags::env_files(&self.env_file)?;
         items.extend(self.env.iter().cloned());
         flags::environment(&items, |key| std::env::var(key).ok()).map_err(|reason| Error::Flag {
             flag: "--env",
@@ -318,6 +315,7 @@ impl CreateArgs {
             oom_score_adj: self.oom_score_adj,
             restart: self.restart.unwrap_or_default(),
             log: crate::logging::config(self.log_driver.as_deref(), &self.log_opt)?,
+            init: self.init,
         })
     }
 
@@ -356,7 +354,8 @@ impl CreateArgs {
     }
 }
 
-fn memory_swap(text: &str) -> Result<i64, String> {
+/// `512m`, or -1.
+pub fn memory_swap(text: &str) -> Result<i64, String> {
     if text == "-1" { Ok(-1) } else { Ok(i64::try_from(flags::bytes(text)?).unwrap_or(i64::MAX)) }
 }
 

@@ -65,7 +65,7 @@ pub fn request(since: Option<&str>, until: Option<&str>, filters: &[String]) -> 
 }
 
 /// `2026-11-27T15:04:05.000000000Z container start ID (image=busybox, name=c)`.
-fn line(event: &Event) -> String {
+pub fn line(event: &Event) -> String {
     let mut attributes: Vec<String> = event.attributes.iter().map(|(key, value)| format!("{key}={value}")).collect();
     attributes.sort_unstable();
     let text = format!(

@@ -5,6 +5,7 @@ use clap::Args;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
+use super::attach::KeyArgs;
 use super::flags;
 use crate::client::{Client, Host};
 use crate::error::{Error, Result};
@@ -24,7 +25,12 @@ pub struct ExecArgs {
     #[arg(short, long)]
     tty: bool,
     #[command(flatten)]
+    keys: KeyArgs,
+    #[command(flatten)]
     process: ProcessArgs,
+    /// Read variables from a file
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<std::path::PathBuf>,
     /// Container
     container: String,
     /// Program and its arguments
@@ -64,24 +70,26 @@ pub struct Exec {
     pub stdin: bool,
     /// With a terminal.
     pub tty: bool,
+    /// Keys that let go of it.
+    pub keys: KeyArgs,
 }
 
 /// Runs `orca exec`.
 pub async fn exec(host: &Host, args: ExecArgs) -> Result<()> {
-    if args.tty && args.interactive && !terminal::stdin_is_terminal() {
-        return Err(Error::Unsupported {
-            what: "-t with an input that is not a terminal".into(),
-            instead: "leave out -t, or run the command in a terminal".into(),
-        });
+    if args.tty && args.interactive {
+        terminal::check_input()?;
     }
+    let mut process = args.process;
+    process.env.splice(0..0, flags::env_files(&args.env_file)?);
     let mut client = Client::connect(host).await?;
     let exec = Exec {
         container: args.container,
         command: args.command,
-        process: args.process,
+        process,
         detach: args.detach,
         stdin: args.interactive,
         tty: args.tty,
+        keys: args.keys,
     };
     run(&mut client, exec).await
 }
@@ -93,6 +101,7 @@ pub async fn run(client: &mut Client, exec: Exec) -> Result<()> {
         value: exec.process.env.join(" "),
         reason,
     })?;
+    let detach = Some(terminal::detach_keys(exec.keys.detach_keys.as_deref())?);
     let start = ExecStart {
         container: exec.container,
         args: exec.command,
@@ -112,7 +121,8 @@ pub async fn run(client: &mut Client, exec: Exec) -> Result<()> {
     if exec.detach {
         return Ok(());
     }
-    let options = stream::Options { stdin: exec.stdin, tty: exec.tty, signals: true };
+    let options =
+        stream::Options { stdin: exec.stdin, tty: exec.tty, signals: true, detach, ..stream::Options::default() };
     match stream::join(outputs, inputs, options).await? {
         End::Exited(0) | End::Detached => Ok(()),
         End::Exited(code) => Err(Error::Exit(u8::try_from(code).unwrap_or(255))),

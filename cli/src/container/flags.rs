@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::error::Error;
 use model::{
     Device, HostAddress, HostEntry, Mount, MountSource, PortRange, PortSpec, Propagation, Protocol, PublishMode,
     RestartCondition, RestartPolicy, Ulimit, VolumeSpec,
@@ -217,6 +218,22 @@ pub fn env_file(text: &str) -> Result<Vec<String>, String> {
             return Err(format!("line {}: {key:?} is not a variable's name", index + 1));
         }
         items.push(line.to_owned());
+    }
+    Ok(items)
+}
+
+/// The lines of several such files.
+pub fn env_files(paths: &[std::path::PathBuf]) -> Result<Vec<String>, Error> {
+    let mut items = Vec::new();
+    for path in paths {
+        let read = std::fs::read_to_string(path);
+        let text = read.map_err(|source| Error::File { action: "read", path: path.clone(), source })?;
+        let lines = env_file(&text);
+        items.extend(lines.map_err(|reason| Error::Flag {
+            flag: "--env-file",
+            value: path.display().to_string(),
+            reason,
+        })?);
     }
     Ok(items)
 }

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use api::control::{IntentAction, SetIntentRequest};
 use api::node::{
-    Container, InspectContainerRequest, KillContainerRequest, RemoveContainerRequest, RestartContainerRequest,
-    StartContainerRequest, StopContainerRequest, WaitCondition, WaitContainerRequest,
+    AttachStart, Container, InspectContainerRequest, KillContainerRequest, RemoveContainerRequest,
+    RestartContainerRequest, StartContainerRequest, StopContainerRequest, WaitCondition, WaitContainerRequest,
 };
 use api::types::ContainerPhase;
 use clap::Args;
 
+use super::attach::{self, KeyArgs};
 use crate::client::{Client, Host};
 use crate::error::{Error, Result};
 
@@ -45,6 +46,22 @@ pub struct StopArgs {
     containers: Vec<String>,
 }
 
+/// Arguments of `orca start`.
+#[derive(Debug, Args)]
+pub struct StartArgs {
+    /// Join the container's output and signals to this terminal
+    #[arg(short, long)]
+    attach: bool,
+    /// Join its input too
+    #[arg(short, long)]
+    interactive: bool,
+    #[command(flatten)]
+    keys: KeyArgs,
+    /// Containers
+    #[arg(required = true)]
+    containers: Vec<String>,
+}
+
 /// Arguments of `orca kill`.
 #[derive(Debug, Args)]
 pub struct KillArgs {
@@ -65,9 +82,6 @@ pub struct RemoveArgs {
     /// Remove their anonymous volumes too
     #[arg(short, long)]
     volumes: bool,
-    /// Not supported: there are no links, networks have names
-    #[arg(short, long)]
-    link: bool,
     /// Containers
     #[arg(required = true)]
     containers: Vec<String>,
@@ -114,7 +128,10 @@ fn is_up(container: &Container) -> bool {
 }
 
 /// `orca start`.
-pub async fn start(host: &Host, args: Names) -> Result<()> {
+pub async fn start(host: &Host, args: StartArgs) -> Result<()> {
+    if args.attach || args.interactive {
+        return start_joined(host, &args).await;
+    }
     each(host, &args.containers, "start", async |client, container| {
         if is_up(&container) && phase(&container) != ContainerPhase::Paused {
             return Ok(());
@@ -128,6 +145,28 @@ pub async fn start(host: &Host, args: Names) -> Result<()> {
         }
     })
     .await
+}
+
+/// Starts one container and stays with it to its end.
+async fn start_joined(host: &Host, args: &StartArgs) -> Result<()> {
+    let [name] = &args.containers[..] else {
+        return Err(Error::Unsupported {
+            what: "attaching to several containers at once".into(),
+            instead: "start them without --attach and --interactive, then `orca attach` to one".into(),
+        });
+    };
+    let mut client = Client::connect(host).await?;
+    let container = inspect(&mut client, name).await?;
+    let mut start = AttachStart { container: container.id.clone(), stdin: args.interactive, ..AttachStart::default() };
+    match task_of(&container) {
+        Some(task) if !is_up(&container) => {
+            intent(&mut client, task, IntentAction::Start, &container, is_up).await?;
+        }
+        Some(_) => {}
+        None => start.start_container = !is_up(&container),
+    }
+    let container = inspect(&mut client, name).await?;
+    attach::to(&mut client, &container, start, &args.keys, true).await
 }
 
 /// Nanoseconds of a `--timeout`; none of these ends with the signal alone.
@@ -194,12 +233,6 @@ pub async fn kill(host: &Host, args: KillArgs) -> Result<()> {
 
 /// `orca rm`.
 pub async fn remove(host: &Host, args: RemoveArgs) -> Result<()> {
-    if args.link {
-        return Err(Error::Unsupported {
-            what: "--link".into(),
-            instead: "containers find each other by name on their networks, and there are no links to remove".into(),
-        });
-    }
     let names = if args.force { existing(host, &args.containers).await? } else { args.containers };
     each(host, &names, "remove", async |client, container| {
         if let Some(service) = container.task.as_ref().and_then(|_| owner(&container)) {

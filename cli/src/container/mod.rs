@@ -1,5 +1,7 @@
-//! Verbs for containers: `orca run|ps|logs|exec|stop|start|restart|kill|rm|inspect|wait|cp|diff|export|commit`.
+//! Verbs for containers: `orca run|ps|logs|exec|attach|stop|start|restart|kill|pause|rm|inspect|wait|cp|diff|export|commit|…`.
 
+pub mod attach;
+mod cidfile;
 pub mod commit;
 pub mod copy;
 pub mod create;
@@ -11,7 +13,9 @@ pub mod flags;
 pub mod inspect;
 pub mod lifecycle;
 pub mod logs;
+pub mod prune;
 pub mod ps;
 pub mod run;
 pub mod stats;
+pub mod update;
 pub mod verbs;

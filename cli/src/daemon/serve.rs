@@ -49,7 +49,11 @@ pub async fn serve(data_dir: PathBuf, run_dir: PathBuf, logging: Logging) -> Res
     let reset = Arc::new(Notify::new());
     let incoming = UnixListenerStream::new(listen(&run_dir.join("orca.sock"), Access::Group)?);
     let node = node_service(&agent, data_dir, Arc::clone(&reset));
-    let services = Server::builder()
+    let mut server = Server::builder()
+        .initial_stream_window_size(api::client::STREAM_WINDOW)
+        .initial_connection_window_size(api::client::CONNECTION_WINDOW)
+        .max_frame_size(api::client::FRAME_MAX);
+    let services = server
         .add_service(manager.control_service())
         .add_service(node.files_server())
         .add_service(node.networks_server())

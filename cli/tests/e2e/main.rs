@@ -2,8 +2,10 @@
 //! Needs root; a missing privilege fails.
 #![allow(clippy::unwrap_used)]
 
+mod attach;
 mod bad_input;
 mod compose;
+mod compose_verbs;
 mod containers;
 mod faults;
 mod files;

@@ -118,7 +118,7 @@ fn ends_are_as_asked_for() {
     assert!(error.contains("not running") || error.contains("NOSUCH"), "{error}");
     let error = node.fails(1, &["wait", "aa", "no-such"]);
     assert!(error.contains("no-such"), "{error}");
-    let error = node.fails(1, &["rm", "-l", "aa"]);
+    let error = node.fails(125, &["rm", "-l", "aa"]);
     assert!(error.contains("--link"), "{error}");
     node.ok(&["rm", "-f", "no-such", "aa"]);
     node.fails(1, &["inspect", "aa"]);

@@ -33,6 +33,7 @@ pub fn spec(project: &Project, service: Service, fields: &Fields, errors: &mut V
         labels: fields.strings("labels"),
         annotations: fields.strings("annotations"),
         tty: fields.flag("tty"),
+        init: fields.flag("init"),
         open_stdin: fields.flag("stdin_open"),
         stop_signal: fields.text("stop_signal"),
         stop_grace_period: fields.duration("stop_grace_period", errors),

@@ -116,9 +116,6 @@ fn without_effect(fields: &Fields, errors: &mut Vec<Error>) {
     if fields.text("pull_policy").is_some_and(|policy| policy != "missing") {
         fields.refuse("pull_policy", Some("images are pulled when missing"), errors);
     }
-    if fields.flag("init") {
-        fields.refuse("init", None, errors);
-    }
     for link in fields.list("links") {
         let linked = link.as_str().unwrap_or_default();
         if linked.split_once(':').is_some_and(|(service, alias)| service != alias) {

@@ -28,6 +28,15 @@ pub fn allocate(state: &State, commands: &mut Vec<Command>) {
             needs.entry((network.id, *node)).or_default();
         }
     }
+    // A service that belongs to one node may have containers of its own there before, or besides, its tasks.
+    for service in state.services.values().filter(|service| !service.removing) {
+        let Some(node) = service.spec.placement.node.filter(|node| state.nodes.contains_key(node)) else { continue };
+        for attachment in service.spec.network.attachments() {
+            if let Some(network) = state.network_named(&attachment.network) {
+                needs.entry((network.id, node)).or_default();
+            }
+        }
+    }
     let fixed: BTreeSet<IpAddr> = fixed_addresses(state).collect();
     let mut grown: BTreeMap<NetworkId, BTreeSet<IpSubnet>> = BTreeMap::new();
     for ((network, node), tasks) in needs {

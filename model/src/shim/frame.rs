@@ -48,16 +48,25 @@ pub enum FrameError {
     UnknownKind(u8),
 }
 
+/// The bytes before a payload of this length, for those who send both with one call.
+///
+/// # Errors
+/// [`FrameError::TooLong`] if the payload exceeds [`MAX_PAYLOAD`].
+pub fn header(kind: Kind, payload: usize) -> Result<[u8; HEADER], FrameError> {
+    let length = payload.saturating_add(1);
+    let prefix = u32::try_from(length).ok().filter(|_| length <= MAX_FRAME).ok_or(FrameError::TooLong(length))?;
+    let [a, b, c, d] = prefix.to_be_bytes();
+    Ok([a, b, c, d, kind as u8])
+}
+
 /// Appends one frame to `out`.
 ///
 /// # Errors
 /// [`FrameError::TooLong`] if the payload exceeds [`MAX_PAYLOAD`]; `out` is unchanged then.
 pub fn encode(kind: Kind, payload: &[u8], out: &mut Vec<u8>) -> Result<(), FrameError> {
-    let length = payload.len() + 1;
-    let prefix = u32::try_from(length).ok().filter(|_| length <= MAX_FRAME).ok_or(FrameError::TooLong(length))?;
+    let header = header(kind, payload.len())?;
     out.reserve(HEADER + payload.len());
-    out.extend_from_slice(&prefix.to_be_bytes());
-    out.push(kind as u8);
+    out.extend_from_slice(&header);
     out.extend_from_slice(payload);
     Ok(())
 }

@@ -37,6 +37,9 @@ pub enum Request {
         stdout: bool,
         /// Wants standard error.
         stderr: bool,
+        /// The container waits for this client when it reads slowly, rather than the client being cut off.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        lossless: bool,
     },
     /// Sets the terminal's size. Reply: [`Reply::Ok`].
     Resize(TerminalSize),

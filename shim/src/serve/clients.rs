@@ -1,18 +1,20 @@
 //! Connections: bounded buffers in both directions, so that a client that doesn't read harms only itself.
 
-use std::io::{self, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 
 use model::shim::Reply;
-use model::shim::frame::{self, Frame, FrameError, Kind, MAX_PAYLOAD};
+use model::shim::frame::{self, Kind, MAX_PAYLOAD};
 
 use super::Supervisor;
 
 /// Container output that a client may be behind before it is cut off.
 const OUTPUT_LIMIT: usize = 1 << 20;
-/// Exec output that a client may be behind before the exec's pipes are left to fill.
+/// Output that a client may be behind before the pipes that it comes from are left to fill.
 const BACKPRESSURE: usize = 256 * 1024;
+/// Read from a client at once.
+const INPUT_CHUNK: usize = 256 * 1024;
 /// Connections at once.
 const MAX_CLIENTS: usize = 256;
 
@@ -31,6 +33,8 @@ pub enum Role {
         stdout: bool,
         /// Wants standard error.
         stderr: bool,
+        /// Is waited for rather than cut off.
+        lossless: bool,
     },
     /// Belongs to the exec of this number.
     Exec(u64),
@@ -69,6 +73,11 @@ impl Client {
         self.sent < self.output.len()
     }
 
+    /// How much waits to be sent.
+    pub fn unsent(&self) -> usize {
+        self.output.len() - self.sent
+    }
+
     /// Whether exec output for it should wait.
     pub fn is_behind(&self) -> bool {
         self.output.len() - self.sent > BACKPRESSURE
@@ -81,21 +90,41 @@ impl Client {
         let _ = frame::encode(Kind::Control, &bytes, &mut self.output);
     }
 
-    /// Queues output of its exec.
+    /// Sends output of its exec, and queues what does not go at once.
     pub fn send(&mut self, kind: Kind, bytes: &[u8]) {
         for piece in bytes.chunks(MAX_PAYLOAD) {
             // Cut to size just now.
-            let _ = frame::encode(kind, piece, &mut self.output);
+            let Ok(header) = frame::header(kind, piece.len()) else { return };
+            let sent = if self.has_output() { 0 } else { self.write_now(&header, piece) };
+            self.output.extend_from_slice(header.get(sent..).unwrap_or_default());
+            self.output.extend_from_slice(&piece[sent.saturating_sub(header.len())..]);
         }
+    }
+
+    /// How many bytes of both went; a failure shows again when the rest is flushed.
+    fn write_now(&mut self, header: &[u8], payload: &[u8]) -> usize {
+        self.output.clear();
+        self.sent = 0;
+        self.stream.write_vectored(&[IoSlice::new(header), IoSlice::new(payload)]).unwrap_or(0)
+    }
+
+    /// Whether the container's output should wait for it.
+    pub fn holds_output(&self) -> bool {
+        matches!(self.role, Role::Attached { lossless: true, .. }) && !self.closing && self.is_behind()
+    }
+
+    /// Whether the end has to wait until it has read what is left.
+    pub fn must_be_waited_for(&self) -> bool {
+        matches!(self.role, Role::Attached { lossless: true, .. } | Role::Exec(_)) && self.has_output()
     }
 
     /// Queues container output if it wants it; cuts it off if it is too far behind.
     pub fn offer(&mut self, kind: Kind, bytes: &[u8]) {
-        let Role::Attached { stdout, stderr, .. } = self.role else { return };
+        let Role::Attached { stdout, stderr, lossless, .. } = self.role else { return };
         if self.closing || !(stdout && kind == Kind::Stdout || stderr && kind == Kind::Stderr) {
             return;
         }
-        if self.output.len() - self.sent + bytes.len() > OUTPUT_LIMIT {
+        if !lossless && self.output.len() - self.sent + bytes.len() > OUTPUT_LIMIT {
             let reason = format!("this client is more than {OUTPUT_LIMIT} bytes behind; read on in the log");
             self.reply(&Reply::Dropped { reason });
             self.closing = true;
@@ -119,28 +148,50 @@ impl Client {
                 Err(_) => return false,
             }
         }
-        self.output = Vec::new();
+        self.output.clear();
         self.sent = 0;
         !self.closing
     }
 
-    /// Reads what came. `false`: the client is gone.
-    pub fn fill(&mut self) -> bool {
-        Supervisor::fill(&mut self.stream, &mut self.input)
+    /// Gives memory back.
+    pub fn trim(&mut self) {
+        self.input.shrink_to_fit();
+        if !self.has_output() {
+            self.output = Vec::new();
+        }
     }
 
-    /// Takes the next whole frame out of what was read.
-    pub fn next_frame(&mut self) -> Result<Option<(Kind, Vec<u8>)>, FrameError> {
-        if self.closing {
-            return Ok(None);
+    /// Reads what came. `false`: the client is gone.
+    pub fn fill(&mut self) -> bool {
+        let before = self.input.len();
+        self.input.resize(before + INPUT_CHUNK, 0);
+        let read = loop {
+            match self.stream.read(&mut self.input[before..]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read,
+            }
+        };
+        self.input.truncate(before + read.as_ref().map_or(0, |count| *count));
+        match read {
+            Ok(count) => count > 0,
+            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
         }
-        let Some((Frame { kind, payload }, taken)) = frame::decode(&self.input)? else { return Ok(None) };
-        let payload = payload.to_vec();
-        self.input.drain(..taken);
-        if self.input.is_empty() {
-            self.input = Vec::new();
-        }
-        Ok(Some((kind, payload)))
+    }
+
+    /// What has been read, to be taken apart; to be given back with [`Self::put_back`].
+    pub fn take_input(&mut self) -> Vec<u8> {
+        if self.closing { Vec::new() } else { std::mem::take(&mut self.input) }
+    }
+
+    /// What is left of it after `taken` bytes.
+    pub fn put_back(&mut self, mut input: Vec<u8>, taken: usize) {
+        input.drain(..taken);
+        self.input = input;
+    }
+
+    /// Whether no more is taken from it.
+    pub fn is_closing(&self) -> bool {
+        self.closing
     }
 }
 

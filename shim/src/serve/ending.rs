@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use model::shim::{EXIT_FILE, ExitRecord, Reply, SPEC_VERSION};
 
-use super::{DRAIN, Phase, Supervisor};
+use super::{Client, DRAIN, Phase, Supervisor};
 use crate::error::Result;
 
 /// Output is read no longer than this after the end, even from processes that never stop writing.
@@ -13,6 +13,8 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(2);
 const FAREWELL: Duration = Duration::from_millis(500);
 /// What a log's server hasn't taken yet is offered to it for so long.
 const LAST_LINES: Duration = Duration::from_secs(2);
+/// Those that must get everything get this long for each piece.
+const SLOW_FAREWELL: Duration = Duration::from_secs(10);
 /// A record that can't be written is tried again after this.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -84,7 +86,8 @@ impl Supervisor {
         if now < ended.deadline {
             return false;
         }
-        let limit = ended.deadline + DRAIN_LIMIT;
+        let held = self.clients.iter().any(Client::holds_output);
+        let limit = ended.deadline + if held { SLOW_FAREWELL } else { DRAIN_LIMIT };
         // Output that is there already is never left behind, unless it never ends.
         now >= limit || !self.has_unread_output() && self.execs.is_empty()
     }
@@ -162,13 +165,14 @@ impl Supervisor {
 
     /// Sends `reply` to all that wait for it, and gives everybody a moment to read.
     fn say_goodbye(&mut self, reply: &Reply) {
-        let deadline = Instant::now() + FAREWELL;
+        let begin = Instant::now();
+        let (mut left, mut moved) = (usize::MAX, begin);
         let starter = self.starter.take();
         loop {
             let ids: Vec<u64> = self.clients.iter().map(|client| client.id).collect();
             for id in ids {
                 // A request that came just before the end still gets its answer.
-                let _ = self.client(id).is_some_and(super::Client::fill);
+                let _ = self.client(id).is_some_and(Client::fill);
                 self.serve(id);
             }
             for client in &mut self.clients {
@@ -179,7 +183,14 @@ impl Supervisor {
                 }
             }
             self.flush_clients();
-            if !self.clients.iter().any(super::Client::has_output) || Instant::now() >= deadline {
+            let now = Instant::now();
+            let waiting: usize =
+                self.clients.iter().filter(|client| client.must_be_waited_for()).map(Client::unsent).sum();
+            if waiting < left {
+                (left, moved) = (waiting, now);
+            }
+            let patient = waiting > 0 && now < moved + SLOW_FAREWELL;
+            if !self.clients.iter().any(Client::has_output) || now >= begin + FAREWELL && !patient {
                 return;
             }
             std::thread::sleep(Duration::from_millis(1));

@@ -1,6 +1,6 @@
 //! What clients ask, and the answers.
 
-use model::shim::frame::Kind;
+use model::shim::frame::{self, Frame, Kind};
 use model::shim::{ErrorClass, PROTOCOL_VERSION, Reply, Request, State, Status};
 
 use super::clients::Role;
@@ -10,19 +10,23 @@ use crate::error::{Result, ShimError};
 impl Supervisor {
     /// Handles every whole frame that a client has sent, until its process wants no more input.
     pub(super) fn serve(&mut self, id: u64) {
-        loop {
-            let Some(index) = self.clients.iter().position(|client| client.id == id) else { return };
-            if self.is_throttled(&self.clients[index]) {
-                return;
-            }
-            let handled = match self.clients[index].next_frame() {
-                Ok(None) => return,
-                Ok(Some((kind, payload))) => self.handle(id, kind, &payload),
+        let Some(input) = self.client(id).map(super::Client::take_input) else { return };
+        let mut taken = 0;
+        while self.clients.iter().any(|client| client.id == id && !client.is_closing() && !self.is_throttled(client)) {
+            let handled = match frame::decode(&input[taken..]) {
+                Ok(None) => break,
+                Ok(Some((Frame { kind, payload }, length))) => {
+                    taken += length;
+                    self.handle(id, kind, payload)
+                }
                 Err(error) => Err(error.into()),
             };
             if let Err(error) = handled {
                 self.refuse(id, &error);
             }
+        }
+        if let Some(client) = self.client(id) {
+            client.put_back(input, taken);
         }
     }
 
@@ -96,7 +100,9 @@ impl Supervisor {
                 self.exec(id, &request)?;
                 return Ok(None);
             }
-            Request::Attach { stdin, stdout, stderr } => return self.attach(id, role, stdin, stdout, stderr).map(Some),
+            Request::Attach { stdin, stdout, stderr, lossless } => {
+                return self.attach(id, role, Role::Attached { stdin, stdout, stderr, lossless }).map(Some);
+            }
             Request::Resize(size) => match role {
                 Role::Exec(exec) => self.resize_exec(exec, size)?,
                 _ => self.resize(size)?,
@@ -130,7 +136,7 @@ impl Supervisor {
         Ok(hello)
     }
 
-    fn attach(&mut self, id: u64, role: Role, stdin: bool, stdout: bool, stderr: bool) -> Result<Reply> {
+    fn attach(&mut self, id: u64, role: Role, attached: Role) -> Result<Reply> {
         if role != Role::Control {
             return Err(ShimError::Misplaced { what: "attach", why: "this connection is a stream already" });
         }
@@ -138,7 +144,7 @@ impl Supervisor {
             return Err(self.wrong_state("attach"));
         }
         if let Some(client) = self.client(id) {
-            client.role = Role::Attached { stdin, stdout, stderr };
+            client.role = attached;
             client.waits = true;
         }
         Ok(Reply::Attached)

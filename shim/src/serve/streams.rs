@@ -1,12 +1,12 @@
 //! The container's standard streams: pipes or a terminal, the log behind them, and the bytes that clients send in.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
 use model::shim::frame::Kind;
 use model::shim::{StdinMode, TerminalSize};
 use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl};
-use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
 use super::{CHUNK, Supervisor, raw};
 use crate::error::{Result, ShimError};
@@ -15,7 +15,11 @@ use crate::runtime::ProcessIo;
 use crate::terminal;
 
 /// A client's input beyond this isn't read until the process has taken some.
-pub const INPUT_LIMIT: usize = 64 * 1024;
+pub const INPUT_LIMIT: usize = 256 * 1024;
+/// What a pipe is made to hold once its 64 KiB have been found full: each turn moves more then.
+const PIPE_SIZE: usize = 256 * 1024;
+/// What a pipe holds unless it is told otherwise. (pipe(7))
+const FULL_PIPE: usize = 64 * 1024;
 /// Ctrl-D: what ends input on a terminal.
 const END_OF_TRANSMISSION: u8 = 4;
 
@@ -91,7 +95,8 @@ pub fn connect(io: ContainerIo, master: Option<OwnedFd>, size: Option<TerminalSi
         let set = fcntl_getfl(fd).and_then(|flags| fcntl_setfl(fd, flags | OFlags::NONBLOCK));
         set.map_err(ShimError::system("prepare a stream"))?;
     }
-    let sink = stdin.map(|fd| Sink { fd: fd.into(), pending: Vec::new(), closing: false, is_terminal });
+    let sink =
+        stdin.map(|fd| Sink { fd: fd.into(), pending: Vec::new(), sent: 0, closing: false, is_terminal, grown: false });
     Ok((Output { stdout, stderr, is_terminal }, sink))
 }
 
@@ -99,17 +104,47 @@ pub fn connect(io: ContainerIo, master: Option<OwnedFd>, size: Option<TerminalSi
 pub struct Sink {
     fd: std::fs::File,
     pending: Vec<u8>,
+    sent: usize,
     closing: bool,
     is_terminal: bool,
+    grown: bool,
 }
 
 impl Sink {
     /// Queues `bytes` and writes what goes. Returns whether the sink lives on.
     pub fn push(&mut self, bytes: &[u8]) -> bool {
-        if !self.closing {
-            self.pending.extend_from_slice(bytes);
+        if self.closing || self.has_pending() {
+            if !self.closing {
+                self.pending.extend_from_slice(bytes);
+            }
+            return self.flush();
         }
-        self.flush()
+        match self.write(bytes) {
+            Some(count) => self.pending.extend_from_slice(&bytes[count..]),
+            None => return false,
+        }
+        true
+    }
+
+    /// Writes what goes of `bytes`; `None`: nobody reads any more.
+    fn write(&mut self, bytes: &[u8]) -> Option<usize> {
+        let mut count = 0;
+        while count < bytes.len() {
+            match self.fd.write(&bytes[count..]) {
+                Ok(more) => count += more,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if self.grown || self.is_terminal {
+                        break;
+                    }
+                    // Without the right to, the pipe stays as it is.
+                    self.grown = true;
+                    let _ = fcntl_setpipe_size(&self.fd, PIPE_SIZE);
+                }
+                Err(_) => return None,
+            }
+        }
+        Some(count)
     }
 
     /// Closes after what is queued. Returns whether the sink lives on.
@@ -123,26 +158,29 @@ impl Sink {
 
     /// Writes what goes. Returns whether the sink lives on.
     pub fn flush(&mut self) -> bool {
-        while !self.pending.is_empty() {
-            match self.fd.write(&self.pending) {
-                Ok(count) => drop(self.pending.drain(..count)),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
-                Err(_) => return false,
-            }
+        let pending = std::mem::take(&mut self.pending);
+        let written = self.write(&pending[self.sent..]);
+        self.pending = pending;
+        self.sent += written.unwrap_or(0);
+        if self.sent < self.pending.len() {
+            return written.is_some();
         }
-        self.pending = Vec::new();
+        self.pending.clear();
+        self.sent = 0;
+        if self.pending.capacity() > INPUT_LIMIT {
+            self.pending = Vec::new();
+        }
         !self.closing
     }
 
     /// Whether it has more than it should.
     pub fn is_full(&self) -> bool {
-        self.pending.len() >= INPUT_LIMIT
+        self.pending.len() - self.sent >= INPUT_LIMIT
     }
 
     /// Whether it waits for the process to read.
     pub fn has_pending(&self) -> bool {
-        !self.pending.is_empty()
+        self.sent < self.pending.len()
     }
 
     /// For poll.
@@ -166,7 +204,13 @@ pub fn read(fd: impl AsFd, buffer: &mut [u8]) -> Got {
     loop {
         match rustix::io::read(fd.as_fd(), &mut *buffer) {
             Ok(0) => return Got::End,
-            Ok(count) => return Got::Bytes(count),
+            Ok(count) => {
+                if count == FULL_PIPE {
+                    // Without the right to, or for a terminal, it stays as it is.
+                    let _ = fcntl_setpipe_size(fd.as_fd(), PIPE_SIZE);
+                }
+                return Got::Bytes(count);
+            }
             Err(rustix::io::Errno::INTR) => {}
             Err(rustix::io::Errno::AGAIN) => return Got::Nothing,
             // A terminal whose last process closed it says EIO.
@@ -246,22 +290,6 @@ impl Supervisor {
             && !sink.close()
         {
             self.input = None;
-        }
-    }
-
-    /// Reads the socket of a client into its buffer. `false`: it is gone.
-    pub(super) fn fill(stream: &mut impl Read, into: &mut Vec<u8>) -> bool {
-        let mut chunk = [0; 16 * 1024];
-        loop {
-            match stream.read(&mut chunk) {
-                Ok(0) => return false,
-                Ok(count) => {
-                    into.extend_from_slice(&chunk[..count]);
-                    return true;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
-            }
         }
     }
 

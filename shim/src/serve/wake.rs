@@ -54,8 +54,9 @@ impl Supervisor {
         if let Some(reader) = &self.outcome {
             add(raw(reader), libc::POLLIN, Source::Start);
         }
-        // A container waits for its log, but its end doesn't.
-        let waits = self.ended.is_none() && self.log.as_ref().is_some_and(crate::log::Log::is_full);
+        // A container waits for its log, but its end doesn't; and for clients that have to get everything.
+        let waits = self.ended.is_none() && self.log.as_ref().is_some_and(crate::log::Log::is_full)
+            || self.clients.iter().any(super::Client::holds_output);
         for (fd, stream) in self.output_fds().into_iter().zip([Stream::Stdout, Stream::Stderr]) {
             if let Some(fd) = fd.filter(|_| !waits) {
                 add(fd, libc::POLLIN, Source::Output(stream));

@@ -1,0 +1,52 @@
+//! `orca compose rm`: services that do not run go, with their containers.
+
+use api::control::RemoveStackRequest;
+use clap::Args;
+
+use super::project::ProjectArgs;
+use super::{down, lifecycle, ps};
+use crate::client::{Client, Host};
+use crate::error::Result;
+use crate::output::human;
+use crate::terminal;
+
+/// Arguments of `orca compose rm`.
+#[derive(Debug, Args)]
+pub struct RemoveArgs {
+    /// Do not ask
+    #[arg(short, long)]
+    force: bool,
+    /// Stop them first
+    #[arg(short, long)]
+    stop: bool,
+    /// Remove their anonymous volumes too; so in any case
+    #[arg(short, long)]
+    volumes: bool,
+    /// Services; none means all
+    services: Vec<String>,
+}
+
+/// Removes services of which no container runs; `up` makes them anew.
+pub async fn remove(host: &Host, project: &ProjectArgs, args: RemoveArgs) -> Result<()> {
+    let name = project.name()?;
+    let mut client = Client::connect(host).await?;
+    if args.stop {
+        lifecycle::stop_services(&mut client, &name, &args.services).await?;
+    }
+    let containers = ps::containers(&mut client, &name, &args.services, true).await?;
+    let mut keys: Vec<String> = containers.iter().map(|container| ps::service(container).to_owned()).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys.retain(|key| !containers.iter().any(|container| ps::service(container) == key && human::is_up(container)));
+    if keys.is_empty() {
+        eprintln!("No stopped containers");
+        return Ok(());
+    }
+    if !args.force && !terminal::confirm(&format!("This will remove {}.", keys.join(", ")))? {
+        return Ok(());
+    }
+    let request = RemoveStackRequest { stack: name.clone(), services: keys.clone() };
+    let version = client.control.remove_stack(request).await?.into_inner().version;
+    down::wait(&mut client, &name, &keys, version).await?;
+    down::wait_for_containers(&mut client, &name, &keys).await
+}
