@@ -212,6 +212,7 @@ fn request(args: &RunArgs, loaded: &Loaded, service: ServiceSpec, tty: bool) -> 
         network: Some(network.into()),
         ports: ports.into_iter().map(Into::into).collect(),
         auto_remove: args.rm,
+        publish_all: false,
     })
 }
 
