@@ -16,7 +16,13 @@ fn record() -> Record {
     Record {
         id: ContainerId::from_random([0xab; 32]),
         name: "web-1".into(),
-        spec: ContainerSpec { image: "orca/demo".into(), tty: true, ..ContainerSpec::default() },
+        // What the first release wrote for "no driver named".
+        spec: ContainerSpec {
+            image: "orca/demo".into(),
+            tty: true,
+            log: model::LogConfig { driver: model::LogDriver::JsonFile, ..model::LogConfig::default() },
+            ..ContainerSpec::default()
+        },
         network: NetworkMode::Networks(vec![AttachmentSpec { network: "front".into(), ..AttachmentSpec::default() }]),
         ports: vec![PortSpec {
             host_ip: None,
