@@ -37,6 +37,9 @@ lint: ## Formatting and clippy
 sim: ## Run the simulator: make sim [SEED=n] [SEEDS=n]
 	cargo run --locked -q -p chaos-tests --bin sim -- $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS))
 
+fuzz: ## Mutate archives, image documents and names for longer: make fuzz [SEED=n] [FUZZ_ROUNDS=n]
+	SEED=$(or $(SEED),$$(date +%s)) FUZZ_ROUNDS=$(or $(FUZZ_ROUNDS),100) cargo test --locked -p image --lib -- --nocapture robustness::mutated
+
 bench: build ## Print ratios against peers as JSON lines
 	@scripts/need $(BUILD_PACKAGES) $(TEST_PACKAGES) docker.io crun
 	@scripts/bench $(ORCA)

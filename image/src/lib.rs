@@ -40,6 +40,8 @@ pub mod gc;
 pub mod manifest;
 pub mod reference;
 mod rfc3339;
+#[cfg(test)]
+mod robustness;
 pub mod rootfs;
 pub mod snapshot;
 pub mod store;

@@ -39,6 +39,16 @@ pub(crate) const PATH_LIMIT: usize = 4096;
 /// The deepest path, in components: deeper trees cost a descriptor a level to walk and remove.
 pub(crate) const DEPTH_LIMIT: usize = 256;
 
+/// Real layers are compressed less than this; only the zeros of a bomb are compressed more.
+const RATIO: u64 = 200;
+/// So much is taken however small it was compressed.
+const FREE: u64 = 1 << 30;
+
+/// How many bytes may come of `compressed` ones.
+pub(crate) fn most_uncompressed(compressed: u64) -> u64 {
+    compressed.saturating_mul(RATIO).max(FREE)
+}
+
 /// Passes through at most `limit` bytes, then fails with [`Error::LimitExceeded`].
 pub(crate) struct Limited<R> {
     inner: R,

@@ -19,6 +19,8 @@ use std::sync::{Condvar, Mutex, PoisonError};
 pub use child::unpack_main;
 pub(crate) use place::{c_string, components};
 pub(crate) use remove::{remove_at, remove_tree};
+#[cfg(test)]
+pub(crate) use unpack::unpack_layer as unpack_in_process;
 
 use crate::archive::Limits;
 use crate::content::sync_dir;

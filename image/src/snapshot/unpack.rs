@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use super::place::{Placer, c_string, components, stat};
 use super::remove::remove_at;
 use super::{Layer, Unpacked};
-use crate::archive::{Decoder, Entry, Kind, Limited, Limits, TarReader};
+use crate::archive::{Decoder, Entry, Kind, Limited, Limits, TarReader, most_uncompressed};
 use crate::content::{VerifiedReader, verify};
 use crate::digest::HashingReader;
 use crate::error::{Error, Result};
@@ -28,10 +28,11 @@ const WHITEOUT_META: &[u8] = b".wh..wh.";
 ///
 /// # Errors
 /// [`Error`] naming the entry, the limit, or both digests. What was written stays: the caller removes `into`.
-pub(super) fn unpack_layer(layer: &Layer<'_>, into: &Path, limits: Limits) -> Result<Unpacked> {
+pub(crate) fn unpack_layer(layer: &Layer<'_>, into: &Path, limits: Limits) -> Result<Unpacked> {
     let read_failed = |error| Error::io("read layer", layer.digest, error);
     let file = File::open(&layer.blob).map_err(|error| Error::io("open", layer.blob.display(), error))?;
     let mut decoder = Decoder::detect(VerifiedReader::new(file, layer.digest, layer.size)).map_err(read_failed)?;
+    let limits = Limits { bytes: limits.bytes.min(most_uncompressed(layer.size)), ..limits };
     let limited = Limited::new(decoder.by_ref(), limits.bytes, "bytes");
     let mut tar = TarReader::new(HashingReader::new(limited, io::sink()), limits);
 
@@ -81,6 +82,12 @@ impl Unpacking {
     }
 
     fn apply(&mut self, entry: &Entry, content: &mut impl Read) -> Result<()> {
+        if entry.kind.is_refused_device() {
+            return Err(Error::entry(
+                &entry.path,
+                "it is a device node that an image may not have: a disk, memory or whiteout",
+            ));
+        }
         let parts = components(&entry.path)?;
         let Some((name, dirs)) = parts.split_last() else {
             return self.apply_root(entry);
