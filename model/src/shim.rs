@@ -176,7 +176,7 @@ pub struct SyslogConfig {
 pub enum LogDriver {
     /// One JSON object per line: `log`, `stream`, `time`.
     JsonFile,
-    /// Written as [`LogDriver::JsonFile`]; the agent gives it Docker's defaults for `local` (20 MB, 5 files).
+    /// Written as [`LogDriver::JsonFile`]; the agent gives it Docker's defaults for `local` (20 MB, 5 files, compressed).
     Local,
     /// Nothing is kept; attached clients still get the output.
     None,
