@@ -7,6 +7,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "dispatcher.proto",
         "node.proto",
         "network.proto",
+        "image.proto",
         "log.proto",
         "agent.proto",
         "files.proto",
@@ -15,7 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = protox::compile(protos, ["proto"])?;
     // BTreeMap keeps map fields in one order, so that equal values have equal bytes.
     // What holds a secret's content has a Debug of its own, in src/convert/secret.rs.
-    let secret = ["orca.types.v1.SecretSpec", "orca.types.v1.AssignmentsDiff"];
+    let secret = ["orca.types.v1.SecretSpec", "orca.types.v1.AssignmentsDiff", "orca.image.v1.Credentials"];
     // Streams of bytes are handed on without being copied.
     let streams = [".orca.node.v1.StreamOutput", ".orca.node.v1.AttachInput", ".orca.node.v1.ExecInput"];
     let build = streams.into_iter().fold(tonic_prost_build::configure(), |build, path| build.bytes(path));

@@ -149,6 +149,8 @@ pub enum Error {
     #[error(transparent)]
     Image(#[from] image::Error),
     #[error(transparent)]
+    Registry(#[from] image::registry::Error),
+    #[error(transparent)]
     Net(#[from] net::Error),
     #[error(transparent)]
     Api(#[from] api::Error),

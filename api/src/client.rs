@@ -12,6 +12,7 @@ use crate::control::control_client::ControlClient;
 use crate::dispatcher::dispatcher_client::DispatcherClient;
 use crate::error::shorten;
 use crate::files::files_client::FilesClient;
+use crate::image::images_client::ImagesClient;
 use crate::network::networks_client::NetworksClient;
 use crate::node::node_client::NodeClient;
 
@@ -122,6 +123,11 @@ pub fn files_client(channel: Channel) -> FilesClient<Channel> {
 /// Asks one node about its networks.
 pub fn networks_client(channel: Channel) -> NetworksClient<Channel> {
     NetworksClient::new(channel).max_decoding_message_size(MESSAGE_MAX)
+}
+
+/// Asks one node about registries, names of images and archives.
+pub fn images_client(channel: Channel) -> ImagesClient<Channel> {
+    ImagesClient::new(channel).max_decoding_message_size(MESSAGE_MAX)
 }
 
 #[cfg(test)]

@@ -49,6 +49,11 @@ pub mod wire {
             tonic::include_proto!("orca.network.v1");
         }
     }
+    pub mod image {
+        pub mod v1 {
+            tonic::include_proto!("orca.image.v1");
+        }
+    }
     pub mod log {
         pub mod v1 {
             tonic::include_proto!("orca.log.v1");
@@ -57,6 +62,6 @@ pub mod wire {
 }
 
 pub use wire::{
-    agent::v1 as agent, control::v1 as control, dispatcher::v1 as dispatcher, files::v1 as files, log::v1 as log,
-    network::v1 as network, node::v1 as node, types::v1 as types,
+    agent::v1 as agent, control::v1 as control, dispatcher::v1 as dispatcher, files::v1 as files, image::v1 as image,
+    log::v1 as log, network::v1 as network, node::v1 as node, types::v1 as types,
 };

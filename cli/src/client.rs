@@ -3,6 +3,7 @@
 use api::client::Endpoint;
 use api::control::control_client::ControlClient;
 use api::files::files_client::FilesClient;
+use api::image::images_client::ImagesClient;
 use api::network::networks_client::NetworksClient;
 use api::node::node_client::NodeClient;
 use tonic::transport::Channel;
@@ -33,6 +34,8 @@ pub struct Client {
     pub networks: NetworksClient<Channel>,
     /// Desired state.
     pub control: ControlClient<Channel>,
+    /// Registries, names of images, archives.
+    pub images: ImagesClient<Channel>,
 }
 
 impl Client {
@@ -43,7 +46,8 @@ impl Client {
             node: api::client::node_client(channel.clone()),
             files: api::client::files_client(channel.clone()),
             networks: api::client::networks_client(channel.clone()),
-            control: api::client::control_client(channel),
+            control: api::client::control_client(channel.clone()),
+            images: api::client::images_client(channel),
         })
     }
 

@@ -6,7 +6,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::client::{DEFAULT_HOST, Host};
 use crate::error::Result;
-use crate::{compose, container, daemon, image, network, surface, system, volume};
+use crate::{compose, container, daemon, image, network, registry, surface, system, volume};
 
 /// A container orchestrator in one binary: Docker's habits, from one laptop to a cluster.
 #[derive(Debug, Parser)]
@@ -95,6 +95,20 @@ enum Command {
     Import(image::ImportArgs),
     /// Load images from an archive
     Load(image::LoadArgs),
+    /// Pull an image from a registry
+    Pull(registry::PullArgs),
+    /// Push an image to a registry
+    Push(registry::PushArgs),
+    /// Log in to a registry
+    Login(registry::LoginArgs),
+    /// Log out of a registry
+    Logout(registry::LogoutArgs),
+    /// Write images into an archive
+    Save(image::SaveArgs),
+    /// Give an image another name
+    Tag(image::TagArgs),
+    /// Show how an image was made
+    History(image::HistoryArgs),
     /// Remove images
     Rmi(image::RemoveArgs),
     /// Work with images
@@ -204,9 +218,21 @@ enum ImageVerb {
     Ls(image::ListArgs),
     /// Show all about images
     Inspect(image::InspectArgs),
+    /// Pull an image from a registry
+    Pull(registry::PullArgs),
+    /// Push an image to a registry
+    Push(registry::PushArgs),
+    /// Write images into an archive
+    Save(image::SaveArgs),
+    /// Give an image another name
+    Tag(image::TagArgs),
+    /// Show how an image was made
+    History(image::HistoryArgs),
     /// Remove images
     #[command(alias = "remove")]
     Rm(image::RemoveArgs),
+    /// Remove images that nothing needs
+    Prune(image::PruneArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -323,6 +349,13 @@ async fn run(host: &Host, command: Command) -> Result<()> {
         Command::Images(args) => image::list(host, args).await,
         Command::Import(args) => image::import(host, args).await,
         Command::Load(args) => image::load(host, args).await,
+        Command::Pull(args) => registry::pull(host, args).await,
+        Command::Push(args) => registry::push(host, args).await,
+        Command::Login(args) => registry::login(host, args).await,
+        Command::Logout(args) => registry::logout(args).await,
+        Command::Save(args) => image::save(host, args).await,
+        Command::Tag(args) => image::tag(host, args).await,
+        Command::History(args) => image::history(host, args).await,
         Command::Rmi(args) => image::remove(host, args).await,
         Command::Image(verb) => run_image(host, verb).await,
         Command::Network(verb) => network::run(host, verb).await,
@@ -372,7 +405,13 @@ async fn run_image(host: &Host, verb: ImageVerb) -> Result<()> {
         ImageVerb::Load(args) => image::load(host, args).await,
         ImageVerb::Ls(args) => image::list(host, args).await,
         ImageVerb::Inspect(args) => image::inspect(host, args).await,
+        ImageVerb::Pull(args) => registry::pull(host, args).await,
+        ImageVerb::Push(args) => registry::push(host, args).await,
+        ImageVerb::Save(args) => image::save(host, args).await,
+        ImageVerb::Tag(args) => image::tag(host, args).await,
+        ImageVerb::History(args) => image::history(host, args).await,
         ImageVerb::Rm(args) => image::remove(host, args).await,
+        ImageVerb::Prune(args) => image::prune(host, args).await,
     }
 }
 

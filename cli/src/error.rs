@@ -80,6 +80,9 @@ pub enum Error {
     /// Several things were asked for and some failed; each has been told already.
     #[error("{0}")]
     Several(String),
+    /// A registry, or the logins for registries.
+    #[error("{0}")]
+    Registry(String),
     /// Ends the process with this code and no further word: the container's own exit code.
     #[error("exit code {0}")]
     Exit(u8),

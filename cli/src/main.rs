@@ -1,6 +1,6 @@
 //! The `orca` binary: Docker's verbs for people, the daemon, and the hidden processes that the daemon consists of.
 //!
-//! - `container/ image/ volume/ compose/ system` are verbs, each a conversation with a daemon through [`client`]
+//! - `container/ image/ registry/ volume/ compose/ system` are verbs, each a conversation with a daemon through [`client`]
 //! - [`daemon`] composes a node: agent and manager, joined only by their API
 //! - [`surface`] is Docker's whole command line, and why some of it is not here
 //! - [`demo`] is what runs inside the image `orca/demo`
@@ -19,6 +19,7 @@ mod image;
 mod logging;
 mod network;
 mod output;
+mod registry;
 mod stream;
 mod surface;
 mod system;

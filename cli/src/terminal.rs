@@ -96,6 +96,31 @@ impl Drop for RawMode {
     }
 }
 
+/// While it lives, what is typed is not shown; dropping it gives the terminal back as it was.
+#[derive(Debug)]
+pub struct HiddenInput {
+    before: Termios,
+}
+
+impl HiddenInput {
+    /// Turns the echo off (termios(3)).
+    pub fn enter() -> Result<Self> {
+        let error = |error: rustix::io::Errno| Error::Terminal { action: "hide what is typed", source: error.into() };
+        let stdin = std::io::stdin();
+        let before = termios::tcgetattr(stdin.as_fd()).map_err(error)?;
+        let mut hidden = before.clone();
+        hidden.local_modes.remove(termios::LocalModes::ECHO);
+        set(stdin.as_fd(), &hidden).map_err(error)?;
+        Ok(Self { before })
+    }
+}
+
+impl Drop for HiddenInput {
+    fn drop(&mut self) {
+        let _ = set(std::io::stdin().as_fd(), &self.before);
+    }
+}
+
 fn set(fd: BorrowedFd<'_>, termios: &Termios) -> rustix::io::Result<()> {
     termios::tcsetattr(fd, OptionalActions::Drain, termios)
 }

@@ -26,12 +26,16 @@ pub enum Error {
     NoSuchImage(String),
     #[error("image id prefix {prefix:?} is ambiguous: it matches {}", .matches.join(", "))]
     AmbiguousId { prefix: String, matches: Vec<String> },
-    #[error("conflict: unable to delete {id} (must be forced): image is referenced by {}", .names.join(", "))]
+    #[error("conflict: unable to delete {id} (must be forced) - image is referenced in multiple repositories: {}", .names.join(", "))]
     ManyNames { id: String, names: Vec<String> },
     #[error(
-        "conflict: unable to remove {reference}: a container uses image {id}; remove the container first, or force to only untag"
+        "conflict: unable to remove repository reference {reference:?} (must force) - container {container} is using its referenced image {id}"
     )]
-    InUse { reference: String, id: String },
+    NameInUse { reference: String, container: String, id: String },
+    #[error("conflict: unable to delete {id} ({how}) - image is being used by {state} container {container}")]
+    InUse { id: String, how: &'static str, state: &'static str, container: String },
+    #[error("invalid filter {text:?}: {reason}")]
+    InvalidFilter { text: String, reason: &'static str },
     #[error("{reference} names a digest: a tag is needed here")]
     TagNeeded { reference: String },
 

@@ -1,6 +1,6 @@
 //! Images on a node: from an archive to the lower directories of a container's overlay mount.
 //!
-//! Synchronous code: the agent calls it from blocking threads, and layers are unpacked in child processes.
+//! Synchronous code, but for [`registry`]: the agent calls it from blocking threads, and layers are unpacked in child processes.
 //!
 //! | module | | what it is |
 //! |---|---|---|
@@ -16,6 +16,7 @@
 //! | [`rootfs`] | shell | the merged view of layers: read a file, copy a tree |
 //! | [`tree`] | shell | file trees that others change meanwhile, into archives and back; what differs from layers |
 //! | [`store`] | shell | all of it together: import, load, inspect, remove, prepare, collect |
+//! | [`registry`] | shell | pull and push, with pure parts of their own |
 //! | [`builtin`] | shell | images that the program itself provides |
 //!
 //! On disk, below the node's data directory (see [`store`] for what each holds):
@@ -39,6 +40,7 @@ mod error;
 pub mod gc;
 pub mod manifest;
 pub mod reference;
+pub mod registry;
 mod rfc3339;
 #[cfg(test)]
 mod robustness;

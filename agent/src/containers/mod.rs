@@ -16,7 +16,7 @@ mod verbs;
 mod view;
 mod wait;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -318,14 +318,29 @@ impl Containers {
         self.shared.executor.images()
     }
 
+    /// Who unpacks layers.
+    pub fn unpacker(&self) -> &image::Unpacker {
+        self.shared.executor.unpacker()
+    }
+
     /// The node's volumes.
     pub fn volumes(&self) -> &Volumes {
         self.shared.executor.volumes()
     }
 
-    /// Ids of images that containers use.
-    pub fn images_in_use(&self) -> BTreeSet<String> {
-        self.shared.state().entries.values().map(|entry| entry.record.image_id.clone()).collect()
+    /// A container of each image that is in use; a running one if there is any. A container whose image was not found yet
+    /// uses none.
+    pub fn image_users(&self) -> image::catalog::Users {
+        let mut users = image::catalog::Users::new();
+        for entry in self.shared.state().entries.values() {
+            let Ok(id) = entry.record.image_id.parse::<image::Digest>() else { continue };
+            let running = matches!(entry.machine.stage(), Stage::Running { .. });
+            let user = image::catalog::User { container: entry.record.id.short(), running };
+            if running || !users.contains_key(&id) {
+                users.insert(id, user);
+            }
+        }
+        users
     }
 
     /// The containers that use a volume.

@@ -112,6 +112,11 @@ impl Executor {
         &self.images
     }
 
+    /// Who unpacks layers.
+    pub fn unpacker(&self) -> &Unpacker {
+        &self.unpacker
+    }
+
     /// The node's volumes.
     pub fn volumes(&self) -> &Volumes {
         &self.volumes

@@ -24,6 +24,7 @@ mod view;
 mod volumes;
 
 pub use containers::is_up;
+pub use images::ImagesService;
 
 use std::path::PathBuf;
 use std::sync::Arc;

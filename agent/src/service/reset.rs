@@ -1,11 +1,13 @@
 //! `reset`: the node as it was before its first container.
 
+use std::collections::BTreeSet;
+
 use api::node as wire;
 use futures::future::join_all;
 use model::ContainerId;
 use tonic::Status;
 
-use super::{NodeService, blocking, images};
+use super::{NodeService, blocking};
 use crate::containers::Containers;
 
 /// Containers first, because they hold the rest. What can't be removed is named, and the rest goes nevertheless.
@@ -50,16 +52,16 @@ async fn remove_volumes(containers: &Containers) -> Vec<String> {
 }
 
 async fn remove_images(containers: &Containers) -> Vec<String> {
-    let (store, used) = (containers.images().clone(), images::in_use(containers));
+    let containers = containers.clone();
     let done = blocking("removing images", move || {
-        let used = used?;
+        let store = containers.images();
         let mut left_behind = Vec::new();
         for summary in store.list()? {
-            if let Err(error) = store.remove(&summary.id.to_string(), &used, true) {
+            if let Err(error) = store.remove(&summary.id.to_string(), true, || containers.image_users()) {
                 left_behind.push(format!("image {}: {error}", summary.id));
             }
         }
-        images::collect(&store, &used)?;
+        store.collect(&BTreeSet::new())?;
         Ok(left_behind)
     });
     done.await.unwrap_or_else(|error| vec![format!("images: {error}")])

@@ -26,6 +26,7 @@ fn code(error: &Error) -> Code {
         Error::Start { .. } => Code::FailedPrecondition,
         Error::Api(_) => Code::InvalidArgument,
         Error::Image(error) => image_code(error),
+        Error::Registry(error) => registry_code(error),
         Error::ShimClient(ShimClientError::Refused(failure)) => class_code(failure.class),
         Error::ShimClient(ShimClientError::Timeout { .. }) => Code::DeadlineExceeded,
         _ => match error.kind() {
@@ -41,12 +42,13 @@ fn image_code(error: &image::Error) -> Code {
     use image::Error as E;
     match error {
         E::NoSuchImage(_) => Code::NotFound,
-        E::ManyNames { .. } | E::InUse { .. } | E::StoreBusy { .. } => Code::FailedPrecondition,
+        E::ManyNames { .. } | E::NameInUse { .. } | E::InUse { .. } | E::StoreBusy { .. } => Code::FailedPrecondition,
         E::InvalidReference { .. }
         | E::InvalidDigest { .. }
         | E::InvalidPlatform { .. }
         | E::InvalidChange { .. }
         | E::InvalidUser { .. }
+        | E::InvalidFilter { .. }
         | E::AmbiguousId { .. }
         | E::TagNeeded { .. }
         | E::DigestMismatch { .. }
@@ -57,6 +59,19 @@ fn image_code(error: &image::Error) -> Code {
         | E::InvalidEntry { .. }
         | E::LimitExceeded { .. }
         | E::NoPlatform { .. } => Code::InvalidArgument,
+        _ => Code::Internal,
+    }
+}
+
+fn registry_code(error: &image::registry::Error) -> Code {
+    use image::registry::Error as E;
+    match error {
+        E::Image(error) => image_code(error),
+        E::ManifestUnknown { .. } | E::NotHere(_) => Code::NotFound,
+        E::PullDenied { .. } | E::PushDenied { .. } => Code::PermissionDenied,
+        E::Login { .. } => Code::Unauthenticated,
+        E::Setting { .. } => Code::InvalidArgument,
+        // Not Unavailable: that would say that the daemon is.
         _ => Code::Internal,
     }
 }

@@ -76,6 +76,17 @@ impl fmt::Debug for types::AssignmentsDiff {
     }
 }
 
+impl fmt::Debug for crate::image::Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { username, password, identity_token } = self;
+        f.debug_struct("Credentials")
+            .field("username", username)
+            .field("password", &Hidden(password.as_bytes()))
+            .field("identity_token", &identity_token.as_ref().map(|token| Hidden(token.as_bytes())))
+            .finish()
+    }
+}
+
 /// Content of which only the length is shown.
 struct Hidden<'a>(&'a [u8]);
 

@@ -32,6 +32,12 @@ const PURE: &[&str] = &[
     "image/src/gc.rs",
     "image/src/dockerfile",
     "image/src/catalog",
+    "image/src/registry/backoff.rs",
+    "image/src/registry/challenge.rs",
+    "image/src/registry/credentials.rs",
+    "image/src/registry/origin.rs",
+    "image/src/registry/problem.rs",
+    "image/src/registry/range.rs",
     "chaos-tests/src",
 ];
 

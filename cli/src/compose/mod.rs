@@ -6,12 +6,15 @@ mod down;
 mod exec;
 mod files;
 mod foreground;
+mod images;
 mod lifecycle;
 mod logs;
 mod ls;
 mod oneoff;
 mod project;
 mod ps;
+mod pull;
+mod push;
 mod remove;
 mod up;
 mod verbs;
@@ -43,6 +46,12 @@ enum Verb {
     Down(DownArgs),
     /// List its containers
     Ps(ps::PsArgs),
+    /// List the images of its containers
+    Images(images::ImagesArgs),
+    /// Pull the images of its services
+    Pull(pull::PullArgs),
+    /// Push the images of its services that are built
+    Push(push::PushArgs),
     /// Show its output
     Logs(logs::LogsArgs),
     /// Run a program in a container of a service
@@ -111,6 +120,9 @@ pub async fn run(host: &Host, args: ComposeArgs) -> Result<()> {
         Verb::Up(args) => up::up(host, &project, *args).await,
         Verb::Down(args) => down::down(host, &project, args).await,
         Verb::Ps(args) => ps::ps(host, &project, args).await,
+        Verb::Images(args) => images::images(host, &project, args).await,
+        Verb::Pull(args) => pull::pull(host, &project, args).await,
+        Verb::Push(args) => push::push(host, &project, args).await,
         Verb::Logs(args) => logs::logs(host, &project, args).await,
         Verb::Exec(args) => exec::exec(host, &project, args).await,
         Verb::Cp(args) => files::copy(host, &project, args).await,

@@ -28,6 +28,12 @@ pub struct UpArgs {
     /// Give up waiting after so many seconds
     #[arg(long, value_name = "SECONDS")]
     wait_timeout: Option<u64>,
+    /// Pull images before: always, missing, never, or as each service's pull_policy says
+    #[arg(long, value_enum, default_value_t, value_name = "POLICY", hide_possible_values = true)]
+    pull: super::pull::PullFlag,
+    /// Do not show how pulls come along
+    #[arg(long)]
+    quiet_pull: bool,
     /// Number of containers of a service
     #[arg(long, value_name = "SERVICE=NUMBER", value_parser = scale)]
     scale: Vec<(String, u32)>,
@@ -114,6 +120,8 @@ pub async fn up(host: &Host, project: &ProjectArgs, args: UpArgs) -> Result<()> 
     let mut client = Client::connect_or_start(host).await?;
     pin(&mut client, &mut stack).await?;
     localize(&mut client, &mut stack).await?;
+    let keys: BTreeSet<&str> = stack.services.iter().map(|service| service.key()).collect();
+    super::pull::ensure(&client, &loaded, &keys, args.pull, args.quiet_pull).await?;
     preflight(&mut client, &stack).await?;
     let keys: Vec<String> = stack.services.iter().map(|service| service.key().to_owned()).collect();
     let started_at = crate::clock::now();

@@ -195,6 +195,8 @@ pub struct CreateArgs {
     pub init: bool,
     #[command(flatten)]
     pub streams: super::run::StreamArgs,
+    #[command(flatten)]
+    pub pull: crate::registry::PullFlags,
     /// Print help; -h is the host name here, as in Docker
     #[arg(long, action = clap::ArgAction::Help)]
     pub help: Option<bool>,

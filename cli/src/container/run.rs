@@ -10,7 +10,7 @@ use crate::client::{Client, Host};
 use crate::error::{Error, Result};
 use crate::output::format;
 use crate::stream;
-use crate::terminal;
+use crate::{registry, terminal};
 
 /// Arguments of `orca run`.
 #[derive(Debug, Args)]
@@ -49,17 +49,22 @@ impl StreamArgs {
 
 /// Makes a container and prints its id.
 pub async fn create(host: &Host, args: CreateArgs) -> Result<()> {
-    let cidfile = args.streams.cidfile.clone();
+    let (cidfile, pull) = (args.streams.cidfile.clone(), args.pull.clone());
     let request = args.request()?;
     let mut cidfile = cidfile.map(Cidfile::create).transpose()?;
     let mut client = Client::connect_or_start(host).await?;
-    let id = make(&mut client, request, cidfile.as_mut()).await?;
+    let id = make(&mut client, request, &pull, cidfile.as_mut()).await?;
     format::write(&format!("{id}\n"))
 }
 
 /// Makes a container; its warnings are told, its id is written down.
-async fn make(client: &mut Client, request: CreateContainerRequest, cidfile: Option<&mut Cidfile>) -> Result<String> {
-    let reply = client.node.create_container(request).await?.into_inner();
+async fn make(
+    client: &mut Client,
+    request: CreateContainerRequest,
+    pull: &registry::PullFlags,
+    cidfile: Option<&mut Cidfile>,
+) -> Result<String> {
+    let reply = registry::create(client, request, pull).await?;
     for warning in &reply.warnings {
         eprintln!("WARNING: {warning}");
     }
@@ -84,10 +89,11 @@ pub async fn run(host: &Host, args: RunArgs) -> Result<()> {
         terminal::check_input()?;
     }
     let cidfile = streams.cidfile.clone();
+    let pull = args.create.pull.clone();
     let request = args.create.request()?;
     let mut cidfile = cidfile.map(Cidfile::create).transpose()?;
     let mut client = Client::connect_or_start(host).await?;
-    let id = make(&mut client, request.clone(), cidfile.as_mut()).await?;
+    let id = make(&mut client, request.clone(), &pull, cidfile.as_mut()).await?;
     let ended = if args.detach {
         let started = client.node.start_container(StartContainerRequest { container: id.clone() }).await;
         started.map(|_| None).map_err(Error::from)

@@ -20,7 +20,7 @@ const UNIT: &str = "/etc/systemd/system/orca.service";
 
 /// The unit's text. Shims and netd outlive the daemon: KillMode=process leaves them running, and Delegate=yes leaves the
 /// cgroups below the service's to Orca (systemd.resource-control(5)).
-fn unit(program: &Path, data_dir: &Path, run_dir: &Path, log: &LogConfig) -> String {
+fn unit(program: &Path, data_dir: &Path, run_dir: &Path, log: &LogConfig, registries: &[String]) -> String {
     format!(
         "[Unit]\n\
          Description=Orca container orchestrator\n\
@@ -29,7 +29,7 @@ fn unit(program: &Path, data_dir: &Path, run_dir: &Path, log: &LogConfig) -> Str
          \n\
          [Service]\n\
          Type=notify\n\
-         ExecStart={} daemon --data-dir {} --run-dir {}{}\n\
+         ExecStart={} daemon --data-dir {} --run-dir {}{}{}\n\
          KillMode=process\n\
          Delegate=yes\n\
          Restart=always\n\
@@ -43,23 +43,34 @@ fn unit(program: &Path, data_dir: &Path, run_dir: &Path, log: &LogConfig) -> Str
         program.display(),
         data_dir.display(),
         run_dir.display(),
-        log_flags(log)
+        log_flags(log),
+        registries.iter().map(|flag| format!(" \"{}\"", quoted(flag))).collect::<String>()
     )
 }
 
-/// The flags for what is not the default, quoted as systemd reads a command (systemd.service(5)).
+/// What goes between quotes where systemd reads a command (systemd.service(5)).
+fn quoted(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%").replace('$', "$$")
+}
+
+/// The flags for what is not the default.
 fn log_flags(log: &LogConfig) -> String {
     let driver = (log.driver != LogDriver::Default).then(|| format!(" --log-driver {}", log.driver.name()));
-    let quoted = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%").replace('$', "$$");
     let options = log.options.iter().map(|(key, value)| format!(" --log-opt \"{}={}\"", quoted(key), quoted(value)));
     driver.into_iter().chain(options).collect()
 }
 
 /// Writes the unit, then enables and starts it.
-pub fn install(data_dir: &Path, run_dir: &Path, log: &LogConfig, args: InstallArgs) -> Result<()> {
+pub fn install(
+    data_dir: &Path,
+    run_dir: &Path,
+    log: &LogConfig,
+    registries: &[String],
+    args: InstallArgs,
+) -> Result<()> {
     let program =
         std::env::current_exe().map_err(|error| Error::Start { action: "be installed", reason: error.to_string() })?;
-    let unit = unit(&program, data_dir, run_dir, log);
+    let unit = unit(&program, data_dir, run_dir, log, registries);
     if args.print {
         return crate::output::format::write(&unit);
     }
@@ -90,7 +101,7 @@ mod tests {
 
     #[test]
     fn containers_outlive_the_service() {
-        let unit = |log| unit(Path::new("/usr/bin/orca"), Path::new("/var/lib/orca"), Path::new("/run/orca"), log);
+        let unit = |log| unit(Path::new("/usr/bin/orca"), Path::new("/var/lib/orca"), Path::new("/run/orca"), log, &[]);
         let options = [("tag".to_owned(), "a %\"b\"".to_owned())].into();
         let log = LogConfig { driver: LogDriver::Local, options };
         let logged = unit(&log);

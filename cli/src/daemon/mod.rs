@@ -5,6 +5,7 @@ mod demo_image;
 mod install;
 mod notify;
 mod programs;
+mod registries;
 mod serve;
 mod socket;
 
@@ -38,6 +39,8 @@ pub struct DaemonArgs {
     /// The journal's socket
     #[arg(long, hide = true, default_value = JOURNAL, value_name = "PATH")]
     journal_socket: PathBuf,
+    #[command(flatten)]
+    registries: registries::RegistryArgs,
     #[command(subcommand)]
     verb: Option<Verb>,
 }
@@ -52,7 +55,9 @@ enum Verb {
 pub fn run(args: DaemonArgs) -> Result<()> {
     let default = crate::logging::config(args.log_driver.as_deref(), &args.log_opt)?;
     if let Some(Verb::Install(install)) = args.verb {
-        return install::install(&args.data_dir, &args.run_dir, &default, install);
+        // What is wrong with them is told now, and not by a unit that doesn't start.
+        args.registries.settings()?;
+        return install::install(&args.data_dir, &args.run_dir, &default, &args.registries.words(), install);
     }
     if !rustix::process::geteuid().is_root() {
         return Err(Error::Start { action: "run", reason: "it needs root; try sudo".into() });
@@ -67,7 +72,7 @@ pub fn run(args: DaemonArgs) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|error| Error::Start { action: "run", reason: error.to_string() })?;
     let logging = agent::Logging { default, journal: args.journal_socket };
-    runtime.block_on(serve::serve(args.data_dir, args.run_dir, logging))
+    runtime.block_on(serve::serve(args.data_dir, args.run_dir, logging, args.registries.settings()?))
 }
 
 /// A bare level is for Orca's own crates, and warnings of the others; anything else is a filter as tracing-subscriber has it.

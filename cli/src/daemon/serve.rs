@@ -4,9 +4,10 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use agent::service::{NodeParts, NodeService};
+use agent::service::{ImagesService, NodeParts, NodeService};
 use agent::{Agent, AgentConfig, BRIDGE_SUBNET, Logging};
 use image::Unpacker;
+use image::registry::{Registries, Settings};
 use manager::{Manager, ManagerConfig};
 use shim::SealedBinary;
 use tokio::signal::unix::{SignalKind, signal};
@@ -24,7 +25,7 @@ fn failed<E: std::fmt::Display>(action: &'static str) -> impl FnOnce(E) -> Error
 }
 
 /// Runs a node until a signal or a reset ends it. Containers, published ports and names go on without it.
-pub async fn serve(data_dir: PathBuf, run_dir: PathBuf, logging: Logging) -> Result<()> {
+pub async fn serve(data_dir: PathBuf, run_dir: PathBuf, logging: Logging, registries: Settings) -> Result<()> {
     // Signals from here on end the daemon in order, also while it starts.
     let mut end = End::new()?;
     make_run_dir(&run_dir)?;
@@ -49,6 +50,7 @@ pub async fn serve(data_dir: PathBuf, run_dir: PathBuf, logging: Logging) -> Res
     let reset = Arc::new(Notify::new());
     let incoming = UnixListenerStream::new(listen(&run_dir.join("orca.sock"), Access::Group)?);
     let node = node_service(&agent, data_dir, Arc::clone(&reset));
+    let images = ImagesService::new(agent.containers().clone(), Registries::new(registries));
     let mut server = Server::builder()
         .initial_stream_window_size(api::client::STREAM_WINDOW)
         .initial_connection_window_size(api::client::CONNECTION_WINDOW)
@@ -57,7 +59,8 @@ pub async fn serve(data_dir: PathBuf, run_dir: PathBuf, logging: Logging) -> Res
         .add_service(manager.control_service())
         .add_service(node.files_server())
         .add_service(node.networks_server())
-        .add_service(node.into_server());
+        .add_service(node.into_server())
+        .add_service(images.into_server());
     let mut api = tokio::spawn(services.serve_with_incoming_shutdown(incoming, until(stopped)));
     tracing::info!(run_dir = %run_dir.display(), "ready");
     notify::ready();

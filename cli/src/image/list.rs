@@ -42,9 +42,15 @@ pub struct InspectArgs {
 /// Arguments of `orca rmi`.
 #[derive(Debug, Args)]
 pub struct RemoveArgs {
-    /// Remove all its names, and an image that ended containers still refer to
+    /// Remove all its names; an image that a stopped container needs stays without one
     #[arg(short, long)]
     force: bool,
+    /// Keep untagged parents; images have none here
+    #[arg(long)]
+    no_prune: bool,
+    /// Only if the image is of this platform
+    #[arg(long)]
+    platform: Option<String>,
     /// Images
     #[arg(required = true)]
     images: Vec<String>,
@@ -150,6 +156,7 @@ fn describe(image: &Image) -> Value {
         "Size": image.size,
         "Config": document.get("config"),
         "RootFS": { "Type": "layers", "Layers": image.layers },
+        "Metadata": { "LastTagTime": Timestamp(image.tagged_at).to_rfc3339() },
     })
 }
 
@@ -158,7 +165,8 @@ pub async fn remove(host: &Host, args: RemoveArgs) -> Result<()> {
     let mut client = Client::connect(host).await?;
     let mut failures = 0;
     for image in args.images {
-        match client.node.remove_image(RemoveImageRequest { image, force: args.force }).await {
+        let request = RemoveImageRequest { image, force: args.force, platform: args.platform.clone() };
+        match client.node.remove_image(request).await {
             Ok(reply) => {
                 let reply = reply.into_inner();
                 let untagged = reply.untagged.iter().map(|name| format!("Untagged: {name}\n"));

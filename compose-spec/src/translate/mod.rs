@@ -110,11 +110,15 @@ fn service(
 
 /// Attributes that are already in what was normalised, or that only commands other than `up` read.
 fn without_effect(fields: &Fields, errors: &mut Vec<Error>) {
-    for key in ["depends_on", "profiles", "scale", "expose", "develop", "attach", "label_file"] {
+    for key in ["depends_on", "profiles", "scale", "expose", "develop", "attach", "label_file", "platform"] {
         fields.take(key);
     }
-    if fields.text("pull_policy").is_some_and(|policy| policy != "missing") {
-        fields.refuse("pull_policy", Some("images are pulled when missing"), errors);
+    match fields.text("pull_policy").as_deref() {
+        Some("build") => fields.refuse("pull_policy", Some("images cannot be built here yet"), errors),
+        Some("refresh") => {
+            fields.refuse("pull_policy", Some("say how often: daily, weekly or every_<duration>"), errors)
+        }
+        _ => {}
     }
     for link in fields.list("links") {
         let linked = link.as_str().unwrap_or_default();

@@ -1,11 +1,16 @@
 //! Names and the images they mean: lookup, tagging, and Docker's removal rules. Pure; [`crate::store`] persists it.
 
+mod prune;
+mod remove;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+
+pub use prune::{Filter, PruneRules};
+pub use remove::{Removal, User, Users};
 
 use crate::digest::Digest;
 use crate::error::{Error, Result};
@@ -28,6 +33,12 @@ pub struct Record {
     pub tags: BTreeSet<String>,
     /// Canonical `domain/path@digest`.
     pub digests: BTreeSet<String>,
+    /// The uncompressed bytes of each layer, bottom first; records of before this field have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layer_sizes: Vec<u64>,
+    /// When a name of it last came from a registry or an archive, or was given: seconds since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tagged: Option<i64>,
 }
 
 /// All images by id, which is their config's digest.
@@ -41,15 +52,6 @@ impl Default for Catalog {
     fn default() -> Catalog {
         Catalog { version: VERSION, images: BTreeMap::new() }
     }
-}
-
-/// What a removal did, in Docker's words.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Removal {
-    /// A name, in familiar form, no longer means the image.
-    Untagged(String),
-    /// The image is gone from the catalog; its content goes with the next collection.
-    Deleted(Digest),
 }
 
 /// The version alone, read before the rest, whose shape it tells.
@@ -90,10 +92,53 @@ impl Catalog {
         self.images.get(id)
     }
 
-    /// Adds an image. One that is there keeps its manifest and names; `added` and `size` too.
-    pub fn add(&mut self, id: Digest, manifest: Descriptor, size: u64, added: i64) {
-        let record = Record { manifest, size, added, tags: BTreeSet::new(), digests: BTreeSet::new() };
-        self.images.entry(id).or_insert(record);
+    /// Adds an image of layers that have so many bytes uncompressed, bottom first. One that is there keeps its manifest,
+    /// names and time.
+    pub fn add(&mut self, id: Digest, manifest: Descriptor, layer_sizes: Vec<u64>, added: i64) {
+        let record = self.images.entry(id).or_insert_with(|| Record {
+            manifest,
+            size: layer_sizes.iter().sum(),
+            added,
+            tags: BTreeSet::new(),
+            digests: BTreeSet::new(),
+            layer_sizes: Vec::new(),
+            tagged: None,
+        });
+        record.layer_sizes = layer_sizes;
+    }
+
+    /// Keeps `id` under another manifest, of the same layers in another compression.
+    pub fn replace_manifest(&mut self, id: &Digest, manifest: Descriptor) {
+        if let Some(record) = self.images.get_mut(id) {
+            record.manifest = manifest;
+        }
+    }
+
+    /// Notes that a registry has `id` under `name@digest`.
+    pub fn add_digest(&mut self, name: &Reference, digest: Digest, id: &Digest) {
+        let name = name.at_digest(digest).to_string();
+        if let Some(record) = self.images.get_mut(id) {
+            record.digests.insert(name);
+        }
+    }
+
+    /// Notes that `id` got a name, or came again, at `now`.
+    pub fn touch(&mut self, id: &Digest, now: i64) {
+        if let Some(record) = self.images.get_mut(id) {
+            record.tagged = Some(now);
+        }
+    }
+
+    /// The canonical tags of `repository` (canonical, without tag) and the images that they mean.
+    pub fn tags_of(&self, repository: &str) -> Vec<(String, Digest)> {
+        let prefix = format!("{repository}:");
+        let tags = |(id, record): (&Digest, &Record)| {
+            let of_repository = record.tags.iter().filter(|tag| tag.starts_with(&prefix));
+            of_repository.map(|tag| (tag.clone(), *id)).collect::<Vec<_>>()
+        };
+        let mut found: Vec<_> = self.images.iter().flat_map(tags).collect();
+        found.sort();
+        found
     }
 
     /// Makes `name` (tag `latest` if it gives none) mean `id`, whatever it meant before.
@@ -149,7 +194,7 @@ impl Catalog {
         }
     }
 
-    fn by_name(&self, text: &str) -> Option<Digest> {
+    pub(super) fn by_name(&self, text: &str) -> Option<Digest> {
         let reference = text.parse::<Reference>().ok()?.with_default_tag();
         let found = match reference.digest() {
             Some(digest) => {
@@ -165,39 +210,6 @@ impl Catalog {
             }
         };
         found.map(|(id, _)| *id)
-    }
-
-    /// Removes what `text` means. A name is untagged, and with its last name the image goes; an id removes the image if it
-    /// has at most one name, or by `force`. An image of `in_use` stays: then only `force` untags it.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchImage`], [`Error::AmbiguousId`], [`Error::ManyNames`], [`Error::InUse`]; nothing changes then.
-    pub fn remove(&mut self, text: &str, in_use: &BTreeSet<Digest>, force: bool) -> Result<Vec<Removal>> {
-        let id = self.resolve(text)?;
-        let named = self.by_name(text).is_some();
-        let Some(record) = self.images.get_mut(&id) else { return Err(Error::NoSuchImage(text.to_owned())) };
-        let name = text.parse::<Reference>().ok().filter(|_| named).map(|name| name.with_default_tag().to_string());
-        if let Some(name) = &name
-            && record.tags.len() > 1
-            && record.tags.remove(name)
-        {
-            return Ok(vec![Removal::Untagged(familiar(name))]);
-        }
-        if name.is_none() && record.tags.len() > 1 && !force {
-            let names = record.tags.iter().map(|name| familiar(name)).collect();
-            return Err(Error::ManyNames { id: id.short(), names });
-        }
-        let used = in_use.contains(&id);
-        if used && !force {
-            return Err(Error::InUse { reference: text.to_owned(), id: id.short() });
-        }
-        let names = std::mem::take(&mut record.tags).into_iter().chain(std::mem::take(&mut record.digests));
-        let mut removals: Vec<Removal> = names.map(|name| Removal::Untagged(familiar(&name))).collect();
-        if !used {
-            self.images.remove(&id);
-            removals.push(Removal::Deleted(id));
-        }
-        Ok(removals)
     }
 }
 

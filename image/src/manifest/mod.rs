@@ -29,8 +29,8 @@ pub const MEDIA_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 pub const MEDIA_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 pub const MEDIA_LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 pub const MEDIA_LAYER_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
-const MEDIA_DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
-const MEDIA_DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+pub const MEDIA_DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+pub const MEDIA_DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 const MEDIA_DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 
 /// What a blob is and how it is found.
@@ -61,6 +61,16 @@ impl Descriptor {
     /// Whether this names the manifest of one image.
     pub fn is_manifest(&self) -> bool {
         matches!(self.media_type.as_str(), MEDIA_MANIFEST | MEDIA_DOCKER_MANIFEST)
+    }
+
+    /// Whether this names an OCI layer that isn't compressed.
+    pub fn is_plain_layer(&self) -> bool {
+        self.media_type == MEDIA_LAYER
+    }
+
+    /// Whether this names a manifest that says something about another one (Docker's provenance and SBOM).
+    pub fn is_attestation(&self) -> bool {
+        self.annotation("vnd.docker.reference.type").is_some()
     }
 
     /// The annotation `key`.
@@ -106,6 +116,18 @@ impl Manifest {
             ));
         }
         Ok(manifest)
+    }
+
+    /// Checks that `config` has as many layers.
+    ///
+    /// # Errors
+    /// [`Error::InvalidDocument`].
+    pub fn check_config(&self, what: &str, config: &ImageConfig) -> Result<()> {
+        let (own, other) = (self.layers.len(), config.rootfs.diff_ids.len());
+        if own != other {
+            return Err(Error::document(what, format!("its config has {other} layers, its manifest {own}")));
+        }
+        Ok(())
     }
 
     /// Whether the config is an image's, not that of an artifact such as a signature or attestation.

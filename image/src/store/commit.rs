@@ -61,9 +61,10 @@ impl Store {
             empty_layer: layer.is_none().then_some(true),
         });
         let config = ImageConfig { created: Some(created), author, comment: message, config: run, ..config };
-        let below = self.find(&parent.id.to_string()).map_or(0, |(_, record)| record.size);
-        let added = layer.as_ref().and_then(|layer| layer.diff.as_ref().ok()).map_or(0, |(_, size)| *size);
-        let id = self.add_commit(layer, &config, layers, below + added, now)?;
+        let below = self.find(&parent.id.to_string()).map(|(_, record)| self.layer_sizes(&record, parent));
+        let mut sizes = below.unwrap_or_default();
+        sizes.extend(layer.as_ref().and_then(|layer| layer.diff.as_ref().ok()).map(|(_, size)| *size));
+        let id = self.add_commit(layer, &config, layers, sizes, now)?;
         name.map_or(Ok(()), |name| self.change(|catalog| catalog.tag(&name, &id)))?;
         Ok(id)
     }
@@ -79,7 +80,7 @@ impl Store {
         layer: Option<Ingested>,
         config: &ImageConfig,
         layers: Vec<Descriptor>,
-        size: u64,
+        sizes: Vec<u64>,
         now: i64,
     ) -> Result<Digest> {
         let bytes = to_json("image config", config)?;
@@ -92,7 +93,8 @@ impl Store {
         self.content.put(&bytes)?;
         let descriptor = Descriptor::new(MEDIA_MANIFEST, self.content.put(&manifest)?, manifest.len() as u64);
         self.change(|catalog| {
-            catalog.add(id, descriptor, size, now);
+            catalog.add(id, descriptor, sizes, now);
+            catalog.touch(&id, now);
             Ok(id)
         })
     }

@@ -1,7 +1,6 @@
 //! `image import`: a root filesystem tar becomes an image of one layer.
 
 use std::io::Read;
-use std::sync::PoisonError;
 
 use super::Store;
 use crate::archive::{Decoder, Limited, TarReader};
@@ -41,7 +40,6 @@ impl Store {
         if let Some(name) = options.name.as_ref().filter(|name| name.digest().is_some()) {
             return Err(Error::TagNeeded { reference: name.familiar() });
         }
-        let _shared = self.collecting.read().unwrap_or_else(PoisonError::into_inner);
         let layer = ingest(&self.content, source, self.limits.bytes)?;
         let (diff_id, _) =
             layer.diff.clone().map_err(|reason| Error::archive(format!("it doesn't uncompress: {reason}")))?;

@@ -63,7 +63,7 @@ pub struct RootFsDetails {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ImageMetadata {
-    /// RFC 3339; when the image was added to this node.
+    /// RFC 3339; when the image came to this node or last got a name.
     pub last_tag_time: String,
 }
 
@@ -109,7 +109,7 @@ impl Store {
             os,
             size: record.size,
             root_fs: RootFsDetails { kind: rootfs.kind, layers: rootfs.diff_ids },
-            metadata: ImageMetadata { last_tag_time: rfc3339::format_utc(record.added, 0) },
+            metadata: ImageMetadata { last_tag_time: rfc3339::format_utc(record.tagged.unwrap_or(record.added), 0) },
             history,
         })
     }

@@ -38,7 +38,8 @@ struct Candidate {
     /// The manifest's bytes; written anew for `docker save` archives, which have none.
     manifest_bytes: Vec<u8>,
     blobs: Vec<Digest>,
-    size: u64,
+    /// Uncompressed bytes of its layers, bottom first.
+    sizes: Vec<u64>,
     names: Vec<Reference>,
 }
 
@@ -50,7 +51,6 @@ impl Store {
     /// [`Error::NoPlatform`] naming the platforms there are, mismatched digests, truncated or malformed archives; no image
     /// is added then, not even one of several.
     pub fn load(&self, source: impl Read, platform: &Platform, now: i64) -> Result<Vec<Loaded>> {
-        let _shared = self.collecting.read().unwrap_or_else(PoisonError::into_inner);
         let files = self.stage(source)?;
         let candidates = if files.has("oci-layout") && files.has("index.json") {
             oci::images(&files, platform)?
@@ -88,6 +88,7 @@ impl Store {
     }
 
     fn add_candidates(&self, mut files: Files, candidates: Vec<Candidate>, now: i64) -> Result<Vec<Loaded>> {
+        let _shared = self.collecting.read().unwrap_or_else(PoisonError::into_inner);
         for digest in candidates.iter().flat_map(|candidate| &candidate.blobs) {
             if let Some(staged) = files.blobs.remove(digest) {
                 self.publish(staged.blob)?;
@@ -98,7 +99,8 @@ impl Store {
         }
         self.change(|catalog| {
             for candidate in &candidates {
-                catalog.add(candidate.id, candidate.manifest.clone(), candidate.size, now);
+                catalog.add(candidate.id, candidate.manifest.clone(), candidate.sizes.clone(), now);
+                catalog.touch(&candidate.id, now);
                 candidate.names.iter().try_for_each(|name| catalog.tag(name, &candidate.id))?;
             }
             Ok(())
@@ -180,17 +182,14 @@ impl Files {
     ) -> Result<Candidate> {
         let what = || names.first().map_or_else(|| "an image".to_owned(), Reference::familiar);
         let diff_ids = &config.rootfs.diff_ids;
-        if diff_ids.len() != manifest.layers.len() {
-            let reason = format!("its config has {} layers, its manifest {}", diff_ids.len(), manifest.layers.len());
-            return Err(Error::document(what(), reason));
-        }
-        let mut size = 0;
+        manifest.check_config(&what(), config)?;
+        let mut sizes = Vec::with_capacity(diff_ids.len());
         for (layer, expected) in manifest.layers.iter().zip(diff_ids) {
             let file = self.blobs.get(&layer.digest).ok_or(Error::NoSuchBlob(layer.digest))?;
             let (actual, bytes) =
                 file.diff.as_ref().map_err(|reason| Error::document(format!("layer {}", layer.digest), reason))?;
             verify(&format!("layer {} uncompressed", layer.digest), expected, *bytes, actual, *bytes)?;
-            size += bytes;
+            sizes.push(*bytes);
         }
         let digest = Digest::of(&manifest_bytes);
         let layers = manifest.layers.iter().map(|layer| layer.digest);
@@ -199,7 +198,7 @@ impl Files {
             manifest: Descriptor::new(crate::manifest::MEDIA_MANIFEST, digest, manifest_bytes.len() as u64),
             blobs: layers.chain([manifest.config.digest]).collect::<HashSet<_>>().into_iter().collect(),
             manifest_bytes,
-            size,
+            sizes,
             names,
         })
     }

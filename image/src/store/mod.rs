@@ -5,9 +5,15 @@
 //! [`Store::collect`] removes. `staging/` is emptied when the store is opened.
 
 mod commit;
+mod compress;
+mod history;
 mod import;
 mod inspect;
+mod lease;
 mod load;
+mod pulled;
+mod remove;
+mod save;
 #[cfg(test)]
 mod tests;
 
@@ -15,15 +21,20 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 pub use commit::CommitOptions;
+pub use history::HistoryEntry;
 pub use import::ImportOptions;
 pub use inspect::{ImageDetails, ImageMetadata, ImageSummary, RootFsDetails};
+pub use lease::Lease;
 pub use load::Loaded;
+pub use pulled::LayerFacts;
+pub(crate) use pulled::Pulled;
+pub use remove::Pruned;
 
 use crate::archive::Limits;
-use crate::catalog::{Catalog, Record, Removal};
+use crate::catalog::{Catalog, Record};
 use crate::content::{BlobWriter, ContentStore, Ingested, StagedBlob, sync_dir};
 use crate::digest::{Digest, chain_ids};
 use crate::error::{Error, Result};
@@ -42,6 +53,8 @@ pub struct Store {
     catalog: Mutex<Catalog>,
     /// Taken shared while content is added that the catalog doesn't name yet, and alone to collect garbage.
     collecting: RwLock<()>,
+    /// What work that takes longer than anyone should hold that lock still needs.
+    leases: Arc<lease::Leases>,
     _lock: File,
 }
 
@@ -103,6 +116,7 @@ impl Store {
             limits,
             catalog: Mutex::new(catalog),
             collecting: RwLock::new(()),
+            leases: Arc::default(),
             _lock: lock,
         })
     }
@@ -116,24 +130,16 @@ impl Store {
         self.read_image(id, &record)
     }
 
-    /// Makes `name` mean the image that `source` means.
+    /// Makes `name` mean the image that `source` means, from `now` on (seconds since the epoch).
     ///
     /// # Errors
     /// As [`Catalog::resolve`] and [`Catalog::tag`]; [`Error::Io`].
-    pub fn tag(&self, source: &str, name: &Reference) -> Result<()> {
+    pub fn tag(&self, source: &str, name: &Reference, now: i64) -> Result<()> {
         self.change(|catalog| {
             let id = catalog.resolve(source)?;
+            catalog.touch(&id, now);
             catalog.tag(name, &id)
         })
-    }
-
-    /// Removes a name or an image by Docker's rules; `in_use` are the ids of images that containers use. The content goes
-    /// with the next [`Store::collect`].
-    ///
-    /// # Errors
-    /// As [`Catalog::remove`]; [`Error::Io`].
-    pub fn remove(&self, text: &str, in_use: &BTreeSet<Digest>, force: bool) -> Result<Vec<Removal>> {
-        self.change(|catalog| catalog.remove(text, in_use, force))
     }
 
     /// The image's lower directories for overlayfs, top first. They exist only after [`Store::prepare`].
@@ -148,9 +154,15 @@ impl Store {
     /// What is wrong with a layer; no half-made snapshot stays.
     pub fn prepare(&self, image: &Image, unpacker: &Unpacker) -> Result<Vec<PathBuf>> {
         let _shared = self.collecting.read().unwrap_or_else(PoisonError::into_inner);
+        self.unpack(image, unpacker, |_| ())
+    }
+
+    fn unpack(&self, image: &Image, unpacker: &Unpacker, mut tell: impl FnMut(usize)) -> Result<Vec<PathBuf>> {
         let diff_ids = &image.config.rootfs.diff_ids;
         let mut lower: Vec<PathBuf> = Vec::with_capacity(diff_ids.len());
-        for ((blob, diff_id), chain_id) in image.manifest.layers.iter().zip(diff_ids).zip(chain_ids(diff_ids)) {
+        let layers = image.manifest.layers.iter().zip(diff_ids).zip(chain_ids(diff_ids));
+        for (index, ((blob, diff_id), chain_id)) in layers.enumerate() {
+            tell(index);
             let layer = Layer {
                 blob: self.content.path(&blob.digest),
                 digest: blob.digest,
@@ -176,12 +188,19 @@ impl Store {
     /// [`Error::Io`]; what was not deleted goes the next time. If an image's documents can't be read, nothing is deleted.
     pub fn collect(&self, in_use: &BTreeSet<Digest>) -> Result<Collected> {
         let _alone = self.collecting.write().unwrap_or_else(PoisonError::into_inner);
+        self.sweep(in_use)
+    }
+
+    /// As [`Store::collect`], for who holds the lock already.
+    fn sweep(&self, in_use: &BTreeSet<Digest>) -> Result<Collected> {
         let records: Vec<(Digest, Record)> = self.locked().images().map(|(id, record)| (*id, record.clone())).collect();
         let mut images = Vec::with_capacity(records.len());
         for (id, record) in records {
             let image = self.read_image(id, &record)?;
             images.push(Holdings::of(record.manifest.digest, &image.manifest, &image.config.rootfs.diff_ids));
         }
+        let leased = self.leases.held();
+        images.push(Holdings { blobs: leased.clone(), snapshots: leased });
         let blobs = self.content.list()?.into_iter().collect();
         let snapshots = self.snapshots.list()?.into_iter().collect();
         let plan = gc::plan(&images, in_use, &blobs, &snapshots);
@@ -219,17 +238,19 @@ impl Store {
         now: i64,
     ) -> Result<Digest> {
         let descriptors = layers.iter().map(Ingested::layer_descriptor).collect();
-        let size = layers.iter().filter_map(|layer| layer.diff.as_ref().ok()).map(|(_, size)| size).sum();
+        let sizes = layers.iter().filter_map(|layer| layer.diff.as_ref().ok()).map(|(_, size)| *size).collect();
         let config_bytes = to_json("image config", config)?;
         let id = Digest::of(&config_bytes);
         let manifest = Manifest::new(Descriptor::new(MEDIA_CONFIG, id, config_bytes.len() as u64), descriptors);
         let manifest = to_json("image manifest", &manifest)?;
+        let _shared = self.collecting.read().unwrap_or_else(PoisonError::into_inner);
         layers.into_iter().try_for_each(|layer| self.publish(layer.blob))?;
         self.content.put(&config_bytes)?;
         let digest = self.content.put(&manifest)?;
         let descriptor = Descriptor::new(MEDIA_MANIFEST, digest, manifest.len() as u64);
         self.change(|catalog| {
-            catalog.add(id, descriptor, size, now);
+            catalog.add(id, descriptor, sizes, now);
+            catalog.touch(&id, now);
             name.map_or(Ok(()), |name| catalog.tag(name, &id))
         })?;
         Ok(id)
@@ -243,7 +264,6 @@ impl Store {
         write: impl FnOnce(&mut BlobWriter) -> Result<()>,
         config: impl FnOnce(&Ingested) -> Result<ImageConfig>,
     ) -> Result<Digest> {
-        let _shared = self.collecting.read().unwrap_or_else(PoisonError::into_inner);
         let mut writer = self.content.writer()?;
         write(&mut writer)?;
         let layer = Ingested::uncompressed(writer.finish()?);

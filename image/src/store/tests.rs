@@ -2,6 +2,7 @@ use std::io::Read;
 
 use super::*;
 use crate::builtin::import_static_binary;
+use crate::catalog::{Filter, PruneRules, User, Users};
 use crate::manifest::{MEDIA_INDEX, MEDIA_LAYER_GZIP, Platform, RootFs, RunConfig};
 
 const NOW: i64 = 1_700_000_000;
@@ -118,10 +119,8 @@ fn an_imported_image_is_listed_unpacked_removed_and_collected() {
     assert_eq!(store.list().unwrap().len(), 3);
     assert_eq!(store.collect(&BTreeSet::new()).unwrap(), Collected::default());
     for name in ["a", "b", "c"] {
-        store.remove(name, &BTreeSet::new(), false).unwrap();
+        store.remove(name, false, Users::new).unwrap();
     }
-    assert_eq!(store.collect(&Store::snapshot_ids(&image)).unwrap(), Collected { blobs: 9, snapshots: 0 });
-    assert_eq!(store.collect(&BTreeSet::new()).unwrap(), Collected { blobs: 0, snapshots: 1 });
     assert!(is_empty(&store) && !lower[0].exists());
 }
 
@@ -237,4 +236,120 @@ fn one_process_owns_the_directory_and_leftovers_go() {
     assert!(is_empty(&Store::open(dir.path()).unwrap()));
     fs::write(dir.path().join("image/index.json"), r#"{"version":9}"#).unwrap();
     assert!(matches!(Store::open(dir.path()), Err(Error::StoreVersion { found: 9, .. })));
+}
+
+/// As `docker save` of version 25 and later: what one reader doesn't know, the other does.
+#[test]
+fn a_saved_archive_is_loaded_again_with_every_name() {
+    let (_dir, store) = open();
+    let tar = tar_of(&[("hello", b"world")]);
+    let id = store.import(&tar[..], &options("app:1", &[])).unwrap();
+    store.import(&gzip(&tar)[..], &options("other", &["LABEL a=b"])).unwrap();
+    store.tag("app:1", &"app:2".parse().unwrap(), NOW).unwrap();
+    store.tag("app:1", &"localhost:5000/app:2".parse().unwrap(), NOW).unwrap();
+    let save = |texts: &[&str]| {
+        let mut archive = Vec::new();
+        let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
+        store.save(&texts, None, &mut archive).map(|()| archive)
+    };
+    let load = |archive: Vec<u8>| {
+        let (dir, store) = open();
+        let mut names: Vec<String> =
+            store.load(&archive[..], &host(), NOW).unwrap().into_iter().flat_map(|loaded| loaded.names).collect();
+        names.sort();
+        (dir, store, names)
+    };
+    let (_other_dir, other, names) = load(save(&["app", "other"]).unwrap());
+    assert_eq!(names, ["app:1", "app:2", "other:latest"]);
+    assert_eq!(other.get("app:2").unwrap(), store.get("app:1").unwrap());
+    assert_eq!(load(save(&[&id.to_string()]).unwrap()).2, Vec::<String>::new());
+    assert_eq!(load(save(&["localhost:5000/app:2"]).unwrap()).2, ["localhost:5000/app:2"]);
+    assert!(matches!(save(&["app:1", "nothing"]), Err(Error::NoSuchImage(_))));
+    // Only the older form, as old readers see it.
+    let archive = save(&["app:2"]).unwrap();
+    let mut old = tar::Builder::new(Vec::new());
+    for entry in tar::Archive::new(&archive[..]).entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let (path, mut header) = (entry.path().unwrap().into_owned(), entry.header().clone());
+        if !["oci-layout", "index.json"].contains(&path.to_str().unwrap()) {
+            old.append_data(&mut header, path, &mut entry).unwrap();
+        }
+    }
+    let (_old_dir, old, names) = load(old.into_inner().unwrap());
+    assert_eq!(names, ["app:2"]);
+    assert_eq!(old.get("app:2").unwrap().id, id);
+}
+
+#[test]
+fn history_tells_each_step_and_what_its_layer_takes() {
+    let (_dir, store) = open();
+    let tar = tar_of(&[("hello", b"world")]);
+    let id = store.import(&gzip(&tar)[..], &options("app:1", &["CMD [\"/hello\"]"])).unwrap();
+    let steps = store.history("app:1").unwrap();
+    assert_eq!(steps.len(), 1);
+    assert_eq!((steps[0].id, steps[0].size), (Some(id), tar.len() as u64));
+    assert_eq!((steps[0].comment.as_str(), &steps[0].tags[..]), ("Imported from -", &["app:1".to_owned()][..]));
+}
+
+#[test]
+fn pruning_tells_what_it_gave_back() {
+    let (_dir, store) = open();
+    let (shared, own) = (tar_of(&[("shared", &[1; 3000])]), tar_of(&[("own", &[2; 9000])]));
+    for (name, tar) in [("a", &shared), ("b", &shared), ("c", &own)] {
+        store.import(&tar[..], &options(name, &[&format!("LABEL name={name}")])).unwrap();
+    }
+    let rules =
+        |all, filter: &str| PruneRules { all, filters: vec![Filter::parse(filter, |_| Some(NOW + 1)).unwrap()] };
+    assert_eq!(store.prune(&rules(true, "label=name=none"), Users::new).unwrap(), Pruned::default());
+    // What another image has too is not given back.
+    assert_eq!(store.prune(&rules(true, "label=name=a"), Users::new).unwrap().reclaimed, 0);
+    let pruned = store.prune(&rules(true, "until=now"), Users::new).unwrap();
+    assert_eq!(pruned.reclaimed, (shared.len() + own.len()) as u64);
+    assert!(is_empty(&store));
+}
+
+#[test]
+fn what_is_leased_or_used_stays() {
+    let (_dir, store) = open();
+    let tar = tar_of(&[("hello", b"world")]);
+    let id = store.import(&tar[..], &options("app:1", &[])).unwrap();
+    let image = store.get("app:1").unwrap();
+    let lease = store.lease([image.manifest.layers[0].digest]);
+    let second = store.lease([image.manifest.layers[0].digest]);
+    store.remove("app:1", false, Users::new).unwrap();
+    assert_eq!(store.content.list().unwrap(), [image.manifest.layers[0].digest]);
+    drop(lease);
+    store.collect(&BTreeSet::new()).unwrap();
+    assert!(store.content.contains(&image.manifest.layers[0].digest));
+    drop(second);
+    store.collect(&BTreeSet::new()).unwrap();
+    assert!(is_empty(&store));
+
+    assert_eq!(store.import(&tar[..], &options("app:1", &[])).unwrap(), id);
+    let used = || Users::from([(id, User { container: "c0ffee".to_owned(), running: false })]);
+    store.remove("app:1", true, used).unwrap();
+    assert_eq!(store.prune(&PruneRules::default(), used).unwrap(), Pruned::default());
+    assert_eq!(store.get(&id.to_string()).unwrap().id, id);
+}
+
+#[test]
+fn plain_layers_are_compressed_once_and_mean_the_same() {
+    let (_dir, store) = open();
+    let tar = tar_of(&[("hello", &[7; 50_000])]);
+    let id = store.import(&tar[..], &options("app:1", &[])).unwrap();
+    store.compress(&id).unwrap();
+    let image = store.get("app:1").unwrap();
+    let layer = &image.manifest.layers[0];
+    assert_eq!((image.id, layer.media_type.as_str()), (id, MEDIA_LAYER_GZIP));
+    assert!(layer.size < 5000);
+    store.compress(&id).unwrap();
+    assert_eq!(store.get("app:1").unwrap(), image);
+    store.collect(&BTreeSet::new()).unwrap();
+    assert_eq!(store.content.list().unwrap().len(), 3, "the plain layer is garbage now");
+    store.prepare(&image, &Unpacker::InProcess).unwrap();
+    assert_eq!(store.merged_root(&image).read_file("/hello", 1 << 20).unwrap().len(), 50_000);
+    let (_other_dir, other) = open();
+    other.import(&tar[..], &options("app:1", &[])).unwrap();
+    other.compress(&id).unwrap();
+    assert_eq!(other.get("app:1").unwrap().manifest, image.manifest);
 }

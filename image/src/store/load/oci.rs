@@ -14,8 +14,6 @@ const MANIFEST_LIMIT: usize = 1000;
 /// containerd's and Docker's annotation with the full name; OCI's may be a bare tag.
 const FULL_NAME: &str = "io.containerd.image.name";
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
-/// Docker's annotation on manifests that say something about another one.
-const ATTESTATION: &str = "vnd.docker.reference.type";
 
 pub(super) fn images(files: &Files, platform: &Platform) -> Result<Vec<Candidate>> {
     let index = Index::parse("index.json", &files.document("index.json")?)?;
@@ -64,7 +62,7 @@ fn flatten(files: &Files, descriptor: &Descriptor, depth: usize, leaves: &mut Ve
     if leaves.len() >= MANIFEST_LIMIT || depth > NESTING_LIMIT {
         return Err(Error::archive("its indexes nest too deep or have too many manifests"));
     }
-    if descriptor.annotation(ATTESTATION).is_some() {
+    if descriptor.is_attestation() {
         return Ok(());
     }
     if descriptor.is_manifest() {

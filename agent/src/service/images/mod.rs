@@ -1,14 +1,21 @@
-//! Images.
+//! Images: the node's own rpcs here; `orca.image.v1.Images` in [`server`], with [`names`], [`save`] and [`registry`].
 
-use std::collections::{BTreeMap, BTreeSet};
+mod names;
+mod registry;
+mod save;
+mod server;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::node as wire;
 use image::catalog::Removal;
 use image::manifest::Platform;
 use image::store::{ImageDetails, ImportOptions};
-use image::{Digest, Reference, Store};
+use image::{Reference, Store};
 use tonic::{Status, Streaming};
+
+pub use server::ImagesService;
 
 use super::upload::Upload;
 use super::{NodeService, blocking};
@@ -139,6 +146,7 @@ fn describe(store: &Arc<Store>, text: &str, users: &BTreeMap<String, u32>) -> Re
         architecture: details.architecture,
         os: details.os,
         config_json: config.map_err(reason)?,
+        tagged_at: parse_rfc3339(&details.metadata.last_tag_time).unwrap_or_default().0,
         layers: details.root_fs.layers.iter().map(ToString::to_string).collect(),
         id,
     })
@@ -149,12 +157,14 @@ pub async fn remove_image(
     service: &NodeService,
     request: wire::RemoveImageRequest,
 ) -> Result<wire::RemoveImageReply, Status> {
-    let used = in_use(service.containers())?;
-    let store = service.containers().images().clone();
+    let wanted = platform(request.platform.as_deref())?;
+    let containers = service.containers().clone();
     let removals = blocking("removing an image", move || {
-        let removals = store.remove(&request.image, &used, request.force)?;
-        collect(&store, &used)?;
-        Ok(removals)
+        let store = containers.images();
+        if let Some(wanted) = wanted {
+            store.check_platform(&request.image, &wanted)?;
+        }
+        Ok(store.remove(&request.image, request.force, || containers.image_users())?)
     })
     .await?;
     for removal in &removals {
@@ -171,25 +181,6 @@ pub async fn remove_image(
         }
     }
     Ok(reply)
-}
-
-/// Ids of the images that containers use. One whose image was not found yet has none.
-pub fn in_use(containers: &Containers) -> Result<BTreeSet<Digest>> {
-    let ids = containers.images_in_use().into_iter().filter(|id| !id.is_empty());
-    Ok(ids.map(|id| id.parse::<Digest>()).collect::<Result<_, _>>()?)
-}
-
-/// Deletes what neither an image nor a container holds.
-///
-/// # Errors
-/// If a used image can't be read: its snapshots are not known then, so nothing is deleted.
-pub fn collect(store: &Store, used: &BTreeSet<Digest>) -> Result<()> {
-    let mut snapshots = BTreeSet::new();
-    for id in used {
-        snapshots.extend(Store::snapshot_ids(&store.get(&id.to_string())?));
-    }
-    store.collect(&snapshots)?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,0 +1,130 @@
+//! `pull`, `push` and `login`.
+
+use api::image as wire;
+use image::Reference;
+use image::manifest::Platform;
+use image::reference::DEFAULT_DOMAIN;
+use image::registry::{Credentials, Done, Event, LayerState, PullRequest, PushRequest, Reporter};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Status;
+
+use super::server::{ImagesService, Outgoing};
+use super::{now_seconds, platform};
+use crate::Error;
+
+/// News that wait for a slow client.
+const AHEAD: usize = 64;
+
+pub async fn pull(service: &ImagesService, request: wire::PullRequest) -> Result<Outgoing<wire::Progress>, Status> {
+    let wire::PullRequest { reference, platform: wanted, all_tags, credentials } = request;
+    let reference = reference.parse::<Reference>().map_err(Error::from)?;
+    if all_tags && (reference.tag().is_some() || reference.digest().is_some()) {
+        return Err(Status::invalid_argument("tag can't be used with --all-tags/-a"));
+    }
+    let request = PullRequest {
+        reference,
+        all_tags,
+        platform: platform(wanted.as_deref())?.unwrap_or_else(Platform::host),
+        credentials: credentials.map(self::credentials),
+        now: now_seconds(),
+    };
+    let service = service.clone();
+    Ok(tell(|reporter| async move {
+        let store = service.containers().images();
+        service.registries().pull(store, service.containers().unpacker(), request, &reporter).await
+    }))
+}
+
+pub async fn push(service: &ImagesService, request: wire::PushRequest) -> Result<Outgoing<wire::Progress>, Status> {
+    let wire::PushRequest { reference, all_tags, credentials, platform: wanted } = request;
+    let reference = reference.parse::<Reference>().map_err(Error::from)?;
+    if all_tags && reference.tag().is_some() {
+        return Err(Status::invalid_argument("tag can't be used with --all-tags/-a"));
+    }
+    let platform = platform(wanted.as_deref())?;
+    let credentials = credentials.map(self::credentials);
+    let request = PushRequest { reference, all_tags, platform, credentials };
+    let service = service.clone();
+    Ok(tell(
+        |reporter| async move { service.registries().push(service.containers().images(), request, &reporter).await },
+    ))
+}
+
+pub async fn login(service: &ImagesService, request: wire::LoginRequest) -> Result<wire::LoginReply, Status> {
+    let wire::LoginRequest { registry, credentials } = request;
+    let credentials = credentials.ok_or_else(|| Status::invalid_argument("a login needs credentials"))?;
+    let domain = if registry.is_empty() { DEFAULT_DOMAIN } else { &registry };
+    let token = service.registries().login(domain, self::credentials(credentials)).await.map_err(Error::from)?;
+    Ok(wire::LoginReply { identity_token: token })
+}
+
+fn credentials(credentials: wire::Credentials) -> Credentials {
+    let wire::Credentials { username, password, identity_token } = credentials;
+    match identity_token.filter(|token| !token.is_empty()) {
+        Some(token) => Credentials::IdentityToken(token),
+        None => Credentials::Password { username, password },
+    }
+}
+
+/// Does `work` and sends its news; a client that goes away ends it.
+fn tell<F>(work: impl FnOnce(Reporter) -> F) -> Outgoing<wire::Progress>
+where
+    F: Future<Output = image::registry::Result<()>> + Send + 'static,
+{
+    let (events, mut news) = mpsc::channel(AHEAD);
+    let work = work(Reporter::new(events));
+    let (sender, receiver) = mpsc::channel(AHEAD);
+    tokio::spawn(async move {
+        let forward = async {
+            while let Some(event) = news.recv().await {
+                if sender.send(Ok(progress(event))).await.is_err() {
+                    return;
+                }
+            }
+        };
+        let work = async {
+            tokio::select! {
+                result = work => result,
+                () = sender.closed() => Ok(()),
+            }
+        };
+        let (result, ()) = tokio::join!(work, forward);
+        if let Err(error) = result {
+            let _ = sender.send(Err(Error::from(error).into())).await;
+        }
+    });
+    ReceiverStream::new(receiver)
+}
+
+fn progress(event: Event) -> wire::Progress {
+    use wire::progress::Event as Wire;
+    let event = match event {
+        Event::Message(message) => Wire::Message(message),
+        Event::Layer { digest, state, current, total, detail } => {
+            let (digest, state) = (digest.to_string(), layer_state(state).into());
+            Wire::Layer(wire::LayerProgress { digest, state, current, total, detail })
+        }
+        Event::Done(Done { reference, digest, changed, id, size }) => {
+            let (digest, id) = (digest.to_string(), id.to_string());
+            Wire::Done(wire::TransferDone { reference, digest, changed, id, size })
+        }
+    };
+    wire::Progress { event: Some(event) }
+}
+
+fn layer_state(state: LayerState) -> wire::LayerState {
+    match state {
+        LayerState::Preparing => wire::LayerState::Preparing,
+        LayerState::Waiting => wire::LayerState::Waiting,
+        LayerState::Downloading => wire::LayerState::Downloading,
+        LayerState::Downloaded => wire::LayerState::Downloaded,
+        LayerState::Extracting => wire::LayerState::Extracting,
+        LayerState::Pulled => wire::LayerState::Pulled,
+        LayerState::Exists => wire::LayerState::Exists,
+        LayerState::Pushing => wire::LayerState::Pushing,
+        LayerState::Pushed => wire::LayerState::Pushed,
+        LayerState::Mounted => wire::LayerState::Mounted,
+        LayerState::Retrying => wire::LayerState::Retrying,
+    }
+}

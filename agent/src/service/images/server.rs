@@ -1,0 +1,68 @@
+//! `orca.image.v1.Images`: registries, names and archives.
+
+use std::sync::Arc;
+
+use api::image as wire;
+use api::image::images_server::{Images, ImagesServer};
+use image::registry::Registries;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use super::{names, registry, save};
+use crate::containers::Containers;
+
+/// A server stream. Its channel is bounded, so a client that doesn't read is waited for.
+pub type Outgoing<T> = ReceiverStream<Result<T, Status>>;
+
+/// The server.
+#[derive(Clone)]
+pub struct ImagesService {
+    containers: Containers,
+    registries: Arc<Registries>,
+}
+
+impl ImagesService {
+    /// A server of the images of these containers' node.
+    pub fn new(containers: Containers, registries: Registries) -> Self {
+        Self { containers, registries: Arc::new(registries) }
+    }
+
+    /// As what tonic routes to, with the message bound that clients have too.
+    pub fn into_server(self) -> ImagesServer<Self> {
+        ImagesServer::new(self).max_decoding_message_size(api::client::MESSAGE_MAX)
+    }
+
+    pub(super) fn containers(&self) -> &Containers {
+        &self.containers
+    }
+
+    pub(super) fn registries(&self) -> &Registries {
+        &self.registries
+    }
+}
+
+/// Writes methods that hand the message over to a function of the same name in a module of this room.
+macro_rules! delegate {
+    ($($module:ident :: $name:ident ($request:ty) -> $reply:ty;)+) => {
+        #[tonic::async_trait]
+        impl Images for ImagesService {
+            type SaveStream = Outgoing<wire::SaveChunk>;
+            type PullStream = Outgoing<wire::Progress>;
+            type PushStream = Outgoing<wire::Progress>;
+
+            $(async fn $name(&self, request: Request<$request>) -> Result<Response<$reply>, Status> {
+                $module::$name(self, request.into_inner()).await.map(Response::new)
+            })+
+        }
+    };
+}
+
+delegate! {
+    names::tag(wire::TagRequest) -> wire::TagReply;
+    names::history(wire::HistoryRequest) -> wire::HistoryReply;
+    names::prune(wire::PruneRequest) -> wire::PruneReply;
+    save::save(wire::SaveRequest) -> Outgoing<wire::SaveChunk>;
+    registry::pull(wire::PullRequest) -> Outgoing<wire::Progress>;
+    registry::push(wire::PushRequest) -> Outgoing<wire::Progress>;
+    registry::login(wire::LoginRequest) -> wire::LoginReply;
+}

@@ -1,0 +1,57 @@
+//! `orca compose push`.
+
+use clap::Args;
+
+use super::project::{ProjectArgs, Reading};
+use crate::client::{Client, Host};
+use crate::error::{Error, Result};
+use crate::registry;
+
+/// Arguments of `orca compose push`.
+#[derive(Debug, Args)]
+pub struct PushArgs {
+    /// Push what can be pushed, and warn of the rest
+    #[arg(long)]
+    ignore_push_failures: bool,
+    /// Also the services that these depend on
+    #[arg(long)]
+    include_deps: bool,
+    /// Do not show how pushes come along
+    #[arg(short, long)]
+    quiet: bool,
+    /// Services; none means all
+    services: Vec<String>,
+}
+
+/// Pushes the images of services that have a `build` section, as in Docker: the others came from a registry.
+pub async fn push(host: &Host, project: &ProjectArgs, args: PushArgs) -> Result<()> {
+    let reading = Reading { services: args.services.clone(), no_deps: !args.include_deps, ..Reading::default() };
+    let loaded = project.read(reading)?;
+    let mut client = Client::connect(host).await?;
+    let say = |service: &str, words: &str| {
+        if !args.quiet {
+            eprintln!(" {service} {words}");
+        }
+    };
+    let mut failures = Vec::new();
+    for service in loaded.project.services() {
+        let image = service.image().filter(|_| service.node.get("build").is_some());
+        let Some(image) = image else {
+            say(service.name, "Skipped");
+            continue;
+        };
+        say(service.name, "Pushing");
+        match registry::push_image(&mut client, image, args.quiet).await {
+            Ok(()) => say(service.name, "Pushed"),
+            Err(error) => {
+                say(service.name, "Error");
+                failures.push(format!("service {}: {error}", service.name));
+            }
+        }
+    }
+    if args.ignore_push_failures {
+        failures.iter().for_each(|failure| eprintln!("WARNING: {failure}"));
+        return Ok(());
+    }
+    if failures.is_empty() { Ok(()) } else { Err(Error::NotConverged(failures.join("\n"))) }
+}

@@ -1,0 +1,59 @@
+//! `orca pull|push|login|logout`, and pulling what `run` and `up` lack.
+//!
+//! The daemon talks to registries; who one is there is read here, from the user's own Docker configuration.
+
+mod login;
+mod missing;
+mod progress;
+mod pull;
+mod push;
+
+use std::path::PathBuf;
+
+use api::image::Credentials;
+use image::Reference;
+use image::registry::login::Logins;
+
+pub use login::{LoginArgs, LogoutArgs, login, logout};
+pub use missing::{PullFlags, create, find};
+pub use progress::Bars;
+pub use pull::{PullArgs, pull, pull_image, pull_request};
+pub use push::{PushArgs, push, push_image};
+
+use crate::error::{Error, Result};
+
+impl From<image::registry::Error> for Error {
+    fn from(error: image::registry::Error) -> Self {
+        Self::Registry(error.to_string())
+    }
+}
+
+/// The user's logins: `$DOCKER_CONFIG`, else `~/.docker`.
+fn logins() -> Result<Logins> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let dir = set("DOCKER_CONFIG").or_else(|| Some(set("HOME")?.join(".docker")));
+    let dir = dir.ok_or_else(|| Error::Registry("neither DOCKER_CONFIG nor HOME says where logins are kept".into()))?;
+    Ok(Logins::new(&dir))
+}
+
+/// Who one is at the registry of `reference`. Without a place for logins one is nobody.
+fn credentials(reference: &Reference) -> Result<Option<Credentials>> {
+    let Ok(logins) = logins() else { return Ok(None) };
+    Ok(logins.get(reference.domain())?.map(wire))
+}
+
+fn wire(credentials: image::registry::Credentials) -> Credentials {
+    match credentials {
+        image::registry::Credentials::Password { username, password } => {
+            Credentials { username, password, identity_token: None }
+        }
+        image::registry::Credentials::IdentityToken(token) => {
+            Credentials { identity_token: Some(token), ..Credentials::default() }
+        }
+    }
+}
+
+/// Reads a name that a registry could know.
+fn parse(text: &str) -> Result<Reference> {
+    text.parse::<Reference>().map_err(|error| Error::Registry(error.to_string()))
+}

@@ -1,0 +1,113 @@
+//! Registries: pulling and pushing by the OCI distribution specification 1.1 and Docker's registry API (schema 2).
+//!
+//! | module | | what it is |
+//! |---|---|---|
+//! | [`origin`] | pure | names to servers, mirrors, insecure ones, where redirects may lead |
+//! | [`challenge`], [`problem`], [`range`] | pure | `WWW-Authenticate`, error documents, `Content-Range` |
+//! | [`backoff`] | pure | when to try again |
+//! | [`credentials`] | pure | Docker's `config.json` |
+//! | [`login`] | shell | the same on disk, and credential helpers |
+//! | `resolve`, `tls`, `http` | shell | names, trust, requests with bounds on everything |
+//! | `auth`, `client` | shell | tokens; manifests, blobs, tags, uploads of one repository |
+//! | `transfer`, `pull`, `push` | shell | layers that several pulls share; whole images |
+//!
+//! The daemon asks registries; who one is there comes with each request from the command, which reads the user's
+//! `config.json`. Nothing here keeps a secret.
+
+mod auth;
+pub mod backoff;
+pub mod challenge;
+mod client;
+pub mod credentials;
+mod error;
+mod event;
+mod http;
+pub mod login;
+pub mod origin;
+pub mod problem;
+mod pull;
+mod push;
+pub mod range;
+mod resolve;
+mod retry;
+mod tls;
+mod transfer;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use url::Url;
+
+pub use credentials::Credentials;
+pub use error::{Error, Result};
+pub use event::{Done, Event, LayerState, Reporter};
+pub use origin::Insecure;
+pub use pull::PullRequest;
+pub use push::PushRequest;
+
+use crate::reference::Reference;
+
+/// How many layers are downloaded at once, over all pulls: Docker's default.
+const DOWNLOADS: usize = 3;
+/// How many layers are uploaded at once, over all pushes: Docker's default.
+const UPLOADS: usize = 5;
+
+/// What the daemon was told of registries.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Asked first for images of Docker's own registry.
+    pub mirrors: Vec<Url>,
+    /// May answer without TLS, besides the loopback.
+    pub insecure: Vec<Insecure>,
+    /// Directories like `/etc/docker/certs.d`; the first that knows a host counts.
+    pub certificates: Vec<PathBuf>,
+    /// How long a registry may be silent.
+    pub patience: Duration,
+}
+
+/// The registries, as a node works with them.
+pub struct Registries {
+    settings: Arc<Settings>,
+    transfers: transfer::Transfers,
+    uploads: Semaphore,
+}
+
+impl Registries {
+    /// Registries under these settings.
+    pub fn new(settings: Settings) -> Registries {
+        Registries {
+            settings: Arc::new(settings),
+            transfers: transfer::Transfers::new(DOWNLOADS),
+            uploads: Semaphore::new(UPLOADS),
+        }
+    }
+
+    /// Asks the registry `domain` whether it takes `credentials`; a token that it gave instead of the password comes back.
+    ///
+    /// # Errors
+    /// [`Error::Login`] if it doesn't, and whatever kept it from answering.
+    pub async fn login(&self, domain: &str, credentials: Credentials) -> Result<Option<String>> {
+        let http = http::Http::new(Arc::clone(&self.settings));
+        let endpoint = origin::endpoints(domain, &[], &self.settings.insecure)?.pop();
+        let endpoint =
+            endpoint.ok_or(Error::Setting { text: domain.to_owned(), reason: "it is no host of a registry" })?;
+        client::login(&http, &endpoint, credentials).await
+    }
+
+    /// A client of `reference`'s repository at each of its endpoints, mirrors first.
+    fn repositories(
+        &self,
+        reference: &Reference,
+        credentials: Option<&Credentials>,
+    ) -> Result<Vec<Arc<client::Repository>>> {
+        let http = Arc::new(http::Http::new(Arc::clone(&self.settings)));
+        let endpoints = origin::endpoints(reference.domain(), &self.settings.mirrors, &self.settings.insecure)?;
+        let repository = |endpoint: origin::Endpoint| {
+            let credentials = credentials.filter(|_| !endpoint.mirror).cloned();
+            Arc::new(client::Repository::new(Arc::clone(&http), endpoint, reference.clone(), credentials))
+        };
+        Ok(endpoints.into_iter().map(repository).collect())
+    }
+}
