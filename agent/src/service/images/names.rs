@@ -10,7 +10,7 @@ use tonic::Status;
 
 use super::server::ImagesService;
 use super::{blocking, now_seconds, platform};
-use crate::logs::record::parse_rfc3339;
+use crate::logs::parse_rfc3339;
 use crate::{Error, Result};
 
 pub async fn tag(service: &ImagesService, request: wire::TagRequest) -> Result<wire::TagReply, Status> {
@@ -37,7 +37,7 @@ fn step(entry: HistoryEntry) -> wire::HistoryStep {
     let HistoryEntry { id, created, created_by, size, comment, tags } = entry;
     wire::HistoryStep {
         id: id.map(|id| id.to_string()),
-        created_at: parse_rfc3339(&created).unwrap_or_default().0,
+        created_at: parse_rfc3339(created.as_bytes()).unwrap_or_default().0,
         created_by,
         size,
         comment,
@@ -71,7 +71,7 @@ pub async fn prune(service: &ImagesService, request: wire::PruneRequest) -> Resu
 
 /// The time that a value of `until` means, in seconds: RFC 3339, seconds since 1970, or how long ago (`1h30m`, `2d`).
 fn until(text: &str, now: i64) -> Option<i64> {
-    if let Some(time) = parse_rfc3339(text) {
+    if let Some(time) = parse_rfc3339(text.as_bytes()) {
         return Some(time.0.div_euclid(1_000_000_000));
     }
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
