@@ -6,7 +6,7 @@ TARGET := target/$(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 export LIBSECCOMP_LIB_PATH ?= /usr/lib/$(shell gcc -print-multiarch 2>/dev/null || echo x86_64-linux-gnu)
 ORCA := $(TARGET)/release/orca
 BUILD_PACKAGES := gcc libc6-dev libseccomp-dev pkg-config
-TEST_PACKAGES := apache2-utils bind9-dnsutils binutils busybox-static conntrack curl docker-registry iproute2 iptables nftables python3 skopeo user-mode-linux util-linux
+TEST_PACKAGES := apache2-utils apparmor bind9-dnsutils binutils busybox-static conntrack crun curl docker-registry iproute2 iptables nftables python3 runc skopeo user-mode-linux util-linux
 
 .PHONY: help build demo demo-down test lint unit e2e sim fuzz bench leaks faults licences
 
@@ -41,7 +41,7 @@ fuzz: ## Mutate archives, image documents and names for longer: make fuzz [SEED=
 	SEED=$(or $(SEED),$$(date +%s)) FUZZ_ROUNDS=$(or $(FUZZ_ROUNDS),100) cargo test --locked -p image --lib -- --nocapture robustness::mutated
 
 bench: build ## Print ratios against peers as JSON lines
-	@scripts/need $(BUILD_PACKAGES) $(TEST_PACKAGES) docker.io crun
+	@scripts/need $(BUILD_PACKAGES) $(TEST_PACKAGES) docker.io
 	@scripts/bench $(ORCA)
 
 leaks: ## Start and remove 200 containers and count what is left

@@ -1,5 +1,6 @@
 //! The agent as a whole: what is opened in which order, and the loops that run until it ends.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -48,6 +49,8 @@ pub struct AgentConfig {
     pub bridge_subnet: IpSubnet,
     /// How output is kept.
     pub logging: Logging,
+    /// Programs that are OCI runtimes, by the name that a container asks for them with.
+    pub runtimes: BTreeMap<String, PathBuf>,
 }
 
 /// The subnet of [`AgentConfig::bridge_subnet`] where nothing else is asked for: outside of Docker's and the cluster's pools.
@@ -70,7 +73,8 @@ impl Agent {
     /// # Errors
     /// [`Error::DataDirInUse`]; what is wrong with the data directory.
     pub async fn start(config: AgentConfig) -> Result<Self> {
-        let AgentConfig { data_dir, run_dir, manager_socket, unpacker, programs, bridge_subnet, logging } = config;
+        let AgentConfig { data_dir, run_dir, manager_socket, unpacker, programs, bridge_subnet, logging, runtimes } =
+            config;
         let paths = Paths::new(&data_dir, &run_dir);
         let (opening, own_paths) = (paths.clone(), paths.clone());
         let (identity, images, (db, contents)) = blocking("opening the data directory", move || {
@@ -81,7 +85,7 @@ impl Agent {
             Ok((identity, images, Db::open(&opening.database())?))
         })
         .await?;
-        let host = executor::host();
+        let host = executor::host(&runtimes);
         let description = executor::describe(&host);
         let known = contents.networks.unwrap_or_default();
         let networks =
@@ -98,6 +102,7 @@ impl Agent {
             programs,
             key: identity.key.clone(),
             logging,
+            runtimes,
             contents: contents_receiver,
         });
         let containers = Containers::new(db, executor);

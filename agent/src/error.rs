@@ -76,6 +76,8 @@ pub enum Error {
     Architecture { found: String },
     #[error("the built-in seccomp profile cannot be read: {0}")]
     SeccompProfile(serde_json::Error),
+    #[error("the container whose namespace it shares is not running: start that one first")]
+    NoPeer,
     #[error("the runtime configuration cannot be made: {0}")]
     RuntimeSpec(#[from] oci_spec::OciSpecError),
 

@@ -52,6 +52,11 @@ impl Paths {
         self.bundle(id).join("work")
     }
 
+    /// Where the shim mounts the /dev/shm of another container, in its own mount namespace only.
+    pub fn shared_shm(&self, id: ContainerId) -> PathBuf {
+        self.bundle(id).join("shm")
+    }
+
     /// Files that Orca mounts into it: hosts, hostname, resolv.conf, configs.
     pub fn files(&self, id: ContainerId) -> PathBuf {
         self.bundle(id).join("files")

@@ -94,6 +94,7 @@ impl Node {
             programs: self.programs.clone(),
             bridge_subnet: "172.30.0.0/16".parse().unwrap(),
             logging: agent::Logging { default: model::LogConfig::default(), journal: "/nonexistent/journal".into() },
+            runtimes: Default::default(),
         })
         .await
         .unwrap()

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ConfigId, Healthcheck, LogConfig, Mount, Resources, RestartPolicy, SecretId};
+use crate::{
+    CgroupnsMode, ConfigId, Healthcheck, IpcMode, LogConfig, Mount, NamespaceMode, PidMode, Resources, RestartPolicy,
+    SecretId, SecurityOptions,
+};
 
 /// How to make and run one container. `None` and empty mean "as the image says" or Docker's default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,7 +53,7 @@ pub struct ContainerSpec {
     pub cap_add: Vec<String>,
     /// Capabilities taken away, `ALL` for every one.
     pub cap_drop: Vec<String>,
-    /// Seccomp and privilege options.
+    /// System call filter, mandatory access control, privileges.
     pub security: SecurityOptions,
     /// Volumes, binds and tmpfs.
     pub mounts: Vec<Mount>,
@@ -78,10 +81,22 @@ pub struct ContainerSpec {
     pub devices: Vec<Device>,
     /// Limits and reservations.
     pub resources: Resources,
+    /// What may be done with which devices beyond these, such as `c 189:* rwm`.
+    pub device_cgroup_rules: Vec<String>,
     /// Whose pid namespace.
-    pub pid: NamespaceMode,
+    pub pid: PidMode,
     /// Whose IPC namespace.
-    pub ipc: NamespaceMode,
+    pub ipc: IpcMode,
+    /// Whose UTS namespace (host name).
+    pub uts: NamespaceMode,
+    /// Whose user namespace; private: as the node maps users.
+    pub userns: NamespaceMode,
+    /// Whose cgroup namespace.
+    pub cgroupns: CgroupnsMode,
+    /// The cgroup that the container's is made in; one without a leading slash is below the node's own.
+    pub cgroup_parent: Option<String>,
+    /// Name of the runtime that makes it; `None`: the node's own.
+    pub runtime: Option<String>,
     /// Adjustment of the OOM killer's score, -1000 to 1000.
     pub oom_score_adj: Option<i32>,
     /// What happens when the process ends.
@@ -90,38 +105,6 @@ pub struct ContainerSpec {
     pub log: LogConfig,
     /// Run the command below a first process that hands signals on and takes leave of orphans.
     pub init: bool,
-}
-
-/// A namespace of its own, or the host's.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum NamespaceMode {
-    /// The container's own.
-    #[default]
-    Private,
-    /// The host's.
-    Host,
-}
-
-/// Confinement beside capabilities.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct SecurityOptions {
-    /// System call filter.
-    pub seccomp: SeccompProfile,
-    /// Set `no_new_privs` (prctl(2), PR_SET_NO_NEW_PRIVS).
-    pub no_new_privileges: bool,
-}
-
-/// Which system call filter.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SeccompProfile {
-    /// Docker's default profile.
-    #[default]
-    Default,
-    /// None.
-    Unconfined,
 }
 
 /// A line of `/etc/hosts`.

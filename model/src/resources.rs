@@ -30,6 +30,49 @@ pub struct Limits {
     pub memory_swap: Option<i64>,
     /// Processes and threads; -1 or 0 is unlimited.
     pub pids: Option<i64>,
+    /// Microseconds in which `cpu_quota` may be used up; not together with `nano_cpus`.
+    pub cpu_period: Option<u64>,
+    /// Microseconds of CPU time in a period; -1 is unlimited.
+    pub cpu_quota: Option<i64>,
+    /// The same for real-time scheduling (cgroup v1).
+    pub cpu_rt_period: Option<u64>,
+    /// Microseconds of real-time CPU time in such a period.
+    pub cpu_rt_runtime: Option<i64>,
+    /// Memory nodes that it may use, such as `0-1`.
+    pub cpuset_mems: Option<String>,
+    /// How readily its memory is swapped out, 0 to 100 (cgroup v1).
+    pub memory_swappiness: Option<u64>,
+    /// Make it wait instead of killing it when it is out of memory (cgroup v1).
+    pub oom_kill_disable: bool,
+    /// Block devices.
+    pub block_io: BlockIo,
+}
+
+/// Limits of block devices, by path on the node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BlockIo {
+    /// Relative weight, 10 to 1000.
+    pub weight: Option<u16>,
+    /// Weights on one device.
+    pub weight_devices: Vec<DeviceRate>,
+    /// Bytes a second that may be read.
+    pub read_bps: Vec<DeviceRate>,
+    /// Bytes a second that may be written.
+    pub write_bps: Vec<DeviceRate>,
+    /// Reads a second.
+    pub read_iops: Vec<DeviceRate>,
+    /// Writes a second.
+    pub write_iops: Vec<DeviceRate>,
+}
+
+/// A number for one device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceRate {
+    /// Path on the node.
+    pub path: String,
+    /// Bytes or operations a second, or a weight.
+    pub rate: u64,
 }
 
 /// What the scheduler counts.

@@ -80,6 +80,21 @@ pub struct ShimSpec {
     /// Make `process.cwd` in the container's file system if it isn't there, as Docker does.
     #[serde(default)]
     pub create_cwd: bool,
+    /// The program that makes the container, with OCI's command line; `None`: the runtime that is built in.
+    #[serde(default)]
+    pub runtime: Option<PathBuf>,
+    /// The /dev/shm of another container, to be put where a mount of the configuration finds it.
+    #[serde(default)]
+    pub shared_shm: Option<SharedShm>,
+}
+
+/// Another container's /dev/shm.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SharedShm {
+    /// The first process of that container.
+    pub pid: i32,
+    /// Where it is mounted, in the shim's own mount namespace.
+    pub target: PathBuf,
 }
 
 /// An overlayfs mount: read-only layers below one writable directory.

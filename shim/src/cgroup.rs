@@ -14,6 +14,8 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use serde::Deserialize;
+
 use crate::error::{Result, ShimError};
 
 const ROOT: &str = "/sys/fs/cgroup";
@@ -40,6 +42,33 @@ struct Directory {
     /// Comma-separated as in the mount options; empty for version 2.
     controllers: String,
     path: PathBuf,
+}
+
+/// What [`Cgroup::complete`] reads; the rest is skipped unread.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Config {
+    linux: Linux,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Linux {
+    resources: Option<Resources>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Resources {
+    devices: Vec<devices::Rule>,
+    memory: Memory,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Memory {
+    #[serde(alias = "disableOOMKiller")]
+    disable_oom_killer: Option<bool>,
 }
 
 impl Setup {
@@ -107,14 +136,21 @@ impl Cgroup {
         self.setup
     }
 
-    /// On v2, filters what its processes may do with devices as the configuration `config` says; v1 has a controller for
-    /// it, which libcontainer uses.
+    /// Sets what the configuration `config` says and libcontainer leaves out: on v2 the device filter, on v1 that nothing
+    /// is killed for want of memory.
     ///
     /// # Errors
-    /// If a rule makes no sense or the kernel can't.
-    pub fn restrict_devices(&self, config: &[u8]) -> Result<()> {
-        match self.directory("") {
-            Some(dir) if self.setup == Setup::Unified => devices::restrict(dir, config),
+    /// If a device rule makes no sense or the kernel can't.
+    pub fn complete(&self, config: &[u8]) -> Result<()> {
+        let config: Config = serde_json::from_slice(config)
+            .map_err(|source| ShimError::Json { path: "linux.resources of config.json".into(), source })?;
+        let resources = config.linux.resources.unwrap_or_default();
+        match (self.setup, self.directory("memory")) {
+            (Setup::Unified, Some(dir)) => devices::restrict(dir, &resources.devices),
+            (Setup::Hybrid, Some(dir)) if resources.memory.disable_oom_killer == Some(true) => {
+                let path = dir.join("memory.oom_control");
+                fs::write(&path, "1").map_err(ShimError::io("write", &path))
+            }
             _ => Ok(()),
         }
     }

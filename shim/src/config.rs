@@ -47,14 +47,6 @@ struct MountView {
 struct LinuxView {
     #[serde(default)]
     cgroups_path: PathBuf,
-    #[serde(default)]
-    namespaces: Vec<NamespaceView>,
-}
-
-#[derive(Debug, Deserialize)]
-struct NamespaceView {
-    #[serde(rename = "type")]
-    kind: String,
 }
 
 /// What this host is like, as far as configurations must heed it.
@@ -79,12 +71,6 @@ impl View {
     #[must_use]
     pub fn cwd(&self) -> &str {
         &self.process.cwd
-    }
-
-    /// Whether the container has a PID namespace of its own, so that its processes end with its first.
-    #[must_use]
-    pub fn has_namespace(&self, kind: &str) -> bool {
-        self.linux.namespaces.iter().any(|namespace| namespace.kind == kind)
     }
 
     /// Checks it against `shim.json` and the host.

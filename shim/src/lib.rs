@@ -30,6 +30,7 @@ mod run;
 mod runtime;
 pub mod sealed;
 mod serve;
+mod shared;
 mod terminal;
 mod time;
 mod user;

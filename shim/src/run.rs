@@ -12,8 +12,9 @@ use crate::log::Log;
 use crate::rootfs::Rootfs;
 use crate::runtime::Runtime;
 use crate::runtime::embedded::Embedded;
+use crate::runtime::external::{self, External};
 use crate::serve::{Parts, Supervisor, announce, make};
-use crate::{isolate, overlay};
+use crate::{isolate, overlay, shared};
 
 /// Runs the container of `bundle` to its end. Returns the process's exit code: 0 if there is an exit record, else Docker's
 /// code for the failure.
@@ -80,11 +81,17 @@ fn create(bundle: Bundle, spec: ShimSpec) -> Result<Supervisor> {
         may_lower_oom_score: isolate::may_lower_oom_score(),
     };
     view.check(&spec, host)?;
+    if let Some(program) = &spec.runtime {
+        external::check(program)?;
+    }
     let log = Log::open(&spec.log)?;
     isolate::leave_parent()?;
     let root = view.root(bundle.path());
     if let Some(snapshot) = &spec.snapshot {
         overlay::mount_snapshot(snapshot, &root)?;
+    }
+    if let Some(other) = &spec.shared_shm {
+        shared::mount_shm(other)?;
     }
     let state_dir = bundle.path().join(&spec.state_dir);
     // A predecessor that was killed may have left it.
@@ -92,21 +99,32 @@ fn create(bundle: Bundle, spec: ShimSpec) -> Result<Supervisor> {
     let config_dir = prepare_config(&bundle, &spec, &view, &bytes, &root, &state_dir)?;
     bundle.reserve_exit_record();
     let (theirs, ours) = make(spec.terminal, spec.stdin)?;
-    let mut runtime = Embedded::new(&spec.container_id, &config_dir, &state_dir, &spec.cgroup);
-    // The first process is in the cgroup now, and has not executed anything of the image yet.
-    let created = runtime.create(theirs).and_then(|launched| cgroup.restrict_devices(&bytes).map(|()| launched));
+    let mut runtime = runtime(&spec, &config_dir, &state_dir);
+    // The first process is in the cgroup now, and has not executed anything of the image yet. Other runtimes do it all.
+    let complete = |launched| match spec.runtime {
+        Some(_) => Ok(launched),
+        None => cgroup.complete(&bytes).map(|()| launched),
+    };
+    let created = runtime.create(theirs).and_then(complete);
     drop(bytes);
     let launched = match created {
         Ok(launched) => launched,
         Err(error) => {
-            clear(&cgroup, &mut runtime);
+            clear(&cgroup, runtime.as_mut());
             return Err(error);
         }
     };
     let pid = launched.pid;
-    let parts = Parts { bundle, spec, cgroup, runtime: Box::new(runtime), listener, log };
+    let parts = Parts { bundle, spec, cgroup, runtime, listener, log };
     // From here on the supervisor would only fail for want of descriptors; the container's process ends with the shim then.
     Supervisor::new(parts, launched, ours).inspect_err(|_| crate::cgroup::send(pid, libc::SIGKILL))
+}
+
+fn runtime(spec: &ShimSpec, config_dir: &Path, state_dir: &Path) -> Box<dyn Runtime> {
+    match &spec.runtime {
+        Some(program) => Box::new(External::new(program, &spec.container_id, config_dir, state_dir)),
+        None => Box::new(Embedded::new(&spec.container_id, config_dir, state_dir, &spec.cgroup)),
+    }
 }
 
 fn parse(bundle: &Bundle, bytes: &[u8]) -> Result<View> {

@@ -1,9 +1,11 @@
 //! The seam in front of whatever makes containers. The shim's loop knows this trait only; libcontainer is behind
-//! [`embedded`], and a runtime that is a program of its own would be another implementation.
+//! [`embedded`], a runtime that is a program of its own behind [`external`].
 
 mod command;
 pub mod embedded;
+pub mod external;
 mod join;
+mod process;
 
 use std::os::fd::OwnedFd;
 

@@ -59,6 +59,8 @@ fn files() {
         start_immediately: true,
         user: Some("web:web".into()),
         create_cwd: true,
+        runtime: None,
+        shared_shm: None,
     };
     golden("shim", &spec);
     golden("exit", &record());

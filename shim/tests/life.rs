@@ -257,6 +257,20 @@ fn a_killed_shim_is_cleaned_up_after() {
 }
 
 #[test]
+fn cgroups_made_within_a_container_go_with_it() {
+    let mut sandbox = Sandbox::new(&["sleep", "100"]);
+    sandbox.started();
+    let made: Vec<_> = sandbox.container_cgroups().into_iter().map(|dir| dir.join("nested/deep")).collect();
+    for dir in &made {
+        fs::create_dir_all(dir).unwrap();
+    }
+    assert!(!made.is_empty());
+    sandbox.connect().ask(&Request::Kill { signal: 9, all: true });
+    sandbox.wait();
+    assert_eq!(sandbox.container_cgroups(), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
 fn many_layers_and_strange_names_are_mounted() {
     let mut sandbox = Sandbox::new(&["sh", "-c", "cat /layer-*/name | wc -l"]);
     let mut snapshot = sandbox.spec.snapshot.take().unwrap();

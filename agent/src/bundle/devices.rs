@@ -1,10 +1,11 @@
 //! Device nodes and the device filter.
 
+use model::ContainerSpec;
 use oci_spec::runtime::{
     LinuxDevice, LinuxDeviceBuilder, LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType,
 };
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// A device of the host that a container gets, looked up by a shell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,9 +61,9 @@ pub fn nodes(devices: &[HostDevice]) -> Result<Vec<LinuxDevice>> {
     devices.iter().map(node).collect()
 }
 
-/// Denies all, then allows making any node, and using the usual ones and the spec's own.
-pub fn cgroup_rules(privileged: bool, devices: &[HostDevice]) -> Result<Vec<LinuxDeviceCgroup>> {
-    if privileged {
+/// Denies all, then allows making any node, and using the usual ones, the spec's own and what its rules say.
+pub fn cgroup_rules(spec: &ContainerSpec, devices: &[HostDevice]) -> Result<Vec<LinuxDeviceCgroup>> {
+    if spec.privileged {
         return Ok(vec![rule(true, LinuxDeviceType::A, None, None, "rwm")?]);
     }
     let mut rules = vec![
@@ -76,7 +77,40 @@ pub fn cgroup_rules(privileged: bool, devices: &[HostDevice]) -> Result<Vec<Linu
     for device in devices {
         rules.push(rule(true, kind(device), Some(device.major), Some(device.minor), &device.access)?);
     }
+    for text in &spec.device_cgroup_rules {
+        rules.push(parse_rule(text)?);
+    }
     Ok(rules)
+}
+
+/// Docker's `TYPE MAJOR:MINOR ACCESS`, such as `c 189:* rwm`.
+pub fn parse_rule(text: &str) -> Result<LinuxDeviceCgroup> {
+    let refused = || Error::Spec {
+        key: "device cgroup rule",
+        value: text.into(),
+        reason: "expected a, b or c, MAJOR:MINOR (either may be *), and some of r, w, m, such as \"c 189:* rwm\""
+            .into(),
+    };
+    let mut words = text.split(' ');
+    let (Some(kind), Some(numbers), Some(access), None) = (words.next(), words.next(), words.next(), words.next())
+    else {
+        return Err(refused());
+    };
+    let kind = match kind {
+        "a" => LinuxDeviceType::A,
+        "b" => LinuxDeviceType::B,
+        "c" => LinuxDeviceType::C,
+        _ => return Err(refused()),
+    };
+    let number = |text: &str| match text {
+        "*" => Ok(None),
+        digits => digits.parse::<u32>().map(|number| Some(i64::from(number))).map_err(|_| refused()),
+    };
+    let (major, minor) = numbers.split_once(':').ok_or_else(refused)?;
+    if access.is_empty() || access.len() > 3 || !access.bytes().all(|b| matches!(b, b'r' | b'w' | b'm')) {
+        return Err(refused());
+    }
+    rule(true, kind, number(major)?, number(minor)?, access)
 }
 
 fn rule(

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use model::{MountSource, NamespaceMode, Propagation};
+use model::{IpcMode, MountSource, Propagation};
 use oci_spec::runtime::{Mount, MountBuilder};
 
 use super::Facts;
@@ -41,9 +41,9 @@ pub struct MountPoint {
     pub options: Vec<String>,
 }
 
-/// Masked and read-only paths; none when privileged.
-pub fn hidden_paths(privileged: bool) -> (Vec<String>, Vec<String>) {
-    if privileged {
+/// Masked and read-only paths; none when all are to be visible.
+pub fn hidden_paths(visible: bool) -> (Vec<String>, Vec<String>) {
+    if visible {
         return (Vec::new(), Vec::new());
     }
     let owned = |paths: &[&str]| paths.iter().map(ToString::to_string).collect();
@@ -65,7 +65,7 @@ pub fn mounts(facts: &Facts<'_>) -> Result<Vec<Mount>> {
     let mut mounts = Vec::new();
     for (target, kind, source, options) in kernel_mounts(facts) {
         if !replaced(target) {
-            mounts.push(mount(target, kind, source.into(), options)?);
+            mounts.push(mount(target, kind, source, options)?);
         }
     }
     for point in own {
@@ -78,30 +78,48 @@ fn mount(target: &str, kind: &str, source: PathBuf, options: Vec<String>) -> Res
     Ok(MountBuilder::default().destination(target).typ(kind).source(source).options(options).build()?)
 }
 
-fn kernel_mounts(facts: &Facts<'_>) -> Vec<(&'static str, &'static str, &'static str, Vec<String>)> {
-    let list = |options: &str| options.split(',').map(String::from).collect::<Vec<_>>();
+type KernelMount = (&'static str, &'static str, PathBuf, Vec<String>);
+
+fn kernel_mounts(facts: &Facts<'_>) -> Vec<KernelMount> {
     let access = if facts.spec.privileged { "rw" } else { "ro" };
     let mut mounts = vec![
-        ("/proc", "proc", "proc", list("nosuid,noexec,nodev")),
-        ("/dev", "tmpfs", "tmpfs", list("nosuid,strictatime,mode=755,size=65536k")),
-        ("/dev/pts", "devpts", "devpts", list("nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5")),
-        ("/sys", "sysfs", "sysfs", list(&format!("nosuid,noexec,nodev,{access}"))),
+        kernel_mount("/proc", "proc", "proc", "nosuid,noexec,nodev"),
+        kernel_mount("/dev", "tmpfs", "tmpfs", "nosuid,strictatime,mode=755,size=65536k"),
+        kernel_mount("/dev/pts", "devpts", "devpts", "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5"),
+        kernel_mount("/sys", "sysfs", "sysfs", &format!("nosuid,noexec,nodev,{access}")),
     ];
     // A v1 hierarchy would be writable in the container whatever its options say: there it sees none.
     if facts.host.unified_cgroups {
-        let options = list(&format!("nosuid,noexec,nodev,relatime,{access}"));
-        mounts.push(("/sys/fs/cgroup", "cgroup", "cgroup", options));
+        let options = format!("nosuid,noexec,nodev,relatime,{access}");
+        mounts.push(kernel_mount("/sys/fs/cgroup", "cgroup", "cgroup", &options));
     }
-    match facts.spec.ipc {
-        NamespaceMode::Private => {
-            let size = facts.spec.shm_size.unwrap_or(SHM_SIZE);
-            mounts.push(("/dev/mqueue", "mqueue", "mqueue", list("nosuid,noexec,nodev")));
-            mounts.push(("/dev/shm", "tmpfs", "shm", list(&format!("nosuid,noexec,nodev,mode=1777,size={size}"))));
-        }
-        NamespaceMode::Host => {
-            mounts.push(("/dev/mqueue", "bind", "/dev/mqueue", list("bind,nosuid,noexec,nodev")));
-            mounts.push(("/dev/shm", "bind", "/dev/shm", list("rbind,nosuid,noexec,nodev")));
-        }
-    }
+    mounts.extend(ipc_mounts(facts));
     mounts
+}
+
+fn kernel_mount(target: &'static str, kind: &'static str, source: &str, options: &str) -> KernelMount {
+    (target, kind, source.into(), options.split(',').map(String::from).collect())
+}
+
+/// Message queues and shared memory, of which the latter is a file system of its own that does not go with the namespace.
+fn ipc_mounts(facts: &Facts<'_>) -> Vec<KernelMount> {
+    let queues = || kernel_mount("/dev/mqueue", "mqueue", "mqueue", "nosuid,noexec,nodev");
+    match facts.spec.ipc {
+        IpcMode::None => vec![queues()],
+        IpcMode::Private | IpcMode::Shareable => {
+            let size = facts.spec.shm_size.unwrap_or(SHM_SIZE);
+            let options = format!("nosuid,noexec,nodev,mode=1777,size={size}");
+            vec![queues(), kernel_mount("/dev/shm", "tmpfs", "shm", &options)]
+        }
+        IpcMode::Host => vec![
+            // Whatever the host has at /dev/mqueue: the mount shows the queues of the namespace.
+            queues(),
+            kernel_mount("/dev/shm", "bind", "/dev/shm", "rbind,nosuid,noexec,nodev"),
+        ],
+        IpcMode::Container(_) => {
+            let mut shm = kernel_mount("/dev/shm", "bind", "", "rbind,nosuid,noexec,nodev");
+            shm.2 = facts.shm.into();
+            vec![queues(), shm]
+        }
+    }
 }

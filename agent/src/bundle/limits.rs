@@ -1,12 +1,14 @@
 //! Limits of the cgroup and of the process.
 
-use model::ContainerSpec;
+use std::collections::BTreeSet;
+
+use model::{ContainerSpec, Limits};
 use oci_spec::runtime::{
     LinuxCpuBuilder, LinuxDeviceCgroup, LinuxMemoryBuilder, LinuxPidsBuilder, LinuxResources, LinuxResourcesBuilder,
     PosixRlimit, PosixRlimitBuilder, PosixRlimitType,
 };
 
-use super::Host;
+use super::{DeviceNumbers, Host, block_io};
 use crate::{Error, Result};
 
 /// Docker's period of CPU quotas in microseconds.
@@ -19,40 +21,161 @@ fn refused(key: &'static str, value: impl ToString, reason: &str) -> Error {
 }
 
 /// The cgroup's limits.
-pub fn resources(spec: &ContainerSpec, devices: &[LinuxDeviceCgroup], host: &Host) -> Result<LinuxResources> {
+pub fn resources(
+    spec: &ContainerSpec,
+    devices: &[LinuxDeviceCgroup],
+    host: &Host,
+    numbers: &DeviceNumbers,
+) -> Result<LinuxResources> {
     let limits = &spec.resources.limits;
     let mut builder = LinuxResourcesBuilder::default().devices(devices.to_vec());
     if let Some(memory) = memory(spec, host)? {
+        available("memory", host)?;
         builder = builder.memory(memory);
     }
-    if limits.nano_cpus.is_some() || limits.cpu_shares.is_some() || limits.cpuset.is_some() {
-        builder = builder.cpu(cpu(spec)?);
+    if let Some(cpu) = cpu(spec, host)? {
+        builder = builder.cpu(cpu);
     }
     if let Some(pids) = limits.pids.filter(|pids| *pids > 0) {
+        available("pids", host)?;
         builder = builder.pids(LinuxPidsBuilder::default().limit(pids).build()?);
+    }
+    let (block_io, unified) = block_io::limits(&limits.block_io, host, numbers)?;
+    if let Some(block_io) = block_io {
+        builder = builder.block_io(block_io);
+    }
+    if let Some(unified) = unified {
+        builder = builder.unified(unified);
     }
     Ok(builder.build()?)
 }
 
-fn cpu(spec: &ContainerSpec) -> Result<oci_spec::runtime::LinuxCpu> {
+/// Refuses a limit for which the kernel has no controller.
+fn available(controller: &'static str, host: &Host) -> Result<()> {
+    if host.controllers.contains(controller) {
+        return Ok(());
+    }
+    Err(refused("limit", controller, "this kernel has no such cgroup controller"))
+}
+
+fn cpu(spec: &ContainerSpec, host: &Host) -> Result<Option<oci_spec::runtime::LinuxCpu>> {
     let limits = &spec.resources.limits;
     let mut cpu = LinuxCpuBuilder::default();
+    let (mut time, mut set) = (false, false);
+    if let Some((quota, period)) = quota(limits)? {
+        time = true;
+        cpu = cpu.period(period);
+        if let Some(quota) = quota {
+            cpu = cpu.quota(quota);
+        }
+    }
+    if let Some(shares) = limits.cpu_shares.filter(|shares| *shares > 0) {
+        time = true;
+        cpu = cpu.shares(shares);
+    }
+    if limits.cpu_rt_period.is_some() || limits.cpu_rt_runtime.is_some() {
+        if !host.realtime_cpu {
+            let value = limits.cpu_rt_runtime.unwrap_or_default();
+            return Err(refused("cpu_rt", value, "this kernel does not limit real-time CPU time for cgroups"));
+        }
+        time = true;
+        if let Some(period) = limits.cpu_rt_period {
+            cpu = cpu.realtime_period(period);
+        }
+        if let Some(runtime) = limits.cpu_rt_runtime {
+            cpu = cpu.realtime_runtime(runtime);
+        }
+    }
+    if let Some(cpus) = limits.cpuset.as_ref().filter(|cpus| !cpus.is_empty()) {
+        set = true;
+        cpu = cpu.cpus(checked_set("cpuset", cpus, &host.cpus)?);
+    }
+    if let Some(nodes) = limits.cpuset_mems.as_ref().filter(|nodes| !nodes.is_empty()) {
+        set = true;
+        cpu = cpu.mems(checked_set("cpuset_mems", nodes, &host.memory_nodes)?);
+    }
+    for (wanted, controller) in [(time, "cpu"), (set, "cpuset")] {
+        if wanted {
+            available(controller, host)?;
+        }
+    }
+    Ok(if time || set { Some(cpu.build()?) } else { None })
+}
+
+/// Quota and period in microseconds.
+fn quota(limits: &Limits) -> Result<Option<(Option<i64>, u64)>> {
+    let period = limits.cpu_period.filter(|period| *period > 0);
+    let quota = limits.cpu_quota.filter(|quota| *quota != 0);
     if let Some(nano_cpus) = limits.nano_cpus.filter(|nano_cpus| *nano_cpus > 0) {
+        if period.is_some() || quota.is_some() {
+            return Err(refused("cpus", nano_cpus, "it says the same as cpu_period and cpu_quota: give one of them"));
+        }
         let quota = u128::from(nano_cpus) * u128::from(CPU_PERIOD) / 1_000_000_000;
         let quota = i64::try_from(quota).ok().filter(|quota| *quota >= 1000);
         let quota = quota.ok_or_else(|| refused("cpus", nano_cpus, "the least is 0.01 CPUs"))?;
-        cpu = cpu.quota(quota).period(CPU_PERIOD);
+        return Ok(Some((Some(quota), CPU_PERIOD)));
     }
-    if let Some(shares) = limits.cpu_shares.filter(|shares| *shares > 0) {
-        cpu = cpu.shares(shares);
+    if let Some(period) = period.filter(|period| !(1000..=1_000_000).contains(period)) {
+        return Err(refused("cpu_period", period, "it is from 1000 to 1000000 microseconds"));
     }
-    if let Some(cpus) = limits.cpuset.as_ref().filter(|cpus| !cpus.is_empty()) {
-        cpu = cpu.cpus(cpus.clone());
+    if let Some(quota) = quota.filter(|quota| *quota != -1 && *quota < 1000) {
+        return Err(refused("cpu_quota", quota, "the least is 1000 microseconds; -1 is no limit"));
     }
-    Ok(cpu.build()?)
+    Ok((period.is_some() || quota.is_some()).then(|| (quota, period.unwrap_or(CPU_PERIOD))))
+}
+
+/// A list such as `0-2,4` of what the node has.
+fn checked_set(key: &'static str, text: &str, online: &BTreeSet<u32>) -> Result<String> {
+    let wanted = parse_set(text).ok_or_else(|| refused(key, text, "it is not a list such as 0-2,4"))?;
+    if !wanted.is_subset(online) {
+        let reason = format!("the node has {}", show_set(online));
+        return Err(Error::Spec { key, value: text.into(), reason });
+    }
+    Ok(text.to_owned())
+}
+
+/// The numbers of a list such as `0-2,4`. (cpuset(7), "List format")
+pub fn parse_set(text: &str) -> Option<BTreeSet<u32>> {
+    /// More than any machine has.
+    const MOST: u32 = 8192;
+    let mut set = BTreeSet::new();
+    for part in text.trim().split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last): (u32, u32) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+        if first > last || last > MOST {
+            return None;
+        }
+        set.extend(first..=last);
+    }
+    Some(set)
+}
+
+fn show_set(set: &BTreeSet<u32>) -> String {
+    set.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
 fn memory(spec: &ContainerSpec, host: &Host) -> Result<Option<oci_spec::runtime::LinuxMemory>> {
+    let limits = &spec.resources.limits;
+    let mut memory = memory_limit(spec, host)?;
+    if let Some(swappiness) = limits.memory_swappiness {
+        if host.unified_cgroups {
+            return Err(refused("memory_swappiness", swappiness, "cgroup v2 has no such thing"));
+        }
+        if swappiness > 100 {
+            return Err(refused("memory_swappiness", swappiness, "it is from 0 to 100"));
+        }
+        memory.get_or_insert_default().set_swappiness(Some(swappiness));
+    }
+    if limits.oom_kill_disable {
+        if host.unified_cgroups {
+            return Err(refused("oom_kill_disable", true, "cgroup v2 has no such thing"));
+        }
+        memory.get_or_insert_default().set_disable_oom_killer(Some(true));
+    }
+    Ok(memory)
+}
+
+fn memory_limit(spec: &ContainerSpec, host: &Host) -> Result<Option<oci_spec::runtime::LinuxMemory>> {
     let limits = &spec.resources.limits;
     let reserved = spec.resources.reservations.memory;
     let Some(limit) = limits.memory.filter(|limit| *limit > 0) else {

@@ -2,9 +2,12 @@
 //!
 //! - [`capabilities`] and [`seccomp`]: what the process may do · [`environment`]: args, environment, directory
 //! - [`logging`]: where output goes
-//! - [`devices`]: what is below /dev · [`limits`]: cgroup and process limits · [`filesystem`]: mounts and hidden paths
+//! - [`devices`]: what is below /dev · [`limits`], [`block_io`]: cgroup and process limits · [`filesystem`]: mounts and
+//!   hidden paths · [`checks`]: what is refused before anything is made
 
+mod block_io;
 pub mod capabilities;
+mod checks;
 mod committed;
 mod devices;
 mod environment;
@@ -20,18 +23,24 @@ use std::path::{Path, PathBuf};
 
 use image::manifest::RunConfig;
 use image::user::ExecUser;
-use model::{ContainerId, ContainerSpec, NamespaceMode, SeccompProfile};
+use model::{CgroupnsMode, ContainerId, ContainerSpec, IpcMode, NamespaceMode, PidMode, SeccompProfile};
 use oci_spec::runtime::{
     Capabilities, Capability, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxNamespace, LinuxNamespaceBuilder,
-    LinuxNamespaceType, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
+    LinuxNamespaceType, LinuxSeccomp, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
 };
 
 use crate::{Error, Result};
 
+pub use block_io::{DeviceNumbers, devices as limited_devices};
+pub use checks::{check, ipc_donor, may_join_ipc, pid_donor};
 pub use committed::committed;
 pub use devices::HostDevice;
 pub use environment::{args, environment};
 pub use filesystem::MountPoint;
+pub use limits::parse_set;
+
+/// The name of the runtime that is part of Orca.
+pub const BUILT_IN_RUNTIME: &str = "orca";
 
 /// What this node is like, as far as containers must heed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +59,31 @@ pub struct Host {
     pub oom_score_adj: i32,
     /// Host name.
     pub hostname: String,
+    /// The cgroup controllers that it has, by their names there.
+    pub controllers: BTreeSet<String>,
+    /// Real-time CPU time can be limited.
+    pub realtime_cpu: bool,
+    /// The cgroup file that takes the weight of block devices, if the kernel has one.
+    pub io_weight: Option<String>,
+    /// CPUs that are online.
+    pub cpus: BTreeSet<u32>,
+    /// Memory nodes that are online.
+    pub memory_nodes: BTreeSet<u32>,
+    /// AppArmor is active.
+    pub apparmor: bool,
+    /// SELinux is active.
+    pub selinux: bool,
+    /// Names of the runtimes beside the built-in one.
+    pub runtimes: BTreeSet<String>,
+}
+
+/// The first processes of containers whose namespaces are shared, as the host numbers them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Peers {
+    /// Of the container whose pid namespace it is.
+    pub pid: Option<u32>,
+    /// Of the container whose IPC namespace and /dev/shm it is.
+    pub ipc: Option<u32>,
 }
 
 /// Everything that a configuration is made from.
@@ -71,10 +105,16 @@ pub struct Facts<'a> {
     pub rootfs: &'a Path,
     /// Volumes, binds, tmpfs, files.
     pub mounts: &'a [MountPoint],
-    /// Devices of the spec.
+    /// Devices of the spec; with privilege, all of the host.
     pub devices: &'a [HostDevice],
     /// Its host name.
     pub hostname: &'a str,
+    /// The numbers of block devices that have limits, by path.
+    pub block_devices: &'a DeviceNumbers,
+    /// Whose namespaces it shares.
+    pub peers: Peers,
+    /// Where the shim puts the /dev/shm of another container.
+    pub shm: &'a Path,
     /// Its network namespace; `None`: the host's.
     pub netns: Option<&'a Path>,
     /// Below each hierarchy's root; never empty, or the runtime would take its caller's.
@@ -92,43 +132,15 @@ pub fn hostname(id: ContainerId, spec: &ContainerSpec, host_network: bool, host:
     }
 }
 
-/// The limits of a container's cgroup.
+/// The limits of a container's cgroup as an update sets them. Rates of devices stay as they are.
 ///
 /// # Errors
 /// Naming the key and its value.
 pub fn resources(spec: &ContainerSpec, host: &Host) -> Result<oci_spec::runtime::LinuxResources> {
-    limits::resources(spec, &[], host)
-}
-
-/// Refuses what can be refused before anything is made.
-///
-/// # Errors
-/// Naming the key and its value.
-pub fn check(spec: &ContainerSpec, host: &Host) -> Result<()> {
-    capabilities::of(spec, &host.capabilities)?;
-    limits::process_limits(spec)?;
-    limits::resources(spec, &[], host)?;
-    check_oom_score(spec, host)?;
-    logging::check(&spec.log)?;
-    if let Some(signal) = &spec.stop_signal {
-        crate::signal::parse(signal)?;
-    }
-    for mount in &spec.mounts {
-        if !mount.target.starts_with('/') {
-            let reason = "it must be an absolute path".into();
-            return Err(Error::Spec { key: "mount target", value: mount.target.clone(), reason });
-        }
-    }
-    Ok(())
-}
-
-fn check_oom_score(spec: &ContainerSpec, host: &Host) -> Result<()> {
-    match spec.oom_score_adj {
-        Some(wanted) if wanted < host.oom_score_adj && !host.capabilities.contains("SYS_RESOURCE") => {
-            Err(Error::OomScore { wanted, current: host.oom_score_adj })
-        }
-        _ => Ok(()),
-    }
+    let mut spec = spec.clone();
+    let weight = spec.resources.limits.block_io.weight;
+    spec.resources.limits.block_io = model::BlockIo { weight, ..model::BlockIo::default() };
+    limits::resources(&spec, &[], host, &DeviceNumbers::new())
 }
 
 /// The configuration.
@@ -138,12 +150,16 @@ fn check_oom_score(spec: &ContainerSpec, host: &Host) -> Result<()> {
 pub fn runtime_spec(facts: &Facts<'_>) -> Result<Spec> {
     let root = RootBuilder::default().path(facts.rootfs).readonly(facts.spec.read_only).build()?;
     let mut builder = SpecBuilder::default()
-        .version("1.2.0")
+        // Debian's crun takes no later one.
+        .version("1.0.2")
         .root(root)
-        .hostname(facts.hostname)
         .process(process(facts)?)
         .mounts(filesystem::mounts(facts)?)
         .linux(linux(facts)?);
+    // The host's namespace keeps the host's name.
+    if facts.spec.uts == NamespaceMode::Private {
+        builder = builder.hostname(facts.hostname);
+    }
     if let Some(domain) = &facts.spec.domainname {
         builder = builder.domainname(domain.clone());
     }
@@ -151,12 +167,17 @@ pub fn runtime_spec(facts: &Facts<'_>) -> Result<Spec> {
         let annotations: HashMap<_, _> = facts.spec.annotations.clone().into_iter().collect();
         builder = builder.annotations(annotations);
     }
-    Ok(builder.build()?)
+    let mut config = builder.build()?;
+    if facts.spec.uts == NamespaceMode::Host {
+        // The builder has a name of its own.
+        config.set_hostname(None);
+    }
+    Ok(config)
 }
 
 fn process(facts: &Facts<'_>) -> Result<Process> {
     let spec = facts.spec;
-    check_oom_score(spec, facts.host)?;
+    checks::oom_score(spec, facts.host)?;
     let mut groups: Vec<u32> = facts.user.additional_gids.iter().chain(facts.groups).copied().collect();
     groups.sort_unstable();
     groups.dedup();
@@ -171,6 +192,9 @@ fn process(facts: &Facts<'_>) -> Result<Process> {
         .rlimits(limits::process_limits(spec)?);
     if let Some(score) = spec.oom_score_adj {
         builder = builder.oom_score_adj(score);
+    }
+    if let Some(profile) = spec.security.apparmor.as_ref().filter(|profile| *profile != "unconfined") {
+        builder = builder.apparmor_profile(profile.clone());
     }
     let mut process = builder.build()?;
     // Some(false) with a seccomp filter is refused by the runtime: absent, or true.
@@ -197,12 +221,13 @@ fn process_capabilities(facts: &Facts<'_>) -> Result<oci_spec::runtime::LinuxCap
 fn linux(facts: &Facts<'_>) -> Result<oci_spec::runtime::Linux> {
     let spec = facts.spec;
     let devices = devices::nodes(facts.devices)?;
-    let rules = devices::cgroup_rules(spec.privileged, facts.devices)?;
-    let (masked, read_only) = filesystem::hidden_paths(spec.privileged);
+    let rules = devices::cgroup_rules(spec, facts.devices)?;
+    let visible = spec.privileged || spec.security.systempaths_unconfined;
+    let (masked, read_only) = filesystem::hidden_paths(visible);
     let mut builder = LinuxBuilder::default()
         .namespaces(namespaces(facts)?)
         .cgroups_path(PathBuf::from(facts.cgroup))
-        .resources(limits::resources(spec, &rules, facts.host)?)
+        .resources(limits::resources(spec, &rules, facts.host, facts.block_devices)?)
         .devices(devices)
         .masked_paths(masked)
         .readonly_paths(read_only);
@@ -214,29 +239,55 @@ fn linux(facts: &Facts<'_>) -> Result<oci_spec::runtime::Linux> {
         let sysctls: HashMap<_, _> = spec.sysctls.clone().into_iter().collect();
         builder = builder.sysctl(sysctls);
     }
-    if spec.security.seccomp == SeccompProfile::Default && !spec.privileged {
-        let capabilities = capabilities::of(spec, &facts.host.capabilities)?;
-        let target = seccomp::Target {
-            capabilities: &capabilities,
-            architecture: &facts.host.architecture,
-            kernel: facts.host.kernel,
-        };
-        builder = builder.seccomp(seccomp::default_filter(target)?);
+    if let Some(filter) = filter(facts)? {
+        builder = builder.seccomp(filter);
     }
     Ok(builder.build()?)
 }
 
+/// The system call filter. With privilege there is none, unless the user gives one.
+fn filter(facts: &Facts<'_>) -> Result<Option<LinuxSeccomp>> {
+    let capabilities = capabilities::of(facts.spec, &facts.host.capabilities)?;
+    let target = seccomp::Target {
+        capabilities: &capabilities,
+        architecture: &facts.host.architecture,
+        kernel: facts.host.kernel,
+    };
+    match &facts.spec.security.seccomp {
+        SeccompProfile::Unconfined => Ok(None),
+        SeccompProfile::Default if facts.spec.privileged => Ok(None),
+        SeccompProfile::Default => seccomp::default_filter(target).map(Some),
+        SeccompProfile::Custom(profile) => seccomp::filter(profile, target),
+    }
+}
+
 fn namespaces(facts: &Facts<'_>) -> Result<Vec<LinuxNamespace>> {
     let own = |kind| LinuxNamespaceBuilder::default().typ(kind).build();
-    let mut list = vec![own(LinuxNamespaceType::Mount)?, own(LinuxNamespaceType::Uts)?];
-    if facts.spec.pid == NamespaceMode::Private {
-        list.push(own(LinuxNamespaceType::Pid)?);
+    let of = |kind, name, pid: Option<u32>| {
+        let pid = pid.ok_or(Error::NoPeer)?;
+        Ok::<_, Error>(LinuxNamespaceBuilder::default().typ(kind).path(format!("/proc/{pid}/ns/{name}")).build()?)
+    };
+    let mut list = vec![own(LinuxNamespaceType::Mount)?];
+    if facts.spec.uts == NamespaceMode::Private {
+        list.push(own(LinuxNamespaceType::Uts)?);
     }
-    if facts.spec.ipc == NamespaceMode::Private {
-        list.push(own(LinuxNamespaceType::Ipc)?);
+    match facts.spec.pid {
+        PidMode::Private => list.push(own(LinuxNamespaceType::Pid)?),
+        PidMode::Host => {}
+        PidMode::Container(_) => list.push(of(LinuxNamespaceType::Pid, "pid", facts.peers.pid)?),
+    }
+    match facts.spec.ipc {
+        IpcMode::Private | IpcMode::None | IpcMode::Shareable => list.push(own(LinuxNamespaceType::Ipc)?),
+        IpcMode::Host => {}
+        IpcMode::Container(_) => list.push(of(LinuxNamespaceType::Ipc, "ipc", facts.peers.ipc)?),
     }
     // As Docker: private with v2, the host's with v1, where the container sees no cgroups at all.
-    if facts.host.unified_cgroups && !facts.spec.privileged {
+    let private = match facts.spec.cgroupns {
+        CgroupnsMode::Default => facts.host.unified_cgroups && !facts.spec.privileged,
+        CgroupnsMode::Private => true,
+        CgroupnsMode::Host => false,
+    };
+    if private {
         list.push(own(LinuxNamespaceType::Cgroup)?);
     }
     if let Some(path) = facts.netns {

@@ -1,14 +1,17 @@
-//! Docker's default system call filter: data in Docker's published profile format, and its translation for one container.
+//! System call filters: Docker's default one and those of users, in Docker's published profile format, and their
+//! translation for one container.
 //!
 //! The format is that of <https://docs.docker.com/engine/security/seccomp/>: an entry counts if every capability that it
-//! includes is there, none that it excludes is, and architecture and kernel fit.
+//! includes is there, none that it excludes is, and architecture and kernel fit. Older profiles name `architectures`
+//! instead of `archMap`, and one system call an entry.
 
 use std::collections::BTreeSet;
 
 use oci_spec::runtime::{
-    Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompBuilder, LinuxSyscall, LinuxSyscallBuilder,
+    Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompBuilder, LinuxSeccompFilterFlag, LinuxSyscall,
+    LinuxSyscallBuilder,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::Error;
 
@@ -20,7 +23,13 @@ const DEFAULT: &str = include_str!("../../data/seccomp.json");
 struct Profile {
     default_action: LinuxSeccompAction,
     default_errno_ret: Option<u32>,
+    #[serde(default)]
     arch_map: Vec<ArchMap>,
+    #[serde(default)]
+    architectures: Vec<Arch>,
+    #[serde(default)]
+    flags: Vec<LinuxSeccompFilterFlag>,
+    #[serde(default)]
     syscalls: Vec<Rule>,
 }
 
@@ -28,27 +37,40 @@ struct Profile {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct ArchMap {
     architecture: Arch,
+    #[serde(default)]
     sub_architectures: Vec<Arch>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Rule {
+    #[serde(default)]
     names: Vec<String>,
+    name: Option<String>,
+    /// For people.
+    #[serde(rename = "comment")]
+    _comment: Option<String>,
     action: LinuxSeccompAction,
     errno_ret: Option<u32>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     args: Vec<LinuxSeccompArg>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     includes: Filter,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     excludes: Filter,
+}
+
+/// Docker's own tools write null for what is empty.
+fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 struct Filter {
+    #[serde(deserialize_with = "or_default")]
     caps: Vec<String>,
+    #[serde(deserialize_with = "or_default")]
     arches: Vec<String>,
     min_kernel: Option<String>,
 }
@@ -64,18 +86,50 @@ pub struct Target<'a> {
     pub kernel: (u32, u32),
 }
 
+/// Longest profile that is read, in bytes; Docker's own has 15,000.
+const LONGEST: usize = 1 << 20;
+
 /// Docker's default filter for this container.
 ///
 /// # Errors
 /// If the architecture is none that Orca runs on.
 pub fn default_filter(target: Target<'_>) -> Result<LinuxSeccomp, Error> {
+    translate(serde_json::from_str(DEFAULT).map_err(Error::SeccompProfile)?, target)
+}
+
+/// The filter of a user's profile for this container; `None` if it allows everything.
+///
+/// # Errors
+/// [`Error::Spec`] for a text that is no profile.
+pub fn filter(profile: &str, target: Target<'_>) -> Result<Option<LinuxSeccomp>, Error> {
+    let refused =
+        |reason: String| Error::Spec { key: "seccomp profile", value: profile.chars().take(60).collect(), reason };
+    if profile.len() > LONGEST {
+        return Err(refused("it is longer than 1 MiB".into()));
+    }
+    let profile: Profile = serde_json::from_str(profile).map_err(|error| refused(error.to_string()))?;
+    if !profile.arch_map.is_empty() && !profile.architectures.is_empty() {
+        return Err(refused("it has both architectures and archMap: use one of them".into()));
+    }
+    if let Some(rule) = profile.syscalls.iter().find(|rule| rule.name.is_some() != rule.names.is_empty()) {
+        return Err(refused(format!("an entry needs either name or names: {:?} {:?}", rule.name, rule.names)));
+    }
+    if profile.default_action == LinuxSeccompAction::ScmpActAllow && profile.syscalls.is_empty() {
+        return Ok(None);
+    }
+    translate(profile, target).map(Some)
+}
+
+fn translate(profile: Profile, target: Target<'_>) -> Result<LinuxSeccomp, Error> {
     let (architecture, word) = match target.architecture {
         "x86_64" => (Arch::ScmpArchX86_64, "amd64"),
         "aarch64" => (Arch::ScmpArchAarch64, "arm64"),
         other => return Err(Error::Architecture { found: other.into() }),
     };
-    let profile: Profile = serde_json::from_str(DEFAULT).map_err(Error::SeccompProfile)?;
-    let mut architectures = vec![architecture];
+    let mut architectures = profile.architectures;
+    if architectures.is_empty() {
+        architectures.push(architecture);
+    }
     for map in profile.arch_map {
         if map.architecture == architecture {
             architectures.extend(map.sub_architectures);
@@ -89,6 +143,9 @@ pub fn default_filter(target: Target<'_>) -> Result<LinuxSeccomp, Error> {
         .syscalls(syscalls);
     if let Some(errno) = profile.default_errno_ret {
         builder = builder.default_errno_ret(errno);
+    }
+    if !profile.flags.is_empty() {
+        builder = builder.flags(profile.flags);
     }
     Ok(builder.build()?)
 }
@@ -107,7 +164,8 @@ impl Rule {
     }
 
     fn translate(self) -> Result<LinuxSyscall, Error> {
-        let mut builder = LinuxSyscallBuilder::default().names(self.names).action(self.action);
+        let names = self.name.into_iter().chain(self.names).collect::<Vec<_>>();
+        let mut builder = LinuxSyscallBuilder::default().names(names).action(self.action);
         if let Some(errno) = self.errno_ret {
             builder = builder.errno_ret(errno);
         }
@@ -158,6 +216,36 @@ mod tests {
         assert_eq!(rules(&arm, "set_tls").len(), 1);
         let target = Target { capabilities: &BTreeSet::new(), architecture: "mips", kernel: (6, 1) };
         assert!(default_filter(target).is_err());
+    }
+
+    #[test]
+    fn profiles_of_users() {
+        let target = |capabilities| Target { capabilities, architecture: "x86_64", kernel: (5, 10) };
+        let none = BTreeSet::new();
+        let admin = BTreeSet::from(["SYS_ADMIN"]);
+        let profile = r#"{"defaultAction":"SCMP_ACT_ALLOW","defaultErrnoRet":null,
+            "archMap":[{"architecture":"SCMP_ARCH_X86_64","subArchitectures":["SCMP_ARCH_X86"]}],
+            "syscalls":[{"name":"mkdir","action":"SCMP_ACT_ERRNO","errnoRet":1,"args":null,"comment":"","includes":{},"excludes":null},
+            {"names":["chmod"],"action":"SCMP_ACT_ERRNO","excludes":{"caps":["CAP_SYS_ADMIN"]}},
+            {"names":["chown"],"action":"SCMP_ACT_ERRNO","includes":{"minKernel":"5.11"}},
+            {"names":["statx"],"action":"SCMP_ACT_ERRNO","includes":{"arches":["arm64"]}}]}"#;
+        let names = |filter: &LinuxSeccomp| {
+            filter.syscalls().iter().flatten().flat_map(|rule| rule.names().clone()).collect::<Vec<_>>()
+        };
+        let plain = super::filter(profile, target(&none)).unwrap().unwrap();
+        assert_eq!(names(&plain), ["mkdir", "chmod"]);
+        assert_eq!(plain.architectures().as_ref().map(Vec::len), Some(2));
+        assert_eq!(names(&super::filter(profile, target(&admin)).unwrap().unwrap()), ["mkdir"]);
+        assert_eq!(super::filter(r#"{"defaultAction":"SCMP_ACT_ALLOW"}"#, target(&none)).unwrap(), None);
+        for bad in [
+            "",
+            "{}",
+            r#"{"defaultAction":"SCMP_ACT_NOPE"}"#,
+            r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"action":"SCMP_ACT_KILL"}]}"#,
+            r#"{"defaultAction":"SCMP_ACT_ALLOW","unknown":1}"#,
+        ] {
+            assert!(super::filter(bad, target(&none)).unwrap_err().to_string().contains("seccomp profile"), "{bad}");
+        }
     }
 
     #[test]

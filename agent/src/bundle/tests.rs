@@ -16,6 +16,14 @@ fn host(unified_cgroups: bool) -> Host {
         capabilities: capabilities::from_bits(u64::MAX),
         oom_score_adj: 0,
         hostname: "node".into(),
+        controllers: ["blkio", "cpu", "cpuset", "devices", "io", "memory", "pids"].map(Into::into).into(),
+        realtime_cpu: false,
+        io_weight: None,
+        cpus: [0, 1].into(),
+        memory_nodes: [0].into(),
+        apparmor: false,
+        selinux: false,
+        runtimes: ["crun".to_owned()].into(),
     }
 }
 
@@ -50,6 +58,9 @@ fn config(spec: &ContainerSpec, user: &ExecUser, host: &Host) -> Value {
         mounts: &mounts,
         devices: &[],
         hostname: &super::hostname(ContainerId::from_random([0xcd; 32]), spec, false, host),
+        block_devices: &[("/dev/vda".to_owned(), (254, 0))].into(),
+        peers: Peers { pid: Some(71), ipc: Some(72) },
+        shm: Path::new("/c/shm"),
         netns: Some(Path::new("/run/netns/c")),
         cgroup: Path::new("/orca-abcdef/c"),
         host,
@@ -108,6 +119,7 @@ fn a_container_with_everything_on_v2() {
                 memory: Some(64 << 20),
                 memory_swap: None,
                 pids: Some(10),
+                ..Limits::default()
             },
             ..Resources::default()
         },
@@ -115,6 +127,59 @@ fn a_container_with_everything_on_v2() {
     };
     let user = ExecUser { uid: 1000, gid: 1000, additional_gids: vec![], home: "/home/app".into() };
     golden("full-v2", &config(&spec, &user, &host(true)));
+}
+
+#[test]
+fn a_container_that_shares_and_is_limited_in_every_way() {
+    let rate = |rate| vec![model::DeviceRate { path: "/dev/vda".into(), rate }];
+    let spec = ContainerSpec {
+        pid: PidMode::Container("a".into()),
+        ipc: IpcMode::Container("b".into()),
+        uts: NamespaceMode::Host,
+        cgroupns: CgroupnsMode::Private,
+        device_cgroup_rules: vec!["c 189:* rw".into()],
+        security: model::SecurityOptions {
+            seccomp: SeccompProfile::Custom(r#"{"defaultAction":"SCMP_ACT_ALLOW"}"#.into()),
+            apparmor: Some("docker-default".into()),
+            systempaths_unconfined: true,
+            ..Default::default()
+        },
+        resources: Resources {
+            limits: Limits {
+                cpu_period: Some(50_000),
+                cpu_quota: Some(25_000),
+                cpu_rt_period: Some(1_000_000),
+                cpu_rt_runtime: Some(1000),
+                cpuset: Some("0-1".into()),
+                cpuset_mems: Some("0".into()),
+                memory: Some(64 << 20),
+                memory_swappiness: Some(10),
+                oom_kill_disable: true,
+                block_io: model::BlockIo {
+                    weight: Some(300),
+                    weight_devices: rate(400),
+                    read_bps: rate(1 << 20),
+                    write_bps: rate(2 << 20),
+                    read_iops: rate(30),
+                    write_iops: rate(40),
+                },
+                ..Limits::default()
+            },
+            ..Resources::default()
+        },
+        ..ContainerSpec::default()
+    };
+    let host = Host { realtime_cpu: true, io_weight: Some("blkio.bfq.weight".into()), apparmor: true, ..host(false) };
+    check(&spec, &model::NetworkMode::None, &host).unwrap();
+    golden("shared-v1", &config(&spec, &root(), &host));
+    let block_io = model::BlockIo { weight: Some(300), read_bps: rate(1), ..Default::default() };
+    let limits = Limits { block_io, ..Limits::default() };
+    let spec = ContainerSpec { resources: Resources { limits, ..Resources::default() }, ..ContainerSpec::default() };
+    let weight = |file: &str| {
+        let host = Host { io_weight: Some(file.into()), ..self::host(true) };
+        config(&spec, &root(), &host)["linux"]["resources"]["unified"][file].clone()
+    };
+    assert_eq!((weight("io.weight"), weight("io.bfq.weight")), (Value::from("2930"), Value::from("300")));
 }
 
 #[test]
@@ -147,7 +212,13 @@ fn what_cannot_be_had_is_refused_by_key() {
     let refused = |change: fn(&mut ContainerSpec)| {
         let mut spec = ContainerSpec::default();
         change(&mut spec);
-        check(&spec, &Host { capabilities: capabilities::from_bits(0xff_ffff), ..host(false) }).unwrap_err().to_string()
+        check(
+            &spec,
+            &model::NetworkMode::Host,
+            &Host { capabilities: capabilities::from_bits(0xff_ffff), ..host(false) },
+        )
+        .unwrap_err()
+        .to_string()
     };
     assert!(refused(|spec| spec.oom_score_adj = Some(-5)).contains("oom_score_adj -5"), "no CAP_SYS_RESOURCE");
     assert!(refused(|spec| spec.resources.limits.memory = Some(1)).contains("memory"));
@@ -160,13 +231,66 @@ fn what_cannot_be_had_is_refused_by_key() {
 }
 
 #[test]
+fn what_this_node_or_no_container_can_have_is_refused_with_the_reason() {
+    let refused = |unified: bool, expected: &[&str], change: fn(&mut ContainerSpec)| {
+        let mut spec = ContainerSpec::default();
+        change(&mut spec);
+        let text = check(&spec, &model::NetworkMode::Host, &host(unified)).unwrap_err().to_string();
+        assert!(expected.iter().all(|part| text.contains(part)), "{text} lacks {expected:?}");
+    };
+    refused(true, &["oom_kill_disable", "v2"], |spec| spec.resources.limits.oom_kill_disable = true);
+    refused(true, &["memory_swappiness", "v2"], |spec| spec.resources.limits.memory_swappiness = Some(1));
+    refused(false, &["memory_swappiness", "100"], |spec| spec.resources.limits.memory_swappiness = Some(101));
+    refused(false, &["cpu_rt"], |spec| spec.resources.limits.cpu_rt_runtime = Some(1));
+    refused(false, &["cpuset", "0-7", "0,1"], |spec| spec.resources.limits.cpuset = Some("0-7".into()));
+    refused(false, &["cpuset", "list"], |spec| spec.resources.limits.cpuset = Some("a".into()));
+    refused(false, &["cpuset_mems"], |spec| spec.resources.limits.cpuset_mems = Some("5".into()));
+    refused(false, &["cpu_period"], |spec| spec.resources.limits.cpu_period = Some(1));
+    refused(false, &["cpu_quota"], |spec| spec.resources.limits.cpu_quota = Some(5));
+    refused(false, &["cpus", "cpu_quota"], |spec| {
+        (spec.resources.limits.nano_cpus, spec.resources.limits.cpu_quota) = (Some(1 << 30), Some(5000));
+    });
+    refused(false, &["blkio weight", "BFQ"], |spec| spec.resources.limits.block_io.weight = Some(300));
+    refused(false, &["blkio weight", "10 to 1000"], |spec| spec.resources.limits.block_io.weight = Some(5));
+    refused(false, &["apparmor", "mine", "not active"], |spec| spec.security.apparmor = Some("mine".into()));
+    refused(false, &["label", "type:x", "not active"], |spec| spec.security.labels = vec!["type:x".into()]);
+    refused(false, &["seccomp profile"], |spec| spec.security.seccomp = SeccompProfile::Custom("[]".into()));
+    refused(false, &["sysctl", "vm.swappiness", "whole host"], |spec| {
+        spec.sysctls = [("vm.swappiness".to_owned(), "1".to_owned())].into();
+    });
+    refused(false, &["sysctl", "net.core.somaxconn", "the host's"], |spec| {
+        spec.sysctls = [("net.core.somaxconn".to_owned(), "1".to_owned())].into();
+    });
+    refused(false, &["sysctl", "kernel.sem", "host"], |spec| {
+        (spec.ipc, spec.sysctls) = (IpcMode::Host, [("kernel.sem".to_owned(), "1".to_owned())].into());
+    });
+    refused(false, &["shm_size", "ipc none"], |spec| (spec.ipc, spec.shm_size) = (IpcMode::None, Some(1)));
+    refused(false, &["hostname", "x"], |spec| (spec.uts, spec.hostname) = (NamespaceMode::Host, Some("x".into())));
+    refused(false, &["device cgroup rule", "c 1 rwm"], |spec| spec.device_cgroup_rules = vec!["c 1 rwm".into()]);
+    refused(false, &["cgroup_parent", "/a/../b"], |spec| spec.cgroup_parent = Some("/a/../b".into()));
+    refused(false, &["runtime", "kata", "crun, orca"], |spec| spec.runtime = Some("kata".into()));
+    refused(false, &["oom_score_adj", "1000"], |spec| spec.oom_score_adj = Some(1001));
+    let bare = Host { controllers: ["cpu".to_owned()].into(), ..host(true) };
+    for (change, controller) in [
+        ((|limits| limits.cpuset = Some("0".into())) as fn(&mut Limits), "cpuset"),
+        (|limits| limits.pids = Some(1), "pids"),
+        (|limits| limits.memory = Some(64 << 20), "memory"),
+    ] {
+        let mut spec = ContainerSpec::default();
+        change(&mut spec.resources.limits);
+        let text = check(&spec, &model::NetworkMode::None, &bare).unwrap_err().to_string();
+        assert!(text.contains(controller) && text.contains("no such cgroup controller"), "{text}");
+    }
+}
+
+#[test]
 fn memory_and_swap() {
     let resources = |memory: u64, swap: Option<i64>, accounting: bool| {
         let limits = Limits { memory: Some(memory), memory_swap: swap, ..Limits::default() };
         let spec =
             ContainerSpec { resources: Resources { limits, ..Resources::default() }, ..ContainerSpec::default() };
         let host = Host { swap_accounting: accounting, ..host(true) };
-        limits::resources(&spec, &[], &host)
+        limits::resources(&spec, &[], &host, &Default::default())
             .map(|resources| resources.memory().as_ref().and_then(|memory| memory.swap()))
     };
     let mib = 1 << 20;

@@ -31,7 +31,7 @@ impl Shared {
             check_object_name("container", name)?;
         }
         spec.log = spec.log.over(self.executor.default_log());
-        bundle::check(&spec, self.executor.host())?;
+        self.executor.check(&spec, &network)?;
         check_shared(&network, &spec)?;
         let mut warnings = check_ports(&network, &mut ports)?;
         if matches!(network, NetworkMode::Networks(_)) {

@@ -7,6 +7,7 @@ mod create;
 mod files;
 mod names;
 mod networks;
+mod peers;
 mod perform;
 mod record;
 mod state;

@@ -179,7 +179,11 @@ impl Shared {
             }
         };
         let attach = self.hooks().remove(&id);
-        match self.executor.start(&record, generation, attach).await {
+        let started = match self.peers(&record) {
+            Ok(peers) => self.executor.start(&record, peers, generation, attach).await,
+            Err(error) => Err(error.into()),
+        };
+        match started {
             Ok(Run { pid, started_at, child }) => {
                 self.tell_of_parts(&record, "connect", "mount");
                 self.feed(id, Event::Started { generation, pid, started_at });

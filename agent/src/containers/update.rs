@@ -20,7 +20,22 @@ pub struct LimitChange {
 impl LimitChange {
     /// The spec with the change. Nothing of the limits may be forgotten here, so they are taken apart.
     fn apply(&self, spec: &mut model::ContainerSpec) {
-        let Limits { nano_cpus, cpu_shares, cpuset, memory, memory_swap, pids } = self.limits.clone();
+        let Limits {
+            nano_cpus,
+            cpu_shares,
+            cpuset,
+            memory,
+            memory_swap,
+            pids,
+            cpu_period,
+            cpu_quota,
+            cpu_rt_period,
+            cpu_rt_runtime,
+            cpuset_mems,
+            memory_swappiness,
+            oom_kill_disable,
+            block_io,
+        } = self.limits.clone();
         let limits = &mut spec.resources.limits;
         limits.nano_cpus = nano_cpus.or(limits.nano_cpus);
         limits.cpu_shares = cpu_shares.or(limits.cpu_shares);
@@ -28,6 +43,14 @@ impl LimitChange {
         limits.memory = memory.or(limits.memory);
         limits.memory_swap = memory_swap.or(limits.memory_swap);
         limits.pids = pids.or(limits.pids);
+        limits.cpu_period = cpu_period.or(limits.cpu_period);
+        limits.cpu_quota = cpu_quota.or(limits.cpu_quota);
+        limits.cpu_rt_period = cpu_rt_period.or(limits.cpu_rt_period);
+        limits.cpu_rt_runtime = cpu_rt_runtime.or(limits.cpu_rt_runtime);
+        limits.cpuset_mems = cpuset_mems.or(limits.cpuset_mems.take());
+        limits.memory_swappiness = memory_swappiness.or(limits.memory_swappiness);
+        limits.oom_kill_disable |= oom_kill_disable;
+        limits.block_io.weight = block_io.weight.or(limits.block_io.weight);
         if let Some(bytes) = self.memory_reservation {
             spec.resources.reservations.memory = bytes;
         }
@@ -44,15 +67,15 @@ impl Containers {
     /// A limit that makes no sense, or that the kernel refuses; nothing is changed on record then.
     pub async fn update(&self, id: ContainerId, change: LimitChange) -> Result<()> {
         let executor = &self.shared.executor;
-        let (spec, running) = {
+        let (spec, network, running) = {
             let state = self.shared.state();
             let entry = state.get(id)?;
             let mut spec = entry.record.spec.clone();
             change.apply(&mut spec);
             let runs = matches!(entry.machine.stage(), Stage::Running { .. });
-            (spec, runs.then(|| executor.cgroup(&entry.record)))
+            (spec, entry.record.network.clone(), runs.then(|| executor.cgroup(&entry.record)))
         };
-        bundle::check(&spec, executor.host())?;
+        executor.check(&spec, &network)?;
         if let Some(cgroup) = running {
             let resources = bundle::resources(&spec, executor.host())?;
             let settings = cgroup::settings(&resources, cgroup.is_unified());

@@ -1,18 +1,17 @@
 //! Writes what a shim is given: config.json and shim.json.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use image::MergedRoot;
 use image::store::Image;
 use image::user::{resolve_groups, resolve_user};
-use model::shim::{CONFIG_FILE, SPEC_FILE, SPEC_VERSION, ShimSpec, Snapshot, StdinMode};
-use model::{Device, NetworkMode};
+use model::NetworkMode;
+use model::shim::{CONFIG_FILE, SPEC_FILE, SPEC_VERSION, SharedShm, ShimSpec, Snapshot, StdinMode};
 
-use super::Executor;
+use super::{Executor, devices};
 use crate::bundle::logging::LogFacts;
-use crate::bundle::{self, Facts, HostDevice};
+use crate::bundle::{self, Facts, Peers};
 use crate::containers::Record;
 use crate::mounts::{self, Names, Sources};
 use crate::{Error, Result};
@@ -22,15 +21,15 @@ const DATABASE_MAX: u64 = 1 << 20;
 
 impl Executor {
     /// Writes the bundle of one run. Blocks.
-    pub(super) fn write_bundle(&self, record: &Record, generation: u64, attached: bool) -> Result<()> {
+    pub(super) fn write_bundle(&self, record: &Record, peers: Peers, generation: u64, attached: bool) -> Result<()> {
         let image = self.images.get(&record.image_id)?;
         let lower = self.lower_dirs(&image)?;
         super::make_dirs(&self.paths, record.id)?;
         let mut layers = vec![self.paths.upper(record.id)];
         layers.extend(lower.iter().cloned());
         let root = MergedRoot::new(layers);
-        let config = self.runtime_config(record, generation, &image, &root)?;
-        let spec = self.shim_spec(record, generation, &image, lower, attached)?;
+        let config = self.runtime_config(record, peers, generation, &image, &root)?;
+        let spec = self.shim_spec(record, peers, generation, &image, lower, attached)?;
         let dir = self.paths.bundle(record.id);
         write_json(&dir, CONFIG_FILE, &config)?;
         write_json(&dir, SPEC_FILE, &spec)
@@ -50,6 +49,7 @@ impl Executor {
     fn runtime_config(
         &self,
         record: &Record,
+        peers: Peers,
         generation: u64,
         image: &Image,
         root: &MergedRoot,
@@ -87,7 +87,8 @@ impl Executor {
             mounts.push(mounts::init(&self.paths)?);
             args.splice(0..0, [mounts::INIT, "init"].map(String::from));
         }
-        let devices = devices(&record.spec.devices)?;
+        let devices = devices::devices(&record.spec)?;
+        let block_devices = devices::block_devices(&record.spec)?;
         let own_netns = || self.paths.netns(record.id, generation);
         let netns = (!host_network).then(|| partner.map_or_else(own_netns, |partner| partner.netns));
         bundle::runtime_spec(&Facts {
@@ -101,19 +102,39 @@ impl Executor {
             mounts: &mounts,
             devices: &devices,
             hostname: &hostname,
+            block_devices: &block_devices,
+            peers,
+            shm: &self.paths.shared_shm(record.id),
             netns: netns.as_deref(),
             cgroup: &self.cgroup_path(record),
             host: &self.host,
         })
     }
 
+    /// Below the node's own cgroup, or where the user wants it.
     pub(super) fn cgroup_path(&self, record: &Record) -> PathBuf {
-        self.cgroup.join(record.id.to_string())
+        let parent = record.spec.cgroup_parent.as_deref().unwrap_or_default();
+        self.cgroup.join(parent).join(record.id.to_string())
+    }
+
+    /// The program that makes the container; `None` is the built-in runtime.
+    fn runtime(&self, record: &Record) -> Result<Option<PathBuf>> {
+        match record.spec.runtime.as_deref() {
+            None | Some(bundle::BUILT_IN_RUNTIME) => Ok(None),
+            Some(name) => match self.runtimes.get(name) {
+                Some(program) => Ok(Some(program.clone())),
+                None => {
+                    let reason = "this daemon was not started with --add-runtime for it".into();
+                    Err(Error::Spec { key: "runtime", value: name.into(), reason })
+                }
+            },
+        }
     }
 
     fn shim_spec(
         &self,
         record: &Record,
+        peers: Peers,
         generation: u64,
         image: &Image,
         lower: Vec<PathBuf>,
@@ -150,6 +171,11 @@ impl Executor {
             start_immediately: false,
             user: None,
             create_cwd: true,
+            runtime: self.runtime(record)?,
+            shared_shm: peers.ipc.and_then(|pid| {
+                let target = self.paths.shared_shm(record.id);
+                i32::try_from(pid).ok().map(|pid| SharedShm { pid, target })
+            }),
         })
     }
 }
@@ -169,30 +195,4 @@ fn write_json<T: serde::Serialize>(dir: &Path, name: &str, value: &T) -> Result<
     let path = dir.join(name);
     let bytes = serde_json::to_vec(value).map_err(|error| Error::io("write", &path)(std::io::Error::from(error)))?;
     fs::write(&path, bytes).map_err(Error::io("write", &path))
-}
-
-fn devices(devices: &[Device]) -> Result<Vec<HostDevice>> {
-    let look_up = |device: &Device| {
-        let path = Path::new(&device.source);
-        let refused = |reason: String| Error::Spec { key: "device", value: device.source.clone(), reason };
-        let metadata = fs::metadata(path).map_err(|error| refused(error.to_string()))?;
-        let kind = metadata.mode() & libc::S_IFMT;
-        if !matches!(kind, libc::S_IFCHR | libc::S_IFBLK) {
-            return Err(refused("it is not a device".into()));
-        }
-        if device.permissions.is_empty() || !device.permissions.bytes().all(|b| matches!(b, b'r' | b'w' | b'm')) {
-            return Err(refused(format!("its permissions {:?} must be some of r, w, m", device.permissions)));
-        }
-        Ok(HostDevice {
-            target: device.target.clone(),
-            block: kind == libc::S_IFBLK,
-            major: i64::from(rustix::fs::major(metadata.rdev())),
-            minor: i64::from(rustix::fs::minor(metadata.rdev())),
-            mode: metadata.mode(),
-            uid: metadata.uid(),
-            gid: metadata.gid(),
-            access: device.permissions.clone(),
-        })
-    };
-    devices.iter().map(look_up).collect()
 }

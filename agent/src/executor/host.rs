@@ -1,19 +1,21 @@
 //! What this node is like.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use model::NodeDescription;
+use model::{ContainerSpec, NodeDescription};
 
-use crate::bundle::{Host, capabilities};
+use crate::bundle::{Host, capabilities, parse_set};
+use crate::{Error, Result};
 
 /// CGROUP2_SUPER_MAGIC (statfs(2)).
 const CGROUP2_MAGIC: i128 = 0x6367_7270;
 /// CAP_* that this process could give (proc_pid_status(5)).
 const BOUNDING_SET: &str = "CapBnd:";
 
-/// Looks at the node. What can't be read is taken for absent.
-pub fn host() -> Host {
+/// Looks at the node, whose runtimes are these programs. What can't be read is taken for absent.
+pub fn host(runtimes: &BTreeMap<String, PathBuf>) -> Host {
     let unified = rustix::fs::statfs("/sys/fs/cgroup").is_ok_and(|fs| i128::from(fs.f_type) == CGROUP2_MAGIC);
     let swap_v1 = Path::new("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes").exists();
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -29,7 +31,62 @@ pub fn host() -> Host {
         capabilities: capabilities::from_bits(bits),
         oom_score_adj: score.trim().parse().unwrap_or(0),
         hostname: names.nodename().to_string_lossy().into_owned(),
+        controllers: controllers(unified),
+        realtime_cpu: Path::new("/sys/fs/cgroup/cpu/cpu.rt_runtime_us").exists(),
+        io_weight: io_weight(unified),
+        cpus: online("/sys/devices/system/cpu/online"),
+        memory_nodes: online("/sys/devices/system/node/online"),
+        apparmor: is_on("/sys/module/apparmor/parameters/enabled")
+            && Path::new("/sys/kernel/security/apparmor").exists(),
+        selinux: Path::new("/sys/fs/selinux/enforce").exists(),
+        runtimes: runtimes.keys().cloned().collect(),
     }
+}
+
+/// v1: the controllers that are mounted; v2: those that its root has.
+fn controllers(unified: bool) -> BTreeSet<String> {
+    if unified {
+        let text = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").unwrap_or_default();
+        return text.split_ascii_whitespace().map(str::to_owned).collect();
+    }
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let hierarchies = mounts.lines().filter_map(|line| line.split_once(" - cgroup ")?.1.split(' ').nth(1));
+    hierarchies.flat_map(|options| options.split(',')).map(str::to_owned).collect()
+}
+
+/// The file of a weight is in every cgroup but the root.
+fn io_weight(unified: bool) -> Option<String> {
+    let (root, files) = match unified {
+        true => ("/sys/fs/cgroup", ["io.bfq.weight", "io.weight"]),
+        false => ("/sys/fs/cgroup/blkio", ["blkio.weight", "blkio.bfq.weight"]),
+    };
+    let groups: Vec<PathBuf> = fs::read_dir(root).ok()?.flatten().map(|entry| entry.path()).collect();
+    let known = files.into_iter().find(|file| groups.iter().any(|group| group.join(file).exists()));
+    known.map(str::to_owned)
+}
+
+/// Refuses an AppArmor profile that the kernel does not have.
+pub fn check_profile(spec: &ContainerSpec) -> Result<()> {
+    let Some(profile) = spec.security.apparmor.as_ref().filter(|profile| *profile != "unconfined") else {
+        return Ok(());
+    };
+    let path = "/sys/kernel/security/apparmor/profiles";
+    let loaded = fs::read_to_string(path).map_err(Error::io("read", path))?;
+    // A line is `NAME (MODE)`.
+    if loaded.lines().any(|line| line.rsplit_once(" (").is_some_and(|(name, _)| name == profile)) {
+        return Ok(());
+    }
+    let reason = "it is not loaded into the kernel: load it with apparmor_parser -r".into();
+    Err(Error::Spec { key: "apparmor profile", value: profile.clone(), reason })
+}
+
+fn online(path: &str) -> BTreeSet<u32> {
+    // A machine without nodes has one.
+    fs::read_to_string(path).ok().and_then(|text| parse_set(&text)).unwrap_or_else(|| BTreeSet::from([0]))
+}
+
+fn is_on(path: &str) -> bool {
+    fs::read_to_string(path).is_ok_and(|text| text.trim() == "Y")
 }
 
 fn kernel_version(release: &str) -> (u32, u32) {

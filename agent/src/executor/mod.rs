@@ -1,14 +1,16 @@
 //! Carries out one action of a container: the hands of the agent. It decides nothing and holds no container's state.
 //!
-//! - [`host`](Host): what this node is like · `bundle`: what a shim is given · `shim`: starting, watching, cleaning up
-//! - `recover`: what an earlier daemon left · `files`: the files of containers that don't run
+//! - [`host`](Host): what this node is like · `bundle`, `devices`: what a shim is given · `shim`: starting, watching,
+//!   cleaning up · `recover`: what an earlier daemon left · `files`: the files of containers that don't run
 
 mod bundle;
+mod devices;
 mod files;
 mod host;
 mod recover;
 mod shim;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -16,7 +18,7 @@ use std::sync::Arc;
 
 use image::Unpacker;
 use image::store::Image;
-use model::{ContainerId, ContainerSpec};
+use model::{ContainerId, ContainerSpec, NetworkMode};
 
 use crate::bundle::Host;
 use crate::cgroup::Cgroup;
@@ -44,6 +46,8 @@ pub struct Executor {
     /// What cgroup paths begin with.
     cgroup: PathBuf,
     logging: Logging,
+    /// Programs that are runtimes, by name.
+    runtimes: BTreeMap<String, PathBuf>,
     /// Secrets and configs of the last assignments.
     contents: tokio::sync::watch::Receiver<Arc<model::Assignments>>,
     /// Containers that are being started, or whose own layer is written to.
@@ -79,6 +83,8 @@ pub struct Parts {
     pub key: net::plan::NodeKey,
     /// Where output goes.
     pub logging: Logging,
+    /// Programs that are runtimes, by name.
+    pub runtimes: BTreeMap<String, PathBuf>,
     /// Secrets and configs of the last assignments.
     pub contents: tokio::sync::watch::Receiver<Arc<model::Assignments>>,
 }
@@ -94,12 +100,24 @@ pub(crate) async fn blocking<T: Send + 'static>(
 impl Executor {
     /// An executor of these parts.
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { paths, host, images, unpacker, volumes, networks, programs, key, logging, contents } = parts;
+        let Parts { paths, host, images, unpacker, volumes, networks, programs, key, logging, runtimes, contents } =
+            parts;
         let cgroup = PathBuf::from(format!("/orca-{key}"));
         let exclusive = std::sync::Mutex::default();
-        let parts =
-            Self { paths, host, images, unpacker, volumes, networks, programs, cgroup, logging, contents, exclusive };
-        Arc::new(parts)
+        Arc::new(Self {
+            paths,
+            host,
+            images,
+            unpacker,
+            volumes,
+            networks,
+            programs,
+            cgroup,
+            logging,
+            runtimes,
+            contents,
+            exclusive,
+        })
     }
 
     /// The node's directories.
@@ -142,6 +160,16 @@ impl Executor {
         Cgroup::of(&self.cgroup_path(record))
     }
 
+    /// Refuses what this node can't do, before anything is made.
+    ///
+    /// # Errors
+    /// Naming the key and its value.
+    pub fn check(&self, spec: &ContainerSpec, network: &NetworkMode) -> Result<()> {
+        crate::bundle::check(spec, network, &self.host)?;
+        host::check_profile(spec)?;
+        devices::check(spec)
+    }
+
     /// Finds an image by name or id.
     ///
     /// # Errors
@@ -156,7 +184,7 @@ impl Executor {
     /// # Errors
     /// A damaged layer, a full disk, what the spec asks for in vain.
     pub async fn prepare(&self, record: &Record, image: Image) -> Result<()> {
-        crate::bundle::check(&record.spec, &self.host)?;
+        self.check(&record.spec, &record.network)?;
         check_sources(&record.spec)?;
         let (images, unpacker) = (self.images.clone(), self.unpacker.clone());
         let id = record.id;

@@ -12,6 +12,7 @@ use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 
 use super::{Executor, blocking};
+use crate::bundle::Peers;
 use crate::containers::Record;
 use crate::shim_client::{self, ShimClientError};
 use crate::task::Exit;
@@ -64,6 +65,7 @@ impl Executor {
     pub async fn start(
         self: &Arc<Self>,
         record: &Record,
+        peers: Peers,
         generation: u64,
         attach: Option<Attach>,
     ) -> Result<Run, StartFailure> {
@@ -71,7 +73,7 @@ impl Executor {
         let _alone = exclusive.lock().await;
         self.shim_gone(record.id).await?;
         let (executor, owned, attached) = (self.clone(), record.clone(), attach.is_some());
-        let write = blocking("writing a bundle", move || executor.write_bundle(&owned, generation, attached));
+        let write = blocking("writing a bundle", move || executor.write_bundle(&owned, peers, generation, attached));
         let (namespace, bundle) = tokio::join!(self.networks.open(record, generation), write);
         let run = match (namespace, bundle) {
             (Ok(()), Ok(())) => self.launch(record, attach).await,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{WireEnum, all, list, map_values, nanos, or_default, strings, text, texts, wires};
+use super::{WireEnum, all, isolation, list, map_values, nanos, or_default, strings, text, texts, wires};
 use crate::{Error, types};
 
 impl From<model::ContainerSpec> for types::ContainerSpec {
@@ -47,6 +47,12 @@ impl From<model::ContainerSpec> for types::ContainerSpec {
             restart,
             log,
             init,
+            uts,
+            userns,
+            cgroupns,
+            cgroup_parent,
+            device_cgroup_rules,
+            runtime,
         } = spec;
         Self {
             image,
@@ -82,8 +88,16 @@ impl From<model::ContainerSpec> for types::ContainerSpec {
             shm_size,
             devices: wires(devices),
             resources: Some(resources.into()),
-            pid: pid.number(),
-            ipc: ipc.number(),
+            pid: isolation::old_pid(&pid).number(),
+            ipc: isolation::old_ipc(&ipc).number(),
+            pid_mode: isolation::pid_text(&pid),
+            ipc_mode: isolation::ipc_text(&ipc),
+            uts: uts.number(),
+            userns: userns.number(),
+            cgroupns: cgroupns.number(),
+            cgroup_parent,
+            device_cgroup_rules,
+            runtime,
             oom_score_adj,
             restart: Some(restart.into()),
             log: Some(log.into()),
@@ -136,6 +150,14 @@ impl TryFrom<types::ContainerSpec> for model::ContainerSpec {
             restart,
             log,
             init,
+            pid_mode,
+            ipc_mode,
+            uts,
+            userns,
+            cgroupns,
+            cgroup_parent,
+            device_cgroup_rules,
+            runtime,
         } = spec;
         Ok(Self {
             image,
@@ -171,27 +193,19 @@ impl TryFrom<types::ContainerSpec> for model::ContainerSpec {
             shm_size,
             devices: all(devices)?,
             resources: or_default(resources)?,
-            pid: WireEnum::from_number("container.pid", pid)?,
-            ipc: WireEnum::from_number("container.ipc", ipc)?,
+            pid: isolation::pid(pid, pid_mode)?,
+            ipc: isolation::ipc(ipc, ipc_mode)?,
+            uts: WireEnum::from_number("container.uts", uts)?,
+            userns: WireEnum::from_number("container.userns", userns)?,
+            cgroupns: WireEnum::from_number("container.cgroupns", cgroupns)?,
+            cgroup_parent,
+            device_cgroup_rules,
+            runtime,
             oom_score_adj,
             restart: or_default(restart)?,
             log: or_default(log)?,
             init,
         })
-    }
-}
-
-impl From<model::SecurityOptions> for types::SecurityOptions {
-    fn from(model::SecurityOptions { seccomp, no_new_privileges }: model::SecurityOptions) -> Self {
-        Self { seccomp: seccomp.number(), no_new_privileges }
-    }
-}
-
-impl TryFrom<types::SecurityOptions> for model::SecurityOptions {
-    type Error = Error;
-
-    fn try_from(types::SecurityOptions { seccomp, no_new_privileges }: types::SecurityOptions) -> Result<Self, Error> {
-        Ok(Self { seccomp: WireEnum::from_number("security.seccomp", seccomp)?, no_new_privileges })
     }
 }
 

@@ -4,13 +4,15 @@
 //! and what it holds. An absent part means its default only where an empty message would mean the same; an enum number that
 //! this version does not know is an error.
 //!
-//! - `container`, `mount`, `resources`: what a container is made from
+//! - `container`, `isolation`, `mount`, `resources`, `limits`: what a container is made from
 //! - `network`, `service`, `secret`: what users declare
 //! - `object`, `task`, `assignment`: what the store holds and agents are sent
 //! - `plain`: messages whose fields stand on both sides as they are
 
 mod assignment;
 mod container;
+mod isolation;
+mod limits;
 mod mount;
 mod network;
 mod object;
@@ -130,7 +132,7 @@ trait WireEnum: Sized {
 
 enums! {
     NamespaceMode { Private, Host }
-    SeccompProfile { Default, Unconfined }
+    CgroupnsMode { Default, Private, Host }
     Propagation { Rprivate, Private, Rshared, Shared, Rslave, Slave }
     Health { None, Starting, Healthy, Unhealthy }
     RestartCondition { No, OnFailure, Always, UnlessStopped }

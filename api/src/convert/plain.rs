@@ -26,7 +26,7 @@ same_fields! {
     Device { source, target, permissions }
     FileTarget { path, uid, gid, mode }
     VolumeSpec { labels, driver_opts, external }
-    Limits { nano_cpus, cpu_shares, cpuset, memory, memory_swap, pids }
+    DeviceRate { path, rate }
     Reservations { nano_cpus, memory }
     StackMember { stack, key }
     ConfigSpec { name, labels, stack, data }

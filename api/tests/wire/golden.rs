@@ -81,6 +81,7 @@ fn enum_numbers() {
     }
     hold_numbers! {
         NamespaceMode "NAMESPACE_MODE_" "PRIVATE HOST"
+        CgroupnsMode "CGROUPNS_MODE_" "DEFAULT PRIVATE HOST"
         SeccompProfile "SECCOMP_PROFILE_" "DEFAULT UNCONFINED"
         Propagation "PROPAGATION_" "RPRIVATE PRIVATE RSHARED SHARED RSLAVE SLAVE"
         Health "HEALTH_" "NONE STARTING HEALTHY UNHEALTHY"

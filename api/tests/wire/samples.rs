@@ -67,7 +67,11 @@ fn container(test: HealthTest) -> ContainerSpec {
         privileged: true,
         cap_add: strings(&["NET_ADMIN"]),
         cap_drop: strings(&["ALL"]),
-        security: SecurityOptions { seccomp: SeccompProfile::Unconfined, no_new_privileges: true },
+        security: SecurityOptions {
+            seccomp: SeccompProfile::Unconfined,
+            no_new_privileges: true,
+            ..SecurityOptions::default()
+        },
         mounts: mounts(),
         secrets: vec![SecretFile { secret: text("shop_key"), id: Some(SecretId::from_random(11)), file: file("/k") }],
         configs: vec![ConfigFile { config: text("shop_cfg"), id: Some(ConfigId::from_random(12)), file: file("/c") }],
@@ -98,11 +102,19 @@ fn container(test: HealthTest) -> ContainerSpec {
                 memory: Some(1 << 30),
                 memory_swap: Some(-1),
                 pids: Some(100),
+                ..Limits::default()
             },
             reservations: Reservations { nano_cpus: 250_000_000, memory: 1 << 20 },
         },
-        pid: NamespaceMode::Host,
-        ipc: NamespaceMode::Host,
+        pid: PidMode::Host,
+        ipc: IpcMode::Host,
+        // What was added later is absent in the first version; the round trips of `strategies` have it.
+        uts: NamespaceMode::Private,
+        userns: NamespaceMode::Private,
+        cgroupns: CgroupnsMode::Default,
+        cgroup_parent: None,
+        device_cgroup_rules: Vec::new(),
+        runtime: None,
         oom_score_adj: Some(-500),
         restart: RestartPolicy {
             condition: RestartCondition::OnFailure,

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use clap::Args;
 use model::{
-    ContainerSpec, Device, HealthTest, Healthcheck, HostEntry, Limits, Mount, NamespaceMode, NetworkMode, PortSpec,
-    Reservations, Resources, RestartPolicy, SeccompProfile, SecurityOptions, Ulimit,
+    ContainerSpec, Device, HealthTest, Healthcheck, HostEntry, Limits, Mount, NetworkMode, PortSpec, Reservations,
+    Resources, RestartPolicy, Ulimit,
 };
 
 use super::flags;
+use super::isolation::IsolationArgs;
 use crate::error::{Error, Result};
 use crate::network::{First, attachments};
 
@@ -118,9 +119,6 @@ pub struct CreateArgs {
     /// Drop a capability
     #[arg(long, value_name = "CAPABILITY")]
     pub cap_drop: Vec<String>,
-    /// seccomp=unconfined, no-new-privileges
-    #[arg(long, value_name = "OPTION")]
-    pub security_opt: Vec<String>,
     /// Restart policy: no, always, unless-stopped, on-failure[:max]
     #[arg(long, value_name = "POLICY", value_parser = flags::restart)]
     pub restart: Option<RestartPolicy>,
@@ -154,12 +152,6 @@ pub struct CreateArgs {
     /// Make a host device available
     #[arg(long, value_name = "DEVICE", value_parser = flags::device)]
     pub device: Vec<Device>,
-    /// Use the host's pid namespace: host
-    #[arg(long, value_name = "MODE")]
-    pub pid: Option<String>,
-    /// Use the host's IPC namespace: host
-    #[arg(long, value_name = "MODE")]
-    pub ipc: Option<String>,
     /// Adjust the OOM killer's score
     #[arg(long, value_name = "SCORE", allow_hyphen_values = true)]
     pub oom_score_adj: Option<i32>,
@@ -197,6 +189,9 @@ pub struct CreateArgs {
     pub streams: super::run::StreamArgs,
     #[command(flatten)]
     pub pull: crate::registry::PullFlags,
+    /// Namespaces, confinement, limits
+    #[command(flatten)]
+    pub isolation: IsolationArgs,
     /// Print help; -h is the host name here, as in Docker
     #[arg(long, action = clap::ArgAction::Help)]
     pub help: Option<bool>,
@@ -262,7 +257,6 @@ impl CreateArgs {
     fn spec(self) -> Result<ContainerSpec> {
         let mounts = self.mounts()?;
         let env = self.environment()?;
-        let security = self.security()?;
         let healthcheck = self.healthcheck();
         let memory_swap = self.memory_swap.as_deref().map(|value| parse("--memory-swap", value, memory_swap));
         let limits = Limits {
@@ -272,13 +266,15 @@ impl CreateArgs {
             memory: self.memory,
             memory_swap: memory_swap.transpose()?,
             pids: self.pids_limit,
+            ..Limits::default()
         };
+        let limits = self.isolation.limits(limits);
         let reservations = Reservations { nano_cpus: 0, memory: self.memory_reservation.unwrap_or(0) };
         let mut image_and_command = self.image_and_command.into_iter();
         let image = image_and_command.next().unwrap_or_default();
         let command: Vec<String> = image_and_command.collect();
         let entrypoint = self.entrypoint.map(|program| if program.is_empty() { Vec::new() } else { vec![program] });
-        Ok(ContainerSpec {
+        let mut spec = ContainerSpec {
             image,
             entrypoint,
             command: (!command.is_empty()).then_some(command),
@@ -298,7 +294,6 @@ impl CreateArgs {
             privileged: self.privileged,
             cap_add: self.cap_add,
             cap_drop: self.cap_drop,
-            security,
             mounts,
             secrets: Vec::new(),
             configs: Vec::new(),
@@ -312,30 +307,14 @@ impl CreateArgs {
             shm_size: self.shm_size,
             devices: self.device,
             resources: Resources { limits, reservations },
-            pid: namespace("--pid", self.pid.as_deref())?,
-            ipc: namespace("--ipc", self.ipc.as_deref())?,
             oom_score_adj: self.oom_score_adj,
             restart: self.restart.unwrap_or_default(),
             log: crate::logging::config(self.log_driver.as_deref(), &self.log_opt)?,
             init: self.init,
-        })
-    }
-
-    fn security(&self) -> Result<SecurityOptions> {
-        let mut security = SecurityOptions::default();
-        for option in &self.security_opt {
-            match option.split_once(['=', ':']).unwrap_or((option, "")) {
-                ("no-new-privileges", "" | "true") => security.no_new_privileges = true,
-                ("no-new-privileges", "false") => security.no_new_privileges = false,
-                ("seccomp", "unconfined") => security.seccomp = SeccompProfile::Unconfined,
-                ("seccomp", "default" | "builtin") => security.seccomp = SeccompProfile::Default,
-                _ => {
-                    let reason = "expected seccomp=unconfined or no-new-privileges".into();
-                    return Err(Error::Flag { flag: "--security-opt", value: option.clone(), reason });
-                }
-            }
-        }
-        Ok(security)
+            ..ContainerSpec::default()
+        };
+        self.isolation.apply(&mut spec)?;
+        Ok(spec)
     }
 
     fn healthcheck(&self) -> Option<Healthcheck> {
@@ -359,14 +338,6 @@ impl CreateArgs {
 /// `512m`, or -1.
 pub fn memory_swap(text: &str) -> Result<i64, String> {
     if text == "-1" { Ok(-1) } else { Ok(i64::try_from(flags::bytes(text)?).unwrap_or(i64::MAX)) }
-}
-
-fn namespace(flag: &'static str, value: Option<&str>) -> Result<NamespaceMode> {
-    match value {
-        None | Some("" | "private") => Ok(NamespaceMode::Private),
-        Some("host") => Ok(NamespaceMode::Host),
-        Some(other) => Err(Error::Flag { flag, value: other.into(), reason: "only host is supported yet".into() }),
-    }
 }
 
 fn parse<T>(flag: &'static str, value: &str, parser: impl Fn(&str) -> Result<T, String>) -> Result<T> {

@@ -11,6 +11,7 @@ pub mod exec;
 pub mod export;
 pub mod flags;
 pub mod inspect;
+pub mod isolation;
 pub mod lifecycle;
 pub mod logs;
 pub mod prune;

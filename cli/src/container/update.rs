@@ -51,6 +51,7 @@ pub async fn update(host: &Host, args: UpdateArgs) -> Result<()> {
         memory: args.memory,
         memory_swap: args.memory_swap,
         pids: args.pids_limit,
+        ..Limits::default()
     };
     if limits == Limits::default() && args.memory_reservation.is_none() && args.restart.is_none() {
         return Err(Error::Unsupported {

@@ -9,6 +9,7 @@ mod registries;
 mod serve;
 mod socket;
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -41,6 +42,12 @@ pub struct DaemonArgs {
     journal_socket: PathBuf,
     #[command(flatten)]
     registries: registries::RegistryArgs,
+    /// An OCI runtime that containers may ask for with `--runtime`, such as crun=/usr/bin/crun
+    #[arg(long, value_name = "NAME=PATH", value_parser = runtime)]
+    add_runtime: Vec<(String, PathBuf)>,
+    /// Refused: containers have the users of the host
+    #[arg(long, hide = true, value_name = "USER", value_parser = userns_remap)]
+    userns_remap: Option<Infallible>,
     #[command(subcommand)]
     verb: Option<Verb>,
 }
@@ -51,6 +58,23 @@ enum Verb {
     Install(install::InstallArgs),
 }
 
+fn userns_remap(_: &str) -> Result<Infallible, String> {
+    Err("user namespaces come in a later release: until then a container's users are the host's".into())
+}
+
+/// `NAME=PATH`.
+fn runtime(text: &str) -> Result<(String, PathBuf), String> {
+    let (name, path) = text.split_once('=').ok_or("expected NAME=PATH")?;
+    let path = PathBuf::from(path);
+    if name.is_empty() || name == agent::bundle::BUILT_IN_RUNTIME {
+        return Err(format!("{name:?} is the name of the runtime that is built in: choose another"));
+    }
+    if !path.is_absolute() || !path.is_file() {
+        return Err(format!("{} is not the absolute path of a program", path.display()));
+    }
+    Ok((name.to_owned(), path))
+}
+
 /// Runs the daemon until it is told to end, or installs it.
 pub fn run(args: DaemonArgs) -> Result<()> {
     let default = crate::logging::config(args.log_driver.as_deref(), &args.log_opt)?;
@@ -58,6 +82,9 @@ pub fn run(args: DaemonArgs) -> Result<()> {
         // What is wrong with them is told now, and not by a unit that doesn't start.
         args.registries.settings()?;
         return install::install(&args.data_dir, &args.run_dir, &default, &args.registries.words(), install);
+    }
+    if let Some(never) = args.userns_remap {
+        match never {}
     }
     if !rustix::process::geteuid().is_root() {
         return Err(Error::Start { action: "run", reason: "it needs root; try sudo".into() });
@@ -72,7 +99,9 @@ pub fn run(args: DaemonArgs) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|error| Error::Start { action: "run", reason: error.to_string() })?;
     let logging = agent::Logging { default, journal: args.journal_socket };
-    runtime.block_on(serve::serve(args.data_dir, args.run_dir, logging, args.registries.settings()?))
+    let runtimes = args.add_runtime.into_iter().collect();
+    let registries = args.registries.settings()?;
+    runtime.block_on(serve::serve(args.data_dir, args.run_dir, logging, registries, runtimes))
 }
 
 /// A bare level is for Orca's own crates, and warnings of the others; anything else is a filter as tracing-subscriber has it.

@@ -1,5 +1,6 @@
 //! A node's daemon from start to end.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,14 +26,20 @@ fn failed<E: std::fmt::Display>(action: &'static str) -> impl FnOnce(E) -> Error
 }
 
 /// Runs a node until a signal or a reset ends it. Containers, published ports and names go on without it.
-pub async fn serve(data_dir: PathBuf, run_dir: PathBuf, logging: Logging, registries: Settings) -> Result<()> {
+pub async fn serve(
+    data_dir: PathBuf,
+    run_dir: PathBuf,
+    logging: Logging,
+    registries: Settings,
+    runtimes: BTreeMap<String, PathBuf>,
+) -> Result<()> {
     // Signals from here on end the daemon in order, also while it starts.
     let mut end = End::new()?;
     make_run_dir(&run_dir)?;
     let program = std::env::current_exe().map_err(failed("find its own program"))?;
     let manager_socket = run_dir.join("manager.sock");
     // Containers are taken over before anything else: they need no manager.
-    let agent = start_agent(&data_dir, &run_dir, &manager_socket, &program, logging).await?;
+    let agent = start_agent(&data_dir, &run_dir, &manager_socket, &program, logging, runtimes).await?;
     let config = ManagerConfig { data_dir: data_dir.clone(), node: agent.node() };
     let manager = Manager::start(config).await.map_err(failed("start its manager"))?;
     let (stop, stopped) = watch::channel(());
@@ -88,6 +95,7 @@ async fn start_agent(
     manager_socket: &Path,
     program: &Path,
     logging: Logging,
+    runtimes: BTreeMap<String, PathBuf>,
 ) -> Result<Agent> {
     let sealed = SealedBinary::of_current().map_err(failed("copy its program into memory"))?;
     let config = AgentConfig {
@@ -98,6 +106,7 @@ async fn start_agent(
         programs: Arc::new(OwnPrograms::new(sealed, program.into())),
         bridge_subnet: BRIDGE_SUBNET.parse().map_err(failed("read the subnet of its own network"))?,
         logging,
+        runtimes,
     };
     Agent::start(config).await.map_err(failed("start its agent"))
 }

@@ -24,7 +24,7 @@ fn compose_files_that_cannot_be() {
             "services: { a: { image: busybox, secrets: [s] } }\nsecrets: { s: { file: ./nothing } }",
             "nothing",
         ),
-        ("unsupported", "services: { a: { image: busybox, blkio_config: { weight: 300 } } }", "blkio_config"),
+        ("unsupported", "services: { a: { image: busybox, storage_opt: { size: 1g } } }", "storage_opt"),
         ("no yaml", "services: [", "compose.yml"),
         ("empty", "", "empty"),
     ];

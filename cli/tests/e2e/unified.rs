@@ -1,5 +1,5 @@
-//! cgroup v2, which most machines have today and which the machine that runs the tests may not: the binary runs in a
-//! User-Mode Linux (Debian's `user-mode-linux`), a kernel that is a process, on the host's file system read-only.
+//! cgroup v2 and AppArmor, which most machines have today and which the machine that runs the tests may not: the binary runs
+//! in a User-Mode Linux (Debian's `user-mode-linux`), a kernel that is a process, on the host's file system read-only.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
@@ -7,6 +7,13 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::support::busybox;
+
+/// Everything, but for one file.
+const PROFILE: &str = "profile orca-test flags=(attach_disconnected,mediate_deleted) {
+  file, capability, network, signal,
+  deny /etc/passwd r,
+}
+";
 
 /// Runs the script in a fresh kernel and returns what it printed, by section.
 fn boot(dir: &Path) -> BTreeMap<String, String> {
@@ -18,10 +25,11 @@ fn boot(dir: &Path) -> BTreeMap<String, String> {
     let init = dir.join("init.sh");
     std::fs::write(&init, include_str!("unified/init.sh")).unwrap();
     std::fs::set_permissions(&init, PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::write(dir.join("profile"), PROFILE).unwrap();
     std::fs::write(dir.join("disk"), b"DISK".repeat(1 << 18)).unwrap();
     let output = Command::new("timeout")
         .args(["-k", "5", "120", "linux.uml", "mem=1G", "root=/dev/root", "rootfstype=hostfs", "ro", "quiet"])
-        .args(["con=null", "con0=null,fd:1"])
+        .args(["con=null", "con0=null,fd:1", "security=apparmor", "apparmor=1"])
         .arg(format!("ubd0={}", dir.join("disk").display()))
         .arg(format!("uml_dir={}", dir.display()))
         .arg(format!("init={}", init.display()))
@@ -64,9 +72,32 @@ fn containers_on_cgroup_v2() {
     assert_eq!(lines("devices-privileged"), ["DISK"], "{whole}");
     holds("devices-exec", "kmsg-denied");
 
+    assert_eq!(lines("frozen"), ["frozen 1", "frozen 0"], "{whole}");
+    let stats: serde_json::Value =
+        serde_json::from_str(section("stats").trim()).unwrap_or_else(|error| panic!("{error}: {whole}"));
+    assert_eq!(stats["PIDs"], "1", "{whole}");
+    assert!(
+        stats["MemUsage"].as_str().is_some_and(|usage| !usage.starts_with("0B") && usage.contains(" / ")),
+        "{whole}"
+    );
     assert_eq!(lines("removed"), ["nothing-more"], "{whole}");
     holds("out-of-memory", "code 137");
     assert!(section("pids").trim().parse::<u32>().unwrap() > 0, "{whole}");
-    holds("cpuset", "code 125");
-    holds("cpuset", "cpuset");
+    for reason in ["limit cannot be \"cpuset\"", "oom_kill_disable", "memory_swappiness", "cpu_rt", "blkio weight"] {
+        holds("refused", reason);
+    }
+    assert_eq!(section("refused").matches("code 125").count(), 5, "{whole}");
+    assert_eq!(lines("io"), ["98:0 rbps=1048576 wbps=max riops=max wiops=40"], "{whole}");
+
+    assert_eq!(section("apparmor").matches("orca-test (enforce)").count(), 2, "{whole}");
+    for expected in
+        ["can't open '/etc/passwd'", "unconfined", "apparmor profile", "absent", "apparmor_parser", "code 125"]
+    {
+        holds("apparmor", expected);
+    }
+    for expected in [&memory, "33", "kmsg-denied", "code 7", "code 127", "sleep"] {
+        holds("crun", expected);
+    }
+    assert_eq!(section("crun").matches("code 127").count(), 2, "{whole}");
+    assert_eq!(lines("crun").last(), Some(&"nothing-more"), "{whole}");
 }

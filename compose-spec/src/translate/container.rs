@@ -3,17 +3,24 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use model::{ContainerSpec, Device, HostAddress, HostEntry, NamespaceMode, SeccompProfile, SecurityOptions, Ulimit};
+use model::{ContainerSpec, Device, HostAddress, HostEntry, Ulimit};
 
 use super::fields::Fields;
-use super::{file_objects, mounts, policies, resources};
+use super::{file_objects, isolation, mounts, policies, resources};
 use crate::error::Error;
+use crate::files::Files;
 use crate::node::{Map, Node};
 use crate::project::Project;
 use crate::service::Service;
 
 /// What each container of the service is made from.
-pub fn spec(project: &Project, service: Service, fields: &Fields, errors: &mut Vec<Error>) -> ContainerSpec {
+pub fn spec(
+    project: &Project,
+    service: Service,
+    fields: &Fields,
+    files: &dyn Files,
+    errors: &mut Vec<Error>,
+) -> ContainerSpec {
     let image = fields.text("image");
     if fields.take("build").is_some() {
         fields.refuse("build", Some("build the image first and name it with image:"), errors);
@@ -41,7 +48,7 @@ pub fn spec(project: &Project, service: Service, fields: &Fields, errors: &mut V
         privileged: fields.flag("privileged"),
         cap_add: fields.texts("cap_add"),
         cap_drop: fields.texts("cap_drop"),
-        security: security(fields, errors),
+        security: isolation::security(project, fields, files, errors),
         mounts: mounts::all(project, fields, errors),
         secrets: file_objects::secret_files(project, fields),
         configs: file_objects::config_files(project, fields),
@@ -55,26 +62,18 @@ pub fn spec(project: &Project, service: Service, fields: &Fields, errors: &mut V
         shm_size: fields.bytes("shm_size"),
         devices: devices(fields, errors),
         resources: resources::all(fields, errors),
-        pid: namespace(fields, "pid", errors),
-        ipc: namespace(fields, "ipc", errors),
+        device_cgroup_rules: fields.texts("device_cgroup_rules"),
+        pid: isolation::mode(project, fields, "pid", errors),
+        ipc: isolation::mode(project, fields, "ipc", errors),
+        uts: isolation::mode(project, fields, "uts", errors),
+        userns: isolation::mode(project, fields, "userns_mode", errors),
+        cgroupns: isolation::mode(project, fields, "cgroup", errors),
+        cgroup_parent: fields.text("cgroup_parent"),
+        runtime: fields.text("runtime"),
         oom_score_adj: fields.integer("oom_score_adj").and_then(|score| i32::try_from(score).ok()),
         restart: policies::restart(fields, errors),
         log: policies::log(fields, errors),
     }
-}
-
-fn security(fields: &Fields, errors: &mut Vec<Error>) -> SecurityOptions {
-    let mut security = SecurityOptions::default();
-    for option in fields.texts("security_opt") {
-        match option.replacen(':', "=", 1).as_str() {
-            "no-new-privileges" | "no-new-privileges=true" => security.no_new_privileges = true,
-            "no-new-privileges=false" => security.no_new_privileges = false,
-            "seccomp=unconfined" => security.seccomp = SeccompProfile::Unconfined,
-            "seccomp=default" | "seccomp=builtin" => security.seccomp = SeccompProfile::Default,
-            _ => fields.refuse("security_opt", Some("only no-new-privileges and seccomp=unconfined"), errors),
-        }
-    }
-    security
 }
 
 fn extra_hosts(fields: &Fields, errors: &mut Vec<Error>) -> Vec<HostEntry> {
@@ -132,15 +131,4 @@ fn devices(fields: &Fields, errors: &mut Vec<Error>) -> Vec<Device> {
         devices.push(Device { source, target, permissions });
     }
     devices
-}
-
-fn namespace(fields: &Fields, key: &'static str, errors: &mut Vec<Error>) -> NamespaceMode {
-    match fields.text(key).as_deref() {
-        None | Some("private") => NamespaceMode::Private,
-        Some("host") => NamespaceMode::Host,
-        Some(_) => {
-            fields.refuse(key, Some("only \"host\" and \"private\""), errors);
-            NamespaceMode::Private
-        }
-    }
 }

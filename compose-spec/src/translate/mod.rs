@@ -6,6 +6,7 @@
 mod container;
 mod fields;
 mod file_objects;
+mod isolation;
 mod mounts;
 mod networks;
 mod policies;
@@ -63,7 +64,7 @@ fn stack(project: &mut Project, options: &TranslateOptions, files: &dyn Files) -
     }
     for name in dependency_order(project)? {
         if let Some(service) = project.service(name) {
-            let spec = self::service(project, service, options, &stack, &mut errors);
+            let spec = self::service(project, service, options, files, &stack, &mut errors);
             stack.services.push(spec);
         }
     }
@@ -75,6 +76,7 @@ fn service(
     project: &Project,
     service: Service,
     options: &TranslateOptions,
+    files: &dyn Files,
     stack: &Stack,
     errors: &mut Vec<Error>,
 ) -> ServiceSpec {
@@ -91,7 +93,7 @@ fn service(
         depends_on: service.dependencies().map(|(name, dependency)| (name.to_owned(), dependency)).collect(),
         network: networks::mode(project, &fields, errors),
         ports: networks::ports(&fields, errors),
-        container: container::spec(project, service, &fields, errors),
+        container: container::spec(project, service, &fields, files, errors),
         ..ServiceSpec::default()
     };
     policies::deploy(&fields, &mut spec, errors);
@@ -130,9 +132,7 @@ fn without_effect(fields: &Fields, errors: &mut Vec<Error>) {
             );
         }
     }
-    if fields.text("userns_mode").is_some_and(|mode| mode != "host") {
-        fields.refuse("userns_mode", Some("there are no user namespaces to choose from"), errors);
-    }
+    isolation::refuse_others(fields, errors);
 }
 
 /// Docker Compose's labels, which its users' tools read.

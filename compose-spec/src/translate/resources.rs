@@ -1,30 +1,36 @@
 //! Limits and reservations, which Compose lets users say in two places.
 
-use model::{Limits, Reservations, Resources};
+use model::{BlockIo, DeviceRate, Limits, Reservations, Resources};
 
 use super::fields::Fields;
 use crate::error::Error;
 use crate::node::Node;
 
 const NANO: f64 = 1e9;
-/// Microseconds that `cpu_quota` is a share of, unless `cpu_period` says otherwise (cgroups).
-const DEFAULT_PERIOD: i64 = 100_000;
 
 /// The service's limits and reservations. Where both places say something they say the same.
 pub fn all(fields: &Fields, errors: &mut Vec<Error>) -> Resources {
     let mut limits = Limits {
-        nano_cpus: nano_cpus(fields, "cpus", errors).or_else(|| quota(fields, errors)),
+        nano_cpus: nano_cpus(fields, "cpus", errors).filter(|cpus| *cpus > 0),
         cpu_shares: fields.integer("cpu_shares").and_then(|shares| u64::try_from(shares).ok()),
         cpuset: fields.text("cpuset"),
         memory: fields.bytes("mem_limit"),
         memory_swap: fields.text("memswap_limit").and_then(|text| text.parse().ok()),
         pids: fields.integer("pids_limit"),
+        cpu_period: unsigned(fields, "cpu_period", errors),
+        cpu_quota: fields.integer("cpu_quota").filter(|quota| *quota != 0),
+        cpu_rt_period: unsigned(fields, "cpu_rt_period", errors),
+        cpu_rt_runtime: fields.integer("cpu_rt_runtime").filter(|runtime| *runtime != 0),
+        cpuset_mems: None,
+        memory_swappiness: fields.bytes("mem_swappiness"),
+        oom_kill_disable: fields.flag("oom_kill_disable"),
+        block_io: block_io(fields, errors),
     };
     let mut reservations = Reservations { nano_cpus: 0, memory: fields.bytes("mem_reservation").unwrap_or(0) };
     let deploy = fields.nested("deploy").and_then(|deploy| deploy.nested("resources"));
     if let Some(resources) = deploy {
         if let Some(section) = resources.nested("limits") {
-            limits.nano_cpus = nano_cpus(&section, "cpus", errors).or(limits.nano_cpus);
+            limits.nano_cpus = nano_cpus(&section, "cpus", errors).filter(|cpus| *cpus > 0).or(limits.nano_cpus);
             limits.memory = section.bytes("memory").or(limits.memory);
             limits.pids = section.integer("pids").or(limits.pids);
             section.finish(errors);
@@ -51,12 +57,47 @@ fn nano_cpus(fields: &Fields, key: &'static str, errors: &mut Vec<Error>) -> Opt
     Some((cpus * NANO).round() as u64)
 }
 
-fn quota(fields: &Fields, errors: &mut Vec<Error>) -> Option<u64> {
-    let period = fields.integer("cpu_period").unwrap_or(DEFAULT_PERIOD);
-    let quota = fields.integer("cpu_quota").filter(|quota| *quota > 0)?;
-    if period <= 0 {
-        fields.invalid("cpu_period", "must be positive", errors);
-        return None;
+/// A number of which 0 means that there is none.
+fn unsigned(fields: &Fields, key: &'static str, errors: &mut Vec<Error>) -> Option<u64> {
+    let number = fields.integer(key)?;
+    match u64::try_from(number) {
+        Ok(number) => Some(number).filter(|number| *number > 0),
+        Err(_) => {
+            fields.invalid(key, "must not be negative", errors);
+            None
+        }
     }
-    Some((quota as f64 / period as f64 * NANO).round() as u64)
+}
+
+fn block_io(fields: &Fields, errors: &mut Vec<Error>) -> BlockIo {
+    let Some(section) = fields.nested("blkio_config") else { return BlockIo::default() };
+    let block_io = BlockIo {
+        weight: section.integer("weight").filter(|weight| *weight != 0).and_then(|weight| u16::try_from(weight).ok()),
+        weight_devices: rates(&section, "weight_device", "weight", errors),
+        read_bps: rates(&section, "device_read_bps", "rate", errors),
+        write_bps: rates(&section, "device_write_bps", "rate", errors),
+        read_iops: rates(&section, "device_read_iops", "rate", errors),
+        write_iops: rates(&section, "device_write_iops", "rate", errors),
+    };
+    if section.integer("weight").is_some_and(|weight| !(0..=1000).contains(&weight)) {
+        section.invalid("weight", "it is from 10 to 1000", errors);
+    }
+    section.finish(errors);
+    block_io
+}
+
+fn rates(section: &Fields, key: &'static str, number: &'static str, errors: &mut Vec<Error>) -> Vec<DeviceRate> {
+    let mut rates = Vec::new();
+    for (index, node) in section.list(key).iter().enumerate() {
+        let device = Fields::new(node, format!("{}[{index}]", section.path(key)));
+        let path = device.text("path").unwrap_or_default();
+        // Rates are sizes, and so stand as text; weights are numbers.
+        let rate = device.bytes(number).or_else(|| device.integer(number).and_then(|rate| u64::try_from(rate).ok()));
+        if rate.is_none() {
+            device.invalid(number, "expected a number", errors);
+        }
+        device.finish(errors);
+        rates.push(DeviceRate { path, rate: rate.unwrap_or_default() });
+    }
+    rates
 }

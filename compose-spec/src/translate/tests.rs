@@ -13,6 +13,7 @@ impl Files for One {
     fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, FileError> {
         Ok(match path.to_str() {
             Some("/p/compose.yaml") => Some(self.0.as_bytes().to_vec()),
+            Some("/p/p.json") => Some(b"{}".to_vec()),
             Some("/p/key.txt") => Some(b"hunter2".to_vec()),
             _ => None,
         })
@@ -132,16 +133,53 @@ fn mounts_secrets_and_configs() {
 #[test]
 fn what_cant_be_carried_is_refused_by_name_and_place() {
     let found = refusals(
-        "services:\n  a:\n    image: x\n    blkio_config: {weight: 5}\n    volumes: [{type: bind, source: /a, target: /b, bind: {selinux: z}}]\n    deploy: {mode: global, update_config: {order: start-first}}\n    network_mode: weave\n",
+        "services:\n  a:\n    image: x\n    storage_opt: {size: 1G}\n    volumes: [{type: bind, source: /a, target: /b, bind: {selinux: z}}]\n    deploy: {mode: global, update_config: {order: start-first}}\n    network_mode: weave\n",
     );
     let expected = [
+        "/p/compose.yaml:4:5: services.a.storage_opt: not supported by orca: containers are on overlayfs, which has no options to set",
         "/p/compose.yaml:7:5: services.a.network_mode: not supported by orca: only none, host, bridge, service:NAME and container:NAME; for others use networks",
         "/p/compose.yaml:5:59: services.a.volumes[0].bind.selinux: not supported by orca",
         "/p/compose.yaml:6:14: services.a.deploy.mode: not supported by orca: only replicated",
         "/p/compose.yaml:6:28: services.a.deploy.update_config: not supported by orca",
-        "/p/compose.yaml:4:5: services.a.blkio_config: not supported by orca",
     ];
     assert_eq!(found, expected);
+}
+
+#[test]
+fn isolation_is_carried_over() {
+    let text = "name: p\nservices:\n  donor: {image: x, ipc: shareable}\n  named: {image: x, container_name: own}\n  a:\n    image: x\n    pid: service:named\n    ipc: service:donor\n    uts: host\n    userns_mode: host\n    cgroup: private\n    cgroup_parent: /batch\n    runtime: crun\n    device_cgroup_rules: ['c 189:* rwm']\n    security_opt: [seccomp:p.json, apparmor=x, systempaths=unconfined]\n    oom_kill_disable: true\n    mem_swappiness: 10\n    cpu_period: 50000\n    cpu_quota: 25000\n    cpu_rt_runtime: 400\n    blkio_config:\n      weight: 300\n      weight_device: [{path: /dev/sda, weight: 400}]\n      device_read_bps: [{path: /dev/sda, rate: 12mb}]\n      device_write_iops: [{path: /dev/sda, rate: 30}]\n";
+    let a = stack(text).services.into_iter().find(|service| service.name == "p-a").unwrap().container;
+    assert_eq!((a.pid.to_string(), a.ipc.to_string()), ("container:own".into(), "container:p-donor-1".into()));
+    assert_eq!((a.uts, a.userns), (model::NamespaceMode::Host, model::NamespaceMode::Host));
+    assert_eq!((a.cgroupns.to_string().as_str(), a.cgroup_parent.as_deref()), ("private", Some("/batch")));
+    assert_eq!((a.runtime.as_deref(), a.device_cgroup_rules), (Some("crun"), vec!["c 189:* rwm".to_owned()]));
+    assert_eq!(a.security.seccomp, model::SeccompProfile::Custom("{}".into()));
+    assert_eq!((a.security.apparmor.as_deref(), a.security.systempaths_unconfined), (Some("x"), true));
+    let limits = a.resources.limits;
+    assert_eq!((limits.oom_kill_disable, limits.memory_swappiness), (true, Some(10)));
+    assert_eq!((limits.cpu_period, limits.cpu_quota, limits.cpu_rt_runtime), (Some(50_000), Some(25_000), Some(400)));
+    let sda = |rate| vec![model::DeviceRate { path: "/dev/sda".into(), rate }];
+    assert_eq!((limits.block_io.weight, limits.block_io.weight_devices), (Some(300), sda(400)));
+    assert_eq!((limits.block_io.read_bps, limits.block_io.write_iops), (sda(12 << 20), sda(30)));
+}
+
+#[test]
+fn modes_and_options_that_there_are_none_of_are_refused() {
+    let found = refusals(
+        "services:\n  a:\n    image: x\n    pid: sharable\n    ipc: sharable\n    uts: private-ish\n    security_opt: [seccomp=none.json, proc=unmask]\n    cpu_count: 2\n    gpus: all\n    isolation: hyperv\n",
+    );
+    for expected in [
+        "services.a.pid: \"sharable\": expected host or container:NAME",
+        "services.a.ipc: \"sharable\": expected none, private",
+        "services.a.uts: \"private-ish\"",
+        "/p/none.json does not exist",
+        "services.a.security_opt: \"proc=unmask\": expected apparmor=PROFILE",
+        "services.a.cpu_count: not supported by orca: it is for Windows",
+        "services.a.gpus: not supported by orca",
+        "services.a.isolation: not supported by orca",
+    ] {
+        assert!(found.iter().any(|line| line.contains(expected)), "{expected}: {found:#?}");
+    }
 }
 
 #[test]

@@ -154,31 +154,12 @@ fn program(rules: &[Rule]) -> Result<Vec<Instruction>> {
     Ok(code)
 }
 
-/// Filters what the processes in cgroup `dir` may do with devices, by the rules of a whole OCI configuration. One that
-/// allows everything needs no filter.
+/// Filters what the processes in cgroup `dir` may do with devices. Rules that allow everything need no filter.
 ///
 /// # Errors
 /// If a rule makes no sense, or the kernel has no BPF for cgroups.
-pub fn restrict(dir: &Path, config: &[u8]) -> Result<()> {
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct Config {
-        linux: Linux,
-    }
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct Linux {
-        resources: Resources,
-    }
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct Resources {
-        devices: Vec<Rule>,
-    }
-    let config: Config = serde_json::from_slice(config)
-        .map_err(|source| ShimError::Json { path: "linux.resources.devices of config.json".into(), source })?;
-    let rules = config.linux.resources.devices;
-    let code = program(&rules)?;
+pub fn restrict(dir: &Path, rules: &[Rule]) -> Result<()> {
+    let code = program(rules)?;
     let allows_all = [instruction(SET, RESULT, 0, 0, 1), instruction(RETURN, 0, 0, 0, 0)];
     if code.get(6..) == Some(&allows_all) {
         return Ok(());
@@ -311,8 +292,7 @@ mod tests {
             assert!(matches!(program(&[bad]), Err(ShimError::DeviceRule(_))));
         }
         // Everything is allowed: no filter, whose cgroup need not even be there.
-        let config = br#"{"linux":{"resources":{"devices":[{"allow":true,"access":"rwm"}]}}}"#;
-        assert!(restrict(Path::new("/nonexistent"), config).is_ok());
+        assert!(restrict(Path::new("/nonexistent"), &[rule(true, 'a', None, None, "rwm")]).is_ok());
     }
 
     fn any_rule() -> impl Strategy<Value = Rule> {

@@ -74,6 +74,8 @@ impl Sandbox {
             start_immediately: true,
             user: None,
             create_cwd: false,
+            runtime: None,
+            shared_shm: None,
         };
         Self { dir, id, config, spec, children: Vec::new() }
     }

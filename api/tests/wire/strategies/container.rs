@@ -6,6 +6,7 @@ use model::*;
 use proptest::collection::btree_map;
 use proptest::prelude::*;
 
+use super::isolation::{ipc, limits, namespace, pid, security_options};
 use super::*;
 
 prop_compose! {
@@ -71,20 +72,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn limits()(
-        nano_cpus in any::<Option<u64>>(),
-        cpu_shares in any::<Option<u64>>(),
-        cpuset in maybe(text()),
-        memory in any::<Option<u64>>(),
-        memory_swap in any::<Option<i64>>(),
-        pids in any::<Option<i64>>(),
-    ) -> Limits {
-        Limits { nano_cpus, cpu_shares, cpuset, memory, memory_swap, pids }
-    }
-}
-
-prop_compose! {
-    pub fn resources()(limits in limits(), nano_cpus in any::<u64>(), memory in any::<u64>()) -> Resources {
+    pub fn resources()(limits in limits().boxed(), nano_cpus in any::<u64>(), memory in any::<u64>()) -> Resources {
         Resources { limits, reservations: Reservations { nano_cpus, memory } }
     }
 }
@@ -121,15 +109,6 @@ prop_compose! {
     }
 }
 
-prop_compose! {
-    pub fn security_options()(
-        seccomp in one_of(&[SeccompProfile::Default, SeccompProfile::Unconfined]),
-        no_new_privileges in any::<bool>(),
-    ) -> SecurityOptions {
-        SecurityOptions { seccomp, no_new_privileges }
-    }
-}
-
 fn host_address() -> impl Strategy<Value = HostAddress> {
     prop_oneof![Just(HostAddress::HostGateway), any::<IpAddr>().prop_map(HostAddress::Ip)]
 }
@@ -150,10 +129,6 @@ prop_compose! {
     fn ulimit()(soft in any::<i64>(), hard in any::<i64>()) -> Ulimit {
         Ulimit { soft, hard }
     }
-}
-
-fn namespace() -> impl Strategy<Value = NamespaceMode> {
-    one_of(&[NamespaceMode::Private, NamespaceMode::Host])
 }
 
 prop_compose! {
@@ -191,8 +166,14 @@ prop_compose! {
         shm_size in any::<Option<u64>>(),
         devices in few(device()),
         resources in resources().boxed(),
-        pid in namespace(),
-        ipc in namespace(),
+        pid in pid(),
+        ipc in ipc(),
+        uts in namespace(),
+        userns in namespace(),
+        cgroupns in one_of(&[CgroupnsMode::Default, CgroupnsMode::Private, CgroupnsMode::Host]),
+        cgroup_parent in maybe(text()),
+        device_cgroup_rules in texts(),
+        runtime in maybe(text()),
         oom_score_adj in any::<Option<i32>>(),
         restart in restart_policy().boxed(),
         log in log_config().boxed(),
@@ -202,7 +183,8 @@ prop_compose! {
             image, entrypoint, command, env, working_dir, user, group_add, hostname, domainname, labels, annotations,
             tty, open_stdin, stop_signal, stop_grace_period, read_only, privileged, cap_add, cap_drop, security, mounts,
             secrets, configs, healthcheck, extra_hosts, dns, dns_search, dns_options, sysctls, ulimits, shm_size,
-            devices, resources, pid, ipc, oom_score_adj, restart, log, init,
+            devices, resources, pid, ipc, oom_score_adj, restart, log, init, uts, userns, cgroupns, cgroup_parent,
+            device_cgroup_rules, runtime,
         }
     }
 }

@@ -2,6 +2,7 @@
 //! Strategies are boxed: the trees of a spec with forty fields do not fit on a test thread's stack.
 
 mod container;
+mod isolation;
 mod object;
 mod service;
 
@@ -14,6 +15,7 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 
 pub use container::*;
+pub use isolation::security_options;
 pub use object::*;
 pub use service::*;
 

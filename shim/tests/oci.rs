@@ -1,0 +1,348 @@
+//! Obligations of the OCI runtime specification: what the process sees for what the configuration says. Every row runs under
+//! crun first, which shows that the row is right, and then under the shim with the same bundle.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+use support::Sandbox;
+
+/// One obligation.
+struct Row {
+    name: &'static str,
+    change: Box<dyn Fn(&mut Value)>,
+    script: String,
+    expected: String,
+}
+
+fn row(
+    name: &'static str,
+    change: impl Fn(&mut Value) + 'static,
+    script: impl Into<String>,
+    expected: impl Into<String>,
+) -> Row {
+    Row { name, change: Box::new(change), script: script.into(), expected: expected.into() }
+}
+
+/// The row's bundle.
+fn sandbox(row: &Row) -> Sandbox {
+    let mut sandbox = Sandbox::new(&["sh", "-c", &row.script]);
+    std::fs::create_dir(sandbox.path().join("shared")).unwrap();
+    std::fs::write(sandbox.path().join("shared/file"), "shared\n").unwrap();
+    let shared = sandbox.path().join("shared");
+    (row.change)(&mut sandbox.config);
+    let text = sandbox.config.to_string().replace("SHARED", shared.to_str().unwrap());
+    sandbox.config = serde_json::from_str(&text).unwrap();
+    sandbox
+}
+
+/// What the process prints under crun, with its exit code.
+fn crun(row: &Row) -> String {
+    let mut sandbox = sandbox(row);
+    sandbox.config["root"]["path"] = json!(sandbox.path().join("lower"));
+    sandbox.write();
+    // Debian's crun knows no hybrid cgroups: it gets to see those of v1 only. None of the rows is about cgroups.
+    let script = "umount /sys/fs/cgroup/unified 2>/dev/null; exec crun --cgroup-manager disabled \"$@\"";
+    let output = Command::new("unshare")
+        .args(["--mount", "sh", "-c", script, "sh", "--root"])
+        .arg(sandbox.path().join("crun"))
+        .args(["run", "--bundle"])
+        .arg(sandbox.path())
+        .arg(&sandbox.id)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let error = String::from_utf8_lossy(&output.stderr);
+    format!("{text}{error}={}", output.status.code().unwrap())
+}
+
+/// The same under the shim.
+fn shim(row: &Row) -> String {
+    let mut sandbox = sandbox(row);
+    let code = match sandbox.launch() {
+        model::shim::Report::Started { .. } => {
+            sandbox.wait();
+            sandbox.record().exit_code
+        }
+        other => panic!("{}: {other:?}", row.name),
+    };
+    let lines = sandbox.log();
+    let of = |name: &str| {
+        lines.iter().filter(|(stream, _)| stream == name).map(|(_, text)| text.as_str()).collect::<String>()
+    };
+    format!("{}{}={code}", of("stdout"), of("stderr"))
+}
+
+fn hold(rows: Vec<Row>) {
+    for row in rows {
+        let expected = if row.expected.contains('=') && !row.expected.ends_with('\n') {
+            row.expected.clone()
+        } else {
+            format!("{}=0", row.expected)
+        };
+        assert_eq!(crun(&row), expected, "{}: crun does not agree, so the row is wrong", row.name);
+        assert_eq!(shim(&row), expected, "{}", row.name);
+    }
+}
+
+fn own_namespace(name: &str) -> String {
+    std::fs::read_link(format!("/proc/self/ns/{name}")).unwrap().display().to_string()
+}
+
+fn set(path: &'static str, value: Value) -> impl Fn(&mut Value) {
+    move |config| {
+        let (parent, key) = path.rsplit_once('/').unwrap();
+        config.pointer_mut(parent).unwrap()[key] = value.clone();
+    }
+}
+
+fn mount(mount: Value) -> impl Fn(&mut Value) {
+    move |config| config["mounts"].as_array_mut().unwrap().push(mount.clone())
+}
+
+#[test]
+fn the_process() {
+    hold(vec![
+        row("process.cwd", set("/process/cwd", json!("/tmp")), "pwd", "/tmp\n"),
+        row("process.args, exit code", |_| {}, "exit 7", "=7"),
+        row("signals end it with 128 + n", |_| {}, "{ sh -c 'kill -9 $$'; } 2>/dev/null; echo $?", "137\n"),
+        row(
+            "process.env is all of the environment",
+            |config| {
+                config["process"]["env"] = json!(["PATH=/bin", "HOME=/h", "A=b c"]);
+            },
+            "busybox tr '\\0' '\\n' < /proc/1/environ | busybox sort",
+            "A=b c\nHOME=/h\nPATH=/bin\n",
+        ),
+        row(
+            "process.user",
+            set("/process/user", json!({"uid": 33, "gid": 34, "additionalGids": [44, 55]})),
+            "id -u; id -g; id -G",
+            "33\n34\n34 44 55\n",
+        ),
+        row("process.user.umask", set("/process/user", json!({"uid": 0, "gid": 0, "umask": 0o27})), "umask", "0027\n"),
+        row(
+            "process.rlimits",
+            set("/process/rlimits", json!([{"type": "RLIMIT_NOFILE", "soft": 77, "hard": 88}])),
+            "ulimit -n; ulimit -Hn",
+            "77\n88\n",
+        ),
+        row(
+            "process.noNewPrivileges",
+            set("/process/noNewPrivileges", json!(true)),
+            "grep NoNewPrivs /proc/self/status",
+            "NoNewPrivs:\t1\n",
+        ),
+        row(
+            "process.noNewPrivileges: false",
+            set("/process/noNewPrivileges", json!(false)),
+            "grep NoNewPrivs /proc/self/status",
+            "NoNewPrivs:\t0\n",
+        ),
+        row("process.oomScoreAdj", set("/process/oomScoreAdj", json!(77)), "cat /proc/self/oom_score_adj", "77\n"),
+        row("it leads a session of its own", |_| {}, "read a b c d e sid rest < /proc/self/stat; echo $sid", "1\n"),
+        row("no signal is blocked", |_| {}, "grep SigBlk /proc/1/status", "SigBlk:\t0000000000000000\n"),
+        row(
+            "no descriptor leaks",
+            |config| config["process"]["args"] = json!(["ls", "/proc/self/fd"]),
+            "",
+            "0\n1\n2\n3\n",
+        ),
+    ]);
+}
+
+#[test]
+fn privileges() {
+    let caps = |sets: Value| {
+        move |config: &mut Value| {
+            config["process"]["capabilities"] = sets.clone();
+        }
+    };
+    let chown = json!(["CAP_CHOWN"]);
+    let sets = "grep Cap /proc/self/status";
+    let expected = |inherited: u8, permitted: u8, effective: u8, bounding: u8, ambient: u8| {
+        format!(
+            "CapInh:\t{inherited:016x}\nCapPrm:\t{permitted:016x}\nCapEff:\t{effective:016x}\nCapBnd:\t{bounding:016x}\nCapAmb:\t{ambient:016x}\n"
+        )
+    };
+    let user = |config: &mut Value| config["process"]["user"] = json!({"uid": 33, "gid": 34});
+    let both = {
+        let change = caps(
+            json!({"bounding": chown, "permitted": chown, "effective": chown, "inheritable": chown, "ambient": chown}),
+        );
+        move |config: &mut Value| {
+            change(config);
+            user(config);
+        }
+    };
+    let filter = json!({"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64"],
+        "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28}]});
+    let strict = {
+        let filter = filter.clone();
+        move |config: &mut Value| {
+            config["linux"]["seccomp"] = filter.clone();
+            config["process"]["noNewPrivileges"] = json!(true);
+        }
+    };
+    hold(vec![
+        row(
+            "capabilities of root",
+            caps(json!({"bounding": chown, "permitted": chown, "effective": chown})),
+            sets,
+            expected(0, 1, 1, 1, 0),
+        ),
+        row("no capabilities", caps(json!({})), sets, expected(0, 0, 0, 0, 0)),
+        row("ambient capabilities of a user", both, sets, expected(1, 1, 1, 1, 1)),
+        row(
+            "a user without ambient ones has none",
+            user,
+            "grep -E 'CapPrm|CapEff|CapAmb' /proc/self/status",
+            "CapPrm:\t0000000000000000\nCapEff:\t0000000000000000\nCapAmb:\t0000000000000000\n",
+        ),
+        row(
+            "linux.seccomp",
+            set("/linux/seccomp", filter),
+            "mkdir /tmp/x 2>&1; grep Seccomp: /proc/self/status",
+            "mkdir: can't create directory '/tmp/x': No space left on device\nSeccomp:\t2\n",
+        ),
+        row("linux.seccomp with noNewPrivileges", strict, "mkdir /tmp/x 2>&1 | wc -l", "1\n"),
+    ]);
+}
+
+#[test]
+fn the_file_system() {
+    hold(vec![
+        row(
+            "root.readonly",
+            set("/root/readonly", json!(true)),
+            "{ echo > /x; } 2>&1 || echo refused",
+            "sh: can't create /x: Read-only file system\nrefused\n",
+        ),
+        row(
+            "mounts: tmpfs and its options",
+            mount(
+                json!({"destination": "/t", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "nodev", "noexec", "ro", "size=64k", "mode=700"]}),
+            ),
+            "grep ' /t ' /proc/mounts",
+            "tmpfs /t tmpfs ro,nosuid,nodev,noexec,relatime,size=64k,mode=700 0 0\n",
+        ),
+        row(
+            "mounts: a bind, read-only",
+            mount(json!({"destination": "/s", "type": "bind", "source": "SHARED", "options": ["rbind", "ro"]})),
+            "cat /s/file; { echo > /s/file; } 2>&1 || echo refused",
+            "shared\nsh: can't create /s/file: Read-only file system\nrefused\n",
+        ),
+        row(
+            "mounts: a bind of a file",
+            mount(json!({"destination": "/etc/one", "type": "bind", "source": "SHARED/file", "options": ["bind"]})),
+            "cat /etc/one",
+            "shared\n",
+        ),
+        row(
+            "mounts: in their order",
+            |config| {
+                let mounts = config["mounts"].as_array_mut().unwrap();
+                mounts.push(json!({"destination": "/t", "type": "tmpfs", "source": "tmpfs"}));
+                mounts.push(json!({"destination": "/t/s", "type": "bind", "source": "SHARED", "options": ["rbind"]}));
+            },
+            "cat /t/s/file",
+            "shared\n",
+        ),
+        row(
+            "linux.maskedPaths",
+            set("/linux/maskedPaths", json!(["/proc/keys", "/sys/fs", "/not/there"])),
+            "wc -c < /proc/keys; ls /sys/fs | wc -l",
+            "0\n0\n",
+        ),
+        row(
+            "linux.readonlyPaths",
+            set("/linux/readonlyPaths", json!(["/proc/sys", "/not/there"])),
+            "{ echo 1 > /proc/sys/kernel/shmmni; } 2>&1 || echo refused",
+            "sh: can't create /proc/sys/kernel/shmmni: Read-only file system\nrefused\n",
+        ),
+        row(
+            "default devices and links",
+            |_| {},
+            "for n in null zero full random urandom tty; do test -c /dev/$n || echo no $n; done; readlink /dev/stdin; readlink /dev/stdout; readlink /dev/stderr; readlink /dev/fd; readlink /dev/ptmx; echo x > /dev/null; head -c 3 /dev/zero | wc -c",
+            "/proc/self/fd/0\n/proc/self/fd/1\n/proc/self/fd/2\n/proc/self/fd\npts/ptmx\n3\n",
+        ),
+        row(
+            "linux.devices",
+            set(
+                "/linux/devices",
+                json!([{"path": "/dev/mine", "type": "c", "major": 1, "minor": 5, "fileMode": 0o640, "uid": 33, "gid": 34}]),
+            ),
+            "ls -ln /dev/mine | while read mode links uid gid major minor rest; do echo $mode $uid $gid $major $minor; done",
+            "crw-r----- 33 34 1, 5\n",
+        ),
+        row(
+            "linux.rootfsPropagation: mounts stay inside",
+            |_| {},
+            "grep ' / / ' /proc/self/mountinfo | grep -c shared: || true",
+            "0\n",
+        ),
+    ]);
+}
+
+#[test]
+fn namespaces() {
+    let mut rows = vec![
+        row("hostname", set("/hostname", json!("named")), "cat /proc/sys/kernel/hostname", "named\n"),
+        row("domainname", |config| config["domainname"] = json!("nis"), "cat /proc/sys/kernel/domainname", "nis\n"),
+        row(
+            "linux.sysctl",
+            set("/linux/sysctl", json!({"net.core.somaxconn": "77"})),
+            "cat /proc/sys/net/core/somaxconn",
+            "77\n",
+        ),
+        row("it is the first process", |_| {}, "echo $$", "1\n"),
+        row(
+            "hooks.createRuntime",
+            |config| {
+                config["mounts"]
+                    .as_array_mut()
+                    .unwrap()
+                    .push(json!({"destination": "/s", "type": "bind", "source": "SHARED", "options": ["rbind"]}));
+                config["hooks"] = json!({"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", "grep -q ociVersion && echo ran > SHARED/hook"]}]});
+            },
+            "cat /s/hook",
+            "ran\n",
+        ),
+    ];
+    for kind in ["pid", "ipc", "uts", "mount", "network", "cgroup"] {
+        let file = match kind {
+            "mount" => "mnt",
+            "network" => "net",
+            other => other,
+        };
+        let script = format!(
+            "test \"$(readlink /proc/self/ns/{file})\" = '{}' && echo the hosts || echo its own",
+            own_namespace(file)
+        );
+        rows.push(row(kind, |_| {}, script.clone(), "its own\n"));
+        if kind != "mount" {
+            let without = move |config: &mut Value| {
+                config["linux"]["namespaces"].as_array_mut().unwrap().retain(|namespace| namespace["type"] != kind);
+                if kind == "uts" {
+                    config.as_object_mut().unwrap().remove("hostname");
+                }
+            };
+            rows.push(row(kind, without, script.clone(), "the hosts\n"));
+        }
+        if matches!(kind, "ipc" | "network" | "pid") {
+            let path = format!("/proc/{}/ns/{file}", std::process::id());
+            let joined = move |config: &mut Value| {
+                for namespace in config["linux"]["namespaces"].as_array_mut().unwrap() {
+                    if namespace["type"] == kind {
+                        namespace["path"] = json!(path);
+                    }
+                }
+            };
+            rows.push(row(kind, joined, script, "the hosts\n"));
+        }
+    }
+    hold(rows);
+}
