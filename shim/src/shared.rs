@@ -1,4 +1,4 @@
-//! The /dev/shm of another container: a file system that does not come with the IPC namespace.
+//! The /dev/shm of another container: a file system of its own, which does not come with the IPC namespace.
 
 use std::fs::File;
 use std::os::fd::AsFd;
