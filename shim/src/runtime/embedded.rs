@@ -143,6 +143,7 @@ impl Runtime for Embedded {
             process: &process,
             home: &home,
             seccomp: seccomp.filter(|_| !request.privileged),
+            terminal_size: request.terminal_size,
             report: write.as_raw_fd(),
         };
         let (pid, console) = join.spawn(io)?;

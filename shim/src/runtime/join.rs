@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use libcontainer::syscall::syscall::create_syscall;
 use libcontainer::{apparmor, capabilities, seccomp, tty};
-use model::shim::ErrorClass;
+use model::shim::{ErrorClass, TerminalSize};
 use nix::sched::{CloneFlags, setns};
 use nix::unistd::{ForkResult, Gid, Uid, fork};
 use oci_spec::runtime::{LinuxSeccomp, Process};
@@ -35,6 +35,8 @@ pub struct Join<'a> {
     pub home: &'a str,
     /// The container's filter.
     pub seccomp: Option<&'a LinuxSeccomp>,
+    /// Size of its terminal, which is there before the command looks.
+    pub terminal_size: Option<TerminalSize>,
     /// Writing end of its report pipe.
     pub report: RawFd,
 }
@@ -125,6 +127,10 @@ impl Join<'_> {
                 use std::os::fd::IntoRawFd;
                 tty::setup_console(syscall.as_ref(), socket.into_raw_fd(), false)
                     .map_err(|error| runtime("set up a terminal", &error))?;
+                if let Some(size) = self.terminal_size {
+                    crate::terminal::resize(std::io::stdin(), size)
+                        .map_err(|error| runtime("size the terminal", &error))?;
+                }
             }
         }
         if self.process.no_new_privileges() == Some(true) {

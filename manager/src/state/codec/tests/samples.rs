@@ -65,7 +65,11 @@ fn config_spec() -> ConfigSpec {
 fn task_spec() -> TaskSpec {
     let attachment = AttachmentSpec { network: "shop_default".into(), ..AttachmentSpec::default() };
     TaskSpec {
-        container: ContainerSpec { image: "orca/demo".into(), ..ContainerSpec::default() },
+        container: ContainerSpec {
+            image: "orca/demo".into(),
+            log: model::LogConfig { driver: model::LogDriver::JsonFile, ..model::LogConfig::default() },
+            ..ContainerSpec::default()
+        },
         network: NetworkMode::Networks(vec![attachment]),
     }
 }
