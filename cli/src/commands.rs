@@ -6,7 +6,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::client::{DEFAULT_HOST, Host};
 use crate::error::Result;
-use crate::{compose, container, daemon, image, network, surface, system, volume};
+use crate::{compose, container, daemon, image, inspect, network, surface, system, volume};
 
 /// A container orchestrator in one binary: Docker's habits, from one laptop to a cluster.
 #[derive(Debug, Parser)]
@@ -76,8 +76,8 @@ enum Command {
     Rm(container::lifecycle::RemoveArgs),
     /// Wait for containers to end and print their exit codes
     Wait(container::lifecycle::Names),
-    /// Show all about containers
-    Inspect(container::inspect::InspectArgs),
+    /// Show all about objects of any kind
+    Inspect(inspect::InspectArgs),
     /// Copy files between a container and this machine
     Cp(container::copy::CopyArgs),
     /// Show what a container has changed of its image's files
@@ -217,7 +217,7 @@ enum VolumeVerb {
     /// Make a volume
     Create(volume::CreateArgs),
     /// Show all about volumes
-    Inspect(volume::Names),
+    Inspect(volume::InspectArgs),
     /// Remove volumes
     #[command(alias = "remove")]
     Rm(volume::RemoveArgs),
@@ -314,7 +314,7 @@ async fn run(host: &Host, command: Command) -> Result<()> {
         Command::Top(args) => container::verbs::top(host, args).await,
         Command::Rm(args) => container::lifecycle::remove(host, args).await,
         Command::Wait(args) => container::lifecycle::wait(host, args).await,
-        Command::Inspect(args) => container::inspect::inspect(host, args).await,
+        Command::Inspect(args) => inspect::inspect(host, args).await,
         Command::Cp(args) => container::copy::copy(host, args).await,
         Command::Diff(args) => container::diff::diff(host, args).await,
         Command::Export(args) => container::export::export(host, args).await,

@@ -3,6 +3,7 @@
 //! - `container/ image/ volume/ compose/ system` are verbs, each a conversation with a daemon through [`client`]
 //! - [`daemon`] composes a node: agent and manager, joined only by their API
 //! - [`surface`] is Docker's whole command line, and why some of it is not here
+//! - [`template`] is Go's `text/template`, for `--format`
 //! - [`demo`] is what runs inside the image `orca/demo`
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -14,14 +15,18 @@ mod container;
 mod daemon;
 mod demo;
 mod detach_keys;
+mod docker_config;
 mod error;
+mod filter;
 mod image;
+mod inspect;
 mod logging;
 mod network;
 mod output;
 mod stream;
 mod surface;
 mod system;
+mod template;
 mod terminal;
 mod volume;
 

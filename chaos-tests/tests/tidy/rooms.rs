@@ -32,6 +32,8 @@ const PURE: &[&str] = &[
     "image/src/gc.rs",
     "image/src/dockerfile",
     "image/src/catalog",
+    "cli/src/template",
+    "cli/src/filter.rs",
     "chaos-tests/src",
 ];
 

@@ -114,7 +114,7 @@ where
 
 /// One container.
 pub async fn inspect(client: &mut Client, name: &str) -> Result<Container> {
-    let request = InspectContainerRequest { container: name.into() };
+    let request = InspectContainerRequest { container: name.into(), size: false };
     Ok(client.node.inspect_container(request).await?.into_inner())
 }
 

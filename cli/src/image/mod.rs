@@ -1,7 +1,11 @@
 //! `orca image import|load|ls|inspect|rm`.
 
+mod inspect;
 mod list;
+mod remove;
 mod upload;
 
-pub use list::{InspectArgs, ListArgs, RemoveArgs, inspect, list, remove};
+pub use inspect::{InspectArgs, find, inspect};
+pub use list::{ListArgs, list};
+pub use remove::{RemoveArgs, remove};
 pub use upload::{ImportArgs, LoadArgs, import, load};
