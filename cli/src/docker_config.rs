@@ -53,7 +53,8 @@ mod tests {
 
     #[test]
     fn formats_are_read_and_the_rest_is_left() {
-        let config = DockerConfig::parse(br#"{ "psFormat": "table {{.ID}}", "auths": { "x": {} }, "detachKeys": "ctrl-e,e" }"#);
+        let config =
+            DockerConfig::parse(br#"{ "psFormat": "table {{.ID}}", "auths": { "x": {} }, "detachKeys": "ctrl-e,e" }"#);
         assert_eq!(config.ps_format.as_deref(), Some("table {{.ID}}"));
         assert_eq!(config.detach_keys.as_deref(), Some("ctrl-e,e"));
         assert_eq!(DockerConfig::parse(b"{"), DockerConfig::default());

@@ -38,7 +38,8 @@ pub async fn inspect(host: &Host, args: InspectArgs) -> Result<()> {
         Some(kind) if KINDS.contains(&kind) => KINDS.iter().copied().filter(|own| *own == kind).collect(),
         Some(kind) => {
             let later = LATER.contains(&kind);
-            let reason = format!("{} {}", if later { "not supported yet: there are" } else { "there are" }, KINDS.join(", "));
+            let reason =
+                format!("{} {}", if later { "not supported yet: there are" } else { "there are" }, KINDS.join(", "));
             return Err(Error::Flag { flag: "--type", value: kind.to_owned(), reason });
         }
     };

@@ -31,7 +31,10 @@ pub fn bytes(directory: &Path) -> u64 {
 }
 
 /// Adds to containers how much they have written, and how large they are with their images.
-pub async fn measure(service: &NodeService, mut containers: Vec<wire::Container>) -> Result<Vec<wire::Container>, Status> {
+pub async fn measure(
+    service: &NodeService,
+    mut containers: Vec<wire::Container>,
+) -> Result<Vec<wire::Container>, Status> {
     let all = service.containers().clone();
     let measured = blocking("measuring containers", move || {
         let images = all.images();

@@ -5,8 +5,8 @@ use std::path::Path;
 use api::node as wire;
 use tonic::Status;
 
-use super::{NodeService, blocking};
 use super::containers::has_labels;
+use super::{NodeService, blocking};
 use crate::Error;
 use crate::containers::Containers;
 use crate::mounts::VolumeRecord;

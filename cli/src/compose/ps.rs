@@ -55,7 +55,11 @@ const LISTING: Listing<'_> = Listing {
 pub async fn ps(host: &Host, project: &ProjectArgs, args: PsArgs) -> Result<()> {
     let mut filters = Filters::parse(&args.filter, &["status"])?;
     for status in &args.status {
-        filters.add("status", status).map_err(|reason| Error::Flag { flag: "--status", value: status.clone(), reason })?;
+        filters.add("status", status).map_err(|reason| Error::Flag {
+            flag: "--status",
+            value: status.clone(),
+            reason,
+        })?;
     }
     filters.only("status", STATES)?;
     let mut client = Client::connect(host).await?;

@@ -11,8 +11,21 @@ use crate::output::human;
 
 /// What can be filtered by.
 pub const KEYS: &[&str] = &[
-    "ancestor", "before", "exited", "expose", "health", "id", "is-task", "isolation", "label", "name", "network",
-    "publish", "since", "status", "volume",
+    "ancestor",
+    "before",
+    "exited",
+    "expose",
+    "health",
+    "id",
+    "is-task",
+    "isolation",
+    "label",
+    "name",
+    "network",
+    "publish",
+    "since",
+    "status",
+    "volume",
 ];
 
 /// Which containers are wanted.
@@ -88,9 +101,9 @@ impl Selection {
         let named = |image: &&Image| self.filters.values("ancestor").any(|name| is_named(image, name));
         let bases: Vec<&Image> = images.iter().filter(named).collect();
         let descends = |image: &&Image| {
-            bases.iter().any(|base| {
-                base.id == image.id || (!base.layers.is_empty() && image.layers.starts_with(&base.layers))
-            })
+            bases
+                .iter()
+                .any(|base| base.id == image.id || (!base.layers.is_empty() && image.layers.starts_with(&base.layers)))
         };
         images.iter().filter(descends).map(|image| image.id.as_str()).collect()
     }
@@ -149,9 +162,10 @@ fn on_network(container: &Container, wanted: &str) -> bool {
 
 fn has_port(container: &Container, wanted: &str, number: impl Fn(&PortSpec) -> Option<u32>) -> bool {
     let Some((range, protocol)) = ports(wanted) else { return false };
-    container.ports.iter().any(|port| {
-        human::protocol(port) == protocol && number(port).is_some_and(|number| range.contains(&number))
-    })
+    container
+        .ports
+        .iter()
+        .any(|port| human::protocol(port) == protocol && number(port).is_some_and(|number| range.contains(&number)))
 }
 
 /// `80`, `80-90`, `53/udp`.
@@ -224,7 +238,8 @@ mod tests {
 
     #[test]
     fn values_that_there_are_not_are_refused() {
-        for bad in ["status=up", "health=ill", "exited=x", "publish=0", "publish=1/sctp", "expose=9-8", "is-task=maybe"] {
+        for bad in ["status=up", "health=ill", "exited=x", "publish=0", "publish=1/sctp", "expose=9-8", "is-task=maybe"]
+        {
             let filters = Filters::parse(&[bad.to_owned()], KEYS).unwrap();
             assert!(Selection { all: true, last: None, filters }.check().is_err(), "{bad}");
         }

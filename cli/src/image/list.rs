@@ -147,7 +147,8 @@ fn rows(image: &Image, with_digests: bool) -> Vec<Row<'_>> {
         // A colon before the last slash belongs to a registry's port.
         let split = reference.rfind(':').filter(|at| !reference[*at..].contains('/'));
         let (repository, tag) = split.map_or((reference.as_str(), NONE), |at| (&reference[..at], &reference[at + 1..]));
-        let own: Vec<&str> = digests.iter().filter(|(name, _)| *name == repository).map(|(_, digest)| *digest).collect();
+        let own: Vec<&str> =
+            digests.iter().filter(|(name, _)| *name == repository).map(|(_, digest)| *digest).collect();
         if own.is_empty() || !with_digests {
             rows.push(row(repository, tag, NONE));
         } else {

@@ -241,11 +241,12 @@ impl<'a> Lexer<'a> {
 
     fn number(&mut self) {
         let rest = self.rest();
-        let mut before = ' ';
+        let (mut before, mut points) = (' ', 0);
         let end = rest.char_indices().find(|(index, c)| {
             let sign = matches!(c, '+' | '-') && (*index == 0 || matches!(before, 'e' | 'E' | 'p' | 'P'));
+            points += usize::from(*c == '.');
             before = *c;
-            !(c.is_alphanumeric() || matches!(c, '.' | '_') || sign)
+            !(c.is_alphanumeric() || *c == '_' || (*c == '.' && points == 1) || sign)
         });
         self.push(Kind::Number, end.map_or(rest.len(), |(index, _)| index).max(1));
     }

@@ -20,7 +20,7 @@ mod tests;
 mod value;
 
 pub use evaluate::{Functions, Missing};
-pub use value::{Record, Value};
+pub use value::Value;
 
 use std::collections::BTreeMap;
 

@@ -329,16 +329,14 @@ impl Parser<'_> {
         let mut command = Command { at: self.at(), args: Vec::new() };
         loop {
             self.skip_space();
-            let Some(operand) = self.operand()? else { break };
-            command.args.push(operand);
+            command.args.extend(self.operand()?);
             match self.peek().cloned() {
                 Some(token) if token.kind == Kind::Space => {}
-                Some(token) if token.kind == end => break,
+                Some(token) if matches!(token.kind, Kind::Close | Kind::Right) => break,
                 Some(token) if token.kind == Kind::Pipe => {
                     self.next += 1;
                     self.skip_space();
-                    let ends = self.peek_kind().is_none_or(|kind| kind == end);
-                    if ends {
+                    if self.peek_kind().is_none_or(|kind| kind == end) {
                         return self.error("missing value for command");
                     }
                     break;

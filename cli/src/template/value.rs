@@ -53,6 +53,7 @@ pub struct Record {
 /// Fields of Docker's that are maps even if all keys look like fields.
 const MAPS: &[&str] = &[
     "Annotations",
+    "Attributes",
     "Data",
     "DriverOpts",
     "ExposedPorts",

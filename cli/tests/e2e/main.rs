@@ -10,6 +10,7 @@ mod containers;
 mod faults;
 mod files;
 mod full_disk;
+mod format;
 mod images;
 mod kill_daemon;
 mod leaks;

@@ -9,8 +9,17 @@ use super::network::bindings;
 
 /// Paths that Docker hides from containers, and those that it shows read-only.
 const MASKED: &[&str] = &[
-    "/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
-    "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
+    "/proc/asound",
+    "/proc/acpi",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/sys/firmware",
     "/sys/devices/virtual/powercap",
 ];
 const READ_ONLY: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
@@ -60,7 +69,8 @@ pub fn describe(container: &Container, spec: &ContainerSpec) -> Json {
     set(json!({ "UTSMode": "", "UsernsMode": "", "ShmSize": spec.shm_size.unwrap_or(64 << 20) }));
     set(optional("Sysctls", json!(spec.sysctls), spec.sysctls.is_empty()));
     set(resources(spec));
-    let (masked, read_only) = if spec.privileged { (json!(null), json!(null)) } else { (json!(MASKED), json!(READ_ONLY)) };
+    let (masked, read_only) =
+        if spec.privileged { (json!(null), json!(null)) } else { (json!(MASKED), json!(READ_ONLY)) };
     set(json!({ "MaskedPaths": masked, "ReadonlyPaths": read_only }));
     Json::Object(object)
 }

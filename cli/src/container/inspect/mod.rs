@@ -150,4 +150,3 @@ fn propagation(spec: &ContainerSpec, point: &api::node::MountPoint) -> String {
         _ => String::new(),
     }
 }
-

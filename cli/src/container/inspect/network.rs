@@ -55,8 +55,7 @@ fn addresses(attachment: &NamedAttachment) -> Addresses {
         (false, _) => (attachment.prefix, if v6.is_empty() { 0 } else { 64 }),
         (true, false) => (0, attachment.prefix),
     };
-    let (gateway, v6_gateway) =
-        if gateway.contains(':') { (String::new(), gateway) } else { (gateway, String::new()) };
+    let (gateway, v6_gateway) = if gateway.contains(':') { (String::new(), gateway) } else { (gateway, String::new()) };
     Addresses { v4, v4_prefix, v6, v6_prefix, gateway, v6_gateway }
 }
 
