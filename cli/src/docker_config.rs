@@ -1,4 +1,4 @@
-//! What Orca heeds of Docker's own `config.json`: formats of listings, and the current context.
+//! What Orca heeds of Docker's own `config.json`: formats of listings.
 
 use std::path::PathBuf;
 
@@ -17,12 +17,6 @@ pub struct DockerConfig {
     pub images_format: Option<String>,
     /// `--format` of `volume ls`.
     pub volumes_format: Option<String>,
-    /// `--format` of `network ls`.
-    pub networks_format: Option<String>,
-    /// `--format` of `stats`.
-    pub stats_format: Option<String>,
-    /// The keys that leave an attached container.
-    pub detach_keys: Option<String>,
 }
 
 impl DockerConfig {
@@ -56,7 +50,6 @@ mod tests {
         let config =
             DockerConfig::parse(br#"{ "psFormat": "table {{.ID}}", "auths": { "x": {} }, "detachKeys": "ctrl-e,e" }"#);
         assert_eq!(config.ps_format.as_deref(), Some("table {{.ID}}"));
-        assert_eq!(config.detach_keys.as_deref(), Some("ctrl-e,e"));
         assert_eq!(DockerConfig::parse(b"{"), DockerConfig::default());
     }
 }

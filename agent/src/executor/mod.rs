@@ -5,7 +5,7 @@
 
 mod bundle;
 mod files;
-mod host;
+pub(crate) mod host;
 mod recover;
 mod shim;
 

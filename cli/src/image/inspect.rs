@@ -39,7 +39,8 @@ fn describe(image: &Image) -> Json {
     let document: Json = serde_json::from_str(&image.config_json).unwrap_or_default();
     let text = |key: &str| document.get(key).and_then(Json::as_str).unwrap_or_default();
     let last = document.get("history").and_then(Json::as_array).and_then(|history| history.last());
-    let comment = last.and_then(|last| last.get("comment")).and_then(Json::as_str).unwrap_or_default();
+    let of_history = last.and_then(|last| last.get("comment")).and_then(Json::as_str).unwrap_or_default();
+    let comment = if text("comment").is_empty() { of_history } else { text("comment") };
     let mut object = Map::new();
     let mut set = |name: &str, value: Json| {
         object.insert(name.to_owned(), value);

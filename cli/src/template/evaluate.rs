@@ -393,8 +393,12 @@ impl<'a> Walk<'a> {
     }
 }
 
+/// The field of a name. Docker's templates know Go's names of fields (`.ID`) as well as those of its JSON (`Id`), which differ in case.
 fn take(record: Record, name: &str) -> Option<Value> {
-    record.fields.into_iter().find(|(own, _)| own == name).map(|(_, value)| value)
+    let mut fields = record.fields;
+    let exact = fields.iter().position(|(own, _)| own == name);
+    let at = exact.or_else(|| fields.iter().position(|(own, _)| own.eq_ignore_ascii_case(name)))?;
+    Some(fields.swap_remove(at).1)
 }
 
 /// The header of a field that has none of its own: `CreatedAt` is `CREATED AT`.

@@ -61,6 +61,7 @@ fn what_inspect_says_of_missing_fields() {
         r#"ERROR template: :1:8: executing "" at <.State.Nope>: map has no entry for key "Nope""#
     );
     assert_eq!(say("{{.Labels.nope}}"), "<no value>");
+    assert_eq!(say("{{.Id}}"), say("{{.ID}}"), "Go's name of a field and that in JSON");
     assert!(say("{{.ID.More}}").ends_with("can't evaluate field More in type interface {}"));
 }
 
