@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 use crate::client::{Client, Host};
 use crate::error::{Error, Result};
 use crate::output::format;
-use crate::{container, image, volume};
+use crate::{container, image, network, volume};
 
 /// Arguments of `orca inspect`.
 #[derive(Debug, Args)]
@@ -17,7 +17,7 @@ pub struct InspectArgs {
     /// How much containers have written
     #[arg(short, long)]
     size: bool,
-    /// Only objects of this kind: container, image, volume
+    /// Only objects of this kind: container, image, network, volume
     #[arg(long = "type", value_name = "KIND")]
     kind: Option<String>,
     /// Names or ids
@@ -26,10 +26,10 @@ pub struct InspectArgs {
 }
 
 /// The kinds, in the order in which a name is looked for.
-const KINDS: &[&str] = &["container", "image", "volume"];
+const KINDS: &[&str] = &["container", "image", "network", "volume"];
 
 /// Kinds of Docker's that a node has none of yet.
-const LATER: &[&str] = &["config", "network", "node", "plugin", "secret", "service", "task"];
+const LATER: &[&str] = &["config", "node", "plugin", "secret", "service", "task"];
 
 /// Prints an array with one object a name; what is not found is told on standard error.
 pub async fn inspect(host: &Host, args: InspectArgs) -> Result<()> {
@@ -49,6 +49,7 @@ pub async fn inspect(host: &Host, args: InspectArgs) -> Result<()> {
             let found = match *kind {
                 "container" => container::inspect::find(&mut client, name, args.size).await,
                 "image" => image::find(&mut client, name).await,
+                "network" => network::find(&mut client, name).await,
                 _ => volume::find(&mut client, name).await,
             };
             match found {

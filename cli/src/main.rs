@@ -6,6 +6,8 @@
 //! - [`template`] is Go's `text/template`, for `--format`
 //! - [`demo`] is what runs inside the image `orca/demo`
 #![cfg_attr(test, allow(clippy::unwrap_used))]
+// `orca info` is one large JSON object.
+#![recursion_limit = "256"]
 
 mod client;
 mod clock;

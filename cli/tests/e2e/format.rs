@@ -90,3 +90,60 @@ fn refusals(node: &Node) {
     let error = node.fails(125, &["images", "--tree"]);
     assert!(error.contains("`orca images --tree` is not supported: "), "{error}");
 }
+
+#[test]
+fn the_node_and_its_contexts() {
+    let node = Node::start();
+    let get = |args: &[&str]| node.ok(args).trim_end().to_owned();
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(get(&["version", "-f", "{{.Client.Version}} {{.Server.Version}}"]), format!("{version} {version}"));
+    assert_eq!(get(&["version", "-f", "{{.Server.APIVersion}} {{.Server.Os}}"]), "1 linux");
+    assert!(get(&["version"]).contains("Server: Orca"));
+    assert_eq!(get(&["-v"]), format!("orca {version}"));
+    let info = get(&["info", "--format", "{{.ContainersRunning}} {{.Driver}} {{.OSType}}"]);
+    assert_eq!(info, "0 overlay2 linux");
+    assert!(get(&["system", "info"]).contains("Storage Driver: overlay2"));
+    let usage = get(&["system", "df", "--format", "{{.Type}} {{.TotalCount}}"]);
+    assert!(usage.starts_with("Images ") && usage.contains("Local Volumes 0"), "{usage}");
+    assert!(get(&["system", "df", "-v"]).contains("Containers space usage:"));
+
+    let config = node.files().join("contexts").display().to_string();
+    let orca = |args: &[&str]| get(&[&["--config", &config], args].concat());
+    let address = format!("host={}", node.address());
+    orca(&["context", "create", "near", "--docker", &address, "--description", "this one"]);
+    assert_eq!(orca(&["context", "ls", "--format", "{{.Name}} {{.Current}}"]), "default true\nnear false");
+    assert_eq!(orca(&["context", "inspect", "near", "-f", "{{.Metadata.Description}}"]), "this one");
+    let file = node.files().join("near.tar").display().to_string();
+    orca(&["context", "export", "near", &file]);
+    orca(&["context", "import", "copy", &file]);
+    orca(&["context", "use", "copy"]);
+    let in_use = node.orca_command(&["--config", &config, "context", "show"]).env_remove("ORCA_HOST").output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&in_use.stdout), "copy\n");
+    let mut asked = node.orca_command(&["--config", &config, "version", "-f", "{{.Client.Context}} {{.Server.Os}}"]);
+    let ps = asked.env_remove("ORCA_HOST").output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&ps.stdout), "copy linux\n", "{}", String::from_utf8_lossy(&ps.stderr));
+    orca(&["context", "rm", "-f", "near", "copy"]);
+    assert_eq!(orca(&["context", "ls", "-q"]), "default");
+    let error = node.fails(1, &["context", "create", "x1", "--docker", "host=tcp://a:1,ca=b"]);
+    assert!(error.contains("ssh://"), "{error}");
+}
+
+#[test]
+fn another_machine_is_reached_through_ssh() {
+    let node = Node::start();
+    // A stand-in for the ssh client, which runs what it is asked to run on this machine.
+    let bin = node.files().join("bin");
+    std::fs::create_dir_all(&bin).unwrap();
+    let script = "#!/bin/sh\nwhile [ \"$1\" != -- ]; do shift; done\necho \"$2\" > \"$(dirname \"$0\")/host\"; shift 2; exec \"$@\"\n";
+    let ssh = bin.join("ssh");
+    std::fs::write(&ssh, script).unwrap();
+    std::fs::set_permissions(&ssh, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_orca"), bin.join("orca")).unwrap();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let socket = node.address().replace("unix://", "");
+    let far = format!("ssh://ann@far.example:2222{socket}");
+    let output = node.orca_command(&["-H", &far, "info", "-f", "{{.OSType}}"]).env("PATH", path).output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "linux\n", "{error}");
+    assert_eq!(std::fs::read_to_string(bin.join("host")).unwrap(), "far.example\n");
+}
