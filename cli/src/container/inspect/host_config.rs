@@ -185,6 +185,7 @@ fn network_mode(container: &Container) -> String {
     match container.network.as_ref().and_then(|network| network.mode.as_ref()) {
         Some(Mode::None(_)) => "none".into(),
         Some(Mode::Host(_)) => "host".into(),
+        Some(Mode::Container(other) | Mode::Service(other)) => format!("container:{other}"),
         Some(Mode::Networks(list)) => match list.attachments.first() {
             Some(first) => container
                 .attachments
