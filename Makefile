@@ -8,7 +8,7 @@ ORCA := $(TARGET)/release/orca
 BUILD_PACKAGES := gcc libc6-dev libseccomp-dev pkg-config
 TEST_PACKAGES := apache2-utils apparmor bind9-dnsutils binutils busybox-static conntrack crun curl docker-registry iproute2 iptables nftables python3 runc skopeo user-mode-linux util-linux
 
-.PHONY: help build demo demo-down test lint unit e2e sim fuzz bench leaks faults licences
+.PHONY: help build demo demo-down test lint unit e2e sim fuzz bench leaks faults man licences
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -49,6 +49,9 @@ leaks: ## Start and remove 200 containers and count what is left
 
 faults: ## Kill daemon, netd and shims at many moments: make faults [SEED=n]
 	ORCA_FAULTS=240 ORCA_SEED=$(or $(SEED),1) cargo test --locked -q -p orca --test e2e -- faults::
+
+man: build ## Write manual pages into target/man
+	$(ORCA) man target/man
 
 licences: ## Check licences and sources of all dependencies
 	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny

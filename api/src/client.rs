@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
@@ -31,6 +32,8 @@ pub const FRAME_MAX: u32 = 1 << 20;
 pub enum Endpoint {
     /// A socket on this machine.
     Unix(PathBuf),
+    /// Another machine, by its ssh client: what follows `ssh`.
+    Ssh(Vec<String>),
 }
 
 impl Endpoint {
@@ -46,10 +49,45 @@ impl Endpoint {
             Some(("tcp", _)) => {
                 error("tcp:// needs the mTLS identity of a cluster, and this node has none: use unix:///PATH")
             }
-            Some(("ssh", _)) => error("ssh:// is not supported: run orca on that machine, with unix:///PATH"),
-            _ => error("expected unix:///PATH, as in unix:///run/orca/orca.sock"),
+            Some(("ssh", place)) => match ssh(place) {
+                Some(args) => Ok(Self::Ssh(args)),
+                None => error("expected ssh://[USER@]HOST[:PORT][/PATH/OF/SOCKET]"),
+            },
+            _ => error("expected unix:///PATH, as in unix:///run/orca/orca.sock, or ssh://[USER@]HOST[:PORT]"),
         }
     }
+}
+
+/// The arguments of `ssh` for a place; none for what could be taken for an option.
+fn ssh(place: &str) -> Option<Vec<String>> {
+    let (authority, path) = place.find('/').map_or((place, ""), |at| place.split_at(at));
+    let (user, host) = authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user), host));
+    let (host, port) = match host.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')) {
+        Some((host, port)) => (host, Some(port.parse::<u16>().ok()?)),
+        None => (host, None),
+    };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let is_word = |text: &str| {
+        !text.is_empty()
+            && !text.starts_with('-')
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-:%/".contains(&b))
+    };
+    if !is_word(host)
+        || host.contains('/')
+        || user.is_some_and(|user| !is_word(user))
+        || (path.len() > 1 && !is_word(path))
+    {
+        return None;
+    }
+    let mut args = vec!["-o".to_owned(), "ConnectTimeout=30".to_owned(), "-T".to_owned()];
+    args.extend(user.into_iter().flat_map(|user| ["-l".to_owned(), user.to_owned()]));
+    args.extend(port.into_iter().flat_map(|port| ["-p".to_owned(), port.to_string()]));
+    args.extend(["--".to_owned(), host.to_owned(), "orca".to_owned()]);
+    if path.len() > 1 {
+        args.push(format!("--host=unix://{path}"));
+    }
+    args.extend(["system".to_owned(), "dial-stdio".to_owned()]);
+    Some(args)
 }
 
 /// Connects to a daemon.
@@ -59,7 +97,29 @@ impl Endpoint {
 pub async fn connect(endpoint: &Endpoint) -> Result<Channel, Error> {
     match endpoint {
         Endpoint::Unix(path) => connect_unix(path).await,
+        Endpoint::Ssh(args) => connect_ssh(args).await,
     }
+}
+
+/// Connects through `ssh`, whose questions and complaints are for the terminal.
+async fn connect_ssh(args: &[String]) -> Result<Channel, Error> {
+    let own = args.to_vec();
+    let connector = tower::service_fn(move |_: Uri| {
+        let mut command = tokio::process::Command::new("ssh");
+        command.args(&own).stdin(Stdio::piped()).stdout(Stdio::piped());
+        async move {
+            let mut child = command.spawn()?;
+            let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+            let (Some(stdin), Some(stdout)) = (stdin, stdout) else {
+                return Err(std::io::Error::other("ssh has no pipes"));
+            };
+            // The child is reaped when its connection ends, by the runtime.
+            Ok::<_, std::io::Error>(TokioIo::new(tokio::io::join(stdout, stdin)))
+        }
+    });
+    let target = Target::from_static("http://orca.remote");
+    let connected = target.connect_with_connector(connector).await;
+    connected.map_err(|source| Error::Ssh { host: args.join(" "), source })
 }
 
 /// Connects to a daemon's socket. When the connection breaks, the next call of the channel makes a new one.
@@ -142,7 +202,11 @@ mod tests {
             ("/a", "expected unix:///PATH"),
             ("unix://a", "must be absolute"),
             ("tcp://192.0.2.4:2377", "tcp:// needs"),
-            ("ssh://host", "ssh:// is not supported"),
+            ("ssh://", "expected ssh://"),
+            ("ssh://-oProxyCommand=x", "expected ssh://"),
+            ("ssh://host:port", "expected ssh://"),
+            ("ssh://a b", "expected ssh://"),
+            ("ssh://host/$(x)", "expected ssh://"),
             ("x://y", "expected unix:///PATH"),
         ];
         for (address, words) in cases {
@@ -150,6 +214,18 @@ mod tests {
             assert!(error.contains(words), "{address}: {error}");
         }
         assert!(Endpoint::parse(&"x".repeat(1 << 20)).unwrap_err().to_string().len() < 300);
+    }
+
+    #[test]
+    fn ssh_gets_its_words() {
+        let words = |address: &str| match Endpoint::parse(address).unwrap() {
+            Endpoint::Ssh(args) => args[3..].join(" "),
+            Endpoint::Unix(_) => panic!("{address}"),
+        };
+        assert_eq!(words("ssh://host"), "-- host orca system dial-stdio");
+        assert_eq!(words("ssh://ann@host:2222"), "-l ann -p 2222 -- host orca system dial-stdio");
+        assert_eq!(words("ssh://[fe80::1]:22"), "-p 22 -- fe80::1 orca system dial-stdio");
+        assert_eq!(words("ssh://host/run/x.sock"), "-- host orca --host=unix:///run/x.sock system dial-stdio");
     }
 
     #[test]

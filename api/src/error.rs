@@ -60,6 +60,17 @@ pub enum Error {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// `ssh` could not be started, or no daemon answered through it.
+    #[error(
+        "cannot reach a daemon by `ssh {host}`: {}; does that command work, and is orca there?",
+        root_cause(source)
+    )]
+    Ssh {
+        /// The arguments of `ssh`.
+        host: String,
+        /// The transport's reason.
+        source: tonic::transport::Error,
+    },
     /// The socket is open, but no HTTP/2 connection came about.
     #[error("cannot speak with the daemon at {}: {}; is it a daemon of Orca?", path.display(), root_cause(source))]
     Transport {
@@ -107,6 +118,7 @@ impl From<Error> for Status {
             Error::NoSocket { .. }
             | Error::Refused { .. }
             | Error::Connect { .. }
+            | Error::Ssh { .. }
             | Error::Transport { .. }
             | Error::Lost { .. } => Code::Unavailable,
             Error::Daemon { code, .. } => *code,

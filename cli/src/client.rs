@@ -17,10 +17,12 @@ pub const DEFAULT_HOST: &str = "unix:///run/orca/orca.sock";
 /// The daemon that commands talk to.
 #[derive(Debug, Clone)]
 pub struct Host {
-    /// `unix://PATH`.
+    /// `unix://PATH` or `ssh://[USER@]HOST[:PORT]`.
     pub address: String,
     /// Whether the user named it, so that Orca starts none by itself.
     pub explicit: bool,
+    /// The context that names it.
+    pub context: String,
 }
 
 /// A connection to a daemon: its node and, where it is a manager, the cluster's control.
@@ -61,4 +63,17 @@ impl Client {
             result => result,
         }
     }
+}
+
+/// Passes bytes on between standard input and output and the daemon's socket, until both ends have closed.
+pub async fn dial_stdio(host: &Host) -> Result<()> {
+    let Endpoint::Unix(path) = Endpoint::parse(&host.address)? else {
+        let instead = "it is run by ssh on the daemon's machine, over its unix:// address".into();
+        return Err(Error::Unsupported { what: format!("dial-stdio to {}", host.address), instead });
+    };
+    let socket = tokio::net::UnixStream::connect(&path).await;
+    let mut socket = socket.map_err(|source| api::Error::Connect { path, source })?;
+    let mut own = tokio::io::join(tokio::io::stdin(), tokio::io::stdout());
+    let copied = tokio::io::copy_bidirectional(&mut own, &mut socket).await;
+    copied.map(drop).map_err(|source| Error::Terminal { action: "pass bytes on", source })
 }

@@ -4,9 +4,10 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::client::{DEFAULT_HOST, Host};
+use crate::client::{self, Host};
+use crate::context::{self, Choice};
 use crate::error::Result;
-use crate::{compose, container, daemon, image, network, registry, surface, system, volume};
+use crate::{compose, container, daemon, image, info, inspect, manual, network, registry, surface, system, volume};
 
 /// A container orchestrator in one binary: Docker's habits, from one laptop to a cluster.
 #[derive(Debug, Parser)]
@@ -18,9 +19,15 @@ use crate::{compose, container, daemon, image, network, registry, surface, syste
     arg_required_else_help = true
 )]
 struct Cli {
-    /// Daemon to talk to: unix://PATH
-    #[arg(short = 'H', long, env = "ORCA_HOST", value_name = "ADDRESS")]
+    /// Daemon to talk to: unix://PATH or ssh://[USER@]HOST[:PORT]; else ORCA_HOST
+    #[arg(short = 'H', long, value_name = "ADDRESS")]
     host: Option<String>,
+    /// Context whose daemon to talk to; else ORCA_CONTEXT, or that of `orca context use`
+    #[arg(short, long, value_name = "NAME")]
+    context: Option<String>,
+    /// Where contexts are kept; else ORCA_CONFIG, or ~/.orca
+    #[arg(long, value_name = "DIR")]
+    config: Option<std::path::PathBuf>,
     /// Show the version
     #[arg(short, long, action = clap::ArgAction::Version)]
     version: Option<bool>,
@@ -76,8 +83,8 @@ enum Command {
     Rm(container::lifecycle::RemoveArgs),
     /// Wait for containers to end and print their exit codes
     Wait(container::lifecycle::Names),
-    /// Show all about containers
-    Inspect(container::inspect::InspectArgs),
+    /// Show all about objects of any kind
+    Inspect(inspect::InspectArgs),
     /// Copy files between a container and this machine
     Cp(container::copy::CopyArgs),
     /// Show what a container has changed of its image's files
@@ -127,8 +134,24 @@ enum Command {
     System(SystemVerb),
     /// Run the daemon, or install it as a service
     Daemon(daemon::DaemonArgs),
-    /// Show the version
-    Version,
+    /// Give daemons names, and choose one
+    #[command(subcommand)]
+    Context(context::ContextVerb),
+    /// Show the node as a whole
+    Info(info::InfoArgs),
+    /// Show the versions of the client and the daemon
+    Version(info::VersionArgs),
+    /// Write a shell's completion of commands and flags
+    Completion {
+        /// bash, elvish, fish, powershell or zsh
+        shell: clap_complete::Shell,
+    },
+    /// Write manual pages into a directory
+    #[command(hide = true)]
+    Man {
+        /// The directory
+        directory: std::path::PathBuf,
+    },
 }
 
 /// `orca up`: a project and a verb.
@@ -243,7 +266,7 @@ enum VolumeVerb {
     /// Make a volume
     Create(volume::CreateArgs),
     /// Show all about volumes
-    Inspect(volume::Names),
+    Inspect(volume::InspectArgs),
     /// Remove volumes
     #[command(alias = "remove")]
     Rm(volume::RemoveArgs),
@@ -251,6 +274,12 @@ enum VolumeVerb {
 
 #[derive(Debug, Subcommand)]
 enum SystemVerb {
+    /// Show how much disk images, containers and volumes use
+    Df(info::UsageArgs),
+    /// Connect standard input and output with the daemon, for ssh:// addresses
+    DialStdio,
+    /// Show the node as a whole
+    Info(info::InfoArgs),
     /// Show what happens on the node
     Events(container::events::EventsArgs),
     /// Remove every container, network, volume and image of this node, and end its daemon
@@ -281,11 +310,16 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(code) => return ExitCode::from(code),
     };
-    let host = Host { explicit: cli.host.is_some(), address: cli.host.unwrap_or_else(|| DEFAULT_HOST.into()) };
-    if let Command::Daemon(args) = cli.command {
-        return end(daemon::run(args), 1);
-    }
-    let default_code = match cli.command {
+    let Cli { host, context, config, command, version: _ } = cli;
+    let choice = Choice { host, context, config, ..Choice::default() }.with_environment();
+    // These need no daemon.
+    let command = match command {
+        Command::Daemon(args) => return end(daemon::run(args), 1),
+        Command::Completion { shell } => return end(manual::completion(shell), 1),
+        Command::Man { directory } => return end(manual::pages(&directory), 1),
+        command => command,
+    };
+    let default_code = match command {
         Command::Run(_) | Command::Create(_) | Command::Container(ContainerVerb::Run(_) | ContainerVerb::Create(_)) => {
             surface::BAD_FLAG
         }
@@ -298,7 +332,12 @@ pub fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let result = runtime.block_on(run(&host, cli.command));
+    let result = runtime.block_on(async {
+        match command {
+            Command::Context(verb) => context::run(&choice, verb).await,
+            command => run(&context::resolve(&choice)?, command).await,
+        }
+    });
     // A read of standard input may still be under way in a thread; nobody waits for it.
     runtime.shutdown_background();
     end(result, default_code)
@@ -340,7 +379,7 @@ async fn run(host: &Host, command: Command) -> Result<()> {
         Command::Top(args) => container::verbs::top(host, args).await,
         Command::Rm(args) => container::lifecycle::remove(host, args).await,
         Command::Wait(args) => container::lifecycle::wait(host, args).await,
-        Command::Inspect(args) => container::inspect::inspect(host, args).await,
+        Command::Inspect(args) => inspect::inspect(host, args).await,
         Command::Cp(args) => container::copy::copy(host, args).await,
         Command::Diff(args) => container::diff::diff(host, args).await,
         Command::Export(args) => container::export::export(host, args).await,
@@ -363,9 +402,14 @@ async fn run(host: &Host, command: Command) -> Result<()> {
         Command::Events(args) | Command::System(SystemVerb::Events(args)) => {
             container::events::events(host, args).await
         }
+        Command::System(SystemVerb::Df(args)) => info::usage(host, args).await,
+        Command::System(SystemVerb::DialStdio) => client::dial_stdio(host).await,
+        Command::System(SystemVerb::Info(args)) => info::info(host, args).await,
         Command::System(SystemVerb::Reset(args)) => system::reset(host, args).await,
         Command::Daemon(args) => daemon::run(args),
-        Command::Version => crate::output::format::write(&format!("Orca version {}\n", env!("CARGO_PKG_VERSION"))),
+        Command::Context(_) | Command::Completion { .. } | Command::Man { .. } => Ok(()),
+        Command::Info(args) => info::info(host, args).await,
+        Command::Version(args) => info::version(host, args).await,
     }
 }
 

@@ -12,6 +12,8 @@ pub enum Error {
         message: String,
         /// Exit code that Docker has for this, such as 127 for a program that is not there.
         code: Option<u8>,
+        /// There is nothing of the name that was asked for.
+        missing: bool,
     },
     /// No connection.
     #[error(transparent)]
@@ -69,6 +71,14 @@ pub enum Error {
     /// The application did not come to what was asked for.
     #[error("{0}")]
     NotConverged(String),
+    /// A template of `--format` cannot be read or carried out.
+    #[error("template parsing error: {source}")]
+    Template {
+        /// Why, in Go's words.
+        source: crate::template::Error,
+        /// Docker's exit code, which differs between its commands.
+        code: u8,
+    },
     /// Nothing of that name.
     #[error("no such {kind}: {name}")]
     NotFound {
@@ -107,15 +117,25 @@ impl From<tonic::Status> for Error {
             tonic::Code::Unimplemented => format!("this daemon is of another version: {}", status.message()),
             _ => status.message().to_owned(),
         };
-        Self::Daemon { message, code }
+        Self::Daemon { message, code, missing: status.code() == tonic::Code::NotFound }
     }
 }
 
 impl Error {
+    /// Of a listing.
+    pub fn template(source: crate::template::Error) -> Self {
+        Self::Template { source, code: 1 }
+    }
+
+    /// Of a command that shows one object, and cannot read its template.
+    pub fn inspect_template(source: crate::template::Error) -> Self {
+        Self::Template { source, code: 64 }
+    }
+
     /// The exit code of a command that fails with this; `default` is 125 for the verbs that run a container, else 1.
     pub fn exit_code(&self, default: u8) -> u8 {
         match self {
-            Self::Exit(code) => *code,
+            Self::Exit(code) | Self::Template { code, .. } => *code,
             Self::Daemon { code: Some(code), .. } => *code,
             _ => default,
         }

@@ -3,26 +3,36 @@
 //! - `container/ image/ registry/ volume/ compose/ system` are verbs, each a conversation with a daemon through [`client`]
 //! - [`daemon`] composes a node: agent and manager, joined only by their API
 //! - [`surface`] is Docker's whole command line, and why some of it is not here
+//! - [`template`] is Go's `text/template`, for `--format`
 //! - [`demo`] is what runs inside the image `orca/demo`
 #![cfg_attr(test, allow(clippy::unwrap_used))]
+// `orca info` is one large JSON object.
+#![recursion_limit = "256"]
 
 mod client;
 mod clock;
 mod commands;
 mod compose;
 mod container;
+mod context;
 mod daemon;
 mod demo;
 mod detach_keys;
+mod docker_config;
 mod error;
+mod filter;
 mod image;
+mod info;
+mod inspect;
 mod logging;
+mod manual;
 mod network;
 mod output;
 mod registry;
 mod stream;
 mod surface;
 mod system;
+mod template;
 mod terminal;
 mod volume;
 

@@ -301,6 +301,11 @@ impl Containers {
         self.shared.executor.paths().bundle(id)
     }
 
+    /// What the container has written over its image.
+    pub fn upper(&self, id: ContainerId) -> PathBuf {
+        self.shared.executor.paths().upper(id)
+    }
+
     /// The container's current log file; older ones have `.1`, `.2`, … appended.
     pub fn log_path(&self, id: ContainerId) -> PathBuf {
         self.shared.executor.paths().log(id)

@@ -6,7 +6,7 @@
 mod bundle;
 mod devices;
 mod files;
-mod host;
+pub(crate) mod host;
 mod recover;
 mod shim;
 

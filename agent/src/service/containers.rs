@@ -7,7 +7,7 @@ use api::node as wire;
 use model::ContainerPhase;
 use tonic::Status;
 
-use super::{NodeService, terminal_size, view};
+use super::{NodeService, terminal_size, usage, view};
 use crate::containers::{ContainerView, CreateContainer, LimitChange, WaitCondition};
 use crate::shim_client;
 
@@ -135,7 +135,9 @@ pub async fn list_containers(
     let mut views = service.containers().list();
     views.retain(|view| (request.all || is_up(view)) && has_labels(&view.labels, &request.labels));
     views.sort_by_key(|view| std::cmp::Reverse((view.created_at, view.id)));
-    Ok(wire::ListContainersReply { containers: views.into_iter().map(view::container).collect() })
+    let containers: Vec<wire::Container> = views.into_iter().map(view::container).collect();
+    let containers = if request.size { usage::measure(service, containers).await? } else { containers };
+    Ok(wire::ListContainersReply { containers })
 }
 
 /// Whether `docker ps` shows it without `--all`.
@@ -153,7 +155,12 @@ pub async fn inspect_container(
     request: wire::InspectContainerRequest,
 ) -> Result<wire::Container, Status> {
     let id = service.resolve(&request.container)?;
-    Ok(view::container(service.containers().get(id)?))
+    let container = view::container(service.containers().get(id)?);
+    let mut found = vec![container];
+    if request.size {
+        found = usage::measure(service, found).await?;
+    }
+    found.pop().ok_or_else(|| Status::internal("the container was lost while it was measured"))
 }
 
 pub async fn wait_container(

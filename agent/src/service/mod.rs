@@ -2,7 +2,7 @@
 //!
 //! - [`containers`]: life and listing · [`logs`], [`attach`], [`exec`]: streams, over [`session`]
 //! - [`files`]: `orca.files.v1.Files`, over [`crate::files`]
-//! - [`images`] and [`upload`] · [`volumes`], [`networks`] · [`node`], [`preflight`], [`reset`]: the node as a whole
+//! - [`images`] and [`upload`] · [`volumes`], [`networks`] · [`usage`] · [`node`], [`preflight`], [`reset`]: the node as a whole
 //! - [`status`]: failures as gRPC statuses · [`view`]: what the agent knows as messages, both pure
 
 mod attach;
@@ -20,6 +20,7 @@ mod session;
 mod stats;
 pub mod status;
 mod upload;
+mod usage;
 mod view;
 mod volumes;
 

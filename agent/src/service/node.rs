@@ -1,6 +1,7 @@
 //! The node as a whole.
 
 use api::node as wire;
+use model::ContainerPhase;
 use tonic::Status;
 
 use super::containers::is_up;
@@ -20,5 +21,26 @@ pub async fn get_node(service: &NodeService, _: wire::GetNodeRequest) -> Result<
         containers_running: count(containers.iter().filter(|view| is_up(view)).count()),
         containers_total: count(containers.len()),
         images: count(images),
+        containers_paused: count(containers.iter().filter(|view| view.status.phase == ContainerPhase::Paused).count()),
+        kernel_version: rustix::system::uname().release().to_string_lossy().into_owned(),
+        operating_system: std::fs::read_to_string("/etc/os-release").map(|text| pretty_name(&text)).unwrap_or_default(),
+        cgroup_version: if crate::executor::host(&Default::default()).unified_cgroups { "2" } else { "1" }.into(),
     })
+}
+
+/// What a distribution calls itself (os-release(5)).
+fn pretty_name(text: &str) -> String {
+    let name = text.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
+    name.unwrap_or_default().trim_matches(['"', '\'']).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distributions_say_their_names() {
+        assert_eq!(pretty_name("ID=debian\nPRETTY_NAME=\"Debian GNU/Linux 12\"\n"), "Debian GNU/Linux 12");
+        assert_eq!(pretty_name(""), "");
+    }
 }

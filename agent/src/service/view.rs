@@ -48,6 +48,8 @@ pub fn container(view: ContainerView) -> wire::Container {
         stopped_by_user,
         labels,
         health_log: health_log.into_iter().map(probe).collect(),
+        size_rw: None,
+        size_root_fs: None,
     }
 }
 

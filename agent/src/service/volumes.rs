@@ -1,10 +1,12 @@
 //! Volumes.
 
+use std::path::Path;
+
 use api::node as wire;
 use tonic::Status;
 
-use super::NodeService;
 use super::containers::has_labels;
+use super::{NodeService, blocking};
 use crate::Error;
 use crate::containers::Containers;
 use crate::mounts::VolumeRecord;
@@ -17,7 +19,17 @@ pub async fn list_volumes(
     let mut records = containers.volumes().list();
     records.retain(|record| has_labels(&record.spec.labels, &request.labels));
     records.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(wire::ListVolumesReply { volumes: records.into_iter().map(|record| volume(containers, record)).collect() })
+    let mut volumes: Vec<wire::Volume> = records.into_iter().map(|record| volume(containers, record)).collect();
+    if request.size {
+        volumes = blocking("measuring volumes", move || {
+            for volume in &mut volumes {
+                volume.size = Some(super::usage::bytes(Path::new(&volume.mountpoint)));
+            }
+            Ok(volumes)
+        })
+        .await?;
+    }
+    Ok(wire::ListVolumesReply { volumes })
 }
 
 pub async fn create_volume(service: &NodeService, request: wire::CreateVolumeRequest) -> Result<wire::Volume, Status> {
@@ -57,5 +69,6 @@ fn volume(containers: &Containers, record: VolumeRecord) -> wire::Volume {
         anonymous,
         used_by: containers.users_of_volume(&name).iter().map(ToString::to_string).collect(),
         name,
+        size: None,
     }
 }

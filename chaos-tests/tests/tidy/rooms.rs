@@ -38,6 +38,8 @@ const PURE: &[&str] = &[
     "image/src/registry/origin.rs",
     "image/src/registry/problem.rs",
     "image/src/registry/range.rs",
+    "cli/src/template",
+    "cli/src/filter.rs",
     "chaos-tests/src",
 ];
 

@@ -114,7 +114,7 @@ pub async fn wait_for_containers(client: &mut Client, project: &str, keys: &[Str
 
 async fn remove_volumes(client: &mut Client, project: &str) -> Result<()> {
     let labels = [("com.docker.compose.project".to_owned(), project.to_owned())].into();
-    let volumes = client.node.list_volumes(ListVolumesRequest { labels }).await?.into_inner().volumes;
+    let volumes = client.node.list_volumes(ListVolumesRequest { labels, size: false }).await?.into_inner().volumes;
     for volume in volumes {
         let request = RemoveVolumeRequest { volume: volume.name.clone(), force: false };
         client.node.remove_volume(request).await?;

@@ -43,7 +43,7 @@ impl Project {
 pub async fn ls(host: &Host, args: LsArgs) -> Result<()> {
     let mut client = Client::connect(host).await?;
     let labels = [("com.docker.compose.project".to_owned(), String::new())].into();
-    let request = ListContainersRequest { all: args.all, labels };
+    let request = ListContainersRequest { all: args.all, labels, size: false };
     let containers = client.node.list_containers(request).await?.into_inner().containers;
     let projects = projects(&containers);
     let names = args.quiet.then(|| projects.keys().map(|name| (*name).to_owned()).collect());

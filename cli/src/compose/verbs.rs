@@ -292,7 +292,7 @@ pub async fn volumes(host: &Host, project: &ProjectArgs, args: VolumesArgs) -> R
     let mut client = Client::connect(host).await?;
     let name = project.name()?;
     let labels = [("com.docker.compose.project".to_owned(), name.clone())].into();
-    let mut volumes = client.node.list_volumes(ListVolumesRequest { labels }).await?.into_inner().volumes;
+    let mut volumes = client.node.list_volumes(ListVolumesRequest { labels, size: false }).await?.into_inner().volumes;
     if !args.services.is_empty() {
         let used = ps::containers(&mut client, &name, &args.services, true).await?;
         let names: Vec<&str> = used.iter().flat_map(|c| &c.mounts).map(|mount| mount.name.as_str()).collect();

@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 use crate::client::{Client, Host};
 use crate::clock;
 use crate::error::{Error, Result};
-use crate::output::format::{self, Format};
+use crate::output::format::{self, Format, Listing};
 use crate::output::table::printable;
+use crate::template::Value as Template;
 
 /// Arguments of `orca events`.
 #[derive(Debug, Args)]
@@ -26,7 +27,7 @@ pub struct EventsArgs {
     /// Only those that fit: container=NAME, event=start, image=, label=, network=, type=, volume=
     #[arg(short, long, value_name = "KEY=VALUE")]
     filter: Vec<String>,
-    /// json
+    /// json, or a Go template
     #[arg(long, value_parser = format::parse)]
     format: Option<Format>,
 }
@@ -35,10 +36,14 @@ pub struct EventsArgs {
 pub async fn events(host: &Host, args: EventsArgs) -> Result<()> {
     let mut client = Client::connect(host).await?;
     let request = request(args.since.as_deref(), args.until.as_deref(), &args.filter)?;
-    let json = args.format == Some(Format::Json);
+    let format = args.format.unwrap_or_default();
+    if let Format::Columns(_) = format {
+        let reason = "events have no table: use json or a template".into();
+        return Err(Error::Flag { flag: "--format", value: "table".into(), reason });
+    }
     let mut events = client.node.events(request).await?.into_inner();
     while let Some(event) = events.message().await? {
-        format::write(&if json { format!("{}\n", docker_json(&event)) } else { line(&event) })?;
+        format::write(&shown(&event, &format)?)?;
     }
     Ok(())
 }
@@ -62,6 +67,36 @@ pub fn request(since: Option<&str>, until: Option<&str>, filters: &[String]) -> 
     }
     let filters = map.into_iter().collect();
     Ok(EventsRequest { since: time("--since", since)?, until: time("--until", until)?, filters })
+}
+
+fn shown(event: &Event, format: &Format) -> Result<String> {
+    match format {
+        Format::Json => Ok(format!("{}\n", docker_json(event))),
+        // The whole event is JSON under the keys of the API, which are not those of Go.
+        Format::Template(text) if text.split_whitespace().collect::<String>() == "{{json.}}" => {
+            Ok(format!("{}\n", docker_json(event)))
+        }
+        Format::Template(_) => {
+            let listing = Listing { kind: "*events.Message", ..Listing::default() };
+            listing.render(format, &[Template::from(&docker_fields(event))])
+        }
+        _ => Ok(line(event)),
+    }
+}
+
+/// The fields that templates know.
+fn docker_fields(event: &Event) -> Value {
+    json!({
+        "Status": event.action,
+        "ID": event.id,
+        "From": event.attributes.get("image").cloned().unwrap_or_default(),
+        "Type": event.r#type,
+        "Action": event.action,
+        "Actor": { "ID": event.id, "Attributes": event.attributes },
+        "Scope": "local",
+        "Time": event.at / 1_000_000_000,
+        "TimeNano": event.at,
+    })
 }
 
 /// `2026-11-27T15:04:05.000000000Z container start ID (image=busybox, name=c)`.
@@ -120,6 +155,17 @@ mod tests {
             (json["time"].as_i64(), json["Actor"]["Attributes"]["name"].as_str()),
             (Some(1_795_788_245), Some("c"))
         );
+    }
+
+    #[test]
+    fn events_in_templates() {
+        let event = Event { r#type: "container".into(), action: "die".into(), id: "abc".into(), ..Default::default() };
+        let shown = |text: &str| shown(&event, &format::parse(text).unwrap()).unwrap();
+        assert_eq!(
+            shown("{{.Type}} {{.Status}} {{.Actor.ID}} {{index .Actor.Attributes \"x\"}}"),
+            "container die abc \n"
+        );
+        assert!(shown("{{ json . }}").starts_with("{\"Type\":\"container\""));
     }
 
     #[test]

@@ -114,7 +114,7 @@ where
 
 /// One container.
 pub async fn inspect(client: &mut Client, name: &str) -> Result<Container> {
-    let request = InspectContainerRequest { container: name.into() };
+    let request = InspectContainerRequest { container: name.into(), size: false };
     Ok(client.node.inspect_container(request).await?.into_inner())
 }
 
@@ -253,7 +253,7 @@ async fn existing(host: &Host, names: &[String]) -> Result<Vec<String>> {
     let mut client = Client::connect(host).await?;
     let mut found = Vec::new();
     for name in names {
-        match client.node.inspect_container(InspectContainerRequest { container: name.clone() }).await {
+        match client.node.inspect_container(InspectContainerRequest { container: name.clone(), size: false }).await {
             Err(status) if status.code() == tonic::Code::NotFound => eprintln!("orca: {}", status.message()),
             _ => found.push(name.clone()),
         }

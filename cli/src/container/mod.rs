@@ -17,6 +17,7 @@ pub mod logs;
 pub mod prune;
 pub mod ps;
 pub mod run;
+mod select;
 pub mod stats;
 pub mod update;
 pub mod verbs;

@@ -1,16 +1,19 @@
 //! `orca ps`.
 
-use api::node::{Container, ListContainersRequest};
+use api::node::{Container, ListContainersRequest, ListImagesRequest};
 use clap::Args;
 use model::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Value as Json, json};
 
+use super::select::{self, Selection};
 use crate::client::{Client, Host};
 use crate::clock;
+use crate::docker_config::DockerConfig;
 use crate::error::Result;
-use crate::output::format::{self, Format};
+use crate::filter::Filters;
+use crate::output::format::{self, Format, Listing};
 use crate::output::human;
-use crate::output::table::Table;
+use crate::template::Value;
 
 /// Arguments of `orca ps`.
 #[derive(Debug, Args)]
@@ -18,43 +21,66 @@ pub struct PsArgs {
     /// Also containers that do not run
     #[arg(short, long)]
     all: bool,
-    /// Only ids
+    /// Only containers that fit, such as status=exited or label=KEY
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    filter: Vec<String>,
+    /// table, json, or a Go template; "table TEMPLATE" has headers
+    #[arg(long, value_parser = format::parse)]
+    format: Option<Format>,
+    /// Only the newest so many, in all states
+    #[arg(short = 'n', long, value_name = "NUMBER", default_value_t = -1, allow_negative_numbers = true)]
+    last: i64,
+    /// Only the newest, in all states
     #[arg(short, long)]
-    quiet: bool,
+    latest: bool,
     /// Do not shorten
     #[arg(long)]
     no_trunc: bool,
-    /// table or json
-    #[arg(long, default_value = "table", value_parser = format::parse)]
-    format: Format,
+    /// Only ids
+    #[arg(short, long)]
+    quiet: bool,
+    /// How much each has written
+    #[arg(short, long)]
+    size: bool,
 }
+
+const HEADERS: &[(&str, &str)] = &[("ID", "CONTAINER ID"), ("RunningFor", "CREATED")];
+const KIND: &str = "*formatter.ContainerContext";
+const COLUMNS: &str = "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}";
 
 /// Lists containers, the newest first.
 pub async fn ps(host: &Host, args: PsArgs) -> Result<()> {
-    let mut client = Client::connect(host).await?;
-    let request = ListContainersRequest { all: args.all, labels: Default::default() };
-    let mut containers = client.node.list_containers(request).await?.into_inner().containers;
-    containers.sort_by_key(|container| std::cmp::Reverse(container.created_at));
-    let now = clock::now();
-    let id = |container: &Container| short(&container.id, args.no_trunc);
-    let ids = args.quiet.then(|| containers.iter().map(id).collect());
-    let json = || containers.iter().map(|container| row(container, now, args.no_trunc)).collect();
-    let table = || {
-        let mut table = Table::new(&["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"]);
-        for container in &containers {
-            table.row([
-                id(container),
-                image(container),
-                human::command(&container.args, args.no_trunc),
-                human::ago(Timestamp(container.created_at), now),
-                status(container, now),
-                human::ports(container),
-                container.name.clone(),
-            ]);
-        }
-        table
+    let last = if args.latest { Some(1) } else { usize::try_from(args.last).ok().filter(|last| *last > 0) };
+    let selection = Selection { all: args.all, last, filters: Filters::parse(&args.filter, select::KEYS)? };
+    selection.check()?;
+    let configured = || DockerConfig::read().ps_format.filter(|_| !args.quiet);
+    let format = match args.format {
+        Some(format) => format,
+        None => format::configured(configured())?,
     };
-    format::print(args.format, ids, json, table)
+    let mut client = Client::connect(host).await?;
+    let size = args.size || format.mentions(".Size");
+    let request = ListContainersRequest { all: selection.needs_all(), size, ..Default::default() };
+    let containers = client.node.list_containers(request).await?.into_inner().containers;
+    let images = match selection.filters.has("ancestor") {
+        true => client.node.list_images(ListImagesRequest { all: true, reference: None }).await?.into_inner().images,
+        false => Vec::new(),
+    };
+    let containers = selection.of(containers, &images)?;
+    let now = clock::now();
+    let rows: Vec<Value> = containers.iter().map(|container| value(container, now, args.no_trunc)).collect();
+    let quiet = args.quiet && matches!(format, Format::Table | Format::Columns(_));
+    if quiet {
+        return Listing::default().print(&Format::Template("{{.ID}}".into()), &rows);
+    }
+    let columns = format!("{COLUMNS}\t{{{{.Size}}}}");
+    Listing { kind: KIND, headers: HEADERS, columns: if args.size { &columns } else { COLUMNS } }.print(&format, &rows)
+}
+
+/// A row, with its labels.
+pub fn value(container: &Container, now: Timestamp, whole: bool) -> Value {
+    let labels = container.labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+    Value::row(&row(container, now, whole), labels)
 }
 
 /// The image as the user named it.
@@ -72,31 +98,42 @@ fn short(id: &str, whole: bool) -> String {
 }
 
 /// Docker's keys for one container.
-pub fn row(container: &Container, now: Timestamp, whole: bool) -> Value {
+pub fn row(container: &Container, now: Timestamp, whole: bool) -> Json {
     let created = Timestamp(container.created_at);
     let networks: Vec<&str> = container.attachments.iter().map(|a| a.network.as_str()).collect();
-    let mounts: Vec<&str> =
-        container.mounts.iter().map(|m| if m.name.is_empty() { m.source.as_str() } else { m.name.as_str() }).collect();
+    let mount = |mount: &api::node::MountPoint| {
+        let name = if mount.name.is_empty() { &mount.source } else { &mount.name };
+        match whole || name.chars().count() <= 15 {
+            true => name.clone(),
+            false => name.chars().take(14).chain(['…']).collect(),
+        }
+    };
+    let mounts: Vec<String> = container.mounts.iter().map(mount).collect();
     let volumes = container.mounts.iter().filter(|mount| mount.kind == "volume").count();
     json!({
         "Command": human::command(&container.args, whole),
         "CreatedAt": clock::docker_time(created),
         "ID": short(&container.id, whole),
         "Image": image(container),
-        "Labels": labels(container),
+        "Labels": format::labels(&container.labels),
         "LocalVolumes": volumes.to_string(),
         "Mounts": mounts.join(","),
         "Names": container.name,
         "Networks": networks.join(","),
+        "Platform": null,
         "Ports": human::ports(container),
         "RunningFor": human::ago(created, now),
-        "Size": "0B",
+        "Size": size(container),
         "State": container.status.as_ref().map_or("created", human::state),
         "Status": status(container, now),
     })
 }
 
-/// `KEY=VALUE,…`.
-pub fn labels(container: &Container) -> String {
-    container.labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
+/// `2B (virtual 4.3MB)`: what it has written, and that with its image.
+fn size(container: &Container) -> String {
+    let written = human::size(container.size_rw.unwrap_or(0));
+    match container.size_root_fs {
+        Some(all) => format!("{written} (virtual {})", human::size(all)),
+        None => written,
+    }
 }

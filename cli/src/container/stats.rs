@@ -2,13 +2,13 @@
 
 use api::node::{ContainerUsage, StatsReply, StatsRequest};
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::{Value as Json, json};
 
 use crate::client::{Client, Host};
 use crate::error::Result;
-use crate::output::format::{self, Format};
+use crate::output::format::{self, Format, Listing};
 use crate::output::human;
-use crate::output::table::Table;
+use crate::template::Value;
 use crate::terminal;
 
 /// Arguments of `orca stats`.
@@ -32,7 +32,7 @@ pub struct ShowArgs {
     /// Do not shorten
     #[arg(long)]
     pub no_trunc: bool,
-    /// table or json
+    /// table, json, or a Go template; "table TEMPLATE" has headers
     #[arg(long, default_value = "table", value_parser = format::parse)]
     pub format: Format,
 }
@@ -47,9 +47,10 @@ pub async fn stats(host: &Host, args: StatsArgs) -> Result<()> {
 pub async fn follow(client: &mut Client, containers: Vec<String>, show: &ShowArgs) -> Result<()> {
     let request = StatsRequest { containers, all: show.all, once: show.no_stream };
     let mut replies = client.node.stats(request).await?.into_inner();
-    let redraw = !show.no_stream && show.format == Format::Table && terminal::stdout_is_terminal();
+    let redraw =
+        !show.no_stream && matches!(show.format, Format::Table | Format::Columns(_)) && terminal::stdout_is_terminal();
     while let Some(reply) = replies.message().await? {
-        let text = render(&reply, show);
+        let text = render(&reply, show)?;
         format::write(&if redraw { redrawn(&text) } else { text })?;
     }
     Ok(())
@@ -60,27 +61,25 @@ fn redrawn(text: &str) -> String {
     format!("\x1b[H{}\x1b[J", text.replace('\n', "\x1b[K\n"))
 }
 
-fn render(reply: &StatsReply, show: &ShowArgs) -> String {
+const LISTING: Listing<'_> = Listing {
+    kind: "*formatter.statsContext",
+    columns: "{{.ID}}\t{{.Name}}\t{{.CPUPerc}}\t{{.MemUsage}}\t{{.MemPerc}}\t{{.NetIO}}\t{{.BlockIO}}\t{{.PIDs}}",
+    headers: &[
+        ("ID", "CONTAINER ID"),
+        ("CPUPerc", "CPU %"),
+        ("MemUsage", "MEM USAGE / LIMIT"),
+        ("MemPerc", "MEM %"),
+        ("NetIO", "NET I/O"),
+        ("BlockIO", "BLOCK I/O"),
+        ("PIDs", "PIDS"),
+    ],
+};
+
+fn render(reply: &StatsReply, show: &ShowArgs) -> Result<String> {
     let mut usages: Vec<&ContainerUsage> = reply.containers.iter().collect();
     usages.sort_by(|a, b| a.name.cmp(&b.name));
-    let rows = usages.into_iter().map(|usage| cells(usage, reply, show.no_trunc));
-    match show.format {
-        Format::Json => rows.map(|row| row_json(&row).to_string() + "\n").collect(),
-        Format::Table => {
-            let mut table = Table::new(&[
-                "CONTAINER ID",
-                "NAME",
-                "CPU %",
-                "MEM USAGE / LIMIT",
-                "MEM %",
-                "NET I/O",
-                "BLOCK I/O",
-                "PIDS",
-            ]);
-            rows.for_each(|row| table.row(row));
-            table.render()
-        }
-    }
+    let rows = usages.into_iter().map(|usage| Value::from(&row_json(&cells(usage, reply, show.no_trunc))));
+    LISTING.render(&show.format, &rows.collect::<Vec<_>>())
 }
 
 /// ID, name, CPU, memory, memory share, network, block devices, processes.
@@ -112,7 +111,7 @@ fn cpu_share(usage: &ContainerUsage, reply: &StatsReply) -> f64 {
     if passed > 0.0 { used / passed * f64::from(reply.cpus) * 100.0 } else { 0.0 }
 }
 
-fn row_json(row: &[String; 8]) -> Value {
+fn row_json(row: &[String; 8]) -> Json {
     let [id, name, cpu, memory, share, network, block, pids] = row;
     json!({
         "BlockIO": block,

@@ -55,7 +55,7 @@ pub async fn history(host: &Host, args: HistoryArgs) -> Result<()> {
         }
         table
     };
-    format::print(args.format, ids, json, table)
+    format::print(args.format.clone(), ids, json, table)
 }
 
 impl HistoryArgs {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::client::{Client, Host};
 use crate::error::{Error, Result};
-use crate::output::format;
+use crate::inspect;
 
 /// Arguments of `orca network inspect`.
 #[derive(Debug, clap::Args)]
@@ -15,8 +15,8 @@ pub struct Args {
     /// Also tasks on other nodes, of which there are none
     #[arg(short, long)]
     verbose: bool,
-    /// json
-    #[arg(short, long, value_parser = ["json"])]
+    /// json, or a Go template
+    #[arg(short, long)]
     format: Option<String>,
     /// Networks
     #[arg(required = true)]
@@ -26,26 +26,15 @@ pub struct Args {
 /// Prints an array with one object a network, in Docker's shape.
 pub async fn inspect(host: &Host, args: Args) -> Result<()> {
     let mut client = Client::connect_or_start(host).await?;
-    let mut found = Vec::new();
-    let mut failures = 0;
-    for network in args.networks {
-        match client.networks.inspect_network(InspectRequest { network }).await {
-            Ok(reply) => {
-                let mut networks = [reply.into_inner()];
-                super::complete(&mut client, &mut networks).await?;
-                found.extend(networks.iter().filter_map(describe));
-            }
-            Err(status) => {
-                failures += 1;
-                eprintln!("orca: {}", Error::from(status));
-            }
-        }
-    }
-    match args.format {
-        Some(_) => format::write(&format!("{}\n", Value::Array(found)))?,
-        None => format::print_json(&Value::Array(found))?,
-    }
-    if failures == 0 { Ok(()) } else { Err(Error::Exit(1)) }
+    inspect::each(args.format.as_deref(), &args.networks, async |name| find(&mut client, name).await).await
+}
+
+/// Docker's object for the network of a name.
+pub async fn find(client: &mut Client, name: &str) -> Result<Value> {
+    let request = InspectRequest { network: name.to_owned() };
+    let mut networks = [client.networks.inspect_network(request).await?.into_inner()];
+    super::complete(client, &mut networks).await?;
+    networks.iter().find_map(describe).ok_or_else(|| Error::NotFound { kind: "network", name: name.to_owned() })
 }
 
 fn describe(network: &Network) -> Option<Value> {

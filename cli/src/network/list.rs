@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::{all, refuse};
 use crate::client::{Client, Host};
 use crate::error::Result;
-use crate::output::format::{self, Format};
-use crate::output::table::Table;
+use crate::output::format::{self, Format, Listing};
+use crate::template::Value as Row;
 
 /// Arguments of `orca network ls`.
 #[derive(Debug, clap::Args)]
@@ -23,7 +23,7 @@ pub struct Args {
     /// Only ids
     #[arg(short, long)]
     quiet: bool,
-    /// table or json
+    /// table, json, or a Go template; "table TEMPLATE" has headers
     #[arg(long, default_value = "table", value_parser = format::parse)]
     format: Format,
 }
@@ -37,17 +37,23 @@ pub async fn list(host: &Host, args: Args) -> Result<()> {
     let length = if args.no_trunc { usize::MAX } else { 12 };
     let id = |network: &LocalNetwork| network.id.chars().take(length).collect::<String>();
     let plain = || networks.iter().filter_map(|network| Some((network, network.network.as_ref()?)));
-    let quiet = args.quiet.then(|| plain().map(|(_, network)| id(network)).collect());
-    let json = || plain().map(|(network, plain)| row(network, plain, id(plain))).collect();
-    let table = || {
-        let mut table = Table::new(&["NETWORK ID", "NAME", "DRIVER", "SCOPE"]);
-        for (network, plain) in plain() {
-            table.row([id(plain), plain.name.clone(), network.driver.clone(), "local".into()]);
-        }
-        table
-    };
-    format::print(args.format, quiet, json, table)
+    let rows: Vec<Row> = plain()
+        .map(|(network, plain)| {
+            let labels = plain.labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+            Row::row(&row(network, plain, id(plain)), labels)
+        })
+        .collect();
+    if args.quiet && matches!(args.format, Format::Table | Format::Columns(_)) {
+        return LISTING.print(&Format::Template("{{.ID}}".into()), &rows);
+    }
+    LISTING.print(&args.format, &rows)
 }
+
+const LISTING: Listing<'_> = Listing {
+    kind: "*formatter.networkContext",
+    columns: "{{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}",
+    headers: &[("ID", "NETWORK ID")],
+};
 
 fn row(network: &Network, plain: &LocalNetwork, id: String) -> Value {
     let labels: Vec<String> = plain.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();

@@ -7,6 +7,8 @@ mod list;
 mod member;
 mod remove;
 
+pub use describe::find;
+
 use std::collections::BTreeMap;
 
 use api::network::{ListRequest, Network};

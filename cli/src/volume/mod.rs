@@ -1,26 +1,34 @@
 //! `orca volume ls|create|inspect|rm`.
 
+use std::collections::BTreeMap;
+
 use api::node::{CreateVolumeRequest, InspectVolumeRequest, ListVolumesRequest, RemoveVolumeRequest, Volume};
 use api::types::VolumeSpec;
 use clap::Args;
 use model::Timestamp;
-use serde_json::{Value, json};
+use serde_json::{Value as Json, json};
 
 use crate::client::{Client, Host};
 use crate::container::flags;
+use crate::docker_config::DockerConfig;
 use crate::error::{Error, Result};
-use crate::output::format::{self, Format};
-use crate::output::table::Table;
+use crate::filter::Filters;
+use crate::inspect;
+use crate::output::format::{self, Format, Listing};
+use crate::template::Value;
 
 /// Arguments of `orca volume ls`.
 #[derive(Debug, Args)]
 pub struct ListArgs {
+    /// Only volumes that fit, such as dangling=true or label=KEY
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    filter: Vec<String>,
     /// Only names
     #[arg(short, long)]
     quiet: bool,
-    /// table or json
-    #[arg(long, default_value = "table", value_parser = format::parse)]
-    format: Format,
+    /// table, json, or a Go template; "table TEMPLATE" has headers
+    #[arg(long, value_parser = format::parse)]
+    format: Option<Format>,
 }
 
 /// Arguments of `orca volume create`.
@@ -36,9 +44,12 @@ pub struct CreateArgs {
     name: Option<String>,
 }
 
-/// Volumes by name.
+/// Arguments of `orca volume inspect`.
 #[derive(Debug, Args)]
-pub struct Names {
+pub struct InspectArgs {
+    /// json, or a Go template
+    #[arg(short, long)]
+    format: Option<String>,
     /// Volumes
     #[arg(required = true)]
     volumes: Vec<String>,
@@ -55,30 +66,47 @@ pub struct RemoveArgs {
     volumes: Vec<String>,
 }
 
+const LISTING: Listing<'_> = Listing {
+    kind: "*formatter.volumeContext",
+    columns: "{{.Driver}}\t{{.Name}}",
+    headers: &[("Name", "VOLUME NAME")],
+};
+
 /// Lists volumes by name.
 pub async fn list(host: &Host, args: ListArgs) -> Result<()> {
+    let filters = Filters::parse(&args.filter, &["dangling", "driver", "label", "name"])?;
+    let dangling = filters.switch("dangling")?;
+    let format = match args.format {
+        Some(format) => format,
+        None => format::configured(DockerConfig::read().volumes_format.filter(|_| !args.quiet))?,
+    };
     let mut client = Client::connect(host).await?;
     let mut volumes = client.node.list_volumes(ListVolumesRequest::default()).await?.into_inner().volumes;
+    volumes.retain(|volume| {
+        dangling.is_none_or(|wanted| volume.used_by.is_empty() == wanted)
+            && filters.any("driver", |wanted| wanted == volume.driver)
+            && filters.matches("name", &volume.name)
+            && filters.fits_labels(&labels(volume))
+    });
     volumes.sort_by(|a, b| a.name.cmp(&b.name));
-    let names = args.quiet.then(|| volumes.iter().map(|volume| volume.name.clone()).collect());
-    let json = || volumes.iter().map(row).collect();
-    let table = || {
-        let mut table = Table::new(&["DRIVER", "VOLUME NAME"]);
-        for volume in &volumes {
-            table.row([volume.driver.clone(), volume.name.clone()]);
-        }
-        table
-    };
-    format::print(args.format, names, json, table)
+    let rows: Vec<Value> = volumes.iter().map(|volume| Value::row(&row(volume), labels(volume))).collect();
+    if args.quiet && matches!(format, Format::Table | Format::Columns(_)) {
+        return LISTING.print(&Format::Template("{{.Name}}".into()), &rows);
+    }
+    LISTING.print(&format, &rows)
 }
 
-fn row(volume: &Volume) -> Value {
-    let labels: Vec<String> = volume.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+fn labels(volume: &Volume) -> BTreeMap<String, String> {
+    volume.labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
+}
+
+/// Docker's keys for one volume.
+fn row(volume: &Volume) -> Json {
     json!({
         "Availability": "N/A",
         "Driver": volume.driver,
         "Group": "N/A",
-        "Labels": labels.join(","),
+        "Labels": format::labels(&volume.labels),
         "Links": "N/A",
         "Mountpoint": volume.mountpoint,
         "Name": volume.name,
@@ -98,33 +126,25 @@ pub async fn create(host: &Host, args: CreateArgs) -> Result<()> {
 }
 
 /// Prints an array with one object a volume, in Docker's shape.
-pub async fn inspect(host: &Host, args: Names) -> Result<()> {
+pub async fn inspect(host: &Host, args: InspectArgs) -> Result<()> {
     let mut client = Client::connect(host).await?;
-    let mut found = Vec::new();
-    let mut failures = 0;
-    for volume in args.volumes {
-        match client.node.inspect_volume(InspectVolumeRequest { volume }).await {
-            Ok(reply) => found.push(describe(&reply.into_inner())),
-            Err(status) => {
-                failures += 1;
-                eprintln!("orca: {}", Error::from(status));
-            }
-        }
-    }
-    format::print_json(&Value::Array(found))?;
-    if failures == 0 { Ok(()) } else { Err(Error::Exit(1)) }
+    inspect::each(args.format.as_deref(), &args.volumes, async |name| find(&mut client, name).await).await
 }
 
-fn describe(volume: &Volume) -> Value {
-    json!({
+/// Docker's object for the volume of a name.
+pub async fn find(client: &mut Client, name: &str) -> Result<Json> {
+    let volume = client.node.inspect_volume(InspectVolumeRequest { volume: name.to_owned() }).await?.into_inner();
+    let options: BTreeMap<&String, &String> = volume.options.iter().collect();
+    let none_if_empty = |empty: bool, value: Json| if empty { Json::Null } else { value };
+    Ok(json!({
         "CreatedAt": Timestamp(volume.created_at).to_rfc3339(),
         "Driver": volume.driver,
-        "Labels": volume.labels,
+        "Labels": none_if_empty(volume.labels.is_empty(), json!(labels(&volume))),
         "Mountpoint": volume.mountpoint,
         "Name": volume.name,
-        "Options": volume.options,
+        "Options": none_if_empty(options.is_empty(), json!(options)),
         "Scope": "local",
-    })
+    }))
 }
 
 /// Removes volumes that no container uses.

@@ -9,6 +9,7 @@ mod compose_verbs;
 mod containers;
 mod faults;
 mod files;
+mod format;
 mod full_disk;
 mod image_names;
 mod images;

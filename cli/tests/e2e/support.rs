@@ -157,11 +157,16 @@ impl Node {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
+    /// Where the daemon answers.
+    pub fn address(&self) -> String {
+        format!("unix://{}", self.run_dir().join("orca.sock").display())
+    }
+
     /// `orca` with these arguments, to be run by the test itself.
     pub fn orca_command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_orca"));
         command
-            .env("ORCA_HOST", format!("unix://{}", self.run_dir().join("orca.sock").display()))
+            .env("ORCA_HOST", self.address())
             .env("NO_COLOR", "1")
             .current_dir(self.files())
             .args(args)

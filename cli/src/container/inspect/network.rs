@@ -1,0 +1,107 @@
+//! `NetworkSettings`: where a container can be reached.
+
+use api::node::{Container, NamedAttachment};
+use api::types::{ContainerPhase, PortSpec};
+use serde_json::{Map, Value as Json, json};
+
+use crate::output::human;
+
+/// Docker's object, in its order.
+pub fn describe(container: &Container) -> Json {
+    let first = container.attachments.first().map(addresses).unwrap_or_default();
+    let network = |attachment: &NamedAttachment| (attachment.network.clone(), endpoint(container, attachment));
+    let networks: Map<String, Json> = container.attachments.iter().map(network).collect();
+    let runs = container.status.as_ref().is_some_and(|status| status.phase() == ContainerPhase::Running);
+    json!({
+        "Bridge": "",
+        "SandboxID": if runs { container.id.as_str() } else { "" },
+        "SandboxKey": "",
+        "Ports": if runs { bindings(container) } else { Map::new() },
+        "HairpinMode": false,
+        "LinkLocalIPv6Address": "",
+        "LinkLocalIPv6PrefixLen": 0,
+        "SecondaryIPAddresses": null,
+        "SecondaryIPv6Addresses": null,
+        "EndpointID": "",
+        "Gateway": first.gateway,
+        "GlobalIPv6Address": first.v6,
+        "GlobalIPv6PrefixLen": first.v6_prefix,
+        "IPAddress": first.v4,
+        "IPPrefixLen": first.v4_prefix,
+        "IPv6Gateway": first.v6_gateway,
+        "MacAddress": container.attachments.first().map(|own| own.mac.clone()).unwrap_or_default(),
+        "Networks": networks,
+    })
+}
+
+#[derive(Default)]
+struct Addresses {
+    v4: String,
+    v4_prefix: u32,
+    v6: String,
+    v6_prefix: u32,
+    gateway: String,
+    v6_gateway: String,
+}
+
+/// The prefix and the gateway are those of the first address.
+fn addresses(attachment: &NamedAttachment) -> Addresses {
+    let is_v6 = |address: &&String| address.contains(':');
+    let v4 = attachment.addresses.iter().find(|address| !is_v6(address)).cloned().unwrap_or_default();
+    let v6 = attachment.addresses.iter().find(is_v6).cloned().unwrap_or_default();
+    let gateway = attachment.gateway.clone();
+    let (v4_prefix, v6_prefix) = match (v4.is_empty(), v6.is_empty()) {
+        (true, true) => (0, 0),
+        (false, _) => (attachment.prefix, if v6.is_empty() { 0 } else { 64 }),
+        (true, false) => (0, attachment.prefix),
+    };
+    let (gateway, v6_gateway) = if gateway.contains(':') { (String::new(), gateway) } else { (gateway, String::new()) };
+    Addresses { v4, v4_prefix, v6, v6_prefix, gateway, v6_gateway }
+}
+
+fn endpoint(container: &Container, attachment: &NamedAttachment) -> Json {
+    let found = addresses(attachment);
+    let short: String = container.id.chars().take(12).collect();
+    let mut names = vec![container.name.clone()];
+    names.extend(attachment.aliases.iter().filter(|alias| **alias != container.name).cloned());
+    names.push(short);
+    let aliases = if attachment.aliases.is_empty() { Json::Null } else { json!(attachment.aliases) };
+    json!({
+        "IPAMConfig": null,
+        "Links": null,
+        "Aliases": aliases,
+        "MacAddress": attachment.mac,
+        "DriverOpts": null,
+        "GwPriority": 0,
+        "NetworkID": attachment.network_id,
+        "EndpointID": "",
+        "Gateway": found.gateway,
+        "IPAddress": found.v4,
+        "IPPrefixLen": found.v4_prefix,
+        "IPv6Gateway": found.v6_gateway,
+        "GlobalIPv6Address": found.v6,
+        "GlobalIPv6PrefixLen": found.v6_prefix,
+        "DNSNames": names,
+    })
+}
+
+/// `80/tcp` with where it is published; null where it is not.
+pub fn bindings(container: &Container) -> Map<String, Json> {
+    let mut bindings: Map<String, Json> = Map::new();
+    for port in &container.ports {
+        let key = format!("{}/{}", port.target, human::protocol(port));
+        let entry = bindings.entry(key).or_insert(Json::Null);
+        if let Some(host) = published(port) {
+            match entry {
+                Json::Array(all) => all.push(host),
+                other => *other = json!([host]),
+            }
+        }
+    }
+    bindings
+}
+
+fn published(port: &PortSpec) -> Option<Json> {
+    let ip = port.host_ip.clone().unwrap_or_else(|| "0.0.0.0".into());
+    Some(json!({ "HostIp": ip, "HostPort": port.published?.to_string() }))
+}

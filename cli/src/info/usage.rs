@@ -1,0 +1,179 @@
+//! `orca system df`.
+
+use std::collections::BTreeMap;
+
+use api::node::{Container, Image, ListContainersRequest, ListImagesRequest, ListVolumesRequest, Volume};
+use api::types::ContainerPhase;
+use clap::Args;
+use model::Timestamp;
+use serde_json::{Value as Json, json};
+
+use crate::client::{Client, Host};
+use crate::clock;
+use crate::container::ps;
+use crate::error::{Error, Result};
+use crate::output::format::{self, Format, Listing};
+use crate::output::human;
+use crate::template::Value;
+
+/// Arguments of `orca system df`.
+#[derive(Debug, Args)]
+pub struct UsageArgs {
+    /// Every image, container and volume
+    #[arg(short, long)]
+    verbose: bool,
+    /// table, json, or a Go template
+    #[arg(long, default_value = "table", value_parser = format::parse)]
+    format: Format,
+}
+
+/// What is on the disk.
+struct Found {
+    images: Vec<Image>,
+    containers: Vec<Container>,
+    volumes: Vec<Volume>,
+}
+
+const SUMMARY: Listing<'_> = Listing {
+    kind: "*formatter.diskUsageImagesContext",
+    columns: "{{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}",
+    headers: &[("TotalCount", "TOTAL")],
+};
+
+/// Shows how much disk images, containers and volumes use.
+pub async fn usage(host: &Host, args: UsageArgs) -> Result<()> {
+    let mut client = Client::connect(host).await?;
+    let containers = ListContainersRequest { all: true, size: true, ..Default::default() };
+    let volumes = ListVolumesRequest { size: true, ..Default::default() };
+    let found = Found {
+        images: client.node.list_images(ListImagesRequest { all: true, reference: None }).await?.into_inner().images,
+        containers: client.node.list_containers(containers).await?.into_inner().containers,
+        volumes: client.node.list_volumes(volumes).await?.into_inner().volumes,
+    };
+    match (args.verbose, &args.format) {
+        (false, format) => SUMMARY.print(format, &summary(&found).iter().map(Value::from).collect::<Vec<_>>()),
+        (true, Format::Table) => format::write(&verbose(&found)?),
+        (true, Format::Json) => format::write(&format!("{}\n", details(&found))),
+        (true, Format::Template(text)) => {
+            format::print_one(Some(text), "*formatter.diskUsageContext", &details(&found), String::new)
+        }
+        (true, Format::Columns(text)) => Err(Error::Flag {
+            flag: "--format",
+            value: format!("table {text}"),
+            reason: "-v has several tables: use json, or a template".into(),
+        }),
+    }
+}
+
+fn summary(found: &Found) -> Vec<Json> {
+    let row = |kind: &str, total: usize, active: usize, size: u64, free: u64| {
+        let share = (free * 100).checked_div(size).unwrap_or(0);
+        let reclaimable = if size == 0 { human::size(free) } else { format!("{} ({share}%)", human::size(free)) };
+        json!({
+            "Type": kind,
+            "TotalCount": total.to_string(),
+            "Active": active.to_string(),
+            "Size": human::size(size),
+            "Reclaimable": reclaimable,
+        })
+    };
+    let size_of = |images: &[&Image]| images.iter().map(|image| image.size).sum::<u64>();
+    let images: Vec<&Image> = found.images.iter().collect();
+    let idle: Vec<&Image> = found.images.iter().filter(|image| image.containers == 0).collect();
+    let written = |container: &&Container| container.size_rw.unwrap_or(0);
+    let stopped = found.containers.iter().filter(|container| !is_up(container));
+    let bytes = |volume: &&Volume| volume.size.unwrap_or(0);
+    let unused = found.volumes.iter().filter(|volume| volume.used_by.is_empty());
+    let active = found.containers.iter().filter(|container| is_up(container)).count();
+    vec![
+        row("Images", images.len(), images.len() - idle.len(), size_of(&images), size_of(&idle)),
+        row(
+            "Containers",
+            found.containers.len(),
+            active,
+            found.containers.iter().map(|container| written(&container)).sum(),
+            stopped.map(|container| written(&container)).sum(),
+        ),
+        row(
+            "Local Volumes",
+            found.volumes.len(),
+            found.volumes.iter().filter(|volume| !volume.used_by.is_empty()).count(),
+            found.volumes.iter().map(|volume| bytes(&volume)).sum(),
+            unused.map(|volume| bytes(&volume)).sum(),
+        ),
+        row("Build Cache", 0, 0, 0, 0),
+    ]
+}
+
+fn is_up(container: &Container) -> bool {
+    let phase = container.status.as_ref().map_or(ContainerPhase::Created, |status| status.phase());
+    matches!(phase, ContainerPhase::Running | ContainerPhase::Paused | ContainerPhase::Restarting)
+}
+
+fn image_rows(found: &Found) -> Vec<Json> {
+    let now = clock::now();
+    let row = |image: &Image| {
+        let name = image.references.first().map_or("<none>:<none>", String::as_str);
+        let (repository, tag) = name.rsplit_once(':').unwrap_or((name, "<none>"));
+        json!({
+            "Repository": repository,
+            "Tag": tag,
+            "ID": image.id.trim_start_matches("sha256:").chars().take(12).collect::<String>(),
+            "CreatedSince": human::ago(Timestamp(image.created_at), now),
+            "Size": human::size(image.size),
+            "Containers": image.containers.to_string(),
+        })
+    };
+    found.images.iter().map(row).collect()
+}
+
+fn volume_rows(found: &Found) -> Vec<Json> {
+    let row = |volume: &Volume| {
+        json!({
+            "Name": volume.name,
+            "Driver": volume.driver,
+            "Links": volume.used_by.len().to_string(),
+            "Size": human::size(volume.size.unwrap_or(0)),
+        })
+    };
+    found.volumes.iter().map(row).collect()
+}
+
+fn details(found: &Found) -> Json {
+    let now = clock::now();
+    json!({
+        "Images": image_rows(found),
+        "Containers": found.containers.iter().map(|container| ps::row(container, now, false)).collect::<Vec<_>>(),
+        "Volumes": volume_rows(found),
+        "BuildCache": [],
+    })
+}
+
+fn verbose(found: &Found) -> Result<String> {
+    let details = details(found);
+    let rows = |key: &str| -> Vec<Value> {
+        details[key].as_array().into_iter().flatten().map(|row| Value::row(row, BTreeMap::new())).collect()
+    };
+    let images = Listing {
+        kind: "*formatter.imageContext",
+        columns: "{{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}\t{{.Containers}}",
+        headers: &[("ID", "IMAGE ID"), ("CreatedSince", "CREATED")],
+    };
+    let containers = Listing {
+        kind: "*formatter.ContainerContext",
+        columns: "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.LocalVolumes}}\t{{.Size}}\t{{.RunningFor}}\t{{.Status}}\t{{.Names}}",
+        headers: &[("ID", "CONTAINER ID"), ("RunningFor", "CREATED")],
+    };
+    let volumes = Listing {
+        kind: "*formatter.volumeContext",
+        columns: "{{.Name}}\t{{.Links}}\t{{.Size}}",
+        headers: &[("Name", "VOLUME NAME")],
+    };
+    let table = |listing: Listing<'_>, key: &str| listing.render(&Format::Table, &rows(key));
+    Ok(format!(
+        "Images space usage:\n\n{}\nContainers space usage:\n\n{}\nLocal Volumes space usage:\n\n{}",
+        table(images, "Images")?,
+        table(containers, "Containers")?,
+        table(volumes, "Volumes")?
+    ))
+}
