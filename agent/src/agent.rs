@@ -157,8 +157,7 @@ impl Agent {
         let Ok(hierarchies) = std::fs::read_dir("/sys/fs/cgroup") else { return };
         let below = hierarchies.flatten().map(|hierarchy| hierarchy.path().join(&name));
         for cgroup in below.chain([std::path::Path::new("/sys/fs/cgroup").join(&name)]) {
-            // Only an empty one goes; what is in use is not ours to end here.
-            let _ = std::fs::remove_dir(cgroup);
+            remove_empty(&cgroup);
         }
     }
 
@@ -232,4 +231,14 @@ async fn work(
             return;
         }
     }
+}
+
+/// Removes a cgroup and those in it that `--cgroup-parent` made. Only empty ones go; what is in use is not ours to end here.
+fn remove_empty(cgroup: &std::path::Path) {
+    for entry in std::fs::read_dir(cgroup).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_empty(&entry.path());
+        }
+    }
+    let _ = std::fs::remove_dir(cgroup);
 }
