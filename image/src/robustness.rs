@@ -5,7 +5,7 @@
 use std::io::{Read, Write};
 use std::path::Path;
 
-use crate::archive::{Decoder, Entry, Kind, Limits, TarReader, TarWriter};
+use crate::archive::{Decoder, Entry, Kind, Limits, TarWriter};
 use crate::content::ingest;
 use crate::digest::Digest;
 use crate::error::{Error, Result};

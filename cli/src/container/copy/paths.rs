@@ -146,7 +146,8 @@ mod tests {
     #[test]
     fn dockers_table() {
         // docs.docker.com, "docker container cp": source, target, and what comes of it.
-        let table: [(&str, &str, &str, &str, Result<(&str, Option<(&str, &str)>), Mismatch>); 12] = [
+        type Expected<'a> = Result<(&'a str, Option<(&'a str, &'a str)>), Mismatch>;
+        let table: [(&str, &str, &str, &str, Expected); 12] = [
             ("/s/f", "file", "/t/n", "none", Ok(("/t", Some(("f", "n"))))),
             ("/s/f", "file", "/t/n/", "none", Err(Mismatch::NoSuchDirectory)),
             ("/s/f", "file", "/t/n/.", "none", Err(Mismatch::NoSuchDirectory)),

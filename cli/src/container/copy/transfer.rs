@@ -56,8 +56,11 @@ pub async fn extract_local(
     done.map_err(|error| Error::Files(error.to_string()))
 }
 
+/// A piece of a stream, or why there is no more.
+type Chunk = io::Result<Vec<u8>>;
+
 /// A channel for the chunks that `extract_local` takes.
-pub fn channel() -> (mpsc::Sender<io::Result<Vec<u8>>>, mpsc::Receiver<io::Result<Vec<u8>>>) {
+pub fn channel() -> (mpsc::Sender<Chunk>, mpsc::Receiver<Chunk>) {
     mpsc::channel(AHEAD)
 }
 

@@ -9,6 +9,9 @@ use super::orca_as;
 use super::server::{Cut, Response, Server};
 use crate::support::Node;
 
+/// What a bad registry makes of a good answer to a path.
+type Spoiler = Box<dyn Fn(Response, &str) -> Response + Send + Sync>;
+
 /// An image of one layer that is large enough to be cut.
 fn one_layer() -> (Content, String) {
     let mut content = Content::default();
@@ -79,7 +82,7 @@ fn a_busy_registry_is_waited_for_and_one_that_lies_is_refused() {
     let id = node.ok(&["images", "-q", "--no-trunc", &format!("{}/x:1", busy.address)]);
     node.ok(&["rmi", "-f", id.trim()]);
 
-    let refused = |what: &str, words: &str, answer: Box<dyn Fn(Response, &str) -> Response + Send + Sync>| {
+    let refused = |what: &str, words: &str, answer: Spoiler| {
         let answers = content.clone();
         let server = Server::start(&node, move |request| answer(answers.answer(request), &request.path));
         let error = node.fails(1, &["pull", &format!("{}/x:1", server.address)]);
