@@ -58,7 +58,7 @@ fn a_kill_at_any_moment_orphans_nothing_and_loses_no_volume() {
     let mut random = Random(seed);
     let mut node = Node::start().with_busybox();
     node.ok(&["run", "--rm", "-p", "8093:80", "-v", "kept:/kept", "busybox", "sh", "-c", "echo precious > /kept/file"]);
-    let clean = remains::of(&node);
+    let clean = remains::at_rest(&node);
     for round in 0..rounds {
         let victim = VICTIMS[usize::try_from(round % 3).unwrap()];
         let verb = VERBS[usize::try_from(round / 3 % 4).unwrap()];

@@ -25,7 +25,7 @@ fn a_full_disk_is_named_spares_what_runs_and_is_got_over() {
     node.ok(&["run", "-d", "--name", "steady", "-p", "8095:80", "busybox", "sh", "-c", script]);
     let file = node.file("compose.yml", "name: app\nservices: { web: { image: busybox, command: [sleep, '1000'], volumes: ['data:/var/data'] } }\nvolumes: { data: }");
     let tar = node.files().join("busybox.tar").display().to_string();
-    let (before, images) = (remains::of(&node), node.ok(&["image", "ls", "-q"]));
+    let (before, images) = (remains::at_rest(&node), node.ok(&["image", "ls", "-q"]));
     let ballast = node.data_dir().join("ballast");
     fill(&ballast);
 

@@ -39,7 +39,7 @@ fn containers_leave_nothing_behind() {
     round(&names(2));
     let (daemon, netd) = (node.daemon_pid(), remains::netd(&node).unwrap());
     let disk = || ["containers", "volumes", "image"].map(|dir| bytes(&node.data_dir().join(dir)));
-    let before = (remains::of(&node), disk());
+    let before = (remains::at_rest(&node), disk());
     node.wait_for("connections are closed", || {
         let first = (remains::descriptors(daemon), remains::descriptors(netd));
         std::thread::sleep(std::time::Duration::from_millis(200));

@@ -86,6 +86,19 @@ pub fn descriptors(pid: i32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
 }
 
+/// What the node has when nothing is under way: devices of a removed container go a moment after it.
+pub fn at_rest(node: &Node) -> Remains {
+    let mut last = of(node);
+    loop {
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        let now = of(node);
+        if now == last {
+            return now;
+        }
+        last = now;
+    }
+}
+
 /// Waits until the node has again what it had.
 pub fn wait_until_again(node: &Node, before: &Remains, what: &str) {
     let begin = std::time::Instant::now();

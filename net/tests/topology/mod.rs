@@ -62,6 +62,9 @@ impl Topology {
             this.ip(name, &format!("addr add {address}/24 dev {device}"));
             this.ip(name, &format!("link set {device} up"));
         }
+        // Linux sends a peer one ICMP error a second (icmp(7)); a quick test asks for more refusals than that.
+        let sysctl = this.run("host", "sh", &["-c", "echo 0 > /proc/sys/net/ipv4/icmp_ratelimit"]);
+        assert!(sysctl.status.success(), "{}", String::from_utf8_lossy(&sysctl.stderr));
         this
     }
 
