@@ -51,6 +51,19 @@ pub struct AgentConfig {
     pub logging: Logging,
     /// Programs that are OCI runtimes, by the name that a container asks for them with.
     pub runtimes: BTreeMap<String, PathBuf>,
+    /// Whose subordinate ids containers have instead of the host's, and whether binds are shown with them.
+    pub users: Option<UsersConfig>,
+}
+
+/// Users of containers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsersConfig {
+    /// `default`, `USER[:GROUP]` or `UID[:GID]`.
+    pub remap: String,
+    /// Show binds as if the container's ids were the host's.
+    pub idmapped_binds: bool,
+    /// Where passwd, group, subuid and subgid are: /etc.
+    pub databases: PathBuf,
 }
 
 /// The subnet of [`AgentConfig::bridge_subnet`] where nothing else is asked for: outside of Docker's and the cluster's pools.
@@ -73,8 +86,17 @@ impl Agent {
     /// # Errors
     /// [`Error::DataDirInUse`]; what is wrong with the data directory.
     pub async fn start(config: AgentConfig) -> Result<Self> {
-        let AgentConfig { data_dir, run_dir, manager_socket, unpacker, programs, bridge_subnet, logging, runtimes } =
-            config;
+        let AgentConfig {
+            data_dir,
+            run_dir,
+            manager_socket,
+            unpacker,
+            programs,
+            bridge_subnet,
+            logging,
+            runtimes,
+            users,
+        } = config;
         let paths = Paths::new(&data_dir, &run_dir);
         let (opening, own_paths) = (paths.clone(), paths.clone());
         let (identity, images, (db, contents)) = blocking("opening the data directory", move || {
@@ -85,7 +107,14 @@ impl Agent {
             Ok((identity, images, Db::open(&opening.database())?))
         })
         .await?;
-        let host = executor::host(&runtimes);
+        let mut host = executor::host(&runtimes);
+        if let Some(users) = users {
+            let dir = paths.data().to_path_buf();
+            let kernel = host.kernel;
+            host.idmapped_binds = users.idmapped_binds;
+            let find = move || executor::remapped(&users, &dir, kernel);
+            host.users = Some(blocking("reading subordinate ids", find).await?);
+        }
         let description = executor::describe(&host);
         let known = contents.networks.unwrap_or_default();
         let networks =
@@ -153,6 +182,8 @@ impl Agent {
     /// container is left.
     pub fn clean_up(&self) {
         let _ = nix::mount::umount2(&self.paths.secrets(), nix::mount::MntFlags::MNT_DETACH);
+        // Mounted on only in mount namespaces of shims.
+        let _ = std::fs::remove_dir(executor::stage(&self.identity.key));
         let name = format!("orca-{}", self.identity.key);
         let Ok(hierarchies) = std::fs::read_dir("/sys/fs/cgroup") else { return };
         let below = hierarchies.flatten().map(|hierarchy| hierarchy.path().join(&name));
@@ -179,6 +210,7 @@ fn make_dirs(paths: &Paths) -> Result<()> {
         (paths.volumes(), 0o711),
         (paths.run().to_path_buf(), 0o755),
         (paths.netns_dir(), 0o700),
+        (paths.userns_dir(), 0o700),
         (paths.run().join("shim"), 0o700),
     ] {
         std::fs::DirBuilder::new().recursive(true).mode(mode).create(&dir).map_err(Error::io("make", &dir))?;

@@ -87,6 +87,17 @@ impl Paths {
         self.netns_dir().join(format!("{id}.{generation}"))
     }
 
+    /// User namespaces are bound in here.
+    pub fn userns_dir(&self) -> PathBuf {
+        self.run.join("userns")
+    }
+
+    /// Where the user namespace of one run of a container is bound, if it has one of its own: beside its network's, by the
+    /// same name.
+    pub fn userns(&self, netns: &Path) -> PathBuf {
+        self.userns_dir().join(netns.file_name().unwrap_or_default())
+    }
+
     /// The program that is the first process of containers that want one.
     pub fn init(&self) -> PathBuf {
         self.data.join("init")

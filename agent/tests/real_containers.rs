@@ -95,6 +95,7 @@ impl Node {
             bridge_subnet: "172.30.0.0/16".parse().unwrap(),
             logging: agent::Logging { default: model::LogConfig::default(), journal: "/nonexistent/journal".into() },
             runtimes: Default::default(),
+            users: None,
         })
         .await
         .unwrap()

@@ -9,6 +9,7 @@
 //! Fields are only ever added, with a default; a change that an older reader would misread raises the version.
 
 mod messages;
+mod users;
 
 pub mod frame;
 
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::{SyslogAddress, SyslogFormat};
 
 pub use messages::*;
+pub use users::{IdMap, IdRange, StagedBind, Users};
 
 /// Version of [`ShimSpec`], [`ExitRecord`] and [`Failure`] that this build writes and the newest that it reads.
 pub const SPEC_VERSION: u32 = 1;
@@ -86,6 +88,9 @@ pub struct ShimSpec {
     /// The /dev/shm of another container, to be put where a mount of the configuration finds it.
     #[serde(default)]
     pub shared_shm: Option<SharedShm>,
+    /// The users of the container; `None`: the host's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub users: Option<Users>,
 }
 
 /// Another container's /dev/shm.

@@ -31,8 +31,16 @@ struct ProcessView {
     #[serde(default)]
     terminal: bool,
     cwd: String,
+    #[serde(default)]
+    user: UserView,
     no_new_privileges: Option<bool>,
     oom_score_adj: Option<i64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct UserView {
+    #[serde(default)]
+    uid: u32,
 }
 
 #[derive(Debug, Deserialize)]
@@ -71,6 +79,12 @@ impl View {
     #[must_use]
     pub fn cwd(&self) -> &str {
         &self.process.cwd
+    }
+
+    /// The first process's user, as the container numbers it.
+    #[must_use]
+    pub fn uid(&self) -> u32 {
+        self.process.user.uid
     }
 
     /// Checks it against `shim.json` and the host.

@@ -92,6 +92,20 @@ pub enum ShimError {
         /// Why not.
         source: io::Error,
     },
+    /// The file system of a layer cannot show other ids.
+    #[error(
+        "cannot show {} to the container's users: {source}; its file system needs idmapped mounts, or run the container with --userns host",
+        path.display()
+    )]
+    IdMapped {
+        /// Which layer.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Ids that no root is among.
+    #[error("the container's user namespace has no root: user and group 0 must be mapped")]
+    NoRootUser,
     /// A name that the container's databases don't have.
     #[error("no {kind} {name:?} in the container's {file}; name one that it has, or use a number")]
     UnknownUser {
@@ -207,12 +221,14 @@ impl ShimError {
             | Self::CgroupMount(_)
             | Self::OomScore { .. }
             | Self::Layers(_)
+            | Self::NoRootUser
             | Self::Capability(_)
             | Self::DeviceRule(_)
             | Self::Usage => ErrorClass::InvalidBundle,
             Self::Io { .. }
             | Self::System { .. }
             | Self::Overlay { .. }
+            | Self::IdMapped { .. }
             | Self::Runtime { .. }
             | Self::CgroupBusy { .. }
             | Self::NoController { .. } => ErrorClass::Runtime,

@@ -7,7 +7,8 @@
 //! From the outside in:
 //! - [`main`] reads the arguments; [`run`] is a shim's life, [`cleanup`] what is done after its violent death
 //! - [`bundle`] the directory shared with the agent · [`config`] what config.json must and must not say
-//! - [`isolate`] leaving the daemon · [`overlay`] mounting the snapshot · [`rootfs`], [`user`] looking into it
+//! - [`isolate`] leaving the daemon · [`overlay`] mounting the snapshot · [`users`] for users who are not the host's
+//! - [`rootfs`], [`user`] looking into it
 //! - [`runtime`] the seam in front of libcontainer · [`report`] how a process says why it could not execute
 //! - [`serve`] the loop: exit, output, socket, execs · [`log`] the log file · [`terminal`] pseudo-terminals
 //! - [`init`] the first process of containers that want one
@@ -34,6 +35,7 @@ mod shared;
 mod terminal;
 mod time;
 mod user;
+mod users;
 
 use std::ffi::OsString;
 use std::io::Write;

@@ -14,7 +14,8 @@ use crate::runtime::Runtime;
 use crate::runtime::embedded::Embedded;
 use crate::runtime::external::{self, External};
 use crate::serve::{Parts, Supervisor, announce, make};
-use crate::{isolate, overlay, shared};
+use crate::user::Identity;
+use crate::{isolate, overlay, shared, users};
 
 /// Runs the container of `bundle` to its end. Returns the process's exit code: 0 if there is an exit record, else Docker's
 /// code for the failure.
@@ -87,18 +88,34 @@ fn create(bundle: Bundle, spec: ShimSpec) -> Result<Supervisor> {
     let log = Log::open(&spec.log)?;
     isolate::leave_parent()?;
     let root = view.root(bundle.path());
+    let users = spec.users.as_ref().map(users::Namespace::open).transpose()?;
+    if let Some(users) = &spec.users {
+        users::make_stage(users)?;
+    }
     if let Some(snapshot) = &spec.snapshot {
-        overlay::mount_snapshot(snapshot, &root)?;
+        overlay::mount_snapshot(snapshot, &root, users.as_ref())?;
     }
     if let Some(other) = &spec.shared_shm {
         shared::mount_shm(other)?;
     }
+    if let (Some(staged), Some(namespace)) = (&spec.users, &users) {
+        users::fill_stage(staged, namespace)?;
+    }
     let state_dir = bundle.path().join(&spec.state_dir);
     // A predecessor that was killed may have left it.
     let _ = std::fs::remove_dir_all(&state_dir);
-    let config_dir = prepare_config(&bundle, &spec, &view, &bytes, &root, &state_dir)?;
+    let rootfs = Rootfs::open(&root)?;
+    if spec.create_cwd {
+        let create = || rootfs.create_directory(view.cwd());
+        users.as_ref().map_or_else(create, |users| users.as_root(create))?;
+    }
+    drop(users);
+    let identity = spec.user.as_deref().map(|user| rootfs.identity(user)).transpose()?;
+    let config_dir = prepare_config(&bundle, &spec, &view, &bytes, identity.as_ref(), &state_dir)?;
     bundle.reserve_exit_record();
     let (theirs, ours) = make(spec.terminal, spec.stdin)?;
+    let uid = identity.as_ref().map_or(view.uid(), |identity| identity.uid);
+    theirs.give_to(spec.users.as_ref().map_or(Some(uid), |users| users.map.uid(uid)))?;
     let mut runtime = runtime(&spec, &config_dir, &state_dir);
     // The first process is in the cgroup now, and has not executed anything of the image yet. Other runtimes do it all.
     let complete = |launched| match spec.runtime {
@@ -137,22 +154,17 @@ fn prepare_config(
     spec: &ShimSpec,
     view: &View,
     bytes: &[u8],
-    root: &Path,
+    identity: Option<&Identity>,
     state_dir: &Path,
 ) -> Result<PathBuf> {
-    let rootfs = Rootfs::open(root)?;
-    if spec.create_cwd {
-        rootfs.create_directory(view.cwd())?;
-    }
     if !view.needs_correction(spec) {
         return Ok(bundle.path().to_owned());
     }
-    let identity = spec.user.as_deref().map(|user| rootfs.identity(user)).transpose()?;
     let mut config: serde_json::Value = serde_json::from_slice(bytes)
         .map_err(|source| ShimError::Json { path: bundle.path().join(CONFIG_FILE), source })?;
-    correct(&mut config, identity.as_ref());
+    correct(&mut config, identity);
     if let Some(path) = config.pointer_mut("/root/path") {
-        *path = serde_json::Value::String(root.to_string_lossy().into_owned());
+        *path = serde_json::Value::String(view.root(bundle.path()).to_string_lossy().into_owned());
     }
     let dir = state_dir.join("config");
     let path = dir.join(CONFIG_FILE);

@@ -29,6 +29,18 @@ pub enum ProcessIo {
     Terminal,
 }
 
+impl ProcessIo {
+    /// Gives pipes to the user who will read and write them, as the host numbers it: that one may open them anew by
+    /// `/dev/stdout`.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn give_to(&self, uid: Option<u32>) -> Result<()> {
+        let (Self::Streams { stdin, stdout, stderr }, Some(uid)) = (self, uid) else { return Ok(()) };
+        crate::users::give_pipes([stdin, stdout, stderr], uid)
+    }
+}
+
 /// A process that has been made and will execute its command, or say why not.
 pub struct Launched {
     /// As the host numbers it; a child of the shim.

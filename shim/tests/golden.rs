@@ -61,6 +61,7 @@ fn files() {
         create_cwd: true,
         runtime: None,
         shared_shm: None,
+        users: None,
     };
     golden("shim", &spec);
     golden("exit", &record());

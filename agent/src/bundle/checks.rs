@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use model::{ContainerSpec, IpcMode, NamespaceMode, NetworkMode, PidMode, SeccompProfile};
 
-use super::{Host, block_io, capabilities, devices, limits, logging, seccomp};
+use super::{Host, block_io, capabilities, devices, limits, logging, seccomp, users};
 use crate::{Error, Result};
 
-fn refused(key: &'static str, value: impl ToString, reason: impl Into<String>) -> Error {
+pub(super) fn refused(key: &'static str, value: impl ToString, reason: impl Into<String>) -> Error {
     Error::Spec { key, value: value.to_string(), reason: reason.into() }
 }
 
@@ -22,6 +22,7 @@ pub fn check(spec: &ContainerSpec, network: &NetworkMode, host: &Host) -> Result
     oom_score(spec, host)?;
     logging::check(&spec.log)?;
     namespaces(spec)?;
+    users::check(spec, network, host)?;
     sysctls(spec, network)?;
     security(spec, host)?;
     for rule in &spec.device_cgroup_rules {

@@ -10,6 +10,8 @@ use crate::{Error, Result};
 /// A device of the host that a container gets, looked up by a shell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostDevice {
+    /// Path on the host.
+    pub source: String,
     /// Path in the container.
     pub target: String,
     /// Block device; else a character device.

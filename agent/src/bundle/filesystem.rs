@@ -68,6 +68,12 @@ pub fn mounts(facts: &Facts<'_>) -> Result<Vec<Mount>> {
             mounts.push(mount(target, kind, source, options)?);
         }
     }
+    if facts.users.is_some() {
+        let options = || ["bind", "nosuid", "noexec"].map(String::from).to_vec();
+        for device in facts.devices {
+            mounts.push(mount(&device.target, "bind", device.source.clone().into(), options())?);
+        }
+    }
     for point in own {
         mounts.push(mount(&point.target, point.kind, point.source.clone(), point.options.clone())?);
     }

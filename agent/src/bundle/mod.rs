@@ -3,7 +3,7 @@
 //! - [`capabilities`] and [`seccomp`]: what the process may do · [`environment`]: args, environment, directory
 //! - [`logging`]: where output goes
 //! - [`devices`]: what is below /dev · [`limits`], [`block_io`]: cgroup and process limits · [`filesystem`]: mounts and
-//!   hidden paths · [`checks`]: what is refused before anything is made
+//!   hidden paths · [`users`]: users that are not the host's · [`checks`]: what is refused before anything is made
 
 mod block_io;
 pub mod capabilities;
@@ -17,12 +17,14 @@ pub mod logging;
 pub mod seccomp;
 #[cfg(test)]
 mod tests;
+pub mod users;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use image::manifest::RunConfig;
 use image::user::ExecUser;
+use model::shim::IdMap;
 use model::{CgroupnsMode, ContainerId, ContainerSpec, IpcMode, NamespaceMode, PidMode, SeccompProfile};
 use oci_spec::runtime::{
     Capabilities, Capability, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxNamespace, LinuxNamespaceBuilder,
@@ -75,6 +77,10 @@ pub struct Host {
     pub selinux: bool,
     /// Names of the runtimes beside the built-in one.
     pub runtimes: BTreeSet<String>,
+    /// The ids that containers have instead of the host's.
+    pub users: Option<IdMap>,
+    /// Binds show their owners as if the container's ids were the host's.
+    pub idmapped_binds: bool,
 }
 
 /// The first processes of containers whose namespaces are shared, as the host numbers them.
@@ -119,6 +125,8 @@ pub struct Facts<'a> {
     pub netns: Option<&'a Path>,
     /// Below each hierarchy's root; never empty, or the runtime would take its caller's.
     pub cgroup: &'a Path,
+    /// Where its user namespace is bound, and its ids; `None`: the host's.
+    pub users: Option<(&'a Path, &'a IdMap)>,
     /// The node.
     pub host: &'a Host,
 }
@@ -220,7 +228,8 @@ fn process_capabilities(facts: &Facts<'_>) -> Result<oci_spec::runtime::LinuxCap
 
 fn linux(facts: &Facts<'_>) -> Result<oci_spec::runtime::Linux> {
     let spec = facts.spec;
-    let devices = devices::nodes(facts.devices)?;
+    // In a user namespace no node can be made: they are mounted.
+    let devices = if facts.users.is_some() { Vec::new() } else { devices::nodes(facts.devices)? };
     let rules = devices::cgroup_rules(spec, facts.devices)?;
     let visible = spec.privileged || spec.security.systempaths_unconfined;
     let (masked, read_only) = filesystem::hidden_paths(visible);
@@ -238,6 +247,9 @@ fn linux(facts: &Facts<'_>) -> Result<oci_spec::runtime::Linux> {
     if !spec.sysctls.is_empty() {
         let sysctls: HashMap<_, _> = spec.sysctls.clone().into_iter().collect();
         builder = builder.sysctl(sysctls);
+    }
+    if let Some((_, map)) = facts.users {
+        builder = builder.uid_mappings(users::mappings(&map.uids)?).gid_mappings(users::mappings(&map.gids)?);
     }
     if let Some(filter) = filter(facts)? {
         builder = builder.seccomp(filter);
@@ -289,6 +301,9 @@ fn namespaces(facts: &Facts<'_>) -> Result<Vec<LinuxNamespace>> {
     };
     if private {
         list.push(own(LinuxNamespaceType::Cgroup)?);
+    }
+    if let Some((path, _)) = facts.users {
+        list.push(LinuxNamespaceBuilder::default().typ(LinuxNamespaceType::User).path(path).build()?);
     }
     if let Some(path) = facts.netns {
         list.push(LinuxNamespaceBuilder::default().typ(LinuxNamespaceType::Network).path(path).build()?);

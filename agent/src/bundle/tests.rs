@@ -24,6 +24,8 @@ fn host(unified_cgroups: bool) -> Host {
         apparmor: false,
         selinux: false,
         runtimes: ["crun".to_owned()].into(),
+        users: None,
+        idmapped_binds: false,
     }
 }
 
@@ -63,6 +65,7 @@ fn config(spec: &ContainerSpec, user: &ExecUser, host: &Host) -> Value {
         shm: Path::new("/c/shm"),
         netns: Some(Path::new("/run/netns/c")),
         cgroup: Path::new("/orca-abcdef/c"),
+        users: None,
         host,
     };
     let mut config = serde_json::to_value(runtime_spec(&facts).unwrap()).unwrap();

@@ -60,7 +60,7 @@ impl Containers {
         let container = record.id.to_string();
         match (reach, self.pid(record.id)) {
             (Reach::Seen | Reach::Written, Some(pid)) => Ok(Site::Running { pid, container }),
-            (Reach::Own, Some(pid)) => Ok(Site::Own { pid, container, rootfs: executor.paths().rootfs(record.id) }),
+            (Reach::Own, Some(pid)) => Ok(Site::Own { pid, container, rootfs: executor.mounted_root(record.id) }),
             (reach, None) if reach != Reach::Layers => {
                 let (with_mounts, lasting) = (reach != Reach::Own, reach == Reach::Written);
                 executor.clone().stopped_site(record.clone(), with_mounts, lasting).await

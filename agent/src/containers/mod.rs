@@ -324,6 +324,11 @@ impl Containers {
         self.shared.executor.images()
     }
 
+    /// What the node is like.
+    pub fn host(&self) -> &crate::bundle::Host {
+        self.shared.executor.host()
+    }
+
     /// Who unpacks layers.
     pub fn unpacker(&self) -> &image::Unpacker {
         self.shared.executor.unpacker()

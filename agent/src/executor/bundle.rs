@@ -7,7 +7,7 @@ use image::MergedRoot;
 use image::store::Image;
 use image::user::{resolve_groups, resolve_user};
 use model::NetworkMode;
-use model::shim::{CONFIG_FILE, SPEC_FILE, SPEC_VERSION, SharedShm, ShimSpec, Snapshot, StdinMode};
+use model::shim::{CONFIG_FILE, SPEC_FILE, SPEC_VERSION, SharedShm, ShimSpec, Snapshot, StdinMode, Users};
 
 use super::{Executor, devices};
 use crate::bundle::logging::LogFacts;
@@ -28,8 +28,8 @@ impl Executor {
         let mut layers = vec![self.paths.upper(record.id)];
         layers.extend(lower.iter().cloned());
         let root = MergedRoot::new(layers);
-        let config = self.runtime_config(record, peers, generation, &image, &root)?;
-        let spec = self.shim_spec(record, peers, generation, &image, lower, attached)?;
+        let (config, users) = self.runtime_config(record, peers, generation, &image, &root)?;
+        let spec = ShimSpec { users, ..self.shim_spec(record, peers, generation, &image, lower, attached)? };
         let dir = self.paths.bundle(record.id);
         write_json(&dir, CONFIG_FILE, &config)?;
         write_json(&dir, SPEC_FILE, &spec)
@@ -53,7 +53,7 @@ impl Executor {
         generation: u64,
         image: &Image,
         root: &MergedRoot,
-    ) -> Result<oci_spec::runtime::Spec> {
+    ) -> Result<(oci_spec::runtime::Spec, Option<Users>)> {
         let run = &image.config.config;
         let spec = &record.spec;
         let read = |path: &str| match root.read_file(path, DATABASE_MAX) {
@@ -80,7 +80,12 @@ impl Executor {
                 .and_then(|attachment| Some(self.networks.describe(attachment.network)?.gateway.into())),
         };
         let contents = self.contents.borrow().clone();
-        let sources = Sources { paths: &self.paths, volumes: &self.volumes, root, contents: &contents };
+        let map = bundle::users::mapped(spec, &self.host);
+        if let Some(map) = map {
+            let gids = user.additional_gids.iter().chain(&groups).chain([&user.gid]);
+            bundle::users::check_ids(map, user.uid, gids.copied())?;
+        }
+        let sources = Sources { paths: &self.paths, volumes: &self.volumes, root, contents: &contents, map };
         let mut mounts = mounts::ready(record, &names, &sources)?;
         let mut args = record.args.clone();
         if record.spec.init {
@@ -91,14 +96,15 @@ impl Executor {
         let block_devices = devices::block_devices(&record.spec)?;
         let own_netns = || self.paths.netns(record.id, generation);
         let netns = (!host_network).then(|| partner.map_or_else(own_netns, |partner| partner.netns));
-        bundle::runtime_spec(&Facts {
+        let namespace = map.zip(netns.as_deref()).map(|(map, netns)| (self.paths.userns(netns), map));
+        let mut config = bundle::runtime_spec(&Facts {
             id: record.id,
             spec,
             image: run,
             args: &args,
             user: &user,
             groups: &groups,
-            rootfs: &self.paths.rootfs(record.id),
+            rootfs: &map.map_or_else(|| self.paths.rootfs(record.id), |_| bundle::users::staged_root(&self.stage)),
             mounts: &mounts,
             devices: &devices,
             hostname: &hostname,
@@ -107,8 +113,12 @@ impl Executor {
             shm: &self.paths.shared_shm(record.id),
             netns: netns.as_deref(),
             cgroup: &self.cgroup_path(record),
+            users: namespace.as_ref().map(|(path, map)| (path.as_path(), *map)),
             host: &self.host,
-        })
+        })?;
+        let Some((namespace, map)) = namespace else { return Ok((config, None)) };
+        let binds = bundle::users::stage(&mut config, &self.stage, |source| self.has_own_ids(record, source))?;
+        Ok((config, Some(Users { namespace, map: map.clone(), stage: self.stage.clone(), binds })))
     }
 
     /// Below the node's own cgroup, or where the user wants it.
@@ -172,6 +182,7 @@ impl Executor {
             user: None,
             create_cwd: true,
             runtime: self.runtime(record)?,
+            users: None,
             shared_shm: peers.ipc.and_then(|pid| {
                 let target = self.paths.shared_shm(record.id);
                 i32::try_from(pid).ok().map(|pid| SharedShm { pid, target })

@@ -56,13 +56,14 @@ fn collect(source: &Path, target: &Path, access: &str, found: &mut Vec<HostDevic
         }
         return Ok(());
     }
-    found.extend(host_device(target, &metadata, access));
+    found.extend(host_device(source, target, &metadata, access));
     Ok(())
 }
 
-fn host_device(target: &Path, metadata: &fs::Metadata, access: &str) -> Option<HostDevice> {
+fn host_device(source: &Path, target: &Path, metadata: &fs::Metadata, access: &str) -> Option<HostDevice> {
     let kind = metadata.mode() & libc::S_IFMT;
     matches!(kind, libc::S_IFCHR | libc::S_IFBLK).then(|| HostDevice {
+        source: source.to_string_lossy().into_owned(),
         target: target.to_string_lossy().into_owned(),
         block: kind == libc::S_IFBLK,
         major: i64::from(rustix::fs::major(metadata.rdev())),

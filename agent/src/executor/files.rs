@@ -39,7 +39,8 @@ impl Executor {
             let upper = self.paths.upper(record.id);
             let root = MergedRoot::new(std::iter::once(upper.clone()).chain(lower.iter().cloned()).collect());
             let contents = self.contents.borrow().clone();
-            let sources = Sources { paths: &self.paths, volumes: &self.volumes, root: &root, contents: &contents };
+            let sources =
+                Sources { paths: &self.paths, volumes: &self.volumes, root: &root, contents: &contents, map: None };
             let mut points = if with_mounts { mounts::lasting(&record, &sources)? } else { Vec::new() };
             points.sort_by_key(|point| point.target.split('/').filter(|part| !part.is_empty()).count());
             let mount = |point: crate::bundle::MountPoint| StoppedMount {

@@ -40,6 +40,8 @@ pub fn host(runtimes: &BTreeMap<String, PathBuf>) -> Host {
             && Path::new("/sys/kernel/security/apparmor").exists(),
         selinux: Path::new("/sys/fs/selinux/enforce").exists(),
         runtimes: runtimes.keys().cloned().collect(),
+        users: None,
+        idmapped_binds: false,
     }
 }
 

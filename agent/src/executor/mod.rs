@@ -1,6 +1,6 @@
 //! Carries out one action of a container: the hands of the agent. It decides nothing and holds no container's state.
 //!
-//! - [`host`](Host): what this node is like · `bundle`, `devices`: what a shim is given · `shim`: starting, watching,
+//! - [`host`](Host): what this node is like · `bundle`, `devices`, `users`: what a shim is given · `shim`: starting, watching,
 //!   cleaning up · `recover`: what an earlier daemon left · `files`: the files of containers that don't run
 
 mod bundle;
@@ -9,6 +9,7 @@ mod files;
 pub(crate) mod host;
 mod recover;
 mod shim;
+mod users;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -33,6 +34,7 @@ use crate::{Error, Programs, Result, clock};
 pub use host::{describe, host};
 pub use recover::Recovered;
 pub use shim::{Run, StartFailure};
+pub use users::{remapped, stage};
 
 /// The hands of the agent.
 pub struct Executor {
@@ -45,6 +47,8 @@ pub struct Executor {
     programs: Arc<dyn Programs>,
     /// What cgroup paths begin with.
     cgroup: PathBuf,
+    /// Where shims put what containers with other users must reach.
+    stage: PathBuf,
     logging: Logging,
     /// Programs that are runtimes, by name.
     runtimes: BTreeMap<String, PathBuf>,
@@ -103,6 +107,7 @@ impl Executor {
         let Parts { paths, host, images, unpacker, volumes, networks, programs, key, logging, runtimes, contents } =
             parts;
         let cgroup = PathBuf::from(format!("/orca-{key}"));
+        let stage = stage(&key);
         let exclusive = std::sync::Mutex::default();
         Arc::new(Self {
             paths,
@@ -113,6 +118,7 @@ impl Executor {
             networks,
             programs,
             cgroup,
+            stage,
             logging,
             runtimes,
             contents,

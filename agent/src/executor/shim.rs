@@ -74,7 +74,8 @@ impl Executor {
         self.shim_gone(record.id).await?;
         let (executor, owned, attached) = (self.clone(), record.clone(), attach.is_some());
         let write = blocking("writing a bundle", move || executor.write_bundle(&owned, peers, generation, attached));
-        let (namespace, bundle) = tokio::join!(self.networks.open(record, generation), write);
+        let owner = self.network_owner(record, peers)?;
+        let (namespace, bundle) = tokio::join!(self.networks.open(record, generation, owner), write);
         let run = match (namespace, bundle) {
             (Ok(()), Ok(())) => self.launch(record, attach).await,
             (Err(error), _) | (_, Err(error)) => Err(error.into()),

@@ -32,7 +32,10 @@ fn obey() -> Result<Answer, Failure> {
     let mut line = Vec::new();
     input.by_ref().take(ORDER_MAX).read_until(b'\n', &mut line).map_err(broken)?;
     let order: Order = serde_json::from_slice(&line).map_err(|error| broken(error.into()))?;
-    let place = open(&order.site)?;
+    let mut place = open(&order.site)?;
+    if matches!(order.task, Task::Extract { .. }) {
+        place.enter_users()?;
+    }
     let mut output = BufWriter::with_capacity(OUTPUT_BUFFER, io::stdout().lock());
     let answer = carry_out(&order, &place, input, &mut output)?;
     output.flush().map_err(broken)?;

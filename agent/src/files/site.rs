@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use image::tree::{IdMap, Owner, Root};
 use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, setns, unshare};
 use rustix::fs::{FileType, FlockOperation, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::Errno;
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
@@ -23,6 +23,8 @@ pub struct Place {
     pub ids: IdMap,
     /// The container's root user and group, as the host numbers them.
     zero: (u32, u32),
+    /// Its user namespace, if that isn't the host's.
+    users: Option<OwnedFd>,
     /// Held until the process ends.
     _lock: Option<OwnedFd>,
 }
@@ -31,6 +33,21 @@ impl Place {
     /// The container's root directory.
     pub fn root(&self) -> Result<&Root, Failure> {
         self.root.as_ref().ok_or_else(|| failed("open", Path::new("/"), io::ErrorKind::InvalidInput.into()))
+    }
+
+    /// Becomes the container's root where its users are not the host's: nobody else can make files there, since its layers
+    /// are shown to it through idmapped mounts. This process has one thread, as setns(2) demands.
+    pub fn enter_users(&mut self) -> Result<(), Failure> {
+        let Some(users) = self.users.take() else { return Ok(()) };
+        let path = Path::new("/proc/PID/ns/user");
+        let fault = |action: &'static str| move |errno: nix::Error| failed(action, path, errno.into());
+        setns(&users, CloneFlags::CLONE_NEWUSER).map_err(fault("enter"))?;
+        nix::unistd::setgroups(&[]).map_err(fault("leave the groups outside of"))?;
+        let (uid, gid) = (nix::unistd::Uid::from_raw(0), nix::unistd::Gid::from_raw(0));
+        nix::unistd::setresgid(gid, gid, gid).map_err(fault("become root in"))?;
+        nix::unistd::setresuid(uid, uid, uid).map_err(fault("become root in"))?;
+        (self.ids, self.zero) = (IdMap::default(), (0, 0));
+        Ok(())
     }
 
     /// Whose files become that nobody else is asked to own.
@@ -69,9 +86,9 @@ pub fn open(site: &Site) -> Result<Place, Failure> {
                 mount(None::<&str>, rootfs, None::<&str>, flags, None::<&str>)
                     .map_err(|errno| failed("make read-only", rootfs, errno.into()))?;
             }
-            Ok(Place { root: Some(root), ids: IdMap::default(), zero: (0, 0), _lock: lock })
+            Ok(Place { root: Some(root), ids: IdMap::default(), zero: (0, 0), users: None, _lock: lock })
         }
-        Site::Layers { .. } => Ok(Place { root: None, ids: IdMap::default(), zero: (0, 0), _lock: None }),
+        Site::Layers { .. } => Ok(Place { root: None, ids: IdMap::default(), zero: (0, 0), users: None, _lock: None }),
     }
 }
 
@@ -80,7 +97,8 @@ fn place(root: Option<Root>, process: &Process) -> Result<Place, Failure> {
     let bad = |error| failed("read the id map of", &process.path, error);
     let ids = IdMap::parse(&uids, &gids).map_err(bad)?;
     let zero = ids.root().ok_or_else(|| bad(io::ErrorKind::InvalidData.into()))?;
-    Ok(Place { root, ids, zero, _lock: None })
+    let users = (ids != IdMap::default()).then(|| process.open("ns/user", OFlags::RDONLY)).transpose()?;
+    Ok(Place { root, ids, zero, users, _lock: None })
 }
 
 /// A process, by its directory below /proc: everything that is opened there is of this very process, or fails when it has

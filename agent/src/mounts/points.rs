@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, chown};
 use std::path::{Path, PathBuf};
 
 use image::MergedRoot;
 use image::user::resolve_user;
+use model::shim::IdMap;
 use model::{Assignments, FileTarget, Mount, MountSource, NetworkMode, Propagation};
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
@@ -43,6 +44,20 @@ pub struct Sources<'a> {
     pub root: &'a MergedRoot,
     /// Secrets and configs.
     pub contents: &'a Assignments,
+    /// The container's ids; `None`: the host's.
+    pub map: Option<&'a IdMap>,
+}
+
+impl Sources<'_> {
+    /// A user and group of the container as the host numbers them.
+    fn on_host(&self, (uid, gid): (u32, u32)) -> Result<(u32, u32)> {
+        let Some(map) = self.map else { return Ok((uid, gid)) };
+        map.uid(uid).zip(map.gid(gid)).ok_or_else(|| Error::Spec {
+            key: "owner",
+            value: format!("{uid}:{gid}"),
+            reason: "the container's user namespace has no such user or group".into(),
+        })
+    }
 }
 
 /// Makes ready what the container mounts.
@@ -125,6 +140,8 @@ fn own_files(record: &Record, names: &Names, sources: &Sources<'_>) -> Result<Ve
         // In place: a container that runs again may have it open.
         fs::write(&path, content).map_err(Error::io("write", &path))?;
         rustix::fs::chmod(&path, Mode::from_raw_mode(0o644)).map_err(Error::io("set the mode of", &path))?;
+        let (uid, gid) = sources.on_host((0, 0))?;
+        chown(&path, Some(uid), Some(gid)).map_err(Error::io("set the owner of", &path))?;
         Ok(bind(&format!("/etc/{name}"), path, record.spec.read_only, Propagation::Rprivate))
     };
     files.into_iter().map(write).collect()
@@ -210,19 +227,20 @@ fn within(volume: &Path, subpath: &str, name: &str) -> Result<PathBuf> {
     Ok(volume.join(subpath))
 }
 
-fn owner(target: &FileTarget, root: &MergedRoot) -> Result<(u32, u32)> {
-    let read = |path: &str| match root.read_file(path, DATABASE_MAX) {
+/// As the host numbers them.
+fn owner(target: &FileTarget, sources: &Sources<'_>) -> Result<(u32, u32)> {
+    let read = |path: &str| match sources.root.read_file(path, DATABASE_MAX) {
         Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
         Err(image::Error::NotFoundInRootfs { .. }) => Ok(String::new()),
         Err(error) => Err(error),
     };
     if let (Ok(uid), Ok(gid)) = (target.uid.parse(), target.gid.parse()) {
-        return Ok((uid, gid));
+        return sources.on_host((uid, gid));
     }
     let or_root = |text: &str| if text.is_empty() { "0".to_owned() } else { text.to_owned() };
     let spec = format!("{}:{}", or_root(&target.uid), or_root(&target.gid));
     let user = resolve_user(&spec, &read("/etc/passwd")?, &read("/etc/group")?)?;
-    Ok((user.uid, user.gid))
+    sources.on_host((user.uid, user.gid))
 }
 
 fn secrets(record: &Record, sources: &Sources<'_>) -> Result<Vec<MountPoint>> {
@@ -231,7 +249,7 @@ fn secrets(record: &Record, sources: &Sources<'_>) -> Result<Vec<MountPoint>> {
         let name = index.to_string();
         let content = file.id.and_then(|id| sources.contents.secrets.get(&id));
         let path = match content {
-            Some(content) => place(&dir, &name, content.reveal(), &file.file, owner(&file.file, sources.root)?)?,
+            Some(content) => place(&dir, &name, content.reveal(), &file.file, owner(&file.file, sources)?)?,
             // What an earlier run was given is still in memory: no manager is needed.
             None if dir.join(&name).exists() => dir.join(&name),
             None => return Err(Error::NoContent { kind: "secret", name: file.secret.clone() }),
@@ -246,7 +264,7 @@ fn configs(record: &Record, sources: &Sources<'_>) -> Result<Vec<MountPoint>> {
     let place_one = |(index, file): (usize, &model::ConfigFile)| {
         let name = index.to_string();
         let path = match file.id.and_then(|id| sources.contents.configs.get(&id)) {
-            Some(content) => place(&dir, &name, content, &file.file, owner(&file.file, sources.root)?)?,
+            Some(content) => place(&dir, &name, content, &file.file, owner(&file.file, sources)?)?,
             None if dir.join(&name).exists() => dir.join(&name),
             None => return Err(Error::NoContent { kind: "config", name: file.config.clone() }),
         };

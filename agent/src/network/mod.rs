@@ -16,10 +16,12 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use model::shim::IdMap;
 use model::{
     Assignments, Attachment, AttachmentSpec, ContainerId, IpSubnet, LocalNetwork, MacAddress, NetworkAssignment,
     NetworkId, NetworkMode, NodeId, PortSpec, Protocol,
 };
+use net::netlink::{netns, userns};
 use net::plan::{NetworkPlan, NodeKey};
 use tokio::sync::watch;
 
@@ -73,6 +75,15 @@ struct State {
     shared: BTreeMap<ContainerId, Partner>,
     /// Held while a container's namespace is made or removed.
     locks: BTreeMap<ContainerId, Arc<tokio::sync::Mutex<()>>>,
+}
+
+/// The user namespace that a network namespace belongs to, where it is not the host's.
+#[derive(Debug)]
+pub enum NetworkOwner {
+    /// One of its own, with these ids.
+    New(IdMap),
+    /// The one of this file.
+    Of(PathBuf),
 }
 
 /// A container whose network namespace another one shares, and with it its names.
@@ -295,11 +306,11 @@ impl Networks {
         self.state().shared.get(&id).cloned()
     }
 
-    /// Makes a run's namespace.
+    /// Makes a run's namespace, and with `owner` the user namespace that it belongs to.
     ///
     /// # Errors
     /// [`Error::PortAllocated`] naming the holder, or what the kernel refused; nothing stays then.
-    pub async fn open(&self, record: &Record, generation: u64) -> Result<()> {
+    pub async fn open(&self, record: &Record, generation: u64, owner: Option<NetworkOwner>) -> Result<()> {
         if record.network == NetworkMode::Host || record.network.is_shared() {
             return Ok(());
         }
@@ -307,7 +318,13 @@ impl Networks {
         let _making = lock.lock().await;
         self.reserve(record, generation)?;
         let netns = self.paths.netns(record.id, generation);
-        let made = tokio::task::spawn_blocking(move || net::netlink::netns::create(&netns)).await;
+        let userns = self.paths.userns(&netns);
+        let made = tokio::task::spawn_blocking(move || match &owner {
+            None => netns::create(&netns),
+            Some(NetworkOwner::New(map)) => userns::create(&netns, &userns, userns::Owner::New(map)),
+            Some(NetworkOwner::Of(other)) => userns::create(&netns, &userns, userns::Owner::Of(other)),
+        })
+        .await;
         let made = made.map_err(|_| Error::Thread("making a network namespace")).and_then(|made| Ok(made?));
         if made.is_err() {
             self.remove(record.id, generation).await;
@@ -419,7 +436,8 @@ impl Networks {
             ours.then(|| state.active.remove(&id)).flatten()
         };
         let netns = self.paths.netns(id, generation);
-        let done = tokio::task::spawn_blocking(move || net::netlink::netns::remove(&netns));
+        let userns = self.paths.userns(&netns);
+        let done = tokio::task::spawn_blocking(move || netns::remove(&netns).and(userns::remove(&userns)));
         match done.await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
@@ -444,7 +462,8 @@ impl Networks {
             // A run is entered before its namespace is made: what is found and not entered is nobody's.
             let is_used = |path: &PathBuf| networks.state().active.values().any(|active| active.netns == *path);
             for path in entries.map(|entry| entry.path()).filter(|path| !is_used(path)) {
-                if let Err(error) = net::netlink::netns::remove(&path) {
+                let userns = networks.paths.userns(&path);
+                if let Err(error) = netns::remove(&path).and(userns::remove(&userns)) {
                     tracing::warn!(path = %path.display(), %error, "a stale network namespace could not be removed");
                 }
             }

@@ -6,6 +6,7 @@ use tonic::Status;
 
 use super::containers::is_up;
 use super::{NodeService, blocking};
+use crate::bundle::Host;
 
 pub async fn get_node(service: &NodeService, _: wire::GetNodeRequest) -> Result<wire::GetNodeReply, Status> {
     let parts = &service.parts;
@@ -24,8 +25,21 @@ pub async fn get_node(service: &NodeService, _: wire::GetNodeRequest) -> Result<
         containers_paused: count(containers.iter().filter(|view| view.status.phase == ContainerPhase::Paused).count()),
         kernel_version: rustix::system::uname().release().to_string_lossy().into_owned(),
         operating_system: std::fs::read_to_string("/etc/os-release").map(|text| pretty_name(&text)).unwrap_or_default(),
-        cgroup_version: if crate::executor::host(&Default::default()).unified_cgroups { "2" } else { "1" }.into(),
+        security_options: security_options(parts.containers.host()),
+        cgroup_version: if parts.containers.host().unified_cgroups { "2" } else { "1" }.into(),
     })
+}
+
+/// What confines containers that don't say, in Docker's words.
+fn security_options(host: &Host) -> Vec<String> {
+    let options = [
+        (host.apparmor, "name=apparmor"),
+        (true, "name=seccomp,profile=builtin"),
+        (host.selinux, "name=selinux"),
+        (host.unified_cgroups, "name=cgroupns"),
+        (host.users.is_some(), "name=userns"),
+    ];
+    options.into_iter().filter(|(active, _)| *active).map(|(_, name)| name.to_owned()).collect()
 }
 
 /// What a distribution calls itself (os-release(5)).

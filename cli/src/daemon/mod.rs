@@ -9,7 +9,6 @@ mod registries;
 mod serve;
 mod socket;
 
-use std::convert::Infallible;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -45,9 +44,15 @@ pub struct DaemonArgs {
     /// An OCI runtime that containers may ask for with `--runtime`, such as crun=/usr/bin/crun
     #[arg(long, value_name = "NAME=PATH", value_parser = runtime)]
     add_runtime: Vec<(String, PathBuf)>,
-    /// Refused: containers have the users of the host
-    #[arg(long, hide = true, value_name = "USER", value_parser = userns_remap)]
-    userns_remap: Option<Infallible>,
+    /// Whose subordinate ids (/etc/subuid, /etc/subgid) containers have instead of the host's: default, USER[:GROUP], UID[:GID]
+    #[arg(long, global = true, value_name = "USER")]
+    userns_remap: Option<String>,
+    /// With --userns-remap: show binds as if the container's ids were the host's
+    #[arg(long, global = true, requires = "userns_remap")]
+    idmap_binds: bool,
+    /// Where passwd, group, subuid and subgid are
+    #[arg(long, hide = true, default_value = "/etc", value_name = "DIR")]
+    user_databases: PathBuf,
     #[command(subcommand)]
     verb: Option<Verb>,
 }
@@ -56,10 +61,6 @@ pub struct DaemonArgs {
 enum Verb {
     /// Install the daemon as a systemd service, enable and start it
     Install(install::InstallArgs),
-}
-
-fn userns_remap(_: &str) -> Result<Infallible, String> {
-    Err("user namespaces come in a later release: until then a container's users are the host's".into())
 }
 
 /// `NAME=PATH`.
@@ -81,10 +82,12 @@ pub fn run(args: DaemonArgs) -> Result<()> {
     if let Some(Verb::Install(install)) = args.verb {
         // What is wrong with them is told now, and not by a unit that doesn't start.
         args.registries.settings()?;
-        return install::install(&args.data_dir, &args.run_dir, &default, &args.registries.words(), install);
-    }
-    if let Some(never) = args.userns_remap {
-        match never {}
+        let mut words = args.registries.words();
+        if let Some(user) = &args.userns_remap {
+            words.extend(["--userns-remap".into(), user.clone()]);
+            words.extend(args.idmap_binds.then(|| "--idmap-binds".into()));
+        }
+        return install::install(&args.data_dir, &args.run_dir, &default, &words, install);
     }
     if !rustix::process::geteuid().is_root() {
         return Err(Error::Start { action: "run", reason: "it needs root; try sudo".into() });
@@ -101,7 +104,11 @@ pub fn run(args: DaemonArgs) -> Result<()> {
     let logging = agent::Logging { default, journal: args.journal_socket };
     let runtimes = args.add_runtime.into_iter().collect();
     let registries = args.registries.settings()?;
-    runtime.block_on(serve::serve(args.data_dir, args.run_dir, logging, registries, runtimes))
+    let idmapped_binds = args.idmap_binds;
+    let users =
+        args.userns_remap.map(|remap| agent::UsersConfig { remap, idmapped_binds, databases: args.user_databases });
+    let options = serve::Options { logging, registries, runtimes, users };
+    runtime.block_on(serve::serve(args.data_dir, args.run_dir, options))
 }
 
 /// A bare level is for Orca's own crates, and warnings of the others; anything else is a filter as tracing-subscriber has it.

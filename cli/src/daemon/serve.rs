@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use agent::service::{ImagesService, NodeParts, NodeService};
-use agent::{Agent, AgentConfig, BRIDGE_SUBNET, Logging};
+use agent::{Agent, AgentConfig, BRIDGE_SUBNET, Logging, UsersConfig};
 use image::Unpacker;
 use image::registry::{Registries, Settings};
 use manager::{Manager, ManagerConfig};
@@ -25,21 +25,28 @@ fn failed<E: std::fmt::Display>(action: &'static str) -> impl FnOnce(E) -> Error
     move |error| Error::Start { action, reason: error.to_string() }
 }
 
+/// How a node is run.
+pub struct Options {
+    /// Where output goes.
+    pub logging: Logging,
+    /// Image registries.
+    pub registries: Settings,
+    /// Runtimes beside the built-in one.
+    pub runtimes: BTreeMap<String, PathBuf>,
+    /// Users of containers.
+    pub users: Option<UsersConfig>,
+}
+
 /// Runs a node until a signal or a reset ends it. Containers, published ports and names go on without it.
-pub async fn serve(
-    data_dir: PathBuf,
-    run_dir: PathBuf,
-    logging: Logging,
-    registries: Settings,
-    runtimes: BTreeMap<String, PathBuf>,
-) -> Result<()> {
+pub async fn serve(data_dir: PathBuf, run_dir: PathBuf, options: Options) -> Result<()> {
+    let Options { logging, registries, runtimes, users } = options;
     // Signals from here on end the daemon in order, also while it starts.
     let mut end = End::new()?;
     make_run_dir(&run_dir)?;
     let program = std::env::current_exe().map_err(failed("find its own program"))?;
     let manager_socket = run_dir.join("manager.sock");
     // Containers are taken over before anything else: they need no manager.
-    let agent = start_agent(&data_dir, &run_dir, &manager_socket, &program, logging, runtimes).await?;
+    let agent = start_agent(&data_dir, &run_dir, &manager_socket, &program, logging, runtimes, users).await?;
     let config = ManagerConfig { data_dir: data_dir.clone(), node: agent.node() };
     let manager = Manager::start(config).await.map_err(failed("start its manager"))?;
     let (stop, stopped) = watch::channel(());
@@ -96,6 +103,7 @@ async fn start_agent(
     program: &Path,
     logging: Logging,
     runtimes: BTreeMap<String, PathBuf>,
+    users: Option<UsersConfig>,
 ) -> Result<Agent> {
     let sealed = SealedBinary::of_current().map_err(failed("copy its program into memory"))?;
     let config = AgentConfig {
@@ -107,6 +115,7 @@ async fn start_agent(
         bridge_subnet: BRIDGE_SUBNET.parse().map_err(failed("read the subnet of its own network"))?,
         logging,
         runtimes,
+        users,
     };
     Agent::start(config).await.map_err(failed("start its agent"))
 }

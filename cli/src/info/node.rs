@@ -76,10 +76,21 @@ fn describe(node: &GetNodeReply, context: &str) -> Json {
         "LiveRestoreEnabled": true,
         "Isolation": "",
         "InitBinary": "",
-        "SecurityOptions": ["name=seccomp,profile=builtin"],
+        "SecurityOptions": node.security_options,
         "Warnings": null,
         "ClientInfo": { "Debug": false, "Version": env!("CARGO_PKG_VERSION"), "Context": context, "Plugins": [], "Warnings": null },
     })
+}
+
+/// `name=seccomp,profile=builtin` as Docker shows it.
+fn security_option(line: &mut impl FnMut(&str, String), option: &str) {
+    for (key, value) in option.split(',').filter_map(|part| part.split_once('=')) {
+        match key {
+            "name" => line("  ", value.to_owned()),
+            "profile" => line("   Profile: ", value.to_owned()),
+            other => line(&format!("   {other}: "), value.to_owned()),
+        }
+    }
 }
 
 fn people(object: &Json) -> String {
@@ -109,6 +120,10 @@ fn people(object: &Json) -> String {
     line(" Logging Driver: ", get("/LoggingDriver"));
     line(" Cgroup Driver: ", get("/CgroupDriver"));
     line(" Cgroup Version: ", get("/CgroupVersion"));
+    line(" Security Options:", String::new());
+    for option in object["SecurityOptions"].as_array().into_iter().flatten().filter_map(Json::as_str) {
+        security_option(&mut line, option);
+    }
     line(" Kernel Version: ", get("/KernelVersion"));
     line(" Operating System: ", get("/OperatingSystem"));
     line(" OSType: ", get("/OSType"));

@@ -26,5 +26,6 @@ mod runtimes;
 mod storage;
 mod support;
 mod unified;
+mod users;
 mod verbs;
 mod watching;

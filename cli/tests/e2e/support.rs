@@ -45,6 +45,11 @@ impl Node {
         node
     }
 
+    /// Further arguments of the daemon, before it is started.
+    pub fn add_args(&mut self, args: &[&str]) {
+        self.args.extend(args.iter().map(|arg| (*arg).to_owned()));
+    }
+
     /// The file that names the host's network namespace.
     pub fn host(&self) -> PathBuf {
         self.dir.path().join("host")
@@ -72,10 +77,14 @@ impl Node {
 
     /// Gives the node a disk of its own for its data: a tmpfs of this size. Before the daemon is started.
     pub fn mount_disk(&mut self, size: &str) {
+        self.mount_disk_of("tmpfs", &format!("size={size}"));
+    }
+
+    /// The same with another file system in memory.
+    pub fn mount_disk_of(&mut self, kind: &str, options: &str) {
         std::fs::create_dir_all(self.data_dir()).unwrap();
         let disk = self.data_dir().display().to_string();
-        let options = format!("size={size}");
-        let status = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "orca-test", &disk]).status().unwrap();
+        let status = Command::new("mount").args(["-t", kind, "-o", options, "orca-test", &disk]).status().unwrap();
         assert!(status.success());
         self.has_disk = true;
     }

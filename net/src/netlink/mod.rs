@@ -10,6 +10,7 @@ pub(crate) mod message;
 pub mod netns;
 mod observe;
 pub(crate) mod socket;
+pub mod userns;
 
 pub use attach::attach;
 pub use observe::{foreign_subnets, local_addresses, observe};

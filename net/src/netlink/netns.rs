@@ -26,9 +26,7 @@ fn failed(step: &'static str, path: &Path, source: impl Into<io::Error>) -> Erro
 ///
 /// A path that exists is refused: it may be a living container's.
 pub fn create(path: &Path) -> Result<(), Error> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(0o600);
-    options.open(path).map_err(|source| failed("create", path, source))?;
+    claim(path)?;
     let made = on_thread(path, || {
         unshare(CloneFlags::CLONE_NEWNET).map_err(|errno| failed("create", path, errno))?;
         prepare()?;
@@ -42,7 +40,15 @@ pub fn create(path: &Path) -> Result<(), Error> {
     })
 }
 
-fn prepare() -> Result<(), Error> {
+/// Makes the file that a namespace is bound to.
+pub(super) fn claim(path: &Path) -> Result<(), Error> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    options.open(path).map(drop).map_err(|source| failed("create", path, source))
+}
+
+/// What every namespace of a container has.
+pub(super) fn prepare() -> Result<(), Error> {
     let mut batch = Batch::default();
     link::set_up(&mut batch, link::LOOPBACK);
     Netlink::route()?.execute(&batch, &[])?;

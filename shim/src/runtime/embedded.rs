@@ -7,9 +7,9 @@ use std::time::Duration;
 use libcontainer::container::Container;
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
-use model::shim::{ErrorClass, ExecRequest};
+use model::shim::{ErrorClass, ExecRequest, IdMap, IdRange};
 use nix::sched::CloneFlags;
-use oci_spec::runtime::{LinuxNamespaceType, Spec};
+use oci_spec::runtime::{LinuxIdMapping, LinuxNamespaceType, Spec};
 
 use super::command::ReportingExecutor;
 use super::join::Join;
@@ -133,6 +133,7 @@ impl Runtime for Embedded {
         })?;
         let root = Rootfs::open(Path::new(&format!("/proc/{init}/root")))?;
         let (process, home) = exec_process(&spec, request, &root)?;
+        io.give_to(host_uid(&spec, process.user().uid()))?;
         let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
         let terminal_wanted = matches!(io, ProcessIo::Terminal);
         let (outcome, write) = report::channel()?;
@@ -164,6 +165,18 @@ impl Runtime for Embedded {
             _ => Ok(()),
         }
     }
+}
+
+/// A container's user as the host numbers it.
+fn host_uid(spec: &Spec, uid: u32) -> Option<u32> {
+    let ranges = spec.linux().as_ref().and_then(|linux| linux.uid_mappings().as_ref());
+    let range = |range: &LinuxIdMapping| IdRange {
+        container: range.container_id(),
+        host: range.host_id(),
+        count: range.size(),
+    };
+    let Some(ranges) = ranges.filter(|ranges| !ranges.is_empty()) else { return Some(uid) };
+    IdMap { uids: ranges.iter().map(range).collect(), gids: Vec::new() }.uid(uid)
 }
 
 fn namespaces(spec: &Spec) -> CloneFlags {

@@ -114,6 +114,11 @@ impl Join<'_> {
         if !others.is_empty() {
             setns(pidfd.as_fd(), others).map_err(|errno| runtime("enter the container's namespaces", &errno))?;
         }
+        if others.contains(CloneFlags::CLONE_NEWUSER) {
+            // To that namespace it is nobody until it says otherwise.
+            set_identity(&[], Uid::from_raw(0), Gid::from_raw(0))
+                .map_err(|errno| runtime("become the container's root", &errno))?;
+        }
         match io {
             ChildIo::Streams(streams) => {
                 for (stream, fd) in streams.iter().zip(0..) {

@@ -76,6 +76,7 @@ impl Sandbox {
             create_cwd: false,
             runtime: None,
             shared_shm: None,
+            users: None,
         };
         Self { dir, id, config, spec, children: Vec::new() }
     }
