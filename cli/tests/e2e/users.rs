@@ -55,9 +55,7 @@ fn a_containers_root_is_nobody_on_the_host() {
 
     // Layers, volumes and Orca's own files belong to the container's users; on disk all have the container's ids.
     let inside = |path: &str| node.ok(&["exec", "web", "stat", "-c", "%u:%g", path]);
-    for path in
-        ["/", "/bin/busybox", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/fresh", "/dev", "/dev/pts"]
-    {
+    for path in ["/", "/bin/busybox", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf", "/fresh", "/dev", "/dev/pts"] {
         assert_eq!(inside(path), "0:0\n", "{path}");
     }
     assert_eq!(inside("/var/data"), "1000:1000\n", "filled from the image with its owners");
