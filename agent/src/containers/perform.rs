@@ -11,6 +11,7 @@ use super::{ContainerEvent, Containers, Record, Shared};
 use crate::events::Kind;
 use crate::events::life::{self, Look};
 use crate::executor::{Recovered, Run, StartFailure};
+use crate::shim_client::ShimClientError;
 use crate::task::{Action, Event, Machine};
 use crate::{Result, clock};
 
@@ -100,8 +101,10 @@ impl Shared {
             Action::Start { generation } => self.run(id, generation).await,
             Action::Signal(signal) => match self.executor.signal(id, signal).await {
                 Ok(()) => self.tell(id, "kill", &[("signal", signal.to_string())]),
+                // It has ended by itself.
+                Err(crate::Error::ShimClient(ShimClientError::NotRunning { .. } | ShimClientError::Refused(_))) => {}
                 Err(error) => {
-                    tracing::debug!(container = %id.short(), signal, %error, "a stop signal was not delivered");
+                    tracing::warn!(container = %id.short(), signal, %error, "a stop signal was not delivered");
                 }
             },
             Action::Kill => {

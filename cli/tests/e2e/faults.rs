@@ -72,7 +72,7 @@ fn a_kill_at_any_moment_orphans_nothing_and_loses_no_volume() {
 }
 
 fn try_once(node: &mut Node, victim: Victim, verb: &str, delay: Duration, what: &str) {
-    let args = ["--name", "cc", "-p", "8093:80", "-v", "kept:/kept", "-v", "/anonymous", "busybox", "sleep", "1000"];
+    let args = ["--name", "cu", "-p", "8093:80", "-v", "kept:/kept", "-v", "/anonymous", "busybox", "sleep", "1000"];
     match verb {
         "create" => {}
         "start" => drop(node.ok(&[&["create"], &args[..]].concat())),
@@ -80,9 +80,9 @@ fn try_once(node: &mut Node, victim: Victim, verb: &str, delay: Duration, what: 
     }
     let command = match verb {
         "create" => [&["create"], &args[..]].concat(),
-        "stop" => vec!["stop", "-t", "0", "cc"],
-        "rm" => vec!["rm", "-f", "-v", "cc"],
-        _ => vec![verb, "cc"],
+        "stop" => vec!["stop", "-t", "0", "cu"],
+        "rm" => vec!["rm", "-f", "-v", "cu"],
+        _ => vec![verb, "cu"],
     };
     let child = node.orca_command(&command).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     std::thread::sleep(delay);
@@ -97,11 +97,11 @@ fn try_once(node: &mut Node, victim: Victim, verb: &str, delay: Duration, what: 
     // It was not removed, so it can be used: whatever happened to it, it runs again.
     if verb != "rm" {
         node.wait_for(&format!("it runs again: {what}"), || {
-            node.orca(&["start", "cc"]);
-            node.orca(&["exec", "cc", "cat", "/kept/file"]).stdout == b"precious\n"
+            node.orca(&["start", "cu"]);
+            node.orca(&["exec", "cu", "cat", "/kept/file"]).stdout == b"precious\n"
         });
     }
-    node.orca(&["rm", "-f", "-v", "cc"]);
+    node.orca(&["rm", "-f", "-v", "cu"]);
 }
 
 /// netd holds names and ports; without it no name is known and a port could be taken by others.

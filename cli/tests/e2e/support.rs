@@ -236,6 +236,9 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- daemon\n{}", self.daemon_log());
+        }
         if self.daemon.is_some() {
             let reset = self.orca(&["system", "reset", "--force"]);
             if !reset.status.success() {

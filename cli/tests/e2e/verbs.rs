@@ -70,22 +70,22 @@ fn a_new_name_is_known_everywhere() {
 #[test]
 fn processes_are_listed_without_ps() {
     let node = Node::start().with_busybox();
-    node.ok(&["run", "-d", "--name", "cc", "-u", "1000", "busybox", "sh", "-c", "sleep 987 & sleep 654"]);
-    node.wait_for("both sleep", || node.ok(&["top", "cc"]).matches("sleep").count() >= 2);
-    let table = node.ok(&["top", "cc"]);
+    node.ok(&["run", "-d", "--name", "cu", "-u", "1000", "busybox", "sh", "-c", "sleep 987 & sleep 654"]);
+    node.wait_for("both sleep", || node.ok(&["top", "cu"]).matches("sleep").count() >= 2);
+    let table = node.ok(&["top", "cu"]);
     let header: Vec<&str> = table.lines().next().unwrap().split_whitespace().collect();
     assert_eq!(header, ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]);
     assert!(table.contains("sleep 987") && table.contains("sleep 654"), "{table}");
-    let pid = inspect(&node, "cc")["State"]["Pid"].to_string();
-    let chosen = node.ok(&["top", "cc", "-o", "pid,uid,stat,comm=NAME"]);
+    let pid = inspect(&node, "cu")["State"]["Pid"].to_string();
+    let chosen = node.ok(&["top", "cu", "-o", "pid,uid,stat,comm=NAME"]);
     let first: Vec<&str> = chosen.lines().nth(1).unwrap().split_whitespace().collect();
     assert_eq!(first[..2], [pid.as_str(), "1000"], "{chosen}");
     assert!(chosen.lines().next().unwrap().ends_with("NAME"));
-    assert!(node.ok(&["top", "cc", "aux"]).contains("%CPU"));
-    let error = node.fails(1, &["top", "cc", "-o", "pid,colour"]);
+    assert!(node.ok(&["top", "cu", "aux"]).contains("%CPU"));
+    let error = node.fails(1, &["top", "cu", "-o", "pid,colour"]);
     assert!(error.contains("colour"), "{error}");
-    node.ok(&["stop", "-t", "0", "cc"]);
-    let error = node.fails(1, &["top", "cc"]);
+    node.ok(&["stop", "-t", "0", "cu"]);
+    let error = node.fails(1, &["top", "cu"]);
     assert!(error.contains("not running"), "{error}");
 }
 
@@ -100,38 +100,39 @@ fn ends_are_as_asked_for() {
         node.wait_for("its traps are set", || !node.ok(&["top", name, "-o", "pid,args"]).is_empty());
         node.wait_for("it sleeps", || node.ok(&["top", name, "-o", "pid,args"]).contains("sleep 0.05"));
     };
-    for (name, signal) in [("aa", "SIGUSR1"), ("bb", "1"), ("cc", "int")] {
+    for (name, signal) in [("an", "SIGUSR1"), ("by", "1"), ("cu", "int")] {
         run(name, &[]);
-        node.ok(&["stop", "-s", signal, name]);
+        // A machine that stands still for ten seconds must not look like a container that does not end.
+        node.ok(&["stop", "-t", "100", "-s", signal, name]);
     }
-    assert_eq!(node.ok(&["wait", "aa", "bb", "cc"]), "10\n1\n2\n");
-    run("dd", &["--stop-signal", "SIGHUP"]);
-    node.ok(&["stop", "dd"]);
-    assert_eq!(node.ok(&["wait", "dd"]), "1\n");
-    run("ee", &[]);
-    let pid = inspect(&node, "ee")["State"]["Pid"].clone();
-    node.ok(&["restart", "-s", "USR1", "-t", "30", "ee"]);
-    assert_ne!(inspect(&node, "ee")["State"]["Pid"], pid);
-    node.ok(&["kill", "-s", "sigusr1", "ee"]);
-    assert_eq!(node.ok(&["wait", "ee"]), "10\n");
-    let error = node.fails(1, &["kill", "-s", "NOSUCH", "ee"]);
+    assert_eq!(node.ok(&["wait", "an", "by", "cu"]), "10\n1\n2\n");
+    run("do", &["--stop-signal", "SIGHUP"]);
+    node.ok(&["stop", "do"]);
+    assert_eq!(node.ok(&["wait", "do"]), "1\n");
+    run("er", &[]);
+    let pid = inspect(&node, "er")["State"]["Pid"].clone();
+    node.ok(&["restart", "-s", "USR1", "-t", "30", "er"]);
+    assert_ne!(inspect(&node, "er")["State"]["Pid"], pid);
+    node.ok(&["kill", "-s", "sigusr1", "er"]);
+    assert_eq!(node.ok(&["wait", "er"]), "10\n");
+    let error = node.fails(1, &["kill", "-s", "NOSUCH", "er"]);
     assert!(error.contains("not running") || error.contains("NOSUCH"), "{error}");
-    let error = node.fails(1, &["wait", "aa", "no-such"]);
+    let error = node.fails(1, &["wait", "an", "no-such"]);
     assert!(error.contains("no-such"), "{error}");
-    let error = node.fails(125, &["rm", "-l", "aa"]);
+    let error = node.fails(125, &["rm", "-l", "an"]);
     assert!(error.contains("--link"), "{error}");
-    node.ok(&["rm", "-f", "no-such", "aa"]);
-    node.fails(1, &["inspect", "aa"]);
+    node.ok(&["rm", "-f", "no-such", "an"]);
+    node.fails(1, &["inspect", "an"]);
 }
 
 #[test]
 fn ports_are_told() {
     let node = Node::start().with_busybox();
-    node.ok(&["run", "-d", "--name", "cc", "-p", "8080:80", "-p", "127.0.0.1:5353:53/udp", "busybox", "sleep", "1000"]);
-    assert!(node.ok(&["port", "cc"]).contains("53/udp -> 127.0.0.1:5353\n"));
-    assert!(node.ok(&["port", "cc", "80"]).contains("0.0.0.0:8080\n"));
-    assert_eq!(node.ok(&["port", "cc", "53/udp"]), "127.0.0.1:5353\n");
-    let error = node.fails(1, &["port", "cc", "81"]);
+    node.ok(&["run", "-d", "--name", "cu", "-p", "8080:80", "-p", "127.0.0.1:5353:53/udp", "busybox", "sleep", "1000"]);
+    assert!(node.ok(&["port", "cu"]).contains("53/udp -> 127.0.0.1:5353\n"));
+    assert!(node.ok(&["port", "cu", "80"]).contains("0.0.0.0:8080\n"));
+    assert_eq!(node.ok(&["port", "cu", "53/udp"]), "127.0.0.1:5353\n");
+    let error = node.fails(1, &["port", "cu", "81"]);
     assert!(error.contains("81/tcp"), "{error}");
 }
 

@@ -28,7 +28,7 @@ fn a_container_s_life_is_told() {
         "run",
         "-d",
         "--name",
-        "cc",
+        "cu",
         "-l",
         "tier=front",
         "-v",
@@ -38,13 +38,13 @@ fn a_container_s_life_is_told() {
         "-c",
         "trap 'exit 3' TERM; while :; do sleep 0.05 & wait $!; done",
     ]);
-    node.ok(&["pause", "cc"]);
-    node.ok(&["unpause", "cc"]);
-    node.ok(&["exec", "cc", "true"]);
-    node.ok(&["rename", "cc", "dd"]);
-    node.ok(&["stop", "dd"]);
-    node.ok(&["start", "dd"]);
-    node.ok(&["rm", "-f", "dd"]);
+    node.ok(&["pause", "cu"]);
+    node.ok(&["unpause", "cu"]);
+    node.ok(&["exec", "cu", "true"]);
+    node.ok(&["rename", "cu", "do"]);
+    node.ok(&["stop", "do"]);
+    node.ok(&["start", "do"]);
+    node.ok(&["rm", "-f", "do"]);
     assert_eq!(
         actions(&node, &["type=container"]),
         [
@@ -68,14 +68,14 @@ fn a_container_s_life_is_told() {
     let died = &events(&node, &["event=die"])[0];
     assert_eq!(died["Actor"]["Attributes"]["exitCode"], "3");
     assert_eq!(died["Actor"]["Attributes"]["tier"], "front");
-    assert_eq!((died["from"].as_str(), died["Actor"]["Attributes"]["name"].as_str()), (Some("busybox"), Some("dd")));
+    assert_eq!((died["from"].as_str(), died["Actor"]["Attributes"]["name"].as_str()), (Some("busybox"), Some("do")));
     assert_eq!(actions(&node, &["type=volume", "volume=data"]), ["create", "mount", "unmount", "mount", "unmount"]);
     assert_eq!(actions(&node, &["event=connect", "event=disconnect"])[..2], ["connect", "disconnect"]);
     assert_eq!(actions(&node, &["type=image"]), ["import"]);
     assert_eq!(actions(&node, &["label=tier=back"]), Vec::<String>::new());
     let text =
         node.ok(&["events", "--since", "1", "--until", "0s", "--filter", "event=create", "--filter", "type=container"]);
-    assert!(text.contains(" container create ") && text.contains("image=busybox, name=cc, tier=front)"), "{text}");
+    assert!(text.contains(" container create ") && text.contains("image=busybox, name=cu, tier=front)"), "{text}");
     let error = node.fails(1, &["events", "--filter", "colour=red"]);
     assert!(error.contains("colour"), "{error}");
 }
