@@ -41,7 +41,7 @@ fuzz: ## Mutate archives, image documents and names for longer: make fuzz [SEED=
 	SEED=$(or $(SEED),$$(date +%s)) FUZZ_ROUNDS=$(or $(FUZZ_ROUNDS),100) cargo test --locked -p image --lib -- --nocapture robustness::mutated
 
 bench: build ## Print ratios against peers as JSON lines
-	@scripts/need $(BUILD_PACKAGES) $(TEST_PACKAGES) docker.io
+	@scripts/need $(BUILD_PACKAGES) $(TEST_PACKAGES) docker.io iperf3
 	@scripts/bench $(ORCA)
 
 leaks: ## Start and remove 200 containers and count what is left
