@@ -122,7 +122,7 @@ impl Agent {
         let (assigned, assignments) = watch::channel(None);
         let (contents_sender, contents_receiver) = watch::channel(Arc::new(Assignments::default()));
         let executor = Executor::new(Parts {
-            volumes: Arc::new(Volumes::new(paths.volumes(), contents.volumes)),
+            volumes: Arc::new(Volumes::new(paths.volumes(), paths.mounts(), contents.volumes)),
             paths,
             host,
             images: Arc::new(images),
@@ -208,6 +208,7 @@ fn make_dirs(paths: &Paths) -> Result<()> {
     for (dir, mode) in [
         (paths.containers(), 0o710),
         (paths.volumes(), 0o711),
+        (paths.mounts(), 0o700),
         (paths.run().to_path_buf(), 0o755),
         (paths.netns_dir(), 0o700),
         (paths.userns_dir(), 0o700),

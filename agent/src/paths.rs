@@ -72,6 +72,11 @@ impl Paths {
         self.data.join("volumes")
     }
 
+    /// Images and parts of volumes are mounted in here.
+    pub fn mounts(&self) -> PathBuf {
+        self.data.join("mounts")
+    }
+
     /// The agent's database.
     pub fn database(&self) -> PathBuf {
         self.data.join("agent.db")

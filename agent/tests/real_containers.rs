@@ -303,7 +303,13 @@ async fn refusals(agent: &Agent) {
     no_image.spec.image = "nothing".into();
     assert!(containers.create(no_image).await.unwrap_err().to_string().contains("nothing"));
     let mut bad_bind = request("true");
-    let source = MountSource::Bind { path: "/no/such/path".into(), create: false, propagation: Default::default() };
+    let source = MountSource::Bind {
+        path: "/no/such/path".into(),
+        create: false,
+        propagation: Default::default(),
+        recursive: Default::default(),
+        relabel: None,
+    };
     bad_bind.spec.mounts = vec![Mount { target: "/x".into(), read_only: false, source }];
     let created = containers.create(bad_bind).await.unwrap();
     let error = containers.start(created.id).await.unwrap_err().to_string();

@@ -270,6 +270,8 @@ enum VolumeVerb {
     /// Remove volumes
     #[command(alias = "remove")]
     Rm(volume::RemoveArgs),
+    /// Remove volumes that no container uses
+    Prune(volume::PruneArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -465,6 +467,7 @@ async fn run_volume(host: &Host, verb: VolumeVerb) -> Result<()> {
         VolumeVerb::Create(args) => volume::create(host, args).await,
         VolumeVerb::Inspect(args) => volume::inspect(host, args).await,
         VolumeVerb::Rm(args) => volume::remove(host, args).await,
+        VolumeVerb::Prune(args) => volume::prune(host, args).await,
     }
 }
 

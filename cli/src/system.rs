@@ -1,7 +1,6 @@
 //! `orca system reset`.
 
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::time::Duration;
 
 use api::control::{ListServicesRequest, RemoveStackRequest};
@@ -22,7 +21,9 @@ pub struct ResetArgs {
 
 /// Removes all that Orca has on this node, after asking.
 pub async fn reset(host: &Host, args: ResetArgs) -> Result<()> {
-    if !args.force && !confirmed()? {
+    const QUESTION: &str =
+        "This removes every container, network, volume and image of this node, and its desired state. Go on?";
+    if !args.force && !terminal::confirm(QUESTION)? {
         return Err(Error::NotConverged("nothing was removed".into()));
     }
     let mut client = Client::connect(host).await?;
@@ -49,18 +50,4 @@ async fn remove_stacks(client: &mut Client) -> Result<()> {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-}
-
-fn confirmed() -> Result<bool> {
-    if !terminal::stdin_is_terminal() {
-        return Err(Error::Unsupported { what: "asking without a terminal".into(), instead: "use --force".into() });
-    }
-    eprint!(
-        "This removes every container, network, volume and image of this node, and its desired state. Go on? [y/N] "
-    );
-    let _ = std::io::stderr().flush();
-    let mut answer = String::new();
-    let read = std::io::stdin().read_line(&mut answer);
-    read.map_err(|source| Error::Terminal { action: "read the answer", source })?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }

@@ -57,17 +57,26 @@ fn configured_keys() -> Option<String> {
     config.get("detachKeys")?.as_str().filter(|keys| !keys.is_empty()).map(str::to_owned)
 }
 
-/// Asks whether to go on.
-pub fn confirm(warning: &str) -> Result<bool> {
-    if !stdin_is_terminal() {
-        return Err(Error::Unsupported { what: "asking without a terminal".into(), instead: "use --force".into() });
-    }
-    eprint!("WARNING! {warning}\nAre you sure you want to continue? [y/N] ");
-    let _ = std::io::stderr().flush();
+/// Asks a question on standard output, as Docker does; no answer is a no.
+pub fn confirm(question: &str) -> Result<bool> {
+    let failed = |source| Error::Terminal { action: "ask for confirmation", source };
+    let mut output = std::io::stdout();
+    output.write_all(format!("{question} [y/N] ").as_bytes()).and_then(|()| output.flush()).map_err(failed)?;
     let mut answer = String::new();
-    let read = std::io::stdin().read_line(&mut answer);
-    read.map_err(|source| Error::Terminal { action: "read the answer", source })?;
+    std::io::stdin().read_line(&mut answer).map_err(failed)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// Asks whether things of this kind are to be removed: `container`, `system`.
+pub fn confirm_pruning(kind: &str, warning: &str, filters: &[String]) -> Result<()> {
+    let mut question = format!("WARNING! This will remove {warning}\n");
+    if !filters.is_empty() {
+        question.push_str("\n  Items to be pruned will be filtered with:\n");
+        question.extend(filters.iter().map(|filter| format!("  - {filter}\n")));
+        question.push('\n');
+    }
+    question.push_str("Are you sure you want to continue?");
+    if confirm(&question)? { Ok(()) } else { Err(Error::NotConverged(format!("{kind} prune has been cancelled"))) }
 }
 
 /// While it lives, the terminal passes every key on; dropping it gives the terminal back as it was.

@@ -38,6 +38,12 @@ pub enum MountSource {
         create: bool,
         /// Mount propagation (mount_namespaces(7)).
         propagation: Propagation,
+        /// What becomes of mounts below it.
+        #[serde(default)]
+        recursive: Recursive,
+        /// SELinux label that the path is to have (`:z`, `:Z`).
+        #[serde(default)]
+        relabel: Option<Relabel>,
     },
     /// A file system in memory.
     Tmpfs {
@@ -45,7 +51,113 @@ pub enum MountSource {
         size: Option<u64>,
         /// Permission bits of its root; Docker's default is 1777.
         mode: Option<u32>,
+        /// Further options as mount(8) takes them, of those that [`is_tmpfs_option`] knows; `exec`, `suid` and `dev` lift what
+        /// is set otherwise.
+        #[serde(default)]
+        options: Vec<String>,
     },
+    /// The files of an image, read-only.
+    Image {
+        /// Image reference as the user wrote it.
+        image: String,
+        /// What it meant when the container was made; resolved by the agent.
+        id: Option<String>,
+        /// Only this directory of the image.
+        subpath: Option<String>,
+    },
+    /// Everything that another container mounts, at the same places; the target is empty. The agent puts those mounts in its
+    /// place when the container is made.
+    VolumesOf {
+        /// Name or id of a container; `service:KEY` for one of that service of the same project.
+        container: String,
+    },
+}
+
+/// What becomes of mounts below a bind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Recursive {
+    /// They are seen; if the bind is read-only so are they, where the kernel can do that (Linux 5.12).
+    #[default]
+    Enabled,
+    /// They are not seen.
+    Disabled,
+    /// They are seen, and stay writable under a read-only bind.
+    Writable,
+    /// They are seen and read-only, or the container does not start.
+    Readonly,
+}
+
+impl Recursive {
+    /// The word for it in Docker's and Compose's options.
+    ///
+    /// # Errors
+    /// What is expected.
+    pub fn parse(word: &str) -> Result<Self, String> {
+        match word {
+            "enabled" => Ok(Self::Enabled),
+            "disabled" => Ok(Self::Disabled),
+            "writable" => Ok(Self::Writable),
+            "readonly" => Ok(Self::Readonly),
+            _ => Err(format!("{word:?} is none of enabled, disabled, writable and readonly")),
+        }
+    }
+}
+
+/// Which SELinux label a bind's path is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Relabel {
+    /// One that all containers share (`z`).
+    Shared,
+    /// The container's own (`Z`).
+    Private,
+}
+
+impl Relabel {
+    /// Docker's letter for it.
+    pub fn letter(self) -> &'static str {
+        match self {
+            Self::Shared => "z",
+            Self::Private => "Z",
+        }
+    }
+}
+
+/// Whether a tmpfs takes this option, besides `size` and `mode`.
+pub fn is_tmpfs_option(option: &str) -> bool {
+    const WORDS: [&str; 18] = [
+        "ro",
+        "rw",
+        "exec",
+        "noexec",
+        "suid",
+        "nosuid",
+        "dev",
+        "nodev",
+        "sync",
+        "async",
+        "dirsync",
+        "atime",
+        "noatime",
+        "diratime",
+        "nodiratime",
+        "relatime",
+        "norelatime",
+        "strictatime",
+    ];
+    match option.split_once('=') {
+        None => WORDS.contains(&option),
+        Some((key, value)) => {
+            let number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+            match key {
+                "uid" | "gid" => number(value),
+                "nr_inodes" | "nr_blocks" => number(value.trim_end_matches(['k', 'm', 'g', 'K', 'M', 'G'])),
+                "mpol" | "huge" => value.bytes().all(|b| b.is_ascii_alphanumeric() || b"=:-_".contains(&b)),
+                _ => false,
+            }
+        }
+    }
 }
 
 /// How mounts made below a bind on one side show on the other.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use model::{ContainerSpec, IpcMode, NamespaceMode, NetworkMode, PidMode, SeccompProfile};
+use model::{ContainerSpec, IpcMode, NamespaceMode, NetworkMode, PidMode, Propagation, SeccompProfile};
 
 use super::{Host, block_io, capabilities, devices, limits, logging, seccomp, users};
 use crate::{Error, Result};
@@ -38,8 +38,15 @@ pub fn check(spec: &ContainerSpec, network: &NetworkMode, host: &Host) -> Result
         crate::signal::parse(signal)?;
     }
     for mount in &spec.mounts {
-        if !mount.target.starts_with('/') {
+        let inherits = matches!(mount.source, model::MountSource::VolumesOf { .. });
+        if !mount.target.starts_with('/') && !inherits {
             return Err(refused("mount target", &mount.target, "it must be an absolute path"));
+        }
+        if let model::MountSource::Bind { propagation: Propagation::Shared | Propagation::Rshared, path, .. } =
+            &mount.source
+        {
+            let reason = "Orca does not let mounts of containers appear on the node; the other way round, rslave does";
+            return Err(refused("mount propagation", format!("shared of {path}"), reason));
         }
     }
     Ok(())

@@ -242,7 +242,9 @@ fn linux(facts: &Facts<'_>) -> Result<oci_spec::runtime::Linux> {
         .readonly_paths(read_only);
     let shared = spec.mounts.iter().any(|mount| filesystem::is_shared(&mount.source));
     if shared {
-        builder = builder.rootfs_propagation("rslave");
+        // The specification's word; it is recursive all the same, which others say as mount(8) does.
+        let built_in = matches!(spec.runtime.as_deref(), None | Some(BUILT_IN_RUNTIME));
+        builder = builder.rootfs_propagation(if built_in { "slave" } else { "rslave" });
     }
     if !spec.sysctls.is_empty() {
         let sysctls: HashMap<_, _> = spec.sysctls.clone().into_iter().collect();

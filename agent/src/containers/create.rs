@@ -13,7 +13,7 @@ use model::{
 
 use super::record::{Record, TaskRef, VolumeUse};
 use super::state::{Entry, State};
-use super::{CreateContainer, Created, Shared, names};
+use super::{CreateContainer, Created, Shared, inherit, names};
 use crate::health::Check;
 use crate::mounts::Volumes;
 use crate::task::{Goal, Machine, Policy, Saved};
@@ -60,6 +60,11 @@ impl Shared {
             status: TaskStatus { state: TaskState::Accepted, ..TaskStatus::default() },
             spec,
         };
+        record.labels.clone_from(&record.spec.labels);
+        let mut mounts = inherit::mounts(&self.state(), &record)?;
+        self.name_images(&mut mounts).await?;
+        warnings.extend(inherit::warnings(&mounts, crate::mounts::has_selinux()));
+        record.spec.mounts = mounts;
         let policy = complete(&mut record, &image, self.executor.volumes())?;
         let machine = Machine::new(policy, Goal::Exist);
         let anonymous: Vec<String> =
@@ -100,6 +105,16 @@ impl Shared {
             return Err(error);
         }
         Ok(record)
+    }
+
+    /// Notes which images are meant by those that are mounted.
+    pub async fn name_images(&self, mounts: &mut [model::Mount]) -> Result<()> {
+        for mount in mounts {
+            if let MountSource::Image { image, id: id @ None, .. } = &mut mount.source {
+                *id = Some(self.executor.image(image).await?.id.to_string());
+            }
+        }
+        Ok(())
     }
 
     /// Records the container of a task; its image and networks are looked for when it is prepared, so that what is missing

@@ -1,6 +1,7 @@
 //! A container's files, for whoever copies, compares or exports them.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use model::ContainerId;
 use tokio::sync::OwnedMutexGuard;
@@ -30,6 +31,22 @@ pub struct FileTask {
     pub output: Output,
     /// Keeps the container from starting while its layer is written to.
     pub alone: Option<OwnedMutexGuard<()>>,
+    /// Keeps its volumes mounted.
+    pub hold: Hold,
+}
+
+/// Lets go of the mounts of volumes when it is dropped.
+pub struct Hold {
+    executor: Arc<crate::executor::Executor>,
+    holder: String,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let (executor, holder) = (self.executor.clone(), std::mem::take(&mut self.holder));
+        // A thread that may wait: a file system on a network can.
+        std::thread::spawn(move || executor.volumes().held().release(&holder));
+    }
 }
 
 impl Containers {
@@ -49,13 +66,15 @@ impl Containers {
             let reason = "its image is not there yet".into();
             return Err(Error::Files { container: record.name, invalid: false, reason });
         }
-        let site = self.site(&record, reach).await?;
+        let holder = format!("files-{}", crate::random::bits128()?);
+        let hold = Hold { executor: executor.clone(), holder: holder.clone() };
+        let site = self.site(&record, reach, holder).await?;
         let order = Order { site, task };
         let (process, output) = Process::start(executor.files_program(), &record.name, &order).await?;
-        Ok(FileTask { process, output, alone })
+        Ok(FileTask { process, output, alone, hold })
     }
 
-    async fn site(&self, record: &Record, reach: Reach) -> Result<Site> {
+    async fn site(&self, record: &Record, reach: Reach, holder: String) -> Result<Site> {
         let executor = &self.shared.executor;
         let container = record.id.to_string();
         match (reach, self.pid(record.id)) {
@@ -63,7 +82,7 @@ impl Containers {
             (Reach::Own, Some(pid)) => Ok(Site::Own { pid, container, rootfs: executor.mounted_root(record.id) }),
             (reach, None) if reach != Reach::Layers => {
                 let (with_mounts, lasting) = (reach != Reach::Own, reach == Reach::Written);
-                executor.clone().stopped_site(record.clone(), with_mounts, lasting).await
+                executor.clone().stopped_site(record.clone(), with_mounts, lasting, holder).await
             }
             _ => executor.clone().layers_site(record.clone()).await,
         }

@@ -5,6 +5,7 @@
 
 mod create;
 mod files;
+mod inherit;
 mod names;
 mod networks;
 mod peers;
@@ -339,16 +340,21 @@ impl Containers {
         self.shared.executor.volumes()
     }
 
-    /// A container of each image that is in use; a running one if there is any. A container whose image was not found yet
-    /// uses none.
+    /// A container of each image that is in use, to run or to mount; a running one if there is any. A container whose image was
+    /// not found yet uses none.
     pub fn image_users(&self) -> image::catalog::Users {
         let mut users = image::catalog::Users::new();
         for entry in self.shared.state().entries.values() {
-            let Ok(id) = entry.record.image_id.parse::<image::Digest>() else { continue };
             let running = matches!(entry.machine.stage(), Stage::Running { .. });
-            let user = image::catalog::User { container: entry.record.id.short(), running };
-            if running || !users.contains_key(&id) {
-                users.insert(id, user);
+            let mounted = entry.record.spec.mounts.iter().filter_map(|mount| match &mount.source {
+                model::MountSource::Image { id, .. } => id.as_ref(),
+                _ => None,
+            });
+            for id in std::iter::once(&entry.record.image_id).chain(mounted) {
+                let Ok(id) = id.parse::<image::Digest>() else { continue };
+                if running || !users.contains_key(&id) {
+                    users.insert(id, image::catalog::User { container: entry.record.id.short(), running });
+                }
             }
         }
         users

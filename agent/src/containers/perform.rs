@@ -1,5 +1,6 @@
 //! Feeds events to machines and carries out what they ask for.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use model::ContainerId;
 
 use super::create::{complete, held_addresses, policy};
 use super::state::Entry;
-use super::{ContainerEvent, Containers, Record, Shared};
+use super::{ContainerEvent, Containers, Record, Shared, inherit};
 use crate::events::Kind;
 use crate::events::life::{self, Look};
 use crate::executor::{Recovered, Run, StartFailure};
@@ -129,10 +130,16 @@ impl Shared {
         let Some(record) = self.record(id) else { return Ok(()) };
         let reference = if record.image_id.is_empty() { &record.spec.image } else { &record.image_id };
         let image = self.executor.image(reference).await?;
+        let mut mounts = inherit::mounts(&self.state(), &record)?;
+        self.name_images(&mut mounts).await?;
+        for warning in inherit::warnings(&mounts, crate::mounts::has_selinux()) {
+            tracing::warn!(container = %record.name, "{warning}");
+        }
         let record = {
             let mut state = self.state();
             let held = held_addresses(&state, id);
             let Some(entry) = state.entries.get_mut(&id) else { return Ok(()) };
+            entry.record.spec.mounts = mounts;
             let policy = complete(&mut entry.record, &image, self.executor.volumes())?;
             entry.machine.set_policy(policy);
             entry.record.attachments = self.executor.networks().addresses(&entry.record, &held)?;
@@ -193,6 +200,7 @@ impl Shared {
                 self.follow(id, generation, child).await;
             }
             Err(failure) => {
+                self.executor.release_mounts(id).await;
                 let event = Event::StartFailed { generation, code: failure.code, error: failure.message };
                 self.feed(id, event);
             }
@@ -205,6 +213,8 @@ impl Shared {
         let lock = self.executor.networks().lock(id);
         let _removing = lock.lock().await;
         let record = self.record(id);
+        // Before anybody can start it again: the next run holds what it mounts by the same name.
+        self.executor.release_mounts(id).await;
         self.feed(id, Event::Exited { generation, exit });
         self.executor.networks().remove(id, generation).await;
         if let Some(record) = record {
@@ -213,7 +223,14 @@ impl Shared {
     }
 
     async fn remove(self: &Arc<Self>, id: ContainerId, volumes: bool) {
-        let Some(record) = self.record(id) else { return };
+        let Some(mut record) = self.record(id) else { return };
+        // An anonymous volume that another container has taken over stays for that one.
+        let shared: BTreeSet<String> = {
+            let state = self.state();
+            let others = state.entries.values().filter(|entry| entry.record.id != id);
+            others.flat_map(|entry| entry.record.volumes.iter().map(|volume| volume.name.clone())).collect()
+        };
+        record.volumes.retain(|volume| !shared.contains(&volume.name));
         let event = match self.executor.remove(&record, volumes).await {
             Ok(()) => {
                 let anonymous = record.volumes.iter().filter(|volume| volumes && volume.anonymous);
@@ -250,6 +267,7 @@ impl Containers {
         }
         let ids: Vec<ContainerId> = shared.state().entries.keys().copied().collect();
         futures::future::join_all(ids.into_iter().map(|id| self.recover_one(id))).await;
+        shared.executor.settle_mounts().await;
         self.sweep();
     }
 
@@ -260,6 +278,7 @@ impl Containers {
             Recovered::Nothing => {}
             Recovered::Running { generation, pid, started_at, paused } => {
                 let paused = paused && !self.thaw_left_frozen(id).await;
+                shared.executor.adopt_mounts(&record);
                 shared.executor.networks().adopt(&record, generation);
                 shared.feed(id, Event::Started { generation, pid, started_at });
                 if paused {

@@ -142,6 +142,8 @@ fn mounts(record: &Record, paths: &Paths) -> Vec<MountView> {
             }
             MountSource::Bind { path, .. } => ("bind", String::new(), path.clone()),
             MountSource::Tmpfs { .. } => ("tmpfs", String::new(), String::new()),
+            MountSource::Image { image, .. } => ("image", String::new(), image.clone()),
+            MountSource::VolumesOf { container } => ("volumes", String::new(), container.clone()),
         };
         MountView { kind, name, source, target: mount.target.clone(), read_only: mount.read_only }
     });

@@ -85,7 +85,17 @@ impl Executor {
             let gids = user.additional_gids.iter().chain(&groups).chain([&user.gid]);
             bundle::users::check_ids(map, user.uid, gids.copied())?;
         }
-        let sources = Sources { paths: &self.paths, volumes: &self.volumes, root, contents: &contents, map };
+        let images = mounts::Images { store: &self.images, unpacker: &self.unpacker };
+        let sources = Sources {
+            paths: &self.paths,
+            volumes: &self.volumes,
+            images,
+            root,
+            contents: &contents,
+            kernel: self.host.kernel,
+            holder: &record.id.to_string(),
+            map,
+        };
         let mut mounts = mounts::ready(record, &names, &sources)?;
         let mut args = record.args.clone();
         if record.spec.init {

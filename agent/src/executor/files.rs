@@ -22,16 +22,60 @@ impl Executor {
         locks.entry(id).or_default().clone()
     }
 
+    /// Lets go of what was mounted for a run.
+    pub async fn release_mounts(&self, id: ContainerId) {
+        let volumes = self.volumes.clone();
+        let release = move || {
+            volumes.held().release(&id.to_string());
+            Ok(())
+        };
+        if let Err(error) = blocking("unmounting volumes", release).await {
+            tracing::warn!(container = %id.short(), %error, "volumes stay mounted");
+        }
+    }
+
+    /// Notes what a container that an earlier daemon has started holds.
+    pub fn adopt_mounts(&self, record: &Record) {
+        let holder = record.id.to_string();
+        self.volumes.adopt(record.volumes.iter().map(|volume| volume.name.as_str()), &holder);
+        let held = self.volumes.held();
+        for (index, mount) in record.spec.mounts.iter().enumerate() {
+            held.adopt(&held.part_point(record.id, index), &holder);
+            if let model::MountSource::Image { id: Some(id), .. } = &mount.source {
+                held.adopt(&held.image_point(id), &holder);
+            }
+        }
+    }
+
+    /// Unmounts what no container holds.
+    pub async fn settle_mounts(&self) {
+        let volumes = self.volumes.clone();
+        let settle = move || {
+            volumes.settle();
+            Ok(())
+        };
+        if let Err(error) = blocking("unmounting volumes", settle).await {
+            tracing::warn!(%error, "volumes stay mounted");
+        }
+    }
+
     /// The program that works on containers' files.
     pub fn files_program(&self) -> std::process::Command {
         self.programs.files()
     }
 
-    /// The layers of a container, to be mounted; what is written to them stays only if `lasting`.
+    /// The layers of a container, to be mounted; what is written to them stays only if `lasting`. File systems of volumes are
+    /// mounted for `holder`.
     ///
     /// # Errors
     /// A damaged layer, a missing bind source.
-    pub async fn stopped_site(self: Arc<Self>, record: Record, with_mounts: bool, lasting: bool) -> Result<Site> {
+    pub async fn stopped_site(
+        self: Arc<Self>,
+        record: Record,
+        with_mounts: bool,
+        lasting: bool,
+        holder: String,
+    ) -> Result<Site> {
         blocking("making a container's files ready", move || {
             let image = self.images.get(&record.image_id)?;
             let lower = self.lower_dirs(&image)?;
@@ -39,12 +83,21 @@ impl Executor {
             let upper = self.paths.upper(record.id);
             let root = MergedRoot::new(std::iter::once(upper.clone()).chain(lower.iter().cloned()).collect());
             let contents = self.contents.borrow().clone();
-            let sources =
-                Sources { paths: &self.paths, volumes: &self.volumes, root: &root, contents: &contents, map: None };
+            let images = mounts::Images { store: &self.images, unpacker: &self.unpacker };
+            let sources = Sources {
+                paths: &self.paths,
+                volumes: &self.volumes,
+                images,
+                root: &root,
+                contents: &contents,
+                kernel: self.host.kernel,
+                holder: &holder,
+                map: None,
+            };
             let mut points = if with_mounts { mounts::lasting(&record, &sources)? } else { Vec::new() };
             points.sort_by_key(|point| point.target.split('/').filter(|part| !part.is_empty()).count());
             let mount = |point: crate::bundle::MountPoint| StoppedMount {
-                read_only: point.options.iter().any(|option| option == "ro"),
+                read_only: point.options.iter().any(|option| option == "ro" || option == "rro"),
                 source: point.source,
                 target: point.target,
             };

@@ -115,7 +115,13 @@ impl Executor {
             MountSource::Bind { path, .. } => Path::new(path) == source,
             _ => false,
         };
-        source.starts_with(self.paths.volumes()) || self.host.idmapped_binds && record.spec.mounts.iter().any(is_bind)
+        let is_part = |(index, mount): (usize, &model::Mount)| {
+            let of_volume = matches!(mount.source, MountSource::Volume { .. });
+            of_volume && self.volumes.held().part_point(record.id, index) == source
+        };
+        source.starts_with(self.paths.volumes())
+            || record.spec.mounts.iter().enumerate().any(is_part)
+            || self.host.idmapped_binds && record.spec.mounts.iter().any(is_bind)
     }
 
     /// Where the shim of a running container has mounted its root file system.

@@ -1,17 +1,23 @@
 //! What is mounted into containers: volumes, binds, secrets, configs, and the files that Orca writes for each.
 //!
-//! - [`Volumes`]: the node's volumes · [`text`]: hosts and resolv.conf, pure · `contents`: secrets and configs on disk
+//! - [`Volumes`]: the node's volumes, of the kinds that `driver` knows · [`HeldMounts`]: what is mounted for them
+//! - [`text`]: hosts and resolv.conf, pure · `contents`: secrets and configs on disk
 //! - [`ready`]: everything of one container made ready, as [`MountPoint`]s for its bundle
 
 mod contents;
+mod declared;
+mod driver;
+mod held;
 mod init;
 mod points;
 pub mod text;
 mod volumes;
 
 pub use contents::mount_secrets;
+pub use declared::has_selinux;
+pub use held::HeldMounts;
 pub use init::{INIT, init};
-pub use points::{Names, Sources, hostname, lasting, ready, rename};
+pub use points::{Images, Names, Sources, hostname, lasting, ready, rename};
 pub use volumes::{VolumeRecord, Volumes, anonymous_name};
 
 #[allow(unused_imports)] // for the docs

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use image::MergedRoot;
 use image::user::resolve_user;
 use model::shim::IdMap;
-use model::{Assignments, FileTarget, Mount, MountSource, NetworkMode, Propagation};
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use model::{Assignments, FileTarget, NetworkMode, Propagation};
+use rustix::fs::Mode;
 
 use super::contents::place;
-use super::{Volumes, text};
+use super::{Volumes, declared, text};
 use crate::bundle::MountPoint;
 use crate::containers::Record;
 use crate::paths::Paths;
@@ -42,10 +42,25 @@ pub struct Sources<'a> {
     pub volumes: &'a Volumes,
     /// The container's root file system as it is now: its own layer over the image's.
     pub root: &'a MergedRoot,
+    /// The node's images.
+    pub images: Images<'a>,
     /// Secrets and configs.
     pub contents: &'a Assignments,
+    /// Major and minor version of the kernel.
+    pub kernel: (u32, u32),
+    /// For whom file systems are mounted.
+    pub holder: &'a str,
     /// The container's ids; `None`: the host's.
     pub map: Option<&'a IdMap>,
+}
+
+/// Images whose files are mounted.
+#[derive(Clone, Copy)]
+pub struct Images<'a> {
+    /// Where they are.
+    pub store: &'a image::Store,
+    /// Who unpacks them.
+    pub unpacker: &'a image::Unpacker,
 }
 
 impl Sources<'_> {
@@ -90,10 +105,14 @@ pub fn lasting(record: &Record, sources: &Sources<'_>) -> Result<Vec<MountPoint>
 /// What the spec and the image declare.
 fn users_own(record: &Record, sources: &Sources<'_>) -> Result<Vec<MountPoint>> {
     let mounts = &record.spec.mounts;
-    let mut points = mounts.iter().map(|mount| declared(record, mount, sources)).collect::<Result<Vec<_>>>()?;
+    let mut points = Vec::new();
+    for (index, mount) in mounts.iter().enumerate() {
+        points.push(declared::point(record, index, mount, sources)?);
+    }
     for volume in &record.volumes {
         if !mounts.iter().any(|mount| mount.target == volume.target) {
-            let source = sources.volumes.source(&volume.name, Some((sources.root, &volume.target)))?;
+            let fill = Some((sources.root, volume.target.as_str()));
+            let source = sources.volumes.source(&volume.name, fill, sources.holder)?;
             points.push(bind(&volume.target, source, false, Propagation::Rprivate));
         }
     }
@@ -178,53 +197,6 @@ pub fn rename(dir: &Path, hostname: &str, before: &Record, after: &Record) -> Re
         fs::write(&path, text).map_err(Error::io("write", &path))?;
     }
     Ok(())
-}
-
-fn declared(record: &Record, mount: &Mount, sources: &Sources<'_>) -> Result<MountPoint> {
-    match &mount.source {
-        MountSource::Volume { no_copy, subpath, .. } => {
-            let volume = record.volumes.iter().find(|volume| volume.target == mount.target);
-            let volume = volume.ok_or_else(|| Error::NoSuchVolume(mount.target.clone()))?;
-            let fill = (!no_copy && subpath.is_none()).then_some((sources.root, mount.target.as_str()));
-            let source = sources.volumes.source(&volume.name, fill)?;
-            let source = match subpath {
-                Some(subpath) => within(&source, subpath, &volume.name)?,
-                None => source,
-            };
-            Ok(bind(&mount.target, source, mount.read_only, Propagation::Rprivate))
-        }
-        MountSource::Bind { path, create, propagation } => {
-            let source = Path::new(path);
-            if !source.is_absolute() {
-                let reason = "it must be an absolute path on this node".into();
-                return Err(Error::Spec { key: "bind source", value: path.clone(), reason });
-            }
-            if *create && !source.exists() {
-                fs::create_dir_all(source).map_err(Error::io("make", source))?;
-            }
-            if !source.exists() {
-                return Err(Error::BindSource { path: source.into() });
-            }
-            Ok(bind(&mount.target, source.into(), mount.read_only, *propagation))
-        }
-        MountSource::Tmpfs { size, mode } => {
-            let mut options: Vec<String> = ["nosuid", "nodev", "noexec"].map(String::from).to_vec();
-            options.push(format!("mode={:o}", mode.unwrap_or(0o1777)));
-            options.extend(size.map(|size| format!("size={size}")));
-            options.push(if mount.read_only { "ro".into() } else { "rw".into() });
-            Ok(MountPoint { target: mount.target.clone(), kind: "tmpfs", source: "tmpfs".into(), options })
-        }
-    }
-}
-
-/// A directory of a volume; no link leads out of it.
-fn within(volume: &Path, subpath: &str, name: &str) -> Result<PathBuf> {
-    let root = rustix::fs::open(volume, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(Error::io("open", volume))?;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    openat2(&root, subpath, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)
-        .map_err(|errno| Error::Volume { name: name.into(), reason: format!("its subpath {subpath:?}: {errno}") })?;
-    Ok(volume.join(subpath))
 }
 
 /// As the host numbers them.

@@ -10,6 +10,8 @@ use image::MergedRoot;
 use model::{Timestamp, VolumeSpec, check_object_name};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
+use super::driver::{Driver, FileSystem};
+use super::held::{HeldMounts, unmount_all};
 use crate::{Error, Result, random};
 
 const DATA: &str = "_data";
@@ -28,37 +30,6 @@ pub struct VolumeRecord {
     pub anonymous: bool,
 }
 
-/// What the local driver's options mean.
-#[derive(Debug, PartialEq, Eq)]
-enum Driver {
-    Directory,
-    Bind(PathBuf),
-    Tmpfs { options: String },
-}
-
-impl Driver {
-    fn of(name: &str, spec: &VolumeSpec) -> Result<Self> {
-        let refused = |reason: String| Error::Volume { name: name.into(), reason };
-        if let Some(unknown) = spec.driver_opts.keys().find(|key| !matches!(key.as_str(), "type" | "o" | "device")) {
-            return Err(refused(format!(
-                "driver option {unknown} is not supported: the local driver takes type, o and device"
-            )));
-        }
-        let get = |key: &str| spec.driver_opts.get(key).map_or("", String::as_str);
-        let (kind, options, device) = (get("type"), get("o"), get("device"));
-        let has_bind = options.split(',').any(|option| matches!(option, "bind" | "rbind"));
-        match kind {
-            "" | "none" if has_bind && device.starts_with('/') => Ok(Self::Bind(device.into())),
-            "" | "none" if has_bind => Err(refused(format!("its device {device:?} must be an absolute path"))),
-            "" if options.is_empty() && device.is_empty() => Ok(Self::Directory),
-            "tmpfs" => Ok(Self::Tmpfs { options: options.into() }),
-            other => Err(refused(format!(
-                "driver option type={other:?} with o={options:?} is not supported: use type=none,o=bind,device=PATH or type=tmpfs"
-            ))),
-        }
-    }
-}
-
 /// The node's volumes. Calls that touch the disk block.
 #[derive(Debug)]
 pub struct Volumes {
@@ -66,12 +37,39 @@ pub struct Volumes {
     records: Mutex<BTreeMap<String, VolumeRecord>>,
     /// Filling a volume is one caller's work at a time.
     filling: Mutex<()>,
+    held: HeldMounts,
 }
 
 impl Volumes {
-    /// The volumes of these records.
-    pub fn new(root: PathBuf, records: BTreeMap<String, VolumeRecord>) -> Self {
-        Self { root, records: Mutex::new(records), filling: Mutex::default() }
+    /// The volumes of these records. What is mounted besides them goes into `mounts`.
+    pub fn new(root: PathBuf, mounts: PathBuf, records: BTreeMap<String, VolumeRecord>) -> Self {
+        Self { root, records: Mutex::new(records), filling: Mutex::default(), held: HeldMounts::new(mounts) }
+    }
+
+    /// What is mounted for containers, and for whom.
+    pub fn held(&self) -> &HeldMounts {
+        &self.held
+    }
+
+    /// Notes what a container that runs holds of these volumes.
+    pub fn adopt<'a>(&self, names: impl Iterator<Item = &'a str>, holder: &str) {
+        for name in names {
+            let driver = self.get(name).map(|record| Driver::of(name, &record.spec));
+            if let Some(Ok(Driver::Mounted(_))) = driver {
+                self.held.adopt(&self.mountpoint(name), holder);
+            }
+        }
+    }
+
+    /// Unmounts what no container holds, after an earlier daemon's end.
+    pub fn settle(&self) {
+        self.held.settle(&self.root);
+    }
+
+    /// The directory of a volume that is no more than that; none if it is elsewhere or a file system of its own.
+    pub fn directory(&self, name: &str) -> Option<PathBuf> {
+        let record = self.get(name)?;
+        matches!(Driver::of(name, &record.spec), Ok(Driver::Directory)).then(|| self.mountpoint(name))
     }
 
     fn records(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, VolumeRecord>> {
@@ -132,18 +130,21 @@ impl Volumes {
     }
 
     /// The directory to mount, made where it is missing. While it is empty it is filled with what the image has at `path`,
-    /// if `fill` says so.
-    pub fn source(&self, name: &str, fill: Option<(&MergedRoot, &str)>) -> Result<PathBuf> {
+    /// if `fill` says so. A file system of its own is mounted for `holder`.
+    pub fn source(&self, name: &str, fill: Option<(&MergedRoot, &str)>, holder: &str) -> Result<PathBuf> {
         let record = self.get(name).ok_or_else(|| Error::NoSuchVolume(name.into()))?;
         let _alone = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
         let data = self.mountpoint(name);
         match Driver::of(name, &record.spec)? {
-            Driver::Bind(path) if path.exists() => return Ok(path),
-            Driver::Bind(path) => {
+            Driver::Path(path) if path.exists() => return Ok(path),
+            Driver::Path(path) => {
                 let reason = format!("its device {} does not exist", path.display());
                 return Err(Error::Volume { name: name.into(), reason });
             }
-            Driver::Tmpfs { options } => mount_tmpfs(&data, &options)?,
+            Driver::Mounted(system) => {
+                make_dir(&data)?;
+                self.held.hold(&data, holder, |point| mount_on(point, &system))?;
+            }
             Driver::Directory => {}
         }
         if let Some((image, path)) = fill.filter(|_| is_empty(&data)) {
@@ -158,6 +159,16 @@ impl Volumes {
         let (data, filling) = (self.mountpoint(name), self.root.join(name).join(FILLING));
         remove_tree(&filling)?;
         make_dir(&filling)?;
+        let is_mounted =
+            matches!(self.get(name).map(|record| Driver::of(name, &record.spec)), Some(Ok(Driver::Mounted(_))));
+        if is_mounted {
+            // Beside it is another file system; what is cut off here stays half-filled, as in Docker.
+            remove_tree(&filling)?;
+            return match image.copy_tree(path, &data) {
+                Err(image::Error::Rootfs { .. }) => Ok(()),
+                done => Ok(done.map(drop)?),
+            };
+        }
         let copied = match image.copy_tree(path, &filling) {
             // A file in the image where the volume is mounted: nothing to fill it with.
             Err(image::Error::Rootfs { .. }) => false,
@@ -199,10 +210,10 @@ impl Volumes {
         if self.get(name).is_none() {
             return Err(Error::NoSuchVolume(name.into()));
         }
-        let (dir, data) = (self.root.join(name), self.mountpoint(name));
+        let dir = self.root.join(name);
         let removed = tokio::task::spawn_blocking(move || {
-            // A tmpfs; anything else is no mount, which is what EINVAL and ENOENT say.
-            let _ = umount2(&data, MntFlags::MNT_DETACH);
+            // What is mounted there is somebody else's, and must not be removed with it.
+            unmount_all(&dir)?;
             remove_tree(&dir)
         });
         removed.await.map_err(|_| Error::Thread("removing a volume"))??;
@@ -231,42 +242,25 @@ fn remove_tree(dir: &Path) -> Result<()> {
     }
 }
 
-/// Mounts it once; shims made later see it too.
-fn mount_tmpfs(data: &Path, options: &str) -> Result<()> {
-    make_dir(data)?;
-    let is_mounted = match (rustix::fs::stat(data), data.parent().map(rustix::fs::stat)) {
-        (Ok(own), Some(Ok(parent))) => own.st_dev != parent.st_dev,
-        _ => false,
-    };
-    if is_mounted {
-        return Ok(());
+fn mount_on(point: &Path, system: &FileSystem) -> Result<()> {
+    let FileSystem { kind, device, flags, data } = system;
+    let (kind, data) = (Some(kind.as_str()), Some(data.as_str()).filter(|data| !data.is_empty()));
+    let failed = |errno: nix::Error| Error::io("mount the volume's file system on", point)(errno);
+    mount(Some(device.as_str()), point, kind, *flags, data).map_err(failed)?;
+    // A bind takes its options only when it is mounted again (mount(2)).
+    if flags.contains(MsFlags::MS_BIND) {
+        let again = *flags | MsFlags::MS_REMOUNT;
+        mount(None::<&str>, point, None::<&str>, again - MsFlags::MS_REC, None::<&str>).map_err(|errno| {
+            let _ = umount2(point, MntFlags::MNT_DETACH);
+            failed(errno)
+        })?;
     }
-    let options = if options.is_empty() { None } else { Some(options) };
-    mount(Some("tmpfs"), data, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, options)
-        .map_err(Error::io("mount a tmpfs on", data))
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn spec(options: &[(&str, &str)]) -> VolumeSpec {
-        let driver_opts = options.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
-        VolumeSpec { driver_opts, ..VolumeSpec::default() }
-    }
-
-    #[test]
-    fn driver_options() {
-        let of = |options: &[(&str, &str)]| Driver::of("data", &spec(options));
-        assert_eq!(of(&[]).unwrap(), Driver::Directory);
-        let bind = of(&[("type", "none"), ("o", "bind"), ("device", "/srv")]).unwrap();
-        assert_eq!(bind, Driver::Bind("/srv".into()));
-        assert!(matches!(of(&[("type", "tmpfs"), ("o", "size=1m")]).unwrap(), Driver::Tmpfs { .. }));
-        for refused in [&[("type", "nfs"), ("device", ":/x")][..], &[("size", "1")], &[("o", "bind"), ("device", "x")]]
-        {
-            assert!(of(refused).unwrap_err().to_string().contains("data"), "{refused:?}");
-        }
-    }
 
     #[test]
     fn a_new_volume_is_filled_once() {
@@ -276,19 +270,19 @@ mod tests {
         fs::write(layer.join("srv/file"), "from the image").unwrap();
         std::os::unix::fs::chown(layer.join("srv"), Some(12), Some(34)).unwrap();
         let image = MergedRoot::new(vec![layer]);
-        let volumes = Volumes::new(dir.path().join("volumes"), BTreeMap::new());
+        let volumes = Volumes::new(dir.path().join("volumes"), dir.path().join("mounts"), BTreeMap::new());
         volumes.create(Some("data".into()), VolumeSpec::default(), Timestamp(1)).unwrap();
-        let source = volumes.source("data", Some((&image, "/srv"))).unwrap();
+        let source = volumes.source("data", Some((&image, "/srv")), "test").unwrap();
         assert_eq!(fs::read_to_string(source.join("file")).unwrap(), "from the image");
         assert_eq!(rustix::fs::stat(&source).unwrap().st_uid, 12);
         fs::write(source.join("file"), "changed").unwrap();
-        volumes.source("data", Some((&image, "/srv"))).unwrap();
+        volumes.source("data", Some((&image, "/srv")), "test").unwrap();
         assert_eq!(fs::read_to_string(source.join("file")).unwrap(), "changed");
         // Made empty before: filled at its first use, in place.
         volumes.create(Some("early".into()), VolumeSpec::default(), Timestamp(1)).unwrap();
-        let early = volumes.source("early", None).unwrap();
+        let early = volumes.source("early", None, "test").unwrap();
         let inode = rustix::fs::stat(&early).unwrap().st_ino;
-        volumes.source("early", Some((&image, "/srv"))).unwrap();
+        volumes.source("early", Some((&image, "/srv")), "test").unwrap();
         assert!(early.join("sub").is_dir());
         let stat = rustix::fs::stat(&early).unwrap();
         assert_eq!((stat.st_ino, stat.st_gid), (inode, 34));
@@ -297,7 +291,7 @@ mod tests {
     #[test]
     fn an_external_volume_must_exist() {
         let dir = tempfile::tempdir().unwrap();
-        let volumes = Volumes::new(dir.path().into(), BTreeMap::new());
+        let volumes = Volumes::new(dir.path().into(), dir.path().join("mounts"), BTreeMap::new());
         let external = VolumeSpec { external: true, ..VolumeSpec::default() };
         assert!(volumes.create(Some("data".into()), external, Timestamp(1)).is_err());
     }

@@ -75,7 +75,7 @@ impl Files for NodeService {
         let id = self.resolve(&header.container)?;
         let (path, keep_owners, replace) = (clean(&header.path), header.keep_owners, header.replace);
         let extract = Task::Extract { path, keep_owners, replace };
-        let FileTask { mut process, output: _output, alone: _alone } =
+        let FileTask { mut process, output: _output, alone: _alone, hold: _hold } =
             self.containers().files(id, Reach::Written, extract).await?;
         send(&mut process, &mut stream).await?;
         match process.end().await? {
@@ -174,7 +174,8 @@ async fn pump<T>(mut task: FileTask, sender: mpsc::Sender<Result<T, Status>>, wr
             return;
         }
     }
-    finish(task.process, &sender).await;
+    let FileTask { process, output: _output, alone: _alone, hold: _hold } = task;
+    finish(process, &sender).await;
 }
 
 async fn finish<T>(process: Process, sender: &mpsc::Sender<Result<T, Status>>) {
@@ -185,7 +186,7 @@ async fn finish<T>(process: Process, sender: &mpsc::Sender<Result<T, Status>>) {
 }
 
 async fn tell_changes(task: FileTask, sender: mpsc::Sender<Result<wire::ListChangesReply, Status>>) {
-    let FileTask { process, mut output, .. } = task;
+    let FileTask { process, mut output, alone: _alone, hold: _hold } = task;
     loop {
         let changes = next_changes(&mut output).await;
         if changes.is_empty() {

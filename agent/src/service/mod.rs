@@ -166,4 +166,5 @@ delegate! {
     volumes::create_volume(wire::CreateVolumeRequest) -> wire::Volume;
     volumes::inspect_volume(wire::InspectVolumeRequest) -> wire::Volume;
     volumes::remove_volume(wire::RemoveVolumeRequest) -> wire::RemoveVolumeReply;
+    volumes::prune_volumes(wire::PruneVolumesRequest) -> wire::PruneVolumesReply;
 }

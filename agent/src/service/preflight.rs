@@ -65,7 +65,11 @@ fn image_problem(image: &str, store: &Store) -> Option<String> {
 fn bind_problems(spec: &ContainerSpec) -> impl Iterator<Item = String> {
     spec.mounts.iter().filter_map(|mount| match &mount.source {
         MountSource::Bind { path, create: false, .. } => path_problem("bind source", path),
-        MountSource::Bind { create: true, .. } | MountSource::Volume { .. } | MountSource::Tmpfs { .. } => None,
+        MountSource::Bind { create: true, .. }
+        | MountSource::Volume { .. }
+        | MountSource::Tmpfs { .. }
+        | MountSource::Image { .. }
+        | MountSource::VolumesOf { .. } => None,
     })
 }
 
@@ -135,7 +139,13 @@ mod tests {
         let bind = |path: &str, create| Mount {
             target: "/x".into(),
             read_only: false,
-            source: MountSource::Bind { path: path.into(), create, propagation: Propagation::default() },
+            source: MountSource::Bind {
+                path: path.into(),
+                create,
+                propagation: Propagation::default(),
+                recursive: Default::default(),
+                relabel: None,
+            },
         };
         let container = ContainerSpec {
             image: "missing:1".into(),

@@ -1,7 +1,5 @@
 //! Volumes.
 
-use std::path::Path;
-
 use api::node as wire;
 use tonic::Status;
 
@@ -21,9 +19,10 @@ pub async fn list_volumes(
     records.sort_by(|a, b| a.name.cmp(&b.name));
     let mut volumes: Vec<wire::Volume> = records.into_iter().map(|record| volume(containers, record)).collect();
     if request.size {
+        let counted = containers.clone();
         volumes = blocking("measuring volumes", move || {
             for volume in &mut volumes {
-                volume.size = Some(super::usage::bytes(Path::new(&volume.mountpoint)));
+                volume.size = size(&counted, &volume.name);
             }
             Ok(volumes)
         })
@@ -54,6 +53,43 @@ pub async fn remove_volume(
 ) -> Result<wire::RemoveVolumeReply, Status> {
     service.containers().remove_volume(&request.volume, request.force).await?;
     Ok(wire::RemoveVolumeReply {})
+}
+
+/// Bytes of a volume's files; none if they are not Orca's own.
+fn size(containers: &Containers, name: &str) -> Option<u64> {
+    containers.volumes().directory(name).map(|directory| super::usage::bytes(&directory))
+}
+
+/// Removes what no container uses: anonymous volumes, or all.
+pub async fn prune_volumes(
+    service: &NodeService,
+    request: wire::PruneVolumesRequest,
+) -> Result<wire::PruneVolumesReply, Status> {
+    let wire::PruneVolumesRequest { all, labels, without_labels } = request;
+    let containers = service.containers();
+    let mut reply = wire::PruneVolumesReply::default();
+    for record in containers.volumes().list() {
+        let labelled = |wanted: &std::collections::BTreeMap<String, String>| has_labels(&record.spec.labels, wanted);
+        let spared = without_labels.iter().any(|(key, value)| labelled(&[(key.clone(), value.clone())].into()));
+        if !(all || record.anonymous) || !labelled(&labels) || spared {
+            continue;
+        }
+        if !containers.users_of_volume(&record.name).is_empty() {
+            continue;
+        }
+        let (counted, name) = (containers.clone(), record.name.clone());
+        let size = blocking("counting a volume's size", move || Ok(size(&counted, &name))).await?;
+        match containers.remove_volume(&record.name, false).await {
+            Ok(()) => {
+                reply.reclaimed += size.unwrap_or(0);
+                reply.removed.push(record.name);
+            }
+            // Somebody has begun to use it, or has removed it, since.
+            Err(Error::VolumeInUse { .. } | Error::NoSuchVolume(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(reply)
 }
 
 fn volume(containers: &Containers, record: VolumeRecord) -> wire::Volume {

@@ -134,6 +134,7 @@ enums! {
     NamespaceMode { Private, Host }
     CgroupnsMode { Default, Private, Host }
     Propagation { Rprivate, Private, Rshared, Shared, Rslave, Slave }
+    Recursive { Enabled, Disabled, Writable, Readonly }
     Health { None, Starting, Healthy, Unhealthy }
     RestartCondition { No, OnFailure, Always, UnlessStopped }
     LogDriver { JsonFile, Local, None, Journald, Syslog, Default }

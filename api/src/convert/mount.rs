@@ -38,10 +38,20 @@ impl From<model::Mount> for types::Mount {
             model::MountSource::Volume { name, no_copy, subpath, spec } => {
                 Source::Volume(types::VolumeMount { name, no_copy, subpath, spec: Some(spec.into()) })
             }
-            model::MountSource::Bind { path, create, propagation } => {
-                Source::Bind(types::BindMount { path, create, propagation: propagation.number() })
+            model::MountSource::Bind { path, create, propagation, recursive, relabel } => {
+                let (propagation, recursive) = (propagation.number(), recursive.number());
+                let relabel = match relabel {
+                    None => types::Relabel::None,
+                    Some(model::Relabel::Shared) => types::Relabel::Shared,
+                    Some(model::Relabel::Private) => types::Relabel::Private,
+                };
+                Source::Bind(types::BindMount { path, create, propagation, recursive, relabel: relabel.into() })
             }
-            model::MountSource::Tmpfs { size, mode } => Source::Tmpfs(types::TmpfsMount { size, mode }),
+            model::MountSource::Tmpfs { size, mode, options } => {
+                Source::Tmpfs(types::TmpfsMount { size, mode, options })
+            }
+            model::MountSource::Image { image, id, subpath } => Source::Image(types::ImageMount { image, id, subpath }),
+            model::MountSource::VolumesOf { container } => Source::VolumesOf(container),
         };
         Self { target, read_only, source: Some(source) }
     }
@@ -56,13 +66,30 @@ impl TryFrom<types::Mount> for model::Mount {
             Source::Volume(types::VolumeMount { name, no_copy, subpath, spec }) => {
                 model::MountSource::Volume { name, no_copy, subpath, spec: or_default(spec)? }
             }
-            Source::Bind(types::BindMount { path, create, propagation }) => model::MountSource::Bind {
-                path,
-                create,
-                propagation: WireEnum::from_number("bind.propagation", propagation)?,
-            },
-            Source::Tmpfs(types::TmpfsMount { size, mode }) => model::MountSource::Tmpfs { size, mode },
+            Source::Bind(types::BindMount { path, create, propagation, recursive, relabel }) => {
+                model::MountSource::Bind {
+                    path,
+                    create,
+                    propagation: WireEnum::from_number("bind.propagation", propagation)?,
+                    recursive: WireEnum::from_number("bind.recursive", recursive)?,
+                    relabel: relabel_of(relabel)?,
+                }
+            }
+            Source::Tmpfs(types::TmpfsMount { size, mode, options }) => {
+                model::MountSource::Tmpfs { size, mode, options }
+            }
+            Source::Image(types::ImageMount { image, id, subpath }) => model::MountSource::Image { image, id, subpath },
+            Source::VolumesOf(container) => model::MountSource::VolumesOf { container },
         };
         Ok(Self { target, read_only, source })
+    }
+}
+
+fn relabel_of(number: i32) -> Result<Option<model::Relabel>, Error> {
+    match types::Relabel::try_from(number) {
+        Ok(types::Relabel::None) => Ok(None),
+        Ok(types::Relabel::Shared) => Ok(Some(model::Relabel::Shared)),
+        Ok(types::Relabel::Private) => Ok(Some(model::Relabel::Private)),
+        Err(_) => Err(Error::invalid("bind.relabel", number)),
     }
 }

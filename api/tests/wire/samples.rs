@@ -39,8 +39,9 @@ fn mounts() -> Vec<Mount> {
             external: true,
         },
     };
-    let bind = MountSource::Bind { path: text("/srv/shop"), create: true, propagation: Propagation::Rslave };
-    let tmpfs = MountSource::Tmpfs { size: Some(65_536), mode: Some(0o1777) };
+    let (path, propagation) = (text("/srv/shop"), Propagation::Rslave);
+    let bind = MountSource::Bind { path, create: true, propagation, recursive: Default::default(), relabel: None };
+    let tmpfs = MountSource::Tmpfs { size: Some(65_536), mode: Some(0o1777), options: Vec::new() };
     let mount = |target: &str, source| Mount { target: text(target), read_only: true, source };
     vec![mount("/var/lib/data", volume), mount("/srv", bind), mount("/tmp", tmpfs)]
 }

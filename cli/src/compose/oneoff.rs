@@ -15,7 +15,7 @@ use super::converge::Goal;
 use super::project::{Loaded, ProjectArgs};
 use super::up;
 use crate::client::{Client, Host};
-use crate::container::{attach, flags};
+use crate::container::{attach, flags, mounts};
 use crate::error::{Error, Result};
 use crate::output::format;
 use crate::stream;
@@ -246,7 +246,7 @@ fn spec(args: &RunArgs, mut spec: ContainerSpec, tty: bool) -> Result<ContainerS
     }
     let here = std::env::current_dir().map_err(|source| Error::File { action: "find", path: ".".into(), source })?;
     for text in &args.volume {
-        let mount = flags::volume(text, &here);
+        let mount = mounts::volume(text, &here);
         let mount = mount.map_err(|reason| Error::Flag { flag: "--volume", value: text.clone(), reason })?;
         spec.mounts.retain(|other| other.target != mount.target);
         spec.mounts.push(mount);

@@ -42,7 +42,7 @@ pub async fn remove(host: &Host, project: &ProjectArgs, args: RemoveArgs) -> Res
         eprintln!("No stopped containers");
         return Ok(());
     }
-    if !args.force && !terminal::confirm(&format!("This will remove {}.", keys.join(", ")))? {
+    if !args.force && !terminal::confirm(&format!("Going to remove {}", keys.join(", ")))? {
         return Ok(());
     }
     let request = RemoveStackRequest { stack: name.clone(), services: keys.clone() };

@@ -9,8 +9,8 @@ use model::{
     Resources, RestartPolicy, Ulimit,
 };
 
-use super::flags;
 use super::isolation::IsolationArgs;
+use super::{flags, mounts};
 use crate::error::{Error, Result};
 use crate::network::{First, attachments};
 
@@ -39,8 +39,17 @@ pub struct CreateArgs {
     #[arg(short, long, value_name = "[SOURCE:]TARGET[:OPTIONS]")]
     pub volume: Vec<String>,
     /// Mount a file system in memory
-    #[arg(long, value_name = "TARGET[:OPTIONS]", value_parser = flags::tmpfs)]
+    #[arg(long, value_name = "TARGET[:OPTIONS]", value_parser = mounts::tmpfs)]
     pub tmpfs: Vec<Mount>,
+    /// Mount a volume, path, image or file system in memory: type=…,source=…,target=…
+    #[arg(long, value_name = "FIELDS")]
+    pub mount: Vec<String>,
+    /// Mount everything that another container mounts
+    #[arg(long, value_name = "CONTAINER[:ro]", value_parser = mounts::volumes_from)]
+    pub volumes_from: Vec<Mount>,
+    /// Volume driver: local
+    #[arg(long, value_name = "DRIVER")]
+    pub volume_driver: Option<String>,
     /// Publish a port: [IP:][PUBLISHED:]TARGET[/udp]
     #[arg(short, long, value_name = "PORT")]
     pub publish: Vec<String>,
@@ -239,9 +248,19 @@ impl CreateArgs {
     fn mounts(&self) -> Result<Vec<Mount>> {
         let here =
             std::env::current_dir().map_err(|source| Error::File { action: "find", path: ".".into(), source })?;
-        let volumes = self.volume.iter().map(|value| parse("--volume", value, |text| flags::volume(text, &here)));
-        let mounts: Result<Vec<_>> = volumes.chain(self.tmpfs.iter().cloned().map(Ok)).collect();
-        mounts
+        parse("--volume-driver", self.volume_driver.as_deref().unwrap_or_default(), mounts::driver)?;
+        let volumes = self.volume.iter().map(|value| parse("--volume", value, |text| mounts::volume(text, &here)));
+        let long = self.mount.iter().map(|value| parse("--mount", value, |text| mounts::long(text, &here)));
+        let others = self.tmpfs.iter().chain(&self.volumes_from).cloned().map(Ok);
+        let all: Vec<Mount> = volumes.chain(long).chain(others).collect::<Result<_>>()?;
+        for (index, mount) in all.iter().enumerate().filter(|(_, mount)| !mount.target.is_empty()) {
+            if all[..index].iter().any(|other| other.target.trim_end_matches('/') == mount.target.trim_end_matches('/'))
+            {
+                let reason = "two mounts have this target".into();
+                return Err(Error::Flag { flag: "--mount", value: mount.target.clone(), reason });
+            }
+        }
+        Ok(all)
     }
 
     fn environment(&self) -> Result<std::collections::BTreeMap<String, String>> {

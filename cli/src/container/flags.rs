@@ -1,4 +1,4 @@
-//! The values of flags that describe a container: `-p`, `-v`, `-e`, sizes, limits. All pure.
+//! The values of flags that describe a container: `-p`, `-e`, sizes, limits. All pure.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use crate::error::Error;
 use model::{
-    Device, HostAddress, HostEntry, Mount, MountSource, PortRange, PortSpec, Propagation, Protocol, PublishMode,
-    RestartCondition, RestartPolicy, Ulimit, VolumeSpec,
+    Device, HostAddress, HostEntry, PortRange, PortSpec, Protocol, PublishMode, RestartCondition, RestartPolicy, Ulimit,
 };
 
 /// `8080:80`, `127.0.0.1:53:53/udp`, `80`, `7000-7002:7000-7002`.
@@ -55,93 +54,6 @@ fn port_range(text: &str) -> Result<std::ops::RangeInclusive<u16>, String> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let (first, last) = (port(first)?, port(last)?);
     if first > last { Err(format!("{text:?}: the range is backwards")) } else { Ok(first..=last) }
-}
-
-/// `-v NAME:/path[:ro]`, `-v /host:/path`, `-v ./relative:/path`, `-v /anonymous`.
-pub fn volume(value: &str, working_directory: &std::path::Path) -> Result<Mount, String> {
-    let parts: Vec<&str> = value.split(':').collect();
-    let (source, target, options) = match parts[..] {
-        [target] => (None, target, ""),
-        [source, target] => (Some(source), target, ""),
-        [source, target, options] => (Some(source), target, options),
-        _ => return Err("expected [SOURCE:]TARGET[:OPTIONS]".into()),
-    };
-    if !target.starts_with('/') {
-        return Err(format!("the target {target:?} must be an absolute path"));
-    }
-    if target == "/" {
-        return Err("the target must not be the root".into());
-    }
-    let mut mount =
-        Mount { target: target.into(), read_only: false, source: volume_source(source, working_directory)? };
-    for option in options.split(',').filter(|option| !option.is_empty()) {
-        apply_volume_option(&mut mount, option)?;
-    }
-    Ok(mount)
-}
-
-fn volume_source(source: Option<&str>, working_directory: &std::path::Path) -> Result<MountSource, String> {
-    match source {
-        Some(path) if path.starts_with(['/', '.', '~']) => {
-            let path = working_directory.join(path);
-            let path = path.to_str().ok_or("the path is not UTF-8")?.to_owned();
-            Ok(MountSource::Bind { path, create: true, propagation: Propagation::Rprivate })
-        }
-        name => {
-            if let Some(name) = name {
-                model::check_object_name("volume", name).map_err(|error| error.to_string())?;
-            }
-            let name = name.map(Into::into);
-            Ok(MountSource::Volume { name, no_copy: false, subpath: None, spec: VolumeSpec::default() })
-        }
-    }
-}
-
-fn apply_volume_option(mount: &mut Mount, option: &str) -> Result<(), String> {
-    match (option, &mut mount.source) {
-        ("ro" | "readonly", _) => mount.read_only = true,
-        ("rw", _) => mount.read_only = false,
-        ("nocopy", MountSource::Volume { no_copy, .. }) => *no_copy = true,
-        (name, MountSource::Bind { propagation: value, .. }) => {
-            *value = propagation(name).ok_or_else(|| format!("mount option {name:?} is not supported"))?;
-        }
-        (name, _) => return Err(format!("mount option {name:?} is not supported")),
-    }
-    Ok(())
-}
-
-fn propagation(name: &str) -> Option<Propagation> {
-    Some(match name {
-        "rprivate" => Propagation::Rprivate,
-        "private" => Propagation::Private,
-        "rshared" => Propagation::Rshared,
-        "shared" => Propagation::Shared,
-        "rslave" => Propagation::Rslave,
-        "slave" => Propagation::Slave,
-        _ => return None,
-    })
-}
-
-/// `--tmpfs /run:size=64m,mode=1777`.
-pub fn tmpfs(value: &str) -> Result<Mount, String> {
-    let (target, options) = value.split_once(':').unwrap_or((value, ""));
-    if !target.starts_with('/') {
-        return Err(format!("the target {target:?} must be an absolute path"));
-    }
-    let (mut size, mut mode, mut read_only) = (None, None, false);
-    for option in options.split(',').filter(|option| !option.is_empty()) {
-        match option.split_once('=').unwrap_or((option, "")) {
-            ("size", bytes_text) => size = Some(bytes(bytes_text)?),
-            ("mode", digits) => {
-                mode = Some(u32::from_str_radix(digits, 8).map_err(|_| format!("mode {digits:?} is not octal"))?);
-            }
-            ("ro", "") => read_only = true,
-            // What every tmpfs of a container has anyway.
-            ("rw" | "noexec" | "nosuid" | "nodev", "") => {}
-            (name, _) => return Err(format!("tmpfs option {name:?} is not supported")),
-        }
-    }
-    Ok(Mount { target: target.into(), read_only, source: MountSource::Tmpfs { size, mode } })
 }
 
 /// A size: `512m`, `1.5g`, `1024` (bytes); powers of 1,024 as Docker has it.
@@ -310,7 +222,6 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
 
     #[test]
     fn published_ports() {
@@ -325,19 +236,6 @@ mod tests {
         assert_eq!((any.published, any.choose_from), (None, Some(PortRange { first: 7000, last: 7002 })));
         for bad in ["", "0:80", "a:80", "80/sctp", "1-3:1-2", "3-1:3-1", "x:1:1", "99999"] {
             assert!(ports(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn volumes() {
-        let here = Path::new("/work");
-        let bind = volume("./data:/data:ro", here).unwrap();
-        assert!(bind.read_only);
-        assert!(matches!(bind.source, MountSource::Bind { ref path, .. } if path == "/work/./data"));
-        assert!(matches!(volume("data:/data", here).unwrap().source, MountSource::Volume { name: Some(_), .. }));
-        assert!(matches!(volume("/data", here).unwrap().source, MountSource::Volume { name: None, .. }));
-        for bad in ["a:b", "a:/b:z:c", "a:/", "a:/b:zz", "-x:/b"] {
-            assert!(volume(bad, here).is_err(), "{bad}");
         }
     }
 

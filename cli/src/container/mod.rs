@@ -14,6 +14,7 @@ pub mod inspect;
 pub mod isolation;
 pub mod lifecycle;
 pub mod logs;
+pub mod mounts;
 pub mod prune;
 pub mod ps;
 pub mod run;

@@ -66,8 +66,8 @@ impl Wanted {
 /// Removes containers that do not run.
 pub async fn prune(host: &Host, args: PruneArgs) -> Result<()> {
     let wanted = Wanted::parse(&args.filter, clock::now())?;
-    if !args.force && !terminal::confirm("This will remove all stopped containers.")? {
-        return Ok(());
+    if !args.force {
+        terminal::confirm_pruning("container", "all stopped containers.", &args.filter)?;
     }
     let mut client = Client::connect(host).await?;
     let removed = stopped(&mut client, &wanted).await?;

@@ -1,13 +1,12 @@
 //! `orca image prune`.
 
-use std::io::{BufRead, Write};
-
 use api::image::PruneRequest;
 use clap::Args;
 
 use crate::client::{Client, Host};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::output::{format, human};
+use crate::terminal;
 
 /// Arguments of `orca image prune`.
 #[derive(Debug, Args)]
@@ -27,8 +26,8 @@ pub struct PruneArgs {
 pub async fn prune(host: &Host, args: PruneArgs) -> Result<()> {
     let which =
         if args.all { "all images without at least one container associated to them" } else { "all dangling images" };
-    if !args.force && !confirmed(which, &args.filter)? {
-        return Err(Error::NotConverged("image prune has been cancelled".into()));
+    if !args.force {
+        terminal::confirm_pruning("image", &format!("{which}."), &args.filter)?;
     }
     let mut client = Client::connect(host).await?;
     let reply = client.images.prune(PruneRequest { all: args.all, filters: args.filter }).await?.into_inner();
@@ -41,18 +40,4 @@ pub async fn prune(host: &Host, args: PruneArgs) -> Result<()> {
     }
     text.push_str(&format!("Total reclaimed space: {}\n", human::size(reply.reclaimed)));
     format::write(&text)
-}
-
-fn confirmed(which: &str, filters: &[String]) -> Result<bool> {
-    let failed = |source| Error::Terminal { action: "ask for confirmation", source };
-    let mut question = format!("WARNING! This will remove {which}.\n");
-    if !filters.is_empty() {
-        question.push_str("\n  Items to be pruned will be filtered with:\n");
-        question.extend(filters.iter().map(|filter| format!("  - {filter}\n")));
-    }
-    question.push_str("Are you sure you want to continue? [y/N] ");
-    std::io::stdout().write_all(question.as_bytes()).and_then(|()| std::io::stdout().flush()).map_err(failed)?;
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).map_err(failed)?;
-    Ok(answer.trim().eq_ignore_ascii_case("y"))
 }

@@ -1,7 +1,5 @@
 //! `orca network rm` and `orca network prune`.
 
-use std::io::Write;
-
 use api::network::{LabelFilter, PruneRequest, RemoveRequest};
 
 use super::refuse;
@@ -56,8 +54,9 @@ pub async fn remove(host: &Host, args: RemoveArgs) -> Result<()> {
 /// Removes unused networks, after asking.
 pub async fn prune(host: &Host, args: PruneArgs) -> Result<()> {
     let request = prune_request(&args.filter)?;
-    if !args.force && !confirmed()? {
-        return Ok(());
+    if !args.force {
+        let which = "all custom networks not used by at least one container.";
+        terminal::confirm_pruning("network", which, &args.filter)?;
     }
     let mut client = Client::connect(host).await?;
     let names = client.networks.prune_networks(request).await?.into_inner().names;
@@ -87,21 +86,6 @@ fn prune_request(filters: &[String]) -> Result<PruneRequest> {
         }
     }
     Ok(request)
-}
-
-fn confirmed() -> Result<bool> {
-    if !terminal::stdin_is_terminal() {
-        return Err(Error::Unsupported { what: "asking without a terminal".into(), instead: "use --force".into() });
-    }
-    eprint!(
-        "WARNING! This will remove all custom networks not used by at least one container.\n\
-         Are you sure you want to continue? [y/N] "
-    );
-    let _ = std::io::stderr().flush();
-    let mut answer = String::new();
-    let read = std::io::stdin().read_line(&mut answer);
-    read.map_err(|source| Error::Terminal { action: "read the answer", source })?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 #[cfg(test)]

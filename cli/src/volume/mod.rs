@@ -1,4 +1,6 @@
-//! `orca volume ls|create|inspect|rm`.
+//! `orca volume ls|create|inspect|rm|prune`.
+
+mod prune;
 
 use std::collections::BTreeMap;
 
@@ -17,6 +19,8 @@ use crate::inspect;
 use crate::output::format::{self, Format, Listing};
 use crate::template::Value;
 
+pub use prune::{PruneArgs, prune};
+
 /// Arguments of `orca volume ls`.
 #[derive(Debug, Args)]
 pub struct ListArgs {
@@ -34,6 +38,9 @@ pub struct ListArgs {
 /// Arguments of `orca volume create`.
 #[derive(Debug, Args)]
 pub struct CreateArgs {
+    /// Driver: local
+    #[arg(short, long, default_value = "local")]
+    driver: String,
     /// Label: KEY[=VALUE]
     #[arg(long)]
     label: Vec<String>,
@@ -118,6 +125,11 @@ fn row(volume: &Volume) -> Json {
 
 /// Makes a volume and prints its name.
 pub async fn create(host: &Host, args: CreateArgs) -> Result<()> {
+    crate::container::mounts::driver(&args.driver).map_err(|reason| Error::Flag {
+        flag: "--driver",
+        value: args.driver.clone(),
+        reason,
+    })?;
     let mut client = Client::connect_or_start(host).await?;
     let spec =
         VolumeSpec { labels: flags::labels(&args.label), driver_opts: flags::labels(&args.opt), external: false };

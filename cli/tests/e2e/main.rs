@@ -28,4 +28,5 @@ mod support;
 mod unified;
 mod users;
 mod verbs;
+mod volumes;
 mod watching;

@@ -1,6 +1,6 @@
-//! `volumes` and `tmpfs`.
+//! `volumes`, `volumes_from` and `tmpfs`.
 
-use model::{Mount, MountSource, Propagation, VolumeSpec};
+use model::{Mount, MountSource, Propagation, Recursive, Relabel, VolumeSpec, is_tmpfs_option};
 
 use super::fields::Fields;
 use crate::canonical::volume::clean;
@@ -20,6 +20,18 @@ pub fn all(project: &Project, fields: &Fields, errors: &mut Vec<Error>) -> Vec<M
     for line in fields.texts("tmpfs") {
         mounts.extend(tmpfs_line(fields, &line, errors));
     }
+    for item in fields.texts("volumes_from") {
+        let (name, read_only) = match item.rsplit_once(':') {
+            Some((name, "ro")) => (name.to_owned(), true),
+            Some((name, "rw")) => (name.to_owned(), false),
+            _ => (item, false),
+        };
+        let container = match name.strip_prefix("container:") {
+            Some(container) => container.to_owned(),
+            None => format!("service:{name}"),
+        };
+        mounts.push(Mount { target: String::new(), read_only, source: MountSource::VolumesOf { container } });
+    }
     mounts
 }
 
@@ -37,8 +49,9 @@ fn one(project: &Project, mount: &Fields, errors: &mut Vec<Error>) -> Option<Mou
         "volume" => volume(project, mount, source, errors),
         "bind" => bind(mount, source.unwrap_or_default(), errors),
         "tmpfs" => tmpfs(mount, errors),
+        "image" => image(mount, source.unwrap_or_default(), errors),
         _ => {
-            mount.refuse("type", Some("only volume, bind and tmpfs"), errors);
+            mount.refuse("type", Some("only volume, bind, tmpfs and image"), errors);
             return None;
         }
     };
@@ -84,6 +97,7 @@ fn volume_spec(project: &Project, key: &str, node: &Node, errors: &mut Vec<Error
 
 fn bind(mount: &Fields, path: String, errors: &mut Vec<Error>) -> MountSource {
     let (mut create, mut propagation) = (false, Propagation::default());
+    let (mut recursive, mut relabel) = (Recursive::default(), None);
     if let Some(options) = mount.nested("bind") {
         // Only `false` is kept in the canonical form.
         create = options.take("create_host_path").and_then(Node::as_bool).unwrap_or(true);
@@ -99,33 +113,51 @@ fn bind(mount: &Fields, path: String, errors: &mut Vec<Error>) -> MountSource {
                 Propagation::Rprivate
             }
         };
-        if options.text("recursive").is_some_and(|mode| mode != "enabled") {
-            options.refuse("recursive", None, errors);
-        }
+        // Any other word does not pass the schema.
+        recursive = options.text("recursive").and_then(|word| Recursive::parse(&word).ok()).unwrap_or_default();
+        relabel = match options.text("selinux").as_deref() {
+            Some("z") => Some(Relabel::Shared),
+            Some(_) => Some(Relabel::Private),
+            None => None,
+        };
         options.finish(errors);
     }
     if !path.starts_with('/') {
         mount.invalid("source", format!("{path:?} is not an absolute path on the host"), errors);
     }
-    MountSource::Bind { path, create, propagation }
+    MountSource::Bind { path, create, propagation, recursive, relabel }
 }
 
 fn tmpfs(mount: &Fields, errors: &mut Vec<Error>) -> MountSource {
-    let Some(options) = mount.nested("tmpfs") else { return MountSource::Tmpfs { size: None, mode: None } };
+    let Some(options) = mount.nested("tmpfs") else {
+        return MountSource::Tmpfs { size: None, mode: None, options: Vec::new() };
+    };
     let size = options.bytes("size");
     let mode = options.integer("mode").and_then(|mode| u32::try_from(mode).ok());
     options.finish(errors);
-    MountSource::Tmpfs { size, mode }
+    MountSource::Tmpfs { size, mode, options: Vec::new() }
 }
 
-/// `PATH[:OPTION,…]` of the attribute `tmpfs`. `noexec,nosuid,nodev` are Docker's defaults and hold anyway.
+fn image(mount: &Fields, image: String, errors: &mut Vec<Error>) -> MountSource {
+    if image.is_empty() {
+        mount.invalid("source", "it must name an image", errors);
+    }
+    let mut subpath = None;
+    if let Some(options) = mount.nested("image") {
+        subpath = options.text("subpath");
+        options.finish(errors);
+    }
+    MountSource::Image { image, id: None, subpath }
+}
+
+/// `PATH[:OPTION,…]` of the attribute `tmpfs`. `noexec,nosuid,nodev` are Docker's defaults; `exec`, `suid` and `dev` lift them.
 fn tmpfs_line(fields: &Fields, line: &str, errors: &mut Vec<Error>) -> Option<Mount> {
     let (target, options) = line.split_once(':').unwrap_or((line, ""));
     if !target.starts_with('/') {
         fields.invalid("tmpfs", format!("{target:?} is not an absolute path in the container"), errors);
         return None;
     }
-    let (mut size, mut mode, mut read_only) = (None, None, false);
+    let (mut size, mut mode, mut read_only, mut further) = (None, None, false, Vec::new());
     for option in options.split(',').filter(|option| !option.is_empty()) {
         let (name, value) = option.split_once('=').unwrap_or((option, ""));
         match name {
@@ -138,9 +170,10 @@ fn tmpfs_line(fields: &Fields, line: &str, errors: &mut Vec<Error>) -> Option<Mo
                 _ => fields.invalid("tmpfs", format!("invalid mode {value:?}"), errors),
             },
             "ro" => read_only = true,
-            "rw" | "noexec" | "nosuid" | "nodev" => {}
-            _ => fields.refuse("tmpfs", Some("its options are size, mode, ro, rw, noexec, nosuid and nodev"), errors),
+            "rw" => read_only = false,
+            _ if is_tmpfs_option(option) => further.push(option.to_owned()),
+            _ => fields.refuse("tmpfs", Some("its options are those of tmpfs(5) and mount(8)"), errors),
         }
     }
-    Some(Mount { target: clean(target), read_only, source: MountSource::Tmpfs { size, mode } })
+    Some(Mount { target: clean(target), read_only, source: MountSource::Tmpfs { size, mode, options: further } })
 }

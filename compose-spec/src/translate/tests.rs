@@ -115,11 +115,20 @@ fn mounts_secrets_and_configs() {
     assert_eq!((name.as_deref(), spec.labels["com.docker.compose.volume"].as_str()), (Some("shop_data"), "data"));
     assert_eq!(
         conf.source,
-        MountSource::Bind { path: "/p/conf".into(), create: true, propagation: Propagation::Rprivate }
+        MountSource::Bind {
+            path: "/p/conf".into(),
+            create: true,
+            propagation: Propagation::Rprivate,
+            recursive: Default::default(),
+            relabel: None,
+        }
     );
     assert!(matches!(&anonymous.source, MountSource::Volume { name: None, .. }));
-    assert_eq!(long_tmpfs.source, MountSource::Tmpfs { size: Some(1 << 20), mode: None });
-    assert_eq!(short_tmpfs.source, MountSource::Tmpfs { size: Some(64 << 20), mode: Some(0o1777) });
+    assert_eq!(long_tmpfs.source, MountSource::Tmpfs { size: Some(1 << 20), mode: None, options: Vec::new() });
+    assert_eq!(
+        short_tmpfs.source,
+        MountSource::Tmpfs { size: Some(64 << 20), mode: Some(0o1777), options: Vec::new() }
+    );
     assert_eq!(
         web.secrets[0].file,
         FileTarget { path: "/run/secrets/k".into(), uid: "0".into(), gid: "0".into(), mode: 0o400 }
@@ -133,12 +142,12 @@ fn mounts_secrets_and_configs() {
 #[test]
 fn what_cant_be_carried_is_refused_by_name_and_place() {
     let found = refusals(
-        "services:\n  a:\n    image: x\n    storage_opt: {size: 1G}\n    volumes: [{type: bind, source: /a, target: /b, bind: {selinux: z}}]\n    deploy: {mode: global, update_config: {order: start-first}}\n    network_mode: weave\n",
+        "services:\n  a:\n    image: x\n    storage_opt: {size: 1G}\n    volumes: [{type: npipe, source: /a, target: /b}]\n    deploy: {mode: global, update_config: {order: start-first}}\n    network_mode: weave\n",
     );
     let expected = [
         "/p/compose.yaml:4:5: services.a.storage_opt: not supported by orca: containers are on overlayfs, which has no options to set",
         "/p/compose.yaml:7:5: services.a.network_mode: not supported by orca: only none, host, bridge, service:NAME and container:NAME; for others use networks",
-        "/p/compose.yaml:5:59: services.a.volumes[0].bind.selinux: not supported by orca",
+        "/p/compose.yaml:5:16: services.a.volumes[0].type: not supported by orca: only volume, bind, tmpfs and image",
         "/p/compose.yaml:6:14: services.a.deploy.mode: not supported by orca: only replicated",
         "/p/compose.yaml:6:28: services.a.deploy.update_config: not supported by orca",
     ];

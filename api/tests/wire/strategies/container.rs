@@ -35,16 +35,33 @@ prop_compose! {
 
 fn mount_source() -> impl Strategy<Value = MountSource> {
     use Propagation::*;
+    use model::{Recursive, Relabel};
     let propagation = one_of(&[Rprivate, Private, Rshared, Shared, Rslave, Slave]);
+    let recursive = one_of(&[Recursive::Enabled, Recursive::Disabled, Recursive::Writable, Recursive::Readonly]);
+    let relabel = one_of(&[None, Some(Relabel::Shared), Some(Relabel::Private)]);
     prop_oneof![
         (maybe(text()), any::<bool>(), maybe(text()), volume_spec())
             .prop_map(|(name, no_copy, subpath, spec)| MountSource::Volume { name, no_copy, subpath, spec }),
-        (text(), any::<bool>(), propagation).prop_map(|(path, create, propagation)| MountSource::Bind {
-            path,
-            create,
-            propagation
+        (text(), any::<bool>(), propagation, recursive, relabel).prop_map(
+            |(path, create, propagation, recursive, relabel)| MountSource::Bind {
+                path,
+                create,
+                propagation,
+                recursive,
+                relabel
+            }
+        ),
+        (any::<Option<u64>>(), any::<Option<u32>>(), texts()).prop_map(|(size, mode, options)| MountSource::Tmpfs {
+            size,
+            mode,
+            options
         }),
-        (any::<Option<u64>>(), any::<Option<u32>>()).prop_map(|(size, mode)| MountSource::Tmpfs { size, mode }),
+        (text(), maybe(text()), maybe(text())).prop_map(|(image, id, subpath)| MountSource::Image {
+            image,
+            id,
+            subpath
+        }),
+        text().prop_map(|container| MountSource::VolumesOf { container }),
     ]
 }
 

@@ -2,7 +2,9 @@
 
 use api::node::Container;
 use api::types::network_mode::Mode;
-use model::{CgroupnsMode, ContainerSpec, DeviceRate, MountSource, RestartCondition, SeccompProfile};
+use model::{
+    CgroupnsMode, ContainerSpec, DeviceRate, MountSource, Propagation, Recursive, RestartCondition, SeccompProfile,
+};
 use serde_json::{Map, Value as Json, json};
 
 use super::network::bindings;
@@ -160,18 +162,37 @@ fn binds(spec: &ContainerSpec) -> Json {
             MountSource::Volume { name: Some(name), .. } => name,
             _ => return None,
         };
-        Some(format!("{source}:{}{}", mount.target, if mount.read_only { ":ro" } else { "" }))
+        let mode = mode(mount).join(",");
+        Some(format!("{source}:{}{}{mode}", mount.target, if mode.is_empty() { "" } else { ":" }))
     };
     listed(&spec.mounts.iter().filter_map(bind).collect::<Vec<_>>())
 }
 
+/// The options of a bind or volume as `-v` takes them, but for those that hold anyway.
+pub fn mode(mount: &model::Mount) -> Vec<String> {
+    let mut words: Vec<String> = mount.read_only.then(|| "ro".to_owned()).into_iter().collect();
+    match &mount.source {
+        MountSource::Bind { propagation, recursive, relabel, .. } => {
+            words.extend(relabel.map(|relabel| relabel.letter().to_owned()));
+            words.extend((*recursive == Recursive::Disabled).then(|| "bind".to_owned()));
+            let propagation =
+                (*propagation != Propagation::Rprivate).then(|| format!("{propagation:?}").to_lowercase());
+            words.extend(propagation);
+        }
+        MountSource::Volume { no_copy: true, .. } => words.push("nocopy".into()),
+        _ => {}
+    }
+    words
+}
+
 fn tmpfs(spec: &ContainerSpec) -> Map<String, Json> {
     let options = |mount: &model::Mount| match &mount.source {
-        MountSource::Tmpfs { size, mode } => {
+        MountSource::Tmpfs { size, mode, options } => {
             let size = size.map(|bytes| format!("size={bytes}"));
             let mode = mode.map(|bits| format!("mode={bits:o}"));
             let read_only = mount.read_only.then(|| "ro".to_owned());
-            Some([read_only, size, mode].into_iter().flatten().collect::<Vec<_>>().join(","))
+            let words = [read_only, size, mode].into_iter().flatten().chain(options.iter().cloned());
+            Some(words.collect::<Vec<_>>().join(","))
         }
         _ => None,
     };

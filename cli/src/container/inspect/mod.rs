@@ -134,12 +134,18 @@ fn mounts(container: &Container, spec: &ContainerSpec) -> Vec<Json> {
         if is_volume {
             object.insert("Driver".into(), json!("local"));
         }
-        object.insert("Mode".into(), json!(if mount.read_only { "ro" } else { "" }));
+        object.insert("Mode".into(), json!(mode(spec, mount)));
         object.insert("RW".into(), json!(!mount.read_only));
         object.insert("Propagation".into(), json!(propagation(spec, mount)));
         Json::Object(object)
     };
     container.mounts.iter().map(mount).collect()
+}
+
+/// The options as `-v` takes them.
+fn mode(spec: &ContainerSpec, point: &api::node::MountPoint) -> String {
+    let own = spec.mounts.iter().find(|mount| mount.target == point.target);
+    own.map_or_else(String::new, |mount| host_config::mode(mount).join(","))
 }
 
 /// Only binds propagate; `rprivate` is what they do if nothing else is asked for.

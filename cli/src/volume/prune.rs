@@ -1,0 +1,77 @@
+//! `orca volume prune`.
+
+use api::node::PruneVolumesRequest;
+use clap::Args;
+
+use crate::client::{Client, Host};
+use crate::error::{Error, Result};
+use crate::filter::Filters;
+use crate::output::{format, human};
+use crate::terminal;
+
+/// Arguments of `orca volume prune`.
+#[derive(Debug, Args)]
+pub struct PruneArgs {
+    /// Volumes with names too, not only anonymous ones
+    #[arg(short, long)]
+    all: bool,
+    /// Only volumes that fit: label=KEY[=VALUE], label!=KEY[=VALUE], all=true
+    #[arg(long, value_name = "KEY=VALUE")]
+    filter: Vec<String>,
+    /// Do not ask
+    #[arg(short, long)]
+    force: bool,
+}
+
+/// Removes volumes that no container uses.
+pub async fn prune(host: &Host, args: PruneArgs) -> Result<()> {
+    let request = request(args.all, &args.filter)?;
+    if !args.force {
+        let which = if request.all { "all local volumes" } else { "anonymous local volumes" };
+        let warning = format!("{which} not used by at least one container.");
+        terminal::confirm_pruning("volume", &warning, &args.filter)?;
+    }
+    let mut client = Client::connect(host).await?;
+    let reply = client.node.prune_volumes(request).await?.into_inner();
+    let mut text = String::new();
+    if !reply.removed.is_empty() {
+        text = format!("Deleted Volumes:\n{}\n\n", reply.removed.join("\n"));
+    }
+    format::write(&format!("{text}Total reclaimed space: {}\n", human::size(reply.reclaimed)))
+}
+
+/// Which volumes may go.
+pub fn request(all: bool, filters: &[String]) -> Result<PruneVolumesRequest> {
+    let filters = Filters::parse(filters, &["all", "label", "label!"])?;
+    let switch = filters.switch("all")?;
+    if all && switch.is_some() {
+        let reason = "conflicting options: --all and the filter all".into();
+        return Err(Error::Flag { flag: "--filter", value: "all".into(), reason });
+    }
+    let labels =
+        |key: &str| filters.values(key).map(|text| text.split_once('=').unwrap_or((text, ""))).map(owned).collect();
+    Ok(PruneVolumesRequest { all: switch.unwrap_or(all), labels: labels("label"), without_labels: labels("label!") })
+}
+
+fn owned((key, value): (&str, &str)) -> (String, String) {
+    (key.to_owned(), value.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_go() {
+        let of =
+            |all, filters: &[&str]| request(all, &filters.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>());
+        assert!(!of(false, &[]).unwrap().all && of(true, &[]).unwrap().all && of(false, &["all=1"]).unwrap().all);
+        let found = of(false, &["label=a=1", "label=b", "label!=c"]).unwrap();
+        assert_eq!((found.labels["a"].as_str(), found.labels["b"].as_str()), ("1", ""));
+        assert!(found.without_labels.contains_key("c"));
+        for bad in [&["until=1h"][..], &["all=perhaps"], &["all"]] {
+            assert!(of(false, bad).is_err(), "{bad:?}");
+        }
+        assert!(of(true, &["all=true"]).is_err());
+    }
+}
