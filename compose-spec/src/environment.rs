@@ -5,17 +5,30 @@ use std::path::Path;
 
 use crate::dotenv::{self, Variables};
 use crate::error::Error;
-use crate::files::Files;
+use crate::files::{Files, join};
 use crate::node::{Map, Node, Value};
+
+/// How much to read.
+pub struct Reading<'a> {
+    /// What paths that stayed relative are relative to.
+    pub directory: &'a Path,
+    /// Whether env files are read at all.
+    pub env_files: bool,
+}
 
 /// Folds the env files of a service into its environment, and its label files into its labels. Like Docker Compose it
 /// then drops `env_file`, and keeps `label_file`.
 ///
 /// # Errors
 /// [`Error::Read`] for a required file that isn't there, [`Error::EnvFile`] for one that doesn't parse.
-pub fn resolve(service: &mut Map, env: &BTreeMap<String, String>, files: &dyn Files) -> Result<(), Error> {
+pub fn resolve(
+    service: &mut Map,
+    env: &BTreeMap<String, String>,
+    reading: &Reading,
+    files: &dyn Files,
+) -> Result<(), Error> {
     let mut variables = Variables::new();
-    if let Some(list) = service.get("env_file").and_then(Node::as_list) {
+    if let Some(list) = service.get("env_file").and_then(Node::as_list).filter(|_| reading.env_files) {
         let own = service.get("environment").and_then(Node::as_map);
         let lookup = |name: &str| {
             env.get(name)
@@ -23,31 +36,34 @@ pub fn resolve(service: &mut Map, env: &BTreeMap<String, String>, files: &dyn Fi
                 .or_else(|| own.and_then(|own| own.get(name)).and_then(Node::as_str).map(str::to_owned))
         };
         for file in list {
-            env_file(file, &lookup, files, &mut variables)?;
+            env_file(file, reading, &lookup, files, &mut variables)?;
         }
     }
     let mut labels = Variables::new();
     for file in service.get("label_file").and_then(Node::as_list).unwrap_or_default() {
         let path = file.as_str().unwrap_or_default();
-        let bytes = read(file, path, "label file", files)?.ok_or_else(|| missing(file, path, "label file"))?;
+        let bytes = read(file, reading, path, "label file", files)?.ok_or_else(|| missing(file, path, "label file"))?;
         let earlier = labels.clone();
         dotenv::parse(&bytes, path, &|name| earlier.get(name).cloned(), &mut labels)?;
     }
     fold(service, "environment", variables);
     fold(service, "labels", labels);
-    service.shift_remove("env_file");
+    if reading.env_files {
+        service.shift_remove("env_file");
+    }
     Ok(())
 }
 
 fn env_file(
     file: &Node,
+    reading: &Reading,
     lookup: &dyn Fn(&str) -> Option<String>,
     files: &dyn Files,
     into: &mut Variables,
 ) -> Result<(), Error> {
     let path = file.get("path").and_then(Node::as_str).unwrap_or_default();
     let required = file.get("required").and_then(Node::as_bool).unwrap_or(true);
-    let Some(bytes) = read(file, path, "env file", files)? else {
+    let Some(bytes) = read(file, reading, path, "env file", files)? else {
         return if required { Err(missing(file, path, "env file")) } else { Ok(()) };
     };
     match file.get("format").and_then(Node::as_str) {
@@ -62,8 +78,14 @@ fn env_file(
     }
 }
 
-fn read(node: &Node, path: &str, what: &'static str, files: &dyn Files) -> Result<Option<Vec<u8>>, Error> {
-    files.read(Path::new(path)).map_err(|error| Error::Read {
+fn read(
+    node: &Node,
+    reading: &Reading,
+    path: &str,
+    what: &'static str,
+    files: &dyn Files,
+) -> Result<Option<Vec<u8>>, Error> {
+    files.read(&join(reading.directory, path)).map_err(|error| Error::Read {
         at: node.span.into(),
         what,
         file: path.to_owned(),

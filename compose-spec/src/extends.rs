@@ -9,7 +9,6 @@ use crate::merge;
 use crate::merge::reset::Resets;
 use crate::node::{Map, Node};
 use crate::path::Path;
-use crate::paths::{self, Base};
 use crate::pipeline::{Loader, Scope};
 
 /// Longest chain of services that extend one another.
@@ -128,7 +127,7 @@ impl Pass<'_, '_, '_> {
     fn load(&mut self, path: &FilePath, extends: &Node) -> Result<BaseFile, Errors> {
         let directory = path.parent().unwrap_or(FilePath::new("/"));
         let (mut model, resets) = self.loader.base_file(path, self.scope.env, extends.span)?;
-        paths::resolve(&mut model, Base { directory, home: self.scope.home() });
+        self.loader.resolve_paths(&mut model, directory, self.scope.env);
         let services = model.as_map_mut().and_then(|map| map.shift_remove("services"));
         match services.map(|node| node.value) {
             Some(crate::node::Value::Map(services)) => Ok(BaseFile { services, resets }),

@@ -51,6 +51,14 @@ pub fn clean(path: &Path) -> PathBuf {
     out
 }
 
+/// `path` as seen from `base`, both absolute and clean.
+pub fn relative(base: &Path, path: &Path) -> PathBuf {
+    let shared = base.components().zip(path.components()).take_while(|(a, b)| a == b).count();
+    let up = base.components().skip(shared).map(|_| Component::ParentDir);
+    let found: PathBuf = up.chain(path.components().skip(shared)).collect();
+    if found.as_os_str().is_empty() { ".".into() } else { found }
+}
+
 /// A path as text; bytes that are no UTF-8 are replaced, as they can't come from a Compose file.
 pub fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
@@ -59,6 +67,15 @@ pub fn text(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn relative_paths() {
+        for (base, path, expected) in
+            [("/a", "/a/b", "b"), ("/a/b", "/a/c", "../c"), ("/a", "/a", "."), ("/", "/x", "x")]
+        {
+            assert_eq!(relative(Path::new(base), Path::new(path)), PathBuf::from(expected));
+        }
+    }
 
     #[test]
     fn cleans_lexically() {

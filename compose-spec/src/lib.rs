@@ -14,7 +14,7 @@
 //! | [`paths`], [`normalize`] | absolute paths, defaults, names, implied dependencies |
 //! | [`typed`] | one representation per attribute |
 //! | [`profiles`], [`validate`], [`environment`] | which services take part, and whether they fit together |
-//! | [`project`], [`config`] | the result, and its canonical text |
+//! | [`project`], [`template`], [`config`] | the result, the same before interpolation, and their canonical text |
 //! | [`translate`] | the project as a [`model::Stack`]; what can't be carried out is refused by name |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -39,6 +39,7 @@ mod profiles;
 mod project;
 mod schema;
 mod service;
+mod template;
 mod translate;
 mod typed;
 mod validate;
@@ -46,8 +47,10 @@ mod yaml;
 
 pub use error::{Error, Errors, Position, Warning};
 pub use files::{FileError, Files};
-pub use load::{LoadOptions, Loaded, load};
+pub use interpolate::variables::Variable;
+pub use load::{LoadOptions, Loaded, load, load_model};
 pub use project::{Project, Services};
 pub use service::Service;
+pub use template::Model;
 pub use translate::{TranslateOptions, translate};
 pub use validate::dependency_order;

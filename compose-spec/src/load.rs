@@ -12,6 +12,7 @@ use crate::normalize;
 use crate::pipeline::{Env, Loader};
 use crate::profiles;
 use crate::project::Project;
+use crate::template::Model;
 use crate::typed;
 use crate::validate;
 
@@ -40,6 +41,12 @@ pub struct LoadOptions {
     pub no_deps: bool,
     /// Don't check that what services refer to exists (`config --no-consistency`).
     pub no_consistency: bool,
+    /// Neither add defaults nor names, nor dependencies that other attributes imply (`config --no-normalize`).
+    pub no_normalize: bool,
+    /// Leave relative paths relative to the project's directory (`config --no-path-resolution`).
+    pub no_path_resolution: bool,
+    /// Leave `env_file` as it is (`config --no-env-resolution`).
+    pub no_env_resolution: bool,
     /// Keep networks, volumes, secrets and configs that no enabled service uses.
     pub keep_unused: bool,
 }
@@ -60,6 +67,7 @@ pub struct Loaded {
 pub fn load(options: &LoadOptions, files: &dyn Files) -> Result<Loaded, Errors> {
     let plan = discover::plan(options, files)?;
     let mut loader = Loader::new(files, options.stdin.as_deref());
+    loader.relative_to = options.no_path_resolution.then(|| plan.directory.clone());
     let project = assemble(options, plan, &mut loader);
     let Loader { sources, warnings, .. } = loader;
     let mut project = project.map_err(|errors| errors.locate(&sources))?;
@@ -68,20 +76,61 @@ pub fn load(options: &LoadOptions, files: &dyn Files) -> Result<Loaded, Errors> 
     Ok(Loaded { project, warnings })
 }
 
-fn assemble(options: &LoadOptions, plan: Plan, loader: &mut Loader) -> Result<Project, Errors> {
+/// The project's model before any variable has its value: `config --no-interpolate` prints it, and it tells the variables.
+/// Profiles, services asked for and unused resources don't count.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_model(options: &LoadOptions, files: &dyn Files) -> Result<Model, Errors> {
+    let plan = discover::plan(options, files)?;
+    let mut loader = Loader::new(files, options.stdin.as_deref());
+    loader.relative_to = options.no_path_resolution.then(|| plan.directory.clone());
+    loader.uninterpolated = true;
+    let model = assemble_model(options, plan, &mut loader);
+    let Loader { sources, warnings, .. } = loader;
+    let Assembled { mut model, name, env, .. } = model.map_err(|errors| errors.locate(&sources))?;
+    if !options.no_normalize {
+        normalize::presence(&mut model);
+        normalize::normalize(&mut model, &name, &env);
+        if let Some(map) = model.as_map_mut() {
+            map.insert("name".into(), Node::string(name, Span::default()));
+        }
+    }
+    Ok(Model { model, warnings: warnings.into_iter().map(|warning| warning.locate(&sources)).collect() })
+}
+
+/// A file set as one canonical model, and what it was loaded with.
+struct Assembled {
+    model: Node,
+    name: String,
+    files: Vec<PathBuf>,
+    directory: PathBuf,
+    env: Env,
+}
+
+fn assemble_model(options: &LoadOptions, plan: Plan, loader: &mut Loader) -> Result<Assembled, Errors> {
     let Plan { files, directory, mut env } = plan;
     let name = project_name(options, &files, &directory, &env, loader)?;
     env.insert("COMPOSE_PROJECT_NAME".into(), name.clone());
-    let mut model = loader.model(&files, &directory, &env, &[], Span::default())?;
+    let model = loader.model(&files, &directory, &env, &[], Span::default())?;
     if model.as_map().is_none_or(|map| map.is_empty()) {
         return Err(Error::Empty { file: files.first().map(|file| text(file)).unwrap_or_default() }.into());
     }
     if name.is_empty() {
         return Err(Error::NoProjectName.into());
     }
-    normalize::dockerfiles(&mut model);
+    Ok(Assembled { model, name, files, directory, env })
+}
+
+fn assemble(options: &LoadOptions, plan: Plan, loader: &mut Loader) -> Result<Project, Errors> {
+    let Assembled { mut model, name, files, directory, env } = assemble_model(options, plan, loader)?;
+    if !options.no_normalize {
+        normalize::presence(&mut model);
+    }
     typed::coerce(&mut model, &typed::PROJECT)?;
-    normalize::normalize(&mut model, &name, &env);
+    if !options.no_normalize {
+        normalize::normalize(&mut model, &name, &env);
+    }
     let mut project = Project::from_model(model, name, directory, env, Default::default());
     project.files = files.iter().map(|file| text(file)).collect();
     let profiles = active_profiles(options, &project.environment);
@@ -95,7 +144,8 @@ fn assemble(options: &LoadOptions, plan: Plan, loader: &mut Loader) -> Result<Pr
     }
     let mut problems = Vec::new();
     for service in project.services.values_mut().filter_map(Node::as_map_mut) {
-        problems.extend(environment::resolve(service, &project.environment, loader.files).err());
+        let read = environment::Reading { directory: &project.directory, env_files: !options.no_env_resolution };
+        problems.extend(environment::resolve(service, &project.environment, &read, loader.files).err());
     }
     Errors(problems).into_result()?;
     Ok(project)
@@ -137,11 +187,16 @@ fn project_name(
         let base = directory.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         return Ok(normalized_name(&base));
     };
+    if loader.uninterpolated {
+        let name = name.as_str().unwrap_or_default();
+        return Ok(if options.no_normalize { name.to_owned() } else { normalized_name(name) });
+    }
     let mut unused = Vec::new();
     let mut root = Node::map(name.span);
     if let Some(map) = root.as_map_mut() {
         map.insert("name".into(), std::mem::replace(&mut name, Node::new(Value::Null, Span::default())));
     }
     interpolate::interpolate(&mut root, &|name| env.get(name).cloned(), &mut unused)?;
-    Ok(normalized_name(root.get("name").and_then(Node::as_str).unwrap_or_default()))
+    let name = root.get("name").and_then(Node::as_str).unwrap_or_default();
+    Ok(if options.no_normalize { name.to_owned() } else { normalized_name(name) })
 }

@@ -45,6 +45,15 @@ pub enum Directive {
     Override,
 }
 
+/// A moment that YAML's timestamp syntax names, in the two ways in which it is printed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timestamp {
+    /// RFC 3339, where the value is data.
+    pub rfc3339: String,
+    /// Go's own form, where the value becomes a string, such as a variable's.
+    pub text: String,
+}
+
 /// A mapping with its keys in the order of the file.
 pub type Map = IndexMap<String, Node>;
 
@@ -55,10 +64,12 @@ pub enum Value {
     Null,
     /// `true` or `false`.
     Bool(bool),
-    /// Any integer form.
-    Int(i64),
+    /// Any integer form that has 64 bits, with or without a sign.
+    Int(i128),
     /// Any float form, and integers beyond 64 bits.
     Float(f64),
+    /// A date, with or without a time.
+    Time(Box<Timestamp>),
     /// Everything else.
     String(String),
     /// A sequence.
@@ -132,7 +143,7 @@ impl Node {
     /// The value of an integer.
     pub fn as_int(&self) -> Option<i64> {
         match self.value {
-            Value::Int(value) => Some(value),
+            Value::Int(value) => i64::try_from(value).ok(),
             _ => None,
         }
     }
@@ -218,6 +229,7 @@ impl Node {
             Value::Bool(_) => "a boolean",
             Value::Int(_) => "an integer",
             Value::Float(_) => "a number",
+            Value::Time(_) => "a date",
             Value::String(_) => "a string",
             Value::List(_) => "a list",
             Value::Map(_) => "a mapping",
@@ -230,13 +242,14 @@ impl Node {
             Value::Bool(value) => Some(value.to_string()),
             Value::Int(value) => Some(value.to_string()),
             Value::Float(value) => Some(float_text(*value)),
+            Value::Time(time) => Some(time.text.clone()),
             Value::String(text) => Some(text.clone()),
             Value::Null | Value::List(_) | Value::Map(_) => None,
         }
     }
 }
 
-/// A float in Go's `%v` form: shortest digits, exponent from 1e21 up and below 1e-4.
+/// A float in Go's `%v` form: shortest digits; an exponent from a million up and below 1e-4.
 pub fn float_text(value: f64) -> String {
     if value.is_nan() {
         return "NaN".into();
@@ -245,7 +258,7 @@ pub fn float_text(value: f64) -> String {
         return if value > 0.0 { "+Inf".into() } else { "-Inf".into() };
     }
     let magnitude = value.abs();
-    if magnitude != 0.0 && !(1e-4..1e21).contains(&magnitude) {
+    if magnitude != 0.0 && !(1e-4..1e6).contains(&magnitude) {
         let text = format!("{value:e}");
         let (digits, exponent) = text.split_once('e').unwrap_or((text.as_str(), "0"));
         let (sign, exponent) = match exponent.strip_prefix('-') {

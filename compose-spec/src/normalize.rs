@@ -62,8 +62,10 @@ fn list<'a>(map: &'a mut Map, key: &str) -> impl Iterator<Item = &'a mut Node> {
     map.get_mut(key).and_then(Node::as_list_mut).into_iter().flatten()
 }
 
-/// Names the default Dockerfile of each build. Before empty values are dropped: `dockerfile: ""` is not the default.
-pub fn dockerfiles(model: &mut Node) {
+/// What depends on whether a key is there at all, so before empty values are dropped: `dockerfile: ""` is not the default,
+/// nor is the network of a service with `network_mode: ""`.
+pub fn presence(model: &mut Node) {
+    networks(model);
     for build in section(model, "services").filter_map(|service| service.get_mut("build")) {
         if build.get("dockerfile_inline").is_none() {
             set(build, "dockerfile", Value::String("Dockerfile".into()));
@@ -71,9 +73,8 @@ pub fn dockerfiles(model: &mut Node) {
     }
 }
 
-/// Normalises a typed model: the default network, implied dependencies, names, variables taken from the environment.
+/// Normalises a typed model: implied dependencies, names, variables taken from the environment.
 pub fn normalize(model: &mut Node, project: &str, env: &BTreeMap<String, String>) {
-    networks(model);
     for service in section(model, "services") {
         if let Some(service) = service.as_map_mut() {
             self::service(service, env);
@@ -116,12 +117,16 @@ fn service(service: &mut Map, env: &BTreeMap<String, String>) {
         *policy = "missing".into();
     }
     if let Some(build) = service.get_mut("build")
-        && let Some(args) = build.get_mut("args").and_then(Node::as_map_mut)
+        && let Some(args) = build.get_mut("args")
     {
         from_environment(args, env);
-        args.retain(|_, value| !value.is_null());
+        match &mut args.value {
+            Value::Map(args) => args.retain(|_, value| !value.is_null()),
+            Value::List(args) => args.retain(|arg| arg.as_str().is_some_and(|arg| arg.contains('='))),
+            _ => {}
+        }
     }
-    if let Some(environment) = service.get_mut("environment").and_then(Node::as_map_mut) {
+    if let Some(environment) = service.get_mut("environment") {
         from_environment(environment, env);
     }
     for mount in list(service, "volumes") {
@@ -138,12 +143,18 @@ fn service(service: &mut Map, env: &BTreeMap<String, String>) {
     }
 }
 
-fn from_environment(variables: &mut Map, env: &BTreeMap<String, String>) {
-    for (name, node) in variables {
-        if node.is_null()
-            && let Some(value) = env.get(name)
-        {
+/// Gives variables without a value that of the environment; a list is what a model that isn't typed may have.
+fn from_environment(variables: &mut Node, env: &BTreeMap<String, String>) {
+    for (name, node) in variables.as_map_mut().into_iter().flatten().filter(|(_, node)| node.is_null()) {
+        if let Some(value) = env.get(name) {
             node.value = Value::String(value.clone());
+        }
+    }
+    for item in variables.as_list_mut().into_iter().flatten() {
+        if let Value::String(text) = &mut item.value
+            && let Some(value) = env.get(text.as_str()).filter(|_| !text.contains('='))
+        {
+            *text = format!("{text}={value}");
         }
     }
 }
@@ -195,7 +206,8 @@ fn names(model: &mut Node, project: &str) {
             if resource.is_null() {
                 resource.value = Value::Map(Map::new());
             }
-            let external = resource.get("external").and_then(Node::as_bool) == Some(true);
+            let external = resource.get("external").and_then(Node::scalar_text);
+            let external = external.is_some_and(|word| matches!(&*word, "true" | "True" | "TRUE" | "t" | "T" | "1"));
             let full = if external { name.clone() } else { format!("{project}_{name}") };
             set(resource, "name", Value::String(full));
         }

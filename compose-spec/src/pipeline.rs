@@ -6,7 +6,7 @@ use std::path::{Path as FilePath, PathBuf};
 use crate::canonical;
 use crate::error::{Error, Errors, Warning};
 use crate::extends;
-use crate::files::{Files, text};
+use crate::files::{Files, relative, text};
 use crate::include;
 use crate::interpolate;
 use crate::merge::reset::Resets;
@@ -37,19 +37,16 @@ pub struct Scope<'a> {
     pub including: &'a [PathBuf],
 }
 
-impl Scope<'_> {
-    /// What `~` means.
-    pub fn home(&self) -> Option<&str> {
-        self.env.get("HOME").map(String::as_str)
-    }
-}
-
 /// One load: its files, their names, and what was noticed on the way.
 pub struct Loader<'f> {
     pub files: &'f dyn Files,
     pub stdin: Option<&'f [u8]>,
     pub sources: Sources,
     pub warnings: Vec<Warning>,
+    /// Where paths stay relative, what they are relative to.
+    pub relative_to: Option<PathBuf>,
+    /// Whether `${NAME}` stays as it is; short forms that can't be read for it stay, too.
+    pub uninterpolated: bool,
     opened: usize,
     /// Files read for their `name:`, to be parsed only once.
     peeked: HashMap<PathBuf, Vec<Node>>,
@@ -57,7 +54,16 @@ pub struct Loader<'f> {
 
 impl<'f> Loader<'f> {
     pub fn new(files: &'f dyn Files, stdin: Option<&'f [u8]>) -> Self {
-        Self { files, stdin, sources: Sources::default(), warnings: Vec::new(), opened: 0, peeked: HashMap::new() }
+        Self {
+            files,
+            stdin,
+            sources: Sources::default(),
+            warnings: Vec::new(),
+            relative_to: None,
+            uninterpolated: false,
+            opened: 0,
+            peeked: HashMap::new(),
+        }
     }
 
     /// The documents of a file that will be loaded.
@@ -111,8 +117,17 @@ impl<'f> Loader<'f> {
         }
         normalize::defaults(&mut model);
         validate::structure(&model)?;
-        paths::resolve(&mut model, Base { directory, home: env.get("HOME").map(String::as_str) });
+        if self.relative_to.is_none() || !including.is_empty() {
+            self.resolve_paths(&mut model, directory, env);
+        }
         Ok(model)
+    }
+
+    /// Makes the paths of a model that stands in `directory` absolute, or relative to the project's directory.
+    pub fn resolve_paths(&self, model: &mut Node, directory: &FilePath, env: &Env) {
+        let relative = self.relative_to.as_ref().map(|root| relative(root, directory));
+        let directory = relative.as_deref().unwrap_or(directory);
+        paths::resolve(model, Base { directory, home: env.get("HOME").map(String::as_str) });
     }
 
     /// Merges a document over the model so far.
@@ -128,7 +143,7 @@ impl<'f> Loader<'f> {
             let message = "the attribute `version` is obsolete, it will be ignored, please remove it to avoid potential confusion";
             self.warnings.push(Warning::new(version.key, message));
         }
-        canonical::canonical(&mut model, &mut self.warnings)?;
+        canonical::canonical(&mut model, &mut self.warnings, self.uninterpolated)?;
         unicity::enforce(&mut model, &Path::ROOT)?;
         Ok(model)
     }
@@ -143,7 +158,7 @@ impl<'f> Loader<'f> {
             resets.apply(&mut model);
             model = merge::merge(model, document, &Path::ROOT)?;
             unicity::enforce(&mut model, &Path::ROOT)?;
-            canonical::canonical(&mut model, &mut self.warnings)?;
+            canonical::canonical(&mut model, &mut self.warnings, self.uninterpolated)?;
             last = resets;
         }
         Ok((model, last))
@@ -158,8 +173,10 @@ impl<'f> Loader<'f> {
             }
             .into());
         }
-        interpolate::interpolate(document, &|name| env.get(name).cloned(), &mut self.warnings)?;
         let resets = Resets::take(document);
+        if !self.uninterpolated {
+            interpolate::interpolate(document, &|name| env.get(name).cloned(), &mut self.warnings)?;
+        }
         if let Some(services) = document.get("services").filter(|node| !node.is_null()) {
             let map = services.as_map().ok_or_else(|| Error::mistyped(services, "services", "a mapping"))?;
             if let Some((name, service)) =

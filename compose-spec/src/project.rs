@@ -140,17 +140,24 @@ impl Project {
         sorted(self.services().map(image))
     }
 
+    /// The names of the models in use, sorted.
+    pub fn model_names(&self) -> Vec<&str> {
+        sorted(self.models.values().filter_map(|model| model.get("model").and_then(Node::as_str)))
+    }
+
     /// The canonical form as JSON, `$` doubled.
     pub fn config_json(&self) -> serde_json::Value {
-        let mut value = config::json::value(&typed::without_extensions(&self.tree(), &typed::PROJECT));
+        let mut value =
+            config::json::ordered(&typed::without_extensions(&self.tree(), &typed::PROJECT), &typed::PROJECT);
         config::json::docker_form(&mut value);
+        value.as_object_mut().into_iter().for_each(serde_json::Map::sort_keys);
         config::json::escape(&mut value);
         value
     }
 
     /// The canonical form as YAML, `$` doubled.
     pub fn config_yaml(&self) -> String {
-        let mut value = config::json::value(&self.tree());
+        let mut value = config::json::ordered(&self.tree(), &typed::PROJECT);
         config::json::escape(&mut value);
         for service in value
             .get_mut("services")

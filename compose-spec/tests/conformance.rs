@@ -2,8 +2,8 @@
 //! be refused.
 //!
 //! `tests/cases/ID/` holds `case.json` (arguments, environment, expectation), `proj/` (the input) and `expected.json`.
-//! All of them must pass. A larger set is measured, not judged, with
-//! `COMPOSE_CASES=DIR cargo test -p compose-spec --test conformance -- --nocapture measure`.
+//! All of them must pass, and so must those of the directory that COMPOSE_CASES names, but for [`WRONG`]:
+//! `COMPOSE_CASES=DIR cargo test -p compose-spec --test conformance`.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, HashMap};
@@ -171,19 +171,27 @@ fn run_all(directory: &Path) -> (usize, Vec<String>) {
     (total, failures)
 }
 
-#[test]
-fn every_case_of_the_tree_passes() {
-    let (total, failures) = run_all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases"));
-    assert!(total > 0, "no cases found");
-    assert!(failures.is_empty(), "{} of {total} fail:\n{}", failures.len(), failures.join("\n"));
-}
+/// Cases whose expectation contradicts the specification, and how.
+const WRONG: [(&str, &str); 2] = [
+    (
+        "compose-e2e-pkg-e2e-testdata-TestRawEnvFile-compose-c93bd1",
+        "env_file has `format: raw` (05-services.md, env_file)",
+    ),
+    (
+        "compose-e2e-pkg-e2e-fixtures-build-test-ssh-compose-d8f1a5",
+        "ssh may name a key's file (build.md, ssh); only the reference's JSON writer stumbles over it",
+    ),
+];
 
 #[test]
-fn measure() {
-    let Ok(directory) = std::env::var("COMPOSE_CASES") else { return };
-    let (total, failures) = run_all(Path::new(&directory));
-    for failure in &failures {
-        println!("FAIL {failure}");
+fn every_case_passes() {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+    let given = std::env::var_os("COMPOSE_CASES").map(PathBuf::from);
+    for directory in [own].into_iter().chain(given) {
+        let (total, mut failures) = run_all(&directory);
+        failures.retain(|failure| !WRONG.iter().any(|(name, _)| failure.starts_with(name)));
+        println!("{} of {total} cases in {} pass", total - failures.len(), directory.display());
+        assert!(total > 0, "no cases found in {}", directory.display());
+        assert!(failures.is_empty(), "{} of {total} fail:\n{}", failures.len(), failures.join("\n"));
     }
-    println!("{} of {total} cases pass", total - failures.len());
 }

@@ -8,18 +8,19 @@ use crate::merge::names_form;
 use crate::node::{Map, Node, Span, Value};
 use crate::path::Path;
 
-/// Rewrites a schema-checked model.
+/// Rewrites a schema-checked model. When `lenient`, short forms that don't parse stay as they are, as a variable may stand in
+/// them.
 ///
 /// # Errors
 /// [`Error::Invalid`] for short forms that don't parse.
-pub fn canonical(model: &mut Node, warnings: &mut Vec<Warning>) -> Result<(), Error> {
+pub fn canonical(model: &mut Node, warnings: &mut Vec<Warning>, lenient: bool) -> Result<(), Error> {
     let root = Path::ROOT;
     let Some(top) = model.as_map_mut() else { return Ok(()) };
     if let Some(services) = top.get_mut("services").and_then(Node::as_map_mut) {
         let path = root.key("services");
         for (name, service) in services {
             if let Some(map) = service.as_map_mut() {
-                self::service(map, &path.key(name))?;
+                self::service(map, &path.key(name), lenient)?;
             }
         }
     }
@@ -36,9 +37,9 @@ pub fn canonical(model: &mut Node, warnings: &mut Vec<Warning>) -> Result<(), Er
     Ok(())
 }
 
-fn service(service: &mut Map, path: &Path) -> Result<(), Error> {
+fn service(service: &mut Map, path: &Path, lenient: bool) -> Result<(), Error> {
     if let Some(build) = service.get_mut("build") {
-        self::build(build, &path.key("build"))?;
+        self::build(build, &path.key("build"), lenient)?;
     }
     for key in ["networks", "models"] {
         if let Some(node) = service.get_mut(key) {
@@ -78,10 +79,10 @@ fn service(service: &mut Map, path: &Path) -> Result<(), Error> {
         node.value = Value::List(vec![device]);
     }
     if let Some(node) = service.get_mut("volumes") {
-        each(node, volume::canonical, &path.key("volumes"))?;
+        each(node, |item, path| attempt(item, path, lenient, volume::canonical), &path.key("volumes"))?;
     }
     if let Some(node) = service.get_mut("devices") {
-        each(node, device, &path.key("devices"))?;
+        each(node, |item, path| attempt(item, path, lenient, device), &path.key("devices"))?;
     }
     for key in ["secrets", "configs"] {
         if let Some(node) = service.get_mut(key) {
@@ -96,7 +97,7 @@ fn service(service: &mut Map, path: &Path) -> Result<(), Error> {
         }
     }
     if let Some(node) = service.get_mut("ports") {
-        ports::canonical(node, &path.key("ports"))?;
+        attempt(node, &path.key("ports"), lenient, ports::canonical)?;
     }
     if let Some(watch) =
         service.get_mut("develop").and_then(|develop| develop.get_mut("watch")).and_then(Node::as_list_mut)
@@ -112,7 +113,7 @@ fn service(service: &mut Map, path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-fn build(build: &mut Node, path: &Path) -> Result<(), Error> {
+fn build(build: &mut Node, path: &Path, lenient: bool) -> Result<(), Error> {
     string_as_field(build, "context");
     let Some(map) = build.as_map_mut() else { return Ok(()) };
     if let Some(node) = map.get_mut("secrets") {
@@ -133,10 +134,27 @@ fn build(build: &mut Node, path: &Path) -> Result<(), Error> {
         }
     }
     if let Some(node) = map.get_mut("additional_contexts") {
-        key_values(node, &path.key("additional_contexts"), false)?;
+        attempt(node, &path.key("additional_contexts"), lenient, |node, path| key_values(node, path, false))?;
     }
     if let Some(node) = map.get_mut("ssh") {
         key_values(node, &path.key("ssh"), true)?;
+    }
+    Ok(())
+}
+
+/// Rewrites a short form; a lenient attempt that fails changes nothing.
+fn attempt(
+    node: &mut Node,
+    path: &Path,
+    lenient: bool,
+    change: impl FnOnce(&mut Node, &Path) -> Result<(), Error>,
+) -> Result<(), Error> {
+    if !lenient {
+        return change(node, path);
+    }
+    let before = node.clone();
+    if change(node, path).is_err() {
+        *node = before;
     }
     Ok(())
 }

@@ -44,6 +44,9 @@ pub fn parse(spec: &str) -> Result<Vec<ShortPort>, String> {
         "" => None,
         host => Some(range(host).ok_or_else(|| format!("invalid hostPort: {host}"))?),
     };
+    if first == 0 {
+        return Err(format!("port 0 of the container in {spec:?} is none"));
+    }
     let count = usize::from(last - first) + 1;
     if let Some((low, high)) = published
         && usize::from(high - low) + 1 != count
@@ -89,9 +92,13 @@ pub fn canonical(node: &mut Node, path: &Path) -> Result<(), Error> {
     let Some(items) = node.as_list_mut() else { return Ok(()) };
     let mut ports = Vec::with_capacity(items.len());
     for (index, item) in std::mem::take(items).into_iter().enumerate() {
-        let Some(text) = item.scalar_text() else {
-            ports.push(item);
-            continue;
+        let text = match &item.value {
+            Value::Map(_) => {
+                ports.push(item);
+                continue;
+            }
+            Value::Int(_) | Value::String(_) => item.scalar_text().unwrap_or_default(),
+            _ => return Err(Error::mistyped(&item, path.index(index), "a port")),
         };
         let parsed = parse(&text).map_err(|reason| Error::invalid(item.span, path.index(index), reason))?;
         ports.extend(parsed.into_iter().map(|port| long(port, &item)));
@@ -105,7 +112,7 @@ fn long(port: ShortPort, item: &Node) -> Node {
         item.span,
         [
             ("mode", Value::String("ingress".into())),
-            ("target", Value::Int(i64::from(port.target))),
+            ("target", Value::Int(port.target.into())),
             ("protocol", Value::String(port.protocol)),
         ],
     );

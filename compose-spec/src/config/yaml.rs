@@ -24,7 +24,7 @@ fn mapping(map: &serde_json::Map<String, Value>, indent: usize, inline_first: bo
         if index > 0 || !inline_first {
             out.push_str(&" ".repeat(indent));
         }
-        string(key, indent, out);
+        string(key, out);
         out.push(':');
         match value {
             Value::Object(child) if !child.is_empty() => {
@@ -65,7 +65,7 @@ fn sequence(items: &[Value], indent: usize, out: &mut String) {
 fn scalar(value: &Value, indent: usize, out: &mut String) {
     match value {
         Value::String(text) if text.contains('\n') && block_fits(text) => block(text, indent, out),
-        Value::String(text) => string(text, indent, out),
+        Value::String(text) => string(text, out),
         Value::Object(_) => out.push_str("{}"),
         Value::Array(_) => out.push_str("[]"),
         other => out.push_str(&other.to_string()),
@@ -75,8 +75,8 @@ fn scalar(value: &Value, indent: usize, out: &mut String) {
 /// Whether `|` can carry the text unchanged.
 fn block_fits(text: &str) -> bool {
     !text.starts_with([' ', '\n', '\t'])
-        && text.chars().all(|c| c == '\n' || c == '\t' || !c.is_control())
-        && !text.contains(['\u{85}', '\u{2028}', '\u{2029}', '\u{feff}'])
+        && text.chars().all(|c| c == '\n' || printable(c))
+        && !text.split('\n').any(|line| line.starts_with("---") || line.starts_with("..."))
 }
 
 fn block(text: &str, indent: usize, out: &mut String) {
@@ -97,32 +97,73 @@ fn block(text: &str, indent: usize, out: &mut String) {
     }
 }
 
-fn string(text: &str, _indent: usize, out: &mut String) {
-    if plain(text) {
-        out.push_str(text);
-    } else {
+fn string(text: &str, out: &mut String) {
+    if !text.chars().all(printable) || would_be_no_string(text) {
         // JSON strings are YAML's double-quoted scalars.
         out.push_str(&Value::String(text.to_owned()).to_string());
+    } else if plain(text) {
+        out.push_str(text);
+    } else {
+        out.push('\'');
+        out.push_str(&text.replace('\'', "''"));
+        out.push('\'');
     }
+}
+
+fn printable(c: char) -> bool {
+    !c.is_control() && !matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}' | '\u{feff}')
+}
+
+/// Whether the text, unquoted, would be a number, a boolean and so on, to today's or to older readers.
+fn would_be_no_string(text: &str) -> bool {
+    let legacy =
+        ["y", "Y", "yes", "Yes", "YES", "n", "N", "no", "No", "NO", "on", "On", "ON", "off", "Off", "OFF", "<<"];
+    let sexagesimal = text.contains(':')
+        && text.trim_start_matches(['-', '+']).starts_with(|c: char| c.is_ascii_digit())
+        && text.trim_start_matches(['-', '+']).bytes().all(|byte| byte.is_ascii_digit() || b":._".contains(&byte));
+    text.is_empty() || legacy.contains(&text) || sexagesimal || !plain_is_string(text)
 }
 
 /// Whether the text reads back as itself without quotes.
 fn plain(text: &str) -> bool {
-    let special_start = text.starts_with(|c: char| "-?:,[]{}#&*!|>'\"%@`= ".contains(c)) && !text.starts_with("-")
-        || text.starts_with("- ")
-        || text == "-";
-    let legacy = [
-        "y", "Y", "yes", "Yes", "YES", "n", "N", "no", "No", "NO", "on", "On", "ON", "off", "Off", "OFF", "<<", "---",
-        "...",
-    ];
-    !text.is_empty()
-        && !special_start
+    let mut chars = text.chars();
+    let first = chars.next().unwrap_or(' ');
+    let second = chars.next();
+    let indicator = "#,[]{}&*!|>'\"%@` ".contains(first)
+        || (matches!(first, '-' | '?' | ':') && second.is_none_or(char::is_whitespace));
+    !indicator
         && !text.starts_with("---")
-        && !legacy.contains(&text)
+        && !text.starts_with("...")
         && !text.contains(": ")
         && !text.contains(" #")
         && !text.ends_with([':', ' '])
-        && text.chars().all(|c| !c.is_control() && !matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}' | '\u{feff}'))
-        && !text.split(':').all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()))
-        && plain_is_string(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_where_docker_compose_has_them() {
+        for (text, expected) in [
+            ("a b", "a b"),
+            ("x: y", "'x: y'"),
+            ("yes", "\"yes\""),
+            ("1", "\"1\""),
+            ("22:22", "\"22:22\""),
+            ("8080:80/tcp", "8080:80/tcp"),
+            ("'q'", "\'\'\'q\'\'\'"),
+            ("- x", "'- x'"),
+            ("-x", "-x"),
+            ("#x", "'#x'"),
+            ("a\tb", "\"a\\tb\""),
+            ("=", "="),
+            ("", "\"\""),
+            ("2024-01-01", "\"2024-01-01\""),
+        ] {
+            let mut out = String::new();
+            string(text, &mut out);
+            assert_eq!(out, expected, "{text:?}");
+        }
+    }
 }

@@ -44,7 +44,9 @@ pub fn target(path: &[&str]) -> Option<Target> {
 /// Casts, warning about the booleans that YAML 1.2 no longer has.
 pub fn apply(target: Target, text: &str, at: Span, warnings: &mut Vec<Warning>) -> Result<Value, String> {
     match target {
-        Target::Integer => text.parse().map(Value::Int).map_err(|_| format!("{text:?} is not an integer")),
+        Target::Integer => {
+            text.parse::<i64>().map(|value| Value::Int(value.into())).map_err(|_| format!("{text:?} is not an integer"))
+        }
         Target::Float => text.parse().map(Value::Float).map_err(|_| format!("{text:?} is not a number")),
         Target::Boolean => match text.to_lowercase().as_str() {
             "true" => Ok(Value::Bool(true)),

@@ -2,6 +2,7 @@
 
 mod cast;
 pub mod template;
+pub mod variables;
 
 use crate::error::{Error, Errors, Warning};
 use crate::node::{Node, Value};

@@ -82,7 +82,7 @@ fn plain(name: &str, lookup: &Lookup, missing: &mut Vec<String>) -> String {
 }
 
 /// The longest name that `text` begins with; empty if none.
-fn name(text: &str) -> &str {
+pub(super) fn name(text: &str) -> &str {
     let bytes = text.as_bytes();
     if !bytes.first().is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_') {
         return "";
@@ -93,7 +93,7 @@ fn name(text: &str) -> &str {
 
 /// Splits `{…}…` into what is between the braces and what follows. Braces balance; where they don't, the last closing
 /// brace on the line ends the expression.
-fn braced(text: &str) -> Result<(&str, &str), TemplateError> {
+pub(super) fn braced(text: &str) -> Result<(&str, &str), TemplateError> {
     let bytes = text.as_bytes();
     let mut open = 0usize;
     let mut last = None;

@@ -54,7 +54,7 @@ fn accepts(rule: &Rule, node: &Node) -> bool {
             Value::Bool(_) => types.has(BOOL),
             Value::Int(_) => types.has(INT) || types.has(NUM),
             Value::Float(float) => types.has(NUM) || (types.has(INT) && float.fract() == 0.0),
-            Value::String(_) => types.has(STR),
+            Value::String(_) | Value::Time(_) => types.has(STR),
             Value::List(_) | Value::Map(_) => false,
         },
     }
@@ -96,7 +96,10 @@ fn scalar(node: &Node, wanted: &Check, path: &Path, errors: &mut Vec<Error>) {
         (Check::Words(words), Value::String(text)) if !words.contains(&text.as_str()) => {
             format!("value must be one of {}, not {text:?}", words.join(", "))
         }
-        (Check::Range(low, high), Value::Int(number)) if !(low..=high).contains(&number) => {
+        (Check::Range(low, high), Value::Float(number)) if *number < *low as f64 || *number > *high as f64 => {
+            format!("must be from {low} to {high}, not {number}")
+        }
+        (Check::Range(low, high), Value::Int(number)) if !(i128::from(*low)..=i128::from(*high)).contains(number) => {
             if *high == i64::MAX {
                 format!("must be at least {low}, not {number}")
             } else {
@@ -134,7 +137,9 @@ fn pull_policy(text: &str) -> bool {
 fn repeated(items: &[Node], path: &Path, errors: &mut Vec<Error>) {
     let mut seen = HashSet::with_capacity(items.len());
     for (index, item) in items.iter().enumerate() {
-        if !seen.insert(crate::config::json::value(item).to_string()) {
+        // The number 80 and the text "80" are the same item.
+        let text = item.scalar_text().unwrap_or_else(|| crate::config::json::value(item).to_string());
+        if !seen.insert(text) {
             errors.push(Error::invalid(
                 item.span,
                 path,

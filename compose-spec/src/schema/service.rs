@@ -16,7 +16,7 @@ pub static SERVICE: Rule = object(&[
     ("configs", Rule::Same(&FILE_MOUNTS)),
     ("container_name", Rule::Scalar(STR, Check::ContainerName)),
     ("cpu_count", Rule::Scalar(INT.or(STR), Check::Range(0, i64::MAX))),
-    ("cpu_percent", Rule::Scalar(NUM.or(STR), Check::Range(0, 100))),
+    ("cpu_percent", Rule::Scalar(INT.or(STR), Check::Range(0, 100))),
     ("cpu_period", Rule::Same(&NUMBER)),
     ("cpu_quota", Rule::Same(&NUMBER)),
     ("cpu_rt_period", Rule::Same(&NUMBER)),

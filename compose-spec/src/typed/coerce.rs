@@ -69,7 +69,7 @@ fn is_zero(node: &Node, shape: &Shape) -> bool {
         (Shape::OptOut, Value::Bool(value)) => *value,
         (Shape::Flag, Value::Bool(value)) => !value,
         (Shape::Integer | Shape::DeviceCount, Value::Int(value)) => *value == 0,
-        (Shape::Float, _) => node.as_float() == Some(0.0),
+        (Shape::Float | Shape::Cpus, _) => node.as_float() == Some(0.0),
         (Shape::Text, Value::String(text)) => text.is_empty(),
         (Shape::Bytes, Value::String(text)) => text == "0",
         (Shape::Duration, Value::String(text)) => text == "0s",

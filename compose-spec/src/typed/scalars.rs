@@ -11,8 +11,9 @@ pub fn value(node: &Node, shape: &Shape, path: &Path) -> Result<Value, Error> {
     match shape {
         Shape::Text => text(node, path).map(Value::String),
         Shape::Flag | Shape::OptionalFlag | Shape::OptOut => flag(node, path).map(Value::Bool),
-        Shape::Integer | Shape::OptionalInteger => integer(node, path).map(Value::Int),
+        Shape::Integer | Shape::OptionalInteger => integer(node, path).map(int),
         Shape::Float => float(node, path),
+        Shape::Cpus => cpus(node, path),
         Shape::Bytes => bytes(node, path).map(|bytes| Value::String(bytes.to_string())),
         Shape::Duration | Shape::OptionalDuration => {
             let nanos = units::parse_duration(&text(node, path)?).map_err(refused)?;
@@ -34,7 +35,10 @@ pub fn value(node: &Node, shape: &Shape, path: &Path) -> Result<Value, Error> {
 }
 
 fn text(node: &Node, path: &Path) -> Result<String, Error> {
-    node.scalar_text().ok_or_else(|| Error::mistyped(node, path, "a string"))
+    match node.value {
+        Value::Time(_) => Err(Error::mistyped(node, path, "a string: quote it")),
+        _ => node.scalar_text().ok_or_else(|| Error::mistyped(node, path, "a string")),
+    }
 }
 
 fn flag(node: &Node, path: &Path) -> Result<bool, Error> {
@@ -51,7 +55,9 @@ fn flag(node: &Node, path: &Path) -> Result<bool, Error> {
 
 fn integer(node: &Node, path: &Path) -> Result<i64, Error> {
     match &node.value {
-        Value::Int(value) => Ok(*value),
+        Value::Int(value) => {
+            i64::try_from(*value).map_err(|_| Error::invalid(node.span, path, format!("{value} is out of range")))
+        }
         Value::Float(value) if value.abs() < 9e18 => Ok(*value as i64),
         Value::String(text) => {
             text.parse().map_err(|_| Error::invalid(node.span, path, format!("{text:?} is not an integer")))
@@ -66,7 +72,22 @@ fn float(node: &Node, path: &Path) -> Result<Value, Error> {
         _ => node.as_float().filter(|value| value.is_finite()),
     };
     let value = value.ok_or_else(|| Error::mistyped(node, path, "a finite number"))?;
-    Ok(if value.fract() == 0.0 && value.abs() < 1e15 { Value::Int(value as i64) } else { Value::Float(value) })
+    Ok(if value.fract() == 0.0 && value.abs() < 1e15 { Value::Int(value as i128) } else { Value::Float(value) })
+}
+
+fn int(value: i64) -> Value {
+    Value::Int(value.into())
+}
+
+/// Numbers of CPUs have the precision of a 32-bit float, as in the reference.
+fn cpus(node: &Node, path: &Path) -> Result<Value, Error> {
+    match float(node, path)? {
+        Value::Float(value) => {
+            let short = (value as f32).to_string().parse().ok();
+            Ok(Value::Float(short.filter(|value: &f64| value.is_finite()).unwrap_or(value)))
+        }
+        value => Ok(value),
+    }
 }
 
 fn bytes(node: &Node, path: &Path) -> Result<i64, Error> {
@@ -79,8 +100,9 @@ fn bytes(node: &Node, path: &Path) -> Result<i64, Error> {
 /// `0440`, `"0440"` and 288 are all the mode 0440.
 fn mode(node: &Node, path: &Path) -> Result<Value, Error> {
     let bits = match &node.value {
-        Value::String(text) => i64::from_str_radix(text.trim_start_matches("0o"), 8)
+        Value::String(text) => i64::from_str_radix(text, 8)
             .map_err(|_| Error::invalid(node.span, path, format!("{text:?} is not an octal mode")))?,
+        Value::Float(_) => return Err(Error::mistyped(node, path, "an octal mode")),
         _ => integer(node, path)?,
     };
     if !(0..=0o7777).contains(&bits) {
@@ -93,7 +115,10 @@ fn texts(node: &Node, path: &Path) -> Result<Value, Error> {
     let Value::List(items) = &node.value else {
         return Ok(Value::List(vec![Node::string(text(node, path)?, node.span)]));
     };
-    let item = |(index, item): (usize, &Node)| Ok(Node::string(text(item, &path.index(index))?, item.span));
+    let item = |(index, item): (usize, &Node)| match item.value {
+        Value::Float(_) => Err(Error::mistyped(item, path.index(index), "a string or an integer")),
+        _ => Ok(Node::string(text(item, &path.index(index))?, item.span)),
+    };
     items.iter().enumerate().map(item).collect::<Result<_, Error>>().map(Value::List)
 }
 
@@ -113,7 +138,8 @@ fn mapping(node: &Node, path: &Path, keep_null: bool) -> Result<Value, Error> {
     match &node.value {
         Value::Map(map) => {
             for (key, value) in map {
-                let text = if value.is_null() { None } else { Some(text(value, &path.key(key))?) };
+                let scalar = || value.scalar_text().ok_or_else(|| Error::mistyped(value, path.key(key), "a string"));
+                let text = if value.is_null() { None } else { Some(scalar()?) };
                 put(key, text, (value.key, value.span));
             }
         }
@@ -139,7 +165,12 @@ fn mapping(node: &Node, path: &Path, keep_null: bool) -> Result<Value, Error> {
 fn multi_options(node: &Node, path: &Path) -> Result<Value, Error> {
     let mut out = Map::new();
     for (key, value) in node.as_map().into_iter().flatten() {
-        out.insert(key.clone(), Node::new(texts(value, &path.key(key))?, value.span));
+        let items = value.as_list().unwrap_or(std::slice::from_ref(value));
+        let mut list = Vec::with_capacity(items.len());
+        for item in items {
+            list.push(Node::string(text(item, &path.key(key))?, item.span));
+        }
+        out.insert(key.clone(), Node::new(Value::List(list), value.span));
     }
     Ok(Value::Map(out))
 }
@@ -208,11 +239,10 @@ fn ssh(node: &Node, path: &Path) -> Result<Value, Error> {
 }
 
 fn ulimit(node: &Node, path: &Path) -> Result<Value, Error> {
-    let Value::Map(map) = &node.value else { return integer(node, path).map(Value::Int) };
+    let Value::Map(map) = &node.value else { return integer(node, path).map(int) };
     let mut out = Map::new();
     for (key, value) in map {
-        let number =
-            if key.starts_with("x-") { value.value.clone() } else { Value::Int(integer(value, &path.key(key))?) };
+        let number = if key.starts_with("x-") { value.value.clone() } else { int(integer(value, &path.key(key))?) };
         out.insert(key.clone(), Node { value: number, ..value.clone() });
     }
     Ok(Value::Map(out))
@@ -222,13 +252,13 @@ fn ulimit(node: &Node, path: &Path) -> Result<Value, Error> {
 fn device_count(node: &Node, path: &Path) -> Result<Value, Error> {
     match &node.value {
         Value::String(word) if word.eq_ignore_ascii_case("all") => Ok(Value::Int(-1)),
-        Value::String(text) => text.parse().map(Value::Int).map_err(|_| {
+        Value::String(text) => text.parse().map(int).map_err(|_| {
             Error::invalid(
                 node.span,
                 path,
                 format!("invalid value {text:?}, the only value allowed is 'all' or a number"),
             )
         }),
-        _ => integer(node, path).map(Value::Int),
+        _ => integer(node, path).map(int),
     }
 }

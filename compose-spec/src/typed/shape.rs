@@ -13,6 +13,8 @@ pub enum Shape {
     /// An integer whose 0 is printed.
     OptionalInteger,
     Float,
+    /// A number of CPUs.
+    Cpus,
     Bytes,
     Duration,
     /// A duration whose 0 is printed.

@@ -1,44 +1,57 @@
-//! Splitting a command into words as a shell does, without running one.
+//! Splitting a command into words as the reference loader does: a shell's quotes, without running one.
 
-/// Words of `line`; quotes group, a backslash takes the next character as it is.
+/// Words of `line`. Quotes group, a backslash takes the next character as it is, but not within single quotes; text in
+/// `` `…` `` and `$(…)` stays together. At `;`, `&`, `|`, `<` and `>` the command ends, as they mean something only to a shell.
 ///
 /// # Errors
-/// A quote or backslash that nothing follows.
+/// A quote, bracket or backslash that nothing follows, and a bracket without `$`.
 pub fn split(line: &str) -> Result<Vec<String>, String> {
+    let invalid = || format!("invalid command line string {line:?}");
     let mut words = Vec::new();
     let mut word: Option<String> = None;
-    let mut quote: Option<char> = None;
+    let mut open: Option<char> = None;
     let mut chars = line.chars();
     while let Some(c) = chars.next() {
-        match (quote, c) {
-            (None | Some('"'), '\\') => {
-                let next = chars.next().ok_or("invalid command line string: it ends in a backslash")?;
+        match (open, c) {
+            (Some('\''), '\'') | (Some('"'), '"') => open = None,
+            (Some('`'), '`') | (Some('('), ')') => {
+                open = None;
+                word.get_or_insert_default().push(c);
+            }
+            (Some('\''), _) => word.get_or_insert_default().push(c),
+            (_, '\\') => {
+                let next = chars.next().ok_or_else(invalid)?;
                 word.get_or_insert_default().push(next);
             }
-            (Some(open), _) if c == open => quote = None,
             (Some(_), _) => word.get_or_insert_default().push(c),
             (None, '\'' | '"') => {
-                quote = Some(c);
+                open = Some(c);
                 word.get_or_insert_default();
             }
+            (None, '`') => {
+                open = Some(c);
+                word.get_or_insert_default().push(c);
+            }
+            (None, '(') if word.as_deref().is_some_and(|word| word.ends_with('$')) => {
+                open = Some(c);
+                word.get_or_insert_default().push(c);
+            }
+            (None, '(' | ')') => return Err(invalid()),
             (None, ' ' | '\t' | '\r' | '\n') => words.extend(word.take()),
-            (None, ';' | '&' | '|' | '<' | '>' | '(' | ')') if ends_command(c) => {
-                words.extend(word.take());
+            (None, ';' | '&' | '|' | '<' | '>') => {
+                let descriptor =
+                    c == '>' && word.as_deref().is_some_and(|word| word.starts_with(|c: char| c.is_ascii_digit()));
+                words.extend(word.take().filter(|_| !descriptor));
                 return Ok(words);
             }
             (None, _) => word.get_or_insert_default().push(c),
         }
     }
-    if quote.is_some() {
-        return Err(format!("invalid command line string: a quote in {line:?} is not closed"));
+    if open.is_some() {
+        return Err(invalid());
     }
     words.extend(word);
     Ok(words)
-}
-
-/// Docker Compose ends a command at these; they mean something only to a shell.
-fn ends_command(c: char) -> bool {
-    matches!(c, ';' | '&' | '|' | '<' | '>')
 }
 
 #[cfg(test)]
@@ -47,9 +60,17 @@ mod tests {
 
     #[test]
     fn words() {
-        assert_eq!(split("sh -c 'a b'  \"c \\\" d\" e\\ f ''").unwrap(), ["sh", "-c", "a b", "c \" d", "e f", ""]);
-        assert!(split("a 'b").is_err());
-        assert!(split("a \\").is_err());
-        assert!(split("").unwrap().is_empty());
+        for (line, expected) in [
+            ("sh -c 'a b'  \"c \\\" d\" e\\ f ''", &["sh", "-c", "a b", "c \" d", "e f", ""][..]),
+            ("", &[]),
+            ("echo $(date +%s) `a b`", &["echo", "$(date +%s)", "`a b`"]),
+            ("a 'x\\y' && b", &["a", "x\\y"]),
+            ("run 2> log", &["run"]),
+        ] {
+            assert_eq!(split(line).unwrap(), expected, "{line}");
+        }
+        for line in ["a 'b", "a \\", "a(b)", "a)", "$(a", "`a"] {
+            assert!(split(line).is_err(), "{line}");
+        }
     }
 }

@@ -75,24 +75,24 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     u64::try_from(nanos).map(Duration::from_nanos).map_err(|_| format!("duration {text:?} must not be negative"))
 }
 
-/// Reads `64m`, `1gb`, `512`, `1.5GiB`; all units are powers of 1024. -1 is allowed as Docker's "unlimited".
+/// Reads `64m`, `1gb`, `512`, `1.5GiB`, `1e3`; all units are powers of 1024. -1 is allowed as Docker's "unlimited".
 pub fn parse_bytes(text: &str) -> Result<i64, String> {
     let invalid = || format!("invalid size: '{text}'");
     if let Ok(bytes) = text.parse::<i64>() {
         return Ok(bytes);
     }
-    let lower = text.to_ascii_lowercase();
-    let digits = lower.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(lower.len());
-    let (number, unit) = lower.split_at(digits);
-    let number: f64 = number.parse().map_err(|_| invalid())?;
-    let unit = unit.strip_prefix(' ').unwrap_or(unit);
-    let power = match unit.strip_suffix('b').map_or(unit, |unit| unit.strip_suffix('i').unwrap_or(unit)) {
-        "" => 0,
-        "k" => 1,
-        "m" => 2,
-        "g" => 3,
-        "t" => 4,
-        "p" => 5,
+    let last = text.rfind(|c: char| c.is_ascii_digit() || matches!(c, '.' | ' ')).ok_or_else(invalid)?;
+    let (number, unit) = text.split_at(last + 1);
+    let number = number.strip_suffix(' ').unwrap_or(number);
+    let plain = number.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
+    let number: f64 = number.parse().ok().filter(|number: &f64| plain && *number >= 0.0).ok_or_else(invalid)?;
+    let power = match unit.to_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 1,
+        "m" | "mb" | "mib" => 2,
+        "g" | "gb" | "gib" => 3,
+        "t" | "tb" | "tib" => 4,
+        "p" | "pb" | "pib" => 5,
         _ => return Err(invalid()),
     };
     let bytes = number * 1024f64.powi(power);
@@ -136,10 +136,11 @@ mod tests {
             ("-1", -1),
             ("2 kb", 2048),
             ("5b", 5),
+            ("1e3", 1000),
         ] {
             assert_eq!(parse_bytes(given), Ok(expected), "{given}");
         }
-        for bad in ["", "m", "1x", "-5m", "99999999p", "é"] {
+        for bad in ["", "m", "1x", "-5m", "99999999p", "é", "1bb", "inf", "NaN"] {
             assert!(parse_bytes(bad).is_err(), "{bad}");
         }
     }

@@ -72,6 +72,14 @@ fn service(path: &str, service: &Node, errors: &mut Vec<Error>) {
             }
         }
     }
+    for key in ["secrets", "configs"] {
+        for (index, item) in list(service, &[key]).iter().enumerate().filter(|(_, item)| item.get("source").is_none()) {
+            errors.push(Error::invalid(item.span, format!("{path}.{key}[{index}]"), "source is missing"));
+        }
+    }
+    for (index, mount) in list(service, &["volumes"]).iter().enumerate() {
+        self::mount(&format!("{path}.volumes[{index}]"), mount, errors);
+    }
     for (index, watch) in list(service, &["develop", "watch"]).iter().enumerate() {
         if let Some(watched) = watch.get("path").filter(|node| node.as_str() == Some("")) {
             errors.push(Error::invalid(
@@ -92,6 +100,16 @@ fn service(path: &str, service: &Node, errors: &mut Vec<Error>) {
                 ));
             }
         }
+    }
+}
+
+fn mount(path: &str, mount: &Node, errors: &mut Vec<Error>) {
+    if mount.get("type").and_then(Node::as_str) == Some("bind") && mount.get("source").is_none() {
+        let reason = "invalid mount config for type \"bind\": field Source must not be empty";
+        errors.push(Error::invalid(mount.span, path, reason));
+    }
+    if let Some(mode) = mount.at(&["tmpfs", "mode"]).filter(|mode| mode.as_str().is_some()) {
+        errors.push(Error::mistyped(mode, format!("{path}.tmpfs.mode"), "an integer such as 0o1777"));
     }
 }
 

@@ -123,9 +123,14 @@ impl Composer {
             None if plain => scalar::resolve(text),
             Some(tag) if tag.is_yaml_core_schema() => scalar::tagged(&tag.suffix, text)
                 .ok_or_else(|| Self::error(span, format!("cannot read {text:?} as !!{}", tag.suffix)))?,
-            Some(tag) if directive(tag).is_some() && plain => scalar::resolve(text),
+            Some(tag) if directive(tag) == Some(Directive::Reset) => Value::Null,
             _ => Value::String(text.to_owned()),
         };
+        if let Value::Float(number) = value
+            && !number.is_finite()
+        {
+            return Err(Self::error(span, format!("{text} has no meaning in a Compose file; quote it if it is text")));
+        }
         let mut node = Node::new(value, span);
         node.directive = tag.and_then(directive);
         if anchor > 0 {

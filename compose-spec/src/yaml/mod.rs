@@ -5,6 +5,7 @@ mod compose;
 mod scalar;
 #[cfg(test)]
 mod tests;
+mod timestamp;
 
 use crate::error::Error;
 use crate::node::{Node, SourceId, Span};

@@ -1,5 +1,6 @@
 //! Plain scalars to values, the way go-yaml resolves them: YAML 1.2 booleans, YAML 1.1 octals, no sexagesimals.
 
+use super::timestamp;
 use crate::node::Value;
 
 /// The value of an untagged plain scalar.
@@ -17,7 +18,10 @@ pub fn resolve(text: &str) -> Value {
     if !(first.is_ascii_digit() || matches!(first, b'+' | b'-' | b'.')) {
         return Value::String(text.into());
     }
-    integer(text).or_else(|| float(text)).or_else(|| date(text)).unwrap_or_else(|| Value::String(text.into()))
+    integer(text)
+        .or_else(|| float(text))
+        .or_else(|| timestamp::parse(text))
+        .unwrap_or_else(|| Value::String(text.into()))
 }
 
 /// The value of a scalar tagged with a type of YAML's core schema.
@@ -29,7 +33,7 @@ pub fn tagged(tag: &str, text: &str) -> Option<Value> {
         ("int", value @ Value::Int(_)) => Some(value),
         ("float", value @ Value::Float(_)) => Some(value),
         ("float", Value::Int(value)) => Some(Value::Float(value as f64)),
-        ("timestamp", value @ Value::String(_)) => Some(value),
+        ("timestamp", value @ Value::Time(_)) => Some(value),
         ("null" | "bool" | "int" | "float" | "timestamp", _) => None,
         _ => Some(Value::String(text.into())),
     }
@@ -54,7 +58,8 @@ fn integer(text: &str) -> Option<Value> {
     }
     let magnitude = i128::from_str_radix(digits, radix).ok()?;
     let value = if negative { -magnitude } else { magnitude };
-    Some(i64::try_from(value).map_or(Value::Float(value as f64), Value::Int))
+    let fits = i64::try_from(value).is_ok() || u64::try_from(value).is_ok();
+    Some(if fits { Value::Int(value) } else { Value::Float(value as f64) })
 }
 
 /// `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`, underscores ignored.
@@ -78,17 +83,4 @@ fn float(text: &str) -> Option<Value> {
         return None;
     }
     plain.parse().ok().map(Value::Float)
-}
-
-/// A date without a time is a timestamp to go-yaml, and printed as RFC 3339.
-fn date(text: &str) -> Option<Value> {
-    let bytes = text.as_bytes();
-    let shape = bytes.len() == 10
-        && bytes.iter().enumerate().all(|(at, byte)| match at {
-            4 | 7 => *byte == b'-',
-            _ => byte.is_ascii_digit(),
-        });
-    let month: u8 = text.get(5..7)?.parse().ok()?;
-    let day: u8 = text.get(8..10)?.parse().ok()?;
-    (shape && (1..=12).contains(&month) && (1..=31).contains(&day)).then(|| Value::String(format!("{text}T00:00:00Z")))
 }
