@@ -45,6 +45,7 @@ mod typed;
 mod validate;
 mod yaml;
 
+pub use config::yaml::text as yaml;
 pub use error::{Error, Errors, Position, Warning};
 pub use files::{FileError, Files};
 pub use interpolate::variables::Variable;
@@ -52,5 +53,5 @@ pub use load::{LoadOptions, Loaded, load, load_model};
 pub use project::{Project, Services};
 pub use service::Service;
 pub use template::Model;
-pub use translate::{TranslateOptions, translate};
+pub use translate::{Outcome, Row, TranslateOptions, report, translate};
 pub use validate::dependency_order;

@@ -88,10 +88,11 @@ pub fn load_model(options: &LoadOptions, files: &dyn Files) -> Result<Model, Err
     loader.uninterpolated = true;
     let model = assemble_model(options, plan, &mut loader);
     let Loader { sources, warnings, .. } = loader;
-    let Assembled { mut model, name, env, .. } = model.map_err(|errors| errors.locate(&sources))?;
+    let Assembled { mut model, name, .. } = model.map_err(|errors| errors.locate(&sources))?;
     if !options.no_normalize {
         normalize::presence(&mut model);
-        normalize::normalize(&mut model, &name, &env);
+        // Variables without a value stay without.
+        normalize::normalize(&mut model, &name, &Env::new());
         if let Some(map) = model.as_map_mut() {
             map.insert("name".into(), Node::string(name, Span::default()));
         }
@@ -132,6 +133,7 @@ fn assemble(options: &LoadOptions, plan: Plan, loader: &mut Loader) -> Result<Pr
         normalize::normalize(&mut model, &name, &env);
     }
     let mut project = Project::from_model(model, name, directory, env, Default::default());
+    project.contents = std::mem::take(&mut loader.contents);
     project.files = files.iter().map(|file| text(file)).collect();
     let profiles = active_profiles(options, &project.environment);
     profiles::activate(&mut project, &profiles);

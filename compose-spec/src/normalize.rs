@@ -125,6 +125,11 @@ fn service(service: &mut Map, env: &BTreeMap<String, String>) {
             Value::List(args) => args.retain(|arg| arg.as_str().is_some_and(|arg| arg.contains('='))),
             _ => {}
         }
+        if matches!(&args.value, Value::Map(args) if args.is_empty())
+            && let Some(build) = build.as_map_mut()
+        {
+            build.shift_remove("args");
+        }
     }
     if let Some(environment) = service.get_mut("environment") {
         from_environment(environment, env);
@@ -139,6 +144,16 @@ fn service(service: &mut Map, env: &BTreeMap<String, String>) {
     for hook in list(service, "pre_start") {
         if let Some(image) = &image {
             set(hook, "image", image.value.clone());
+        }
+    }
+}
+
+/// Gives the variables of lists such as `environment: [NAME]` their values. Those of mappings come later, from the whole
+/// project's environment, as in the reference.
+pub fn listed_variables(model: &mut Node, env: &BTreeMap<String, String>) {
+    for service in section(model, "services") {
+        if let Some(environment) = service.get_mut("environment").filter(|node| node.as_list().is_some()) {
+            from_environment(environment, env);
         }
     }
 }

@@ -47,6 +47,8 @@ pub struct Loader<'f> {
     pub relative_to: Option<PathBuf>,
     /// Whether `${NAME}` stays as it is; short forms that can't be read for it stay, too.
     pub uninterpolated: bool,
+    /// What secrets and configs with `environment:` hold, by `SECTION.KEY`.
+    pub contents: BTreeMap<String, String>,
     opened: usize,
     /// Files read for their `name:`, to be parsed only once.
     peeked: HashMap<PathBuf, Vec<Node>>,
@@ -61,6 +63,7 @@ impl<'f> Loader<'f> {
             warnings: Vec::new(),
             relative_to: None,
             uninterpolated: false,
+            contents: BTreeMap::new(),
             opened: 0,
             peeked: HashMap::new(),
         }
@@ -120,7 +123,23 @@ impl<'f> Loader<'f> {
         if self.relative_to.is_none() || !including.is_empty() {
             self.resolve_paths(&mut model, directory, env);
         }
+        if !self.uninterpolated {
+            normalize::listed_variables(&mut model, env);
+            self.keep_contents(&model, env);
+        }
         Ok(model)
+    }
+
+    /// Keeps what `environment:` of secrets and configs means here: an included file has variables of its own.
+    fn keep_contents(&mut self, model: &Node, env: &Env) {
+        for section in ["secrets", "configs"] {
+            for (key, object) in model.get(section).and_then(Node::as_map).into_iter().flatten() {
+                let variable = object.get("environment").and_then(Node::as_str);
+                if let Some(value) = variable.and_then(|variable| env.get(variable)) {
+                    self.contents.entry(format!("{section}.{key}")).or_insert_with(|| value.clone());
+                }
+            }
+        }
     }
 
     /// Makes the paths of a model that stands in `directory` absolute, or relative to the project's directory.

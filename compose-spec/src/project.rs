@@ -46,6 +46,8 @@ pub struct Project {
     pub models: Map,
     /// `x-…` at the top level.
     pub extensions: Map,
+    /// What secrets and configs with `environment:` hold, by `SECTION.KEY`.
+    pub(crate) contents: BTreeMap<String, String>,
     pub(crate) sources: Sources,
 }
 
@@ -94,6 +96,7 @@ impl Project {
             configs,
             models,
             extensions: top,
+            contents: BTreeMap::new(),
             sources,
         }
     }

@@ -1,17 +1,21 @@
 //! `orca compose config`.
 
 use clap::Args;
+use compose_spec::{Model, Project, TranslateOptions};
 
-use super::project::{ProjectArgs, Reading};
+use super::digests;
+use super::project::{Disk, ProjectArgs, Reading};
+use crate::client::Host;
 use crate::error::{Error, Result};
-use crate::output::format::{print_json, write};
+use crate::output::format::write;
+use crate::output::table::Table;
 
 /// Arguments of `orca compose config`.
 #[derive(Debug, Args)]
 pub struct ConfigArgs {
-    /// yaml or json
-    #[arg(long, default_value = "yaml", value_parser = ["yaml", "json"])]
-    format: String,
+    /// yaml or json; table, too, for --variables
+    #[arg(long, value_parser = ["yaml", "json", "table"])]
+    format: Option<String>,
     /// Only check; print nothing
     #[arg(short, long)]
     quiet: bool,
@@ -24,6 +28,9 @@ pub struct ConfigArgs {
     /// Only the networks' names
     #[arg(long)]
     networks: bool,
+    /// Only the models' names
+    #[arg(long)]
+    models: bool,
     /// Only the images' names
     #[arg(long)]
     images: bool,
@@ -33,12 +40,36 @@ pub struct ConfigArgs {
     /// Only the variables used for interpolation
     #[arg(long)]
     environment: bool,
+    /// Only the variables that the files name, with their defaults
+    #[arg(long)]
+    variables: bool,
+    /// What becomes of each attribute: carried, or refused with the reason
+    #[arg(long)]
+    report: bool,
     /// The hash of a service's configuration; * for all
     #[arg(long, value_name = "SERVICE")]
     hash: Option<String>,
+    /// Leave variables as they are written
+    #[arg(long)]
+    no_interpolate: bool,
+    /// Leave out defaults, names and implied dependencies
+    #[arg(long)]
+    no_normalize: bool,
+    /// Leave relative paths as they are
+    #[arg(long)]
+    no_path_resolution: bool,
+    /// Do not read env files of services
+    #[arg(long)]
+    no_env_resolution: bool,
     /// Do not check that what services refer to exists
     #[arg(long)]
     no_consistency: bool,
+    /// Name images by digest
+    #[arg(long)]
+    resolve_image_digests: bool,
+    /// Print an override file that names images by digest
+    #[arg(long)]
+    lock_image_digests: bool,
     /// Write to a file
     #[arg(short, long, value_name = "FILE")]
     output: Option<std::path::PathBuf>,
@@ -46,39 +77,47 @@ pub struct ConfigArgs {
     only: Vec<String>,
 }
 
-/// Checks the project and prints it.
-pub fn config(project: &ProjectArgs, args: ConfigArgs) -> Result<()> {
-    let reading = Reading { services: args.only.clone(), no_consistency: args.no_consistency, ..Reading::default() };
-    let project = project.read(reading)?.project;
-    if args.quiet {
-        return Ok(());
-    }
-    let lines = |names: Vec<String>| names.into_iter().map(|name| name + "\n").collect::<String>();
-    let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect::<Vec<String>>();
-    let text = if args.services {
-        lines(owned(project.service_names()))
-    } else if args.volumes {
-        lines(owned(project.volume_names()))
-    } else if args.networks {
-        lines(owned(project.network_names()))
-    } else if args.images {
-        lines(project.images())
-    } else if args.profiles {
-        lines(owned(project.profile_names()))
-    } else if args.environment {
-        lines(project.environment.iter().map(|(key, value)| format!("{key}={value}")).collect())
-    } else if let Some(which) = &args.hash {
-        hashes(&project, which)?
-    } else if args.format == "json" {
-        let json = project.config_json();
-        match &args.output {
-            None => return print_json(&json),
-            Some(_) => format!("{json:#}\n"),
+impl ConfigArgs {
+    fn reading(&self) -> Reading {
+        Reading {
+            services: self.only.clone(),
+            no_consistency: self.no_consistency,
+            no_normalize: self.no_normalize,
+            no_path_resolution: self.no_path_resolution,
+            no_env_resolution: self.no_env_resolution,
+            ..Reading::default()
         }
+    }
+
+    fn json(&self) -> bool {
+        self.format.as_deref() == Some("json")
+    }
+}
+
+/// Checks the project and prints it.
+pub async fn config(host: &Host, project: &ProjectArgs, args: ConfigArgs) -> Result<()> {
+    if args.format.as_deref() == Some("table") && !args.variables {
+        let reason = "only --variables prints a table".into();
+        return Err(Error::Flag { flag: "--format", value: "table".into(), reason });
+    }
+    let pinned = args.resolve_image_digests || args.lock_image_digests;
+    let text = if args.variables || args.no_interpolate {
+        if pinned {
+            return Err(Error::Unsupported {
+                what: "digests of images whose names hold variables".into(),
+                instead: "drop --no-interpolate".into(),
+            });
+        }
+        uninterpolated(&project.template(args.reading())?, &args)?
     } else {
-        project.config_yaml()
+        let mut project = project.read(args.reading())?.project;
+        if pinned {
+            digests::resolve(host, &mut project).await?;
+        }
+        interpolated(&project, &args)?
     };
     match &args.output {
+        _ if args.quiet => Ok(()),
         None => write(&text),
         Some(path) => {
             std::fs::write(path, text).map_err(|source| Error::File { action: "write", path: path.clone(), source })
@@ -86,7 +125,70 @@ pub fn config(project: &ProjectArgs, args: ConfigArgs) -> Result<()> {
     }
 }
 
-fn hashes(project: &compose_spec::Project, which: &str) -> Result<String> {
+fn lines<T: Into<String>>(names: impl IntoIterator<Item = T>) -> String {
+    names.into_iter().map(|name| name.into() + "\n").collect()
+}
+
+fn interpolated(project: &Project, args: &ConfigArgs) -> Result<String> {
+    Ok(if args.services {
+        lines(project.service_names())
+    } else if args.volumes {
+        lines(project.volume_names())
+    } else if args.networks {
+        lines(project.network_names())
+    } else if args.models {
+        lines(project.model_names())
+    } else if let Some(which) = &args.hash {
+        hashes(project, which)?
+    } else if args.profiles {
+        lines(project.profile_names())
+    } else if args.images {
+        lines(project.images())
+    } else if args.environment {
+        lines(project.environment.iter().map(|(key, value)| format!("{key}={value}")))
+    } else if args.report {
+        let rows = compose_spec::report(project, &TranslateOptions::default(), &Disk);
+        lines(rows.iter().map(|row| format!("{}: {}", row.path, row.outcome)))
+    } else if args.lock_image_digests {
+        let lock = digests::lock(project);
+        if args.json() { format!("{lock:#}\n") } else { compose_spec::yaml(&lock) }
+    } else if args.json() {
+        format!("{:#}\n", project.config_json())
+    } else {
+        project.config_yaml()
+    })
+}
+
+fn uninterpolated(model: &Model, args: &ConfigArgs) -> Result<String> {
+    if args.services && !args.variables {
+        return Ok(lines(model.service_names()));
+    }
+    if !args.variables {
+        if !args.only.is_empty() {
+            eprintln!("WARNING: with --no-interpolate services cannot be chosen: the whole model follows");
+        }
+        return Ok(if args.json() { format!("{:#}\n", model.config_json()) } else { model.config_yaml() });
+    }
+    let variables = model.variables();
+    if args.format.as_deref().is_none_or(|format| format == "table") {
+        let mut table = Table::new(&["NAME", "REQUIRED", "DEFAULT VALUE", "ALTERNATE VALUE"]);
+        for v in variables {
+            table.row([v.name, v.required.to_string(), v.default, v.alternate]);
+        }
+        return Ok(table.render());
+    }
+    let object = |v: &compose_spec::Variable| {
+        serde_json::json!({
+            "Name": v.name, "DefaultValue": v.default, "PresenceValue": v.alternate, "Required": v.required,
+        })
+    };
+    let map: serde_json::Map<String, serde_json::Value> =
+        variables.iter().map(|variable| (variable.name.clone(), object(variable))).collect();
+    let map = serde_json::Value::Object(map);
+    Ok(if args.json() { format!("{map:#}\n") } else { compose_spec::yaml(&map) })
+}
+
+fn hashes(project: &Project, which: &str) -> Result<String> {
     let names: Vec<&str> = match which {
         "*" => project.service_names(),
         list => list.split(',').collect(),

@@ -2,6 +2,7 @@
 
 mod config;
 mod converge;
+mod digests;
 mod down;
 mod exec;
 mod files;
@@ -145,7 +146,7 @@ pub async fn run(host: &Host, args: ComposeArgs) -> Result<()> {
         Verb::Scale(args) => up::scale_services(host, &project, args).await,
         Verb::Volumes(args) => verbs::volumes(host, &project, args).await,
         Verb::Ls(args) => ls::ls(host, args).await,
-        Verb::Config(args) => config::config(&project, args),
+        Verb::Config(args) => config::config(host, &project, args).await,
         Verb::Version(args) => version(&args),
     }
 }

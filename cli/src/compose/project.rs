@@ -76,6 +76,12 @@ pub struct Reading {
     pub no_consistency: bool,
     /// Every profile.
     pub all_profiles: bool,
+    /// Without defaults and names.
+    pub no_normalize: bool,
+    /// With relative paths as they are.
+    pub no_path_resolution: bool,
+    /// With `env_file` as it is.
+    pub no_env_resolution: bool,
 }
 
 impl ProjectArgs {
@@ -99,6 +105,16 @@ impl ProjectArgs {
         Ok(Loaded { project: loaded.project })
     }
 
+    /// Reads the project as it is before its variables have values; what it warns of goes to standard error.
+    pub fn template(&self, reading: Reading) -> Result<compose_spec::Model> {
+        let options = self.options(reading)?;
+        let model = compose_spec::load_model(&options, &Disk).map_err(|errors| Error::Compose(errors.to_string()))?;
+        for warning in &model.warnings {
+            eprintln!("WARNING: {warning}");
+        }
+        Ok(model)
+    }
+
     fn options(&self, reading: Reading) -> Result<LoadOptions> {
         let here = std::env::current_dir();
         let working_dir = here.map_err(|source| Error::File { action: "find", path: ".".into(), source })?;
@@ -119,6 +135,9 @@ impl ProjectArgs {
             services: reading.services,
             no_deps: reading.no_deps,
             no_consistency: reading.no_consistency,
+            no_normalize: reading.no_normalize,
+            no_path_resolution: reading.no_path_resolution,
+            no_env_resolution: reading.no_env_resolution,
             keep_unused: false,
         })
     }

@@ -49,7 +49,7 @@ fn object(
     let mut labels = fields.strings("labels");
     labels.insert("com.docker.compose.project".into(), project.name.clone());
     let external = fields.flag("external");
-    let data = if external { None } else { content(project, &fields, files, errors) };
+    let data = if external { None } else { content(project, &format!("{section}.{key}"), &fields, files, errors) };
     fields.finish(errors);
     let data = data?;
     if data.len() > CONTENT_LIMIT {
@@ -59,12 +59,18 @@ fn object(
     Some((name, labels, data))
 }
 
-fn content(project: &Project, fields: &Fields, files: &dyn Files, errors: &mut Vec<Error>) -> Option<Vec<u8>> {
+fn content(
+    project: &Project,
+    path: &str,
+    fields: &Fields,
+    files: &dyn Files,
+    errors: &mut Vec<Error>,
+) -> Option<Vec<u8>> {
     if let Some(text) = fields.text("content") {
         return Some(text.into_bytes());
     }
     if let Some(variable) = fields.text("environment") {
-        let value = project.environment.get(&variable).cloned();
+        let value = project.contents.get(path).or_else(|| project.environment.get(&variable)).cloned();
         if value.is_none() {
             fields.invalid("environment", format!("environment variable {variable:?} is not set"), errors);
         }

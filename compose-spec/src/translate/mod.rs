@@ -10,6 +10,7 @@ mod isolation;
 mod mounts;
 mod networks;
 mod policies;
+mod report;
 mod resources;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,8 @@ use crate::project::Project;
 use crate::service::Service;
 use crate::validate::dependency_order;
 use fields::Fields;
+
+pub use report::{Outcome, Row, report};
 
 /// What of a project to translate.
 #[derive(Debug, Clone, Default)]
@@ -112,7 +115,7 @@ fn service(
 
 /// Attributes that are already in what was normalised, or that only commands other than `up` read.
 fn without_effect(fields: &Fields, errors: &mut Vec<Error>) {
-    for key in ["depends_on", "profiles", "scale", "expose", "develop", "attach", "label_file", "platform"] {
+    for (key, _) in report::ELSEWHERE {
         fields.take(key);
     }
     match fields.text("pull_policy").as_deref() {

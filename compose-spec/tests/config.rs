@@ -1,0 +1,161 @@
+//! What `config` prints, stage by stage, as Docker Compose 5 prints it.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use compose_spec::{FileError, Files, LoadOptions, Outcome, TranslateOptions, load, load_model, report};
+
+struct Memory(HashMap<PathBuf, Vec<u8>>);
+
+impl Files for Memory {
+    fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, FileError> {
+        Ok(self.0.get(path).cloned())
+    }
+}
+
+fn files(files: &[(&str, &str)]) -> Memory {
+    Memory(files.iter().map(|(name, text)| (Path::new("/shop").join(name), text.as_bytes().to_vec())).collect())
+}
+
+fn options(change: impl FnOnce(&mut LoadOptions)) -> LoadOptions {
+    let mut options = LoadOptions { working_dir: "/shop".into(), ..LoadOptions::default() };
+    change(&mut options);
+    options
+}
+
+const APP: &str = "\
+services:
+  web:
+    image: ${IMAGE:-nginx}:${TAG?say which}
+    build: {context: ./web, args: [VERSION]}
+    environment: {TEXT: 'a: b', FLAG: 'yes', NUMBER: '1', DAY: 2024-01-02, EMPTY: ''}
+    ports: ['8080:80']
+    env_file: web.env
+    volumes: ['./data:/data:ro']
+  db:
+    extends: {file: base/db.yaml, service: db}
+";
+
+fn app() -> Memory {
+    files(&[
+        ("compose.yaml", APP),
+        ("base/db.yaml", "services: {db: {image: postgres, volumes: ['./init:/init']}}"),
+        ("web.env", "FROM_FILE=1\n"),
+        (".env", "TAG=1.27\n"),
+    ])
+}
+
+#[test]
+fn keys_in_docker_composes_order_and_quotes_as_there() {
+    let project = load(&options(|_| {}), &app()).unwrap().project;
+    assert_eq!(
+        project.config_yaml(),
+        "\
+name: shop
+services:
+  db:
+    image: postgres
+    networks:
+      default: null
+    volumes:
+      - type: bind
+        source: /shop/base/init
+        target: /init
+        bind: {}
+  web:
+    build:
+      context: /shop/web
+      dockerfile: Dockerfile
+    environment:
+      DAY: 2024-01-02 00:00:00 +0000 UTC
+      EMPTY: \"\"
+      FLAG: \"yes\"
+      FROM_FILE: \"1\"
+      NUMBER: \"1\"
+      TEXT: 'a: b'
+    image: nginx:1.27
+    networks:
+      default: null
+    ports:
+      - mode: ingress
+        target: 80
+        published: \"8080\"
+        protocol: tcp
+    volumes:
+      - type: bind
+        source: /shop/data
+        target: /data
+        read_only: true
+        bind: {}
+networks:
+  default:
+    name: shop_default
+"
+    );
+}
+
+#[test]
+fn stages_can_be_left_out() {
+    let text = |change: &dyn Fn(&mut LoadOptions)| load(&options(change), &app()).unwrap().project.config_yaml();
+    let bare = text(&|options| options.no_normalize = true);
+    assert!(!bare.contains("default") && !bare.contains("dockerfile"), "{bare}");
+    let relative = text(&|options| options.no_path_resolution = true);
+    for expected in ["context: ./web", "source: ./data", "source: base/init", "FROM_FILE"] {
+        assert!(relative.contains(expected), "{relative}");
+    }
+    let unread = text(&|options| options.no_env_resolution = true);
+    assert!(unread.contains("path: /shop/web.env") && !unread.contains("FROM_FILE"), "{unread}");
+}
+
+#[test]
+fn before_interpolation() {
+    let model = load_model(&options(|_| {}), &app()).unwrap();
+    let text = model.config_yaml();
+    for expected in ["image: ${IMAGE:-nginx}:${TAG?say which}", "published: \"8080\"", "name: shop_default"] {
+        assert!(text.contains(expected), "{text}");
+    }
+    assert_eq!(model.service_names(), ["db", "web"]);
+    let variables = model.variables();
+    let rows: Vec<_> = variables.iter().map(|v| (v.name.as_str(), v.required, v.default.as_str())).collect();
+    assert_eq!(rows, [("IMAGE", false, "nginx"), ("TAG", true, "")]);
+    let odd = files(&[(
+        "compose.yaml",
+        "services: {a: {image: x, ports: ['${P}:80'], volumes: ['${V}'], devices: ['${D}']}}",
+    )]);
+    assert!(load_model(&options(|_| {}), &odd).unwrap().config_yaml().contains("- ${P}:80"));
+}
+
+#[test]
+fn an_included_project_has_variables_of_its_own() {
+    let files = files(&[
+        ("compose.yaml", "include: [sub/compose.yaml]\nservices: {a: {image: x, environment: [OWN]}}"),
+        (
+            "sub/compose.yaml",
+            "services: {b: {image: x, environment: [OWN], secrets: [s]}}\nsecrets: {s: {environment: OWN}}",
+        ),
+        ("sub/.env", "OWN=inner\n"),
+    ]);
+    let project = load(&options(|_| {}), &files).unwrap().project;
+    let value = |service: &str| project.service(service).unwrap().node.at(&["environment", "OWN"]).unwrap().clone();
+    assert!(value("a").is_null());
+    assert_eq!(value("b").as_str(), Some("inner"));
+    let stack = compose_spec::translate(&project, &TranslateOptions::default(), &files).unwrap();
+    assert_eq!(stack.secrets[0].data.reveal(), b"inner");
+    assert!(!project.config_yaml().contains("content"), "a secret's value is not printed");
+}
+
+#[test]
+fn the_report_names_every_attribute() {
+    let text = "services: {a: {image: x, tty: true, profiles: [], storage_opt: {size: 1G}, networks: {n: {link_local_ips: [1.2.3.4]}}, scale: 2}}\n\
+                networks: {n: {driver: macvlan}}\n";
+    let files = files(&[("compose.yaml", text)]);
+    let project = load(&options(|_| {}), &files).unwrap().project;
+    let rows = report(&project, &TranslateOptions::default(), &files);
+    let outcome = |path: &str| rows.iter().find(|row| row.path == path).map(|row| &row.outcome);
+    assert_eq!(outcome("services.a.tty"), Some(&Outcome::Carried));
+    assert!(matches!(outcome("services.a.scale"), Some(Outcome::Elsewhere(_))));
+    for refused in ["services.a.storage_opt", "services.a.networks.n.link_local_ips", "networks.n.driver"] {
+        assert!(matches!(outcome(refused), Some(Outcome::Refused(_))), "{refused}: {rows:?}");
+    }
+}
