@@ -59,12 +59,20 @@ pub enum Error {
         /// Its name.
         name: String,
     },
-    /// IPv6 was asked for.
-    #[error("{what} asks for IPv6, which is not supported yet: use IPv4 only")]
-    Ipv6Unsupported {
-        /// The network, container or port.
+    /// An address of a family that its network does not have.
+    #[error("{what} has address {address}, and its network no subnet of that family")]
+    OtherFamily {
+        /// Whose address.
         what: String,
+        /// The address.
+        address: IpAddr,
     },
+    /// The host has IPv6 switched off.
+    #[error(
+        "this host has IPv6 off, which a network with an IPv6 subnet needs: set net.ipv6.conf.all.disable_ipv6 and \
+         net.ipv6.conf.default.disable_ipv6 to 0, or boot without ipv6.disable=1"
+    )]
+    NoIpv6,
     /// An address lies outside its network.
     #[error("address {address} of {what} is not a usable address of subnet {subnet}")]
     AddressOutside {
@@ -115,7 +123,7 @@ pub enum Error {
         /// The port.
         what: String,
         /// The backend.
-        address: std::net::Ipv4Addr,
+        address: IpAddr,
     },
     /// The published port is zero.
     #[error("published port 0 is not a port: the plan must name the port that was chosen")]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::plan::{Action, AttachmentPlan, NetworkPlan, NodeKey, NodePlan, Observed, diff};
+use crate::plan::{Action, AttachmentPlan, Family, NetworkPlan, NodeKey, NodePlan, Observed, diff};
 use crate::ruleset::{FlowGuards, Ruleset};
 use crate::{Error, netlink, nft};
 
@@ -24,7 +24,26 @@ struct Loaded {
     /// Whether the kernel is believed to have it still.
     current: bool,
     ruleset: Ruleset,
+    /// The IPv6 table, which exists only with networks that have IPv6.
+    ruleset6: Option<Ruleset>,
     guards: FlowGuards,
+}
+
+impl Loaded {
+    fn after(before: Option<&Self>, plan: &NodePlan) -> Self {
+        let six = plan.networks.iter().any(|network| network.side(Family::V6).is_some());
+        let before6 = before.and_then(|before| before.ruleset6.as_ref());
+        Self {
+            current: true,
+            ruleset: Ruleset::after(Family::V4, before.map(|before| &before.ruleset), plan),
+            ruleset6: six.then(|| Ruleset::after(Family::V6, before6, plan)),
+            guards: FlowGuards::of(plan),
+        }
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        (&self.ruleset, &self.ruleset6, &self.guards) == (&other.ruleset, &other.ruleset6, &other.guards)
+    }
 }
 
 /// What applying a plan did.
@@ -65,7 +84,10 @@ impl Network {
     /// invalid plan is refused whole; what then fails by itself is listed and does not hold up the rest.
     pub fn apply(&self, plan: &NodePlan) -> Result<Report, Error> {
         plan.validate()?;
-        netlink::enable_forwarding()?;
+        netlink::enable_forwarding(Family::V4)?;
+        if plan.networks.iter().any(|network| network.side(Family::V6).is_some()) {
+            netlink::enable_forwarding(Family::V6)?;
+        }
         let mut report = Report::default();
         let looked = self.loaded().as_ref().is_some_and(|loaded| loaded.current);
         if !plan.networks.is_empty() && !looked {
@@ -119,7 +141,9 @@ impl Network {
             self.carry_out(&action, &mut report);
         }
         *self.loaded() = None;
-        nft::remove(&self.node_key.table())?;
+        for family in Family::ALL {
+            nft::remove(family, &self.node_key.table())?;
+        }
         nft::close_passage(&self.node_key.table(), &self.node_key.device_prefix())?;
         Ok(report)
     }
@@ -155,23 +179,30 @@ impl Network {
 
     fn load(&self, plan: &NodePlan, report: &mut Report) -> Result<(), Error> {
         let mut loaded = self.loaded();
-        let ruleset = Ruleset::after(loaded.as_ref().map(|loaded| &loaded.ruleset), plan);
-        let wanted = Loaded { current: true, ruleset, guards: FlowGuards::of(plan) };
+        let wanted = Loaded::after(loaded.as_ref(), plan);
         let before = loaded.as_ref().filter(|loaded| loaded.current);
-        if before.is_some_and(|before| before.ruleset == wanted.ruleset && before.guards == wanted.guards) {
+        if before.is_some_and(|before| before.is_same(&wanted)) {
             return Ok(());
         }
         let guards_changed = before.is_none_or(|before| before.guards != wanted.guards);
+        // What an earlier daemon left is not known here.
+        let six_may_be_there = before.is_none_or(|before| before.ruleset6.is_some());
         if let Some(loaded) = &mut *loaded {
             loaded.current = false;
         }
-        nft::replace(&wanted.ruleset)?;
+        if wanted.ruleset6.is_none() && six_may_be_there {
+            nft::remove(Family::V6, &wanted.ruleset.table)?;
+        }
+        nft::replace(std::iter::once(&wanted.ruleset).chain(&wanted.ruleset6))?;
         report.table_replaced = true;
         if guards_changed && !wanted.guards.is_empty() {
             let local: BTreeSet<_> = netlink::local_addresses()?;
-            match nft::cut_stale_flows(&wanted.guards, &local) {
-                Ok(count) => report.flows_cut = count,
-                Err(error) => report.failures.push(ItemError { item: "stale UDP flows".into(), error }),
+            let families = Family::ALL.into_iter().filter(|family| *family == Family::V4 || wanted.ruleset6.is_some());
+            for family in families {
+                match nft::cut_stale_flows(family, &wanted.guards, &local) {
+                    Ok(count) => report.flows_cut += count,
+                    Err(error) => report.failures.push(ItemError { item: "stale UDP flows".into(), error }),
+                }
             }
         }
         *loaded = Some(wanted);

@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use model::{NetworkId, Protocol};
 use net::Network;
 use net::netd::{Client, Tables};
+use net::plan::PortPlan;
 use net::resolve::{self, Asker, Zone};
-use topology::{HOST, OUTSIDE, Topology, container, key, plan, port};
+use topology::{HOST, HOST6, OUTSIDE, Topology, container, dual_plan, key, plan, port};
 
 const RUN_DIR: &str = "ORCA_TEST_NETD_RUN_DIR";
 const TAKEOVER: &str = "ORCA_TEST_NETD_TAKEOVER";
@@ -60,9 +61,9 @@ impl Drop for Ended<'_> {
 /// a and b on network 1, b on 3 too, c on 2, d on the internal 3.
 fn tables(t: &Topology) -> Tables {
     let zone = |n: u8, names: &[(&str, u8)]| {
-        let mut zone = Zone::new(format!("net{n}"), format!("10.{n}.0.0/24").parse().unwrap());
+        let mut zone = Zone::new(format!("net{n}"), &[format!("10.{n}.0.0/24").parse().unwrap()]);
         for &(name, c) in names {
-            zone.add(name, Ipv4Addr::new(10, n, 0, c));
+            zone.add(name, Ipv4Addr::new(10, n, 0, c).into());
         }
         (NetworkId::from_random(n.into()), zone)
     };
@@ -83,9 +84,9 @@ fn tables(t: &Topology) -> Tables {
         .into(),
     };
     if let Some(zone) = dns.zones.get_mut(&NetworkId::from_random(1)) {
-        zone.set_reverse(Ipv4Addr::new(10, 1, 0, 5), "a.net1");
+        zone.set_reverse(Ipv4Addr::new(10, 1, 0, 5).into(), "a.net1");
     }
-    Tables { dns, ports: Vec::new() }
+    Tables { dns, ..Tables::default() }
 }
 
 fn dig(t: &Topology, from: &str, arguments: &str) -> Vec<String> {
@@ -206,6 +207,52 @@ fn ports_are_reserved_and_conflicts_are_told_by_number() {
     assert!(t.on_host(|| std::net::UdpSocket::bind((HOST, 9000)).is_err()));
     block_on(async { start(&t).await.set_tables(&Tables::default()).await.unwrap() });
     assert!(!taken(8080), "released with the tables that named it");
+}
+
+#[test]
+fn what_the_packet_filter_cannot_lead_is_relayed() {
+    let mut t = Topology::new();
+    let mut plan = dual_plan(&mut t);
+    // 8082 leads to f, which has IPv4 alone; 8083 is on ::1 alone; 8084 has no backend.
+    let four = SocketAddr::from(([10, 2, 0, 10], 80));
+    let six = SocketAddr::new("fd00:4::9".parse().unwrap(), 80);
+    plan.ports.push(PortPlan { backends: vec![four], ..port(Protocol::Tcp, 8082, &[]) });
+    plan.ports.push(PortPlan { host_ip: Some("::1".parse().unwrap()), backends: vec![six], ..port(Protocol::Tcp, 8083, &[]) });
+    plan.ports.push(port(Protocol::Tcp, 8084, &[]));
+    t.on_host(|| Network::new(key()).apply(&plan).unwrap());
+    t.serve("f", Ipv4Addr::UNSPECIFIED, 80);
+    t.serve("e", six.ip(), 80);
+    let _ended = Ended(&t);
+    let tables = Tables::new(resolve::Tables::default(), &plan);
+    let report = block_on(async { start(&t).await.set_tables(&tables).await.unwrap() });
+    assert_eq!(report, net::netd::Report::default());
+    let local = std::net::Ipv6Addr::LOCALHOST;
+    let check = || {
+        assert_eq!(t.ask("host", "tcp", local, 8082), "f 10.2.0.1");
+        assert_eq!(t.ask("outside", "tcp", HOST6, 8082), "f 10.2.0.1");
+        assert_eq!(t.ask("host", "tcp", local, 8083), "e fd00:4::1");
+        assert_eq!(t.ask("outside", "tcp", HOST6, 8083), "ConnectionRefusedError", "on ::1 alone");
+        assert_eq!(t.ask("host", "tcp", Ipv4Addr::LOCALHOST, 8083), "ConnectionRefusedError", "on ::1 alone");
+        assert_eq!(t.ask("host", "tcp", local, 8084), "ConnectionRefusedError");
+    };
+    check();
+    // A successor serves the same sockets, and the predecessor does not take them along.
+    let first = block_on(async { Client::connect(t.run_dir()).await.unwrap().pid() });
+    let mut successor = netd(&t).env(TAKEOVER, "1").spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while std::fs::read_to_string(format!("/proc/{first}/stat")).is_ok_and(|stat| !stat.contains(") Z ")) {
+        assert!(Instant::now() < deadline, "the predecessor stays");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    check();
+    // Without backends the port is still held, and refuses.
+    let mut idle = tables;
+    idle.relayed.clear();
+    block_on(async { Client::connect(t.run_dir()).await.unwrap().set_tables(&idle).await.unwrap() });
+    assert_eq!(t.ask("host", "tcp", local, 8082), "ConnectionRefusedError");
+    assert!(t.on_host(|| std::net::TcpListener::bind((local, 8082)).is_err()), "still reserved");
+    block_on(async { Client::connect(t.run_dir()).await.unwrap().shutdown().await.unwrap() });
+    successor.wait().unwrap();
 }
 
 #[test]

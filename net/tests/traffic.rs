@@ -7,9 +7,9 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use net::Network;
-use net::plan::NodePlan;
+use net::plan::{Family, NodePlan};
 use net::ruleset::Ruleset;
-use topology::{HOST, OUTSIDE, Topology, key, plan, port, vip};
+use topology::{HOST, HOST6, OUTSIDE, OUTSIDE6, Topology, dual_plan, key, plan, port, vip};
 
 fn apply(topology: &Topology, network: &Network, plan: &NodePlan) -> net::Report {
     let report = topology.on_host(|| network.apply(plan).unwrap());
@@ -28,7 +28,10 @@ fn normal(text: &str) -> Vec<String> {
     let flat = text
         .replace(",\n", ", ")
         .replace("ip protocol tcp reject", "reject")
+        .replace("meta l4proto tcp reject", "reject")
         .replace("reject with icmp port-unreachable", "reject")
+        .replace("reject with icmpv6 port-unreachable", "reject")
+        .replace("dnat ip6 addr . port to", "dnat ip6 to")
         .replace("dnat ip addr . port to", "dnat ip to");
     for line in flat.lines() {
         let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -48,12 +51,19 @@ fn normal(text: &str) -> Vec<String> {
 #[test]
 fn the_kernel_holds_what_the_text_says() {
     let mut topology = Topology::new();
-    let plan = plan(&mut topology);
+    let mut plan = dual_plan(&mut topology);
+    let backend = std::net::SocketAddr::new("fd00:1::5".parse().unwrap(), 80);
+    plan.ports.push(net::plan::PortPlan { host_ip: Some(HOST6.into()), backends: vec![backend], ..port(model::Protocol::Tcp, 81, &[]) });
     let network = Network::new(key());
     apply(&topology, &network, &plan);
-    let listed = topology.run("host", "nft", &["list", "table", "ip", &key().table()]);
+    holds(&topology, &plan, Family::V4, "ip");
+    holds(&topology, &plan, Family::V6, "ip6");
+}
+
+fn holds(topology: &Topology, plan: &NodePlan, family: Family, word: &str) {
+    let listed = topology.run("host", "nft", &["list", "table", word, &key().table()]);
     let listed = String::from_utf8(listed.stdout).unwrap();
-    let (expected, listed) = (normal(&Ruleset::of(&plan).to_text()), normal(&listed));
+    let (expected, listed) = (normal(&Ruleset::of(family, plan).to_text()), normal(&listed));
     for line in expected.iter().filter(|line| !listed.contains(line)) {
         println!("missing: {line}");
     }
@@ -148,6 +158,70 @@ fn networks_are_isolated_and_ports_are_published() {
             "{kind} from {from} to {to}:{number} is refused at once, not after {took:?}"
         );
     }
+}
+
+#[test]
+fn ipv6_is_as_ipv4() {
+    let mut t = Topology::new();
+    let mut plan = dual_plan(&mut t);
+    let six = |text: &str| text.parse::<std::net::Ipv6Addr>().unwrap();
+    let backend = std::net::SocketAddr::new(six("fd00:1::5").into(), 80);
+    for port in &mut plan.ports[..2] {
+        port.backends = vec![backend];
+    }
+    let network = Network::new(key());
+    apply(&t, &network, &plan);
+    for (name, address) in [("a", "fd00:1::5"), ("b", "::"), ("c", "fd00:2::7"), ("d", "fd00:3::8"), ("e", "fd00:4::9")] {
+        t.serve(name, six(address), 80);
+    }
+    t.serve("outside", OUTSIDE6, 99);
+
+    // Networks. Neighbours are found although nobody but an address's owner may speak from it.
+    assert_eq!(t.ask("a", "tcp", six("fd00:1::6"), 80), "b fd00:1::5");
+    assert_eq!(t.ask("b", "udp", six("fd00:1::5"), 80), "a fd00:1::6");
+    assert_eq!(t.ask("b", "tcp", six("fd00:3::8"), 80), "d fd00:3::6");
+    for kind in ["tcp", "udp"] {
+        assert_eq!(t.ask("a", kind, six("fd00:2::7"), 80), "TimeoutError", "{kind} between networks");
+        assert_eq!(t.ask("e", kind, six("fd00:1::5"), 80), "TimeoutError", "{kind} between networks");
+    }
+    assert_eq!(t.ask("host", "tcp", six("fd00:4::9"), 80), "e fd00:4::1", "the host speaks as the gateway");
+    let (answer, took) = t.timed(|t| t.ask("a", "tcp", six("fd00:1::77"), 80));
+    assert_eq!(answer, "OSError", "nobody's address is unreachable");
+    assert!(took < Duration::from_secs(3), "at once, not after {took:?}");
+    assert!(!t.run("f", "ip", &["-6", "addr", "show", "dev", "eth0"]).stdout.iter().any(|b| *b == b':'));
+
+    // The outside.
+    for from in ["a", "e"] {
+        assert_eq!(t.ask(from, "tcp", OUTSIDE6, 99), format!("outside {HOST6}"), "masqueraded");
+    }
+    assert_eq!(t.ask("d", "tcp", OUTSIDE6, 99), "OSError", "internal");
+    t.ip("d", "route add default via fe80::1 dev eth0");
+    assert_eq!(t.ask("d", "tcp", OUTSIDE6, 99), "TimeoutError", "internal, with a route of its own making");
+    t.ip("outside", "route add fd00::/16 via 2001:db8::1");
+    assert_eq!(t.ask("outside", "tcp", six("fd00:1::5"), 80), "TimeoutError", "unpublished");
+
+    // Published ports, with the client's own address.
+    for kind in ["tcp", "udp"] {
+        assert_eq!(t.ask("outside", kind, HOST6, 8080), format!("a {OUTSIDE6}"));
+        assert!(t.ask("host", kind, HOST6, 8080).starts_with("a "));
+        assert!(t.ask("c", kind, HOST6, 8080).starts_with("a "));
+    }
+    assert_eq!(t.ask("a", "tcp", HOST6, 8080), "a fd00:1::1", "hairpin to itself appears as the gateway");
+
+    // A source that is another's.
+    t.ip("c", "addr add fd00:1::5/128 dev eth0 nodad");
+    t.ip("c", "route add fd00:1::6 via fe80::1 dev eth0 src fd00:1::5");
+    assert_eq!(t.ask("c", "tcp", six("fd00:1::6"), 80), "TimeoutError");
+
+    // Nothing stays, nor is anything done twice.
+    let report = apply(&t, &Network::new(key()), &plan);
+    assert_eq!((report.attached, report.adopted), (0, 7));
+    t.on_host(|| network.teardown_all().unwrap());
+    for arguments in [&["-6", "route"][..], &["-6", "addr", "show", "dev", "lo"]] {
+        let left = String::from_utf8(t.run("host", "ip", arguments).stdout).unwrap();
+        assert!(!left.contains("fd00:"), "{left}");
+    }
+    assert!(t.run("host", "nft", &["list", "ruleset"]).stdout.is_empty());
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! From a question's bytes to an answer's, or to the decision to forward.
 
+use std::net::IpAddr;
+
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, ResponseCode};
-use hickory_proto::rr::rdata::{A, PTR};
+use hickory_proto::rr::rdata::{A, AAAA, PTR};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use model::ContainerId;
 
@@ -64,7 +66,11 @@ pub(super) fn reply(tables: &Tables, asker: ContainerId, bytes: &[u8], transport
         Outcome::Refused => (ResponseCode::Refused, Vec::new()),
         Outcome::NxDomain => (ResponseCode::NXDomain, Vec::new()),
         Outcome::Addresses(list) => {
-            (ResponseCode::NoError, list.into_iter().map(|address| record(RData::A(A(address)))).collect())
+            let data = |address| match address {
+                IpAddr::V4(address) => RData::A(A(address)),
+                IpAddr::V6(address) => RData::AAAA(AAAA(address)),
+            };
+            (ResponseCode::NoError, list.into_iter().map(|address| record(data(address))).collect())
         }
         Outcome::Name(name) => match Name::from_ascii(format!("{name}.")) {
             Ok(name) => (ResponseCode::NoError, vec![record(RData::PTR(PTR(name)))]),
@@ -126,9 +132,9 @@ mod tests {
 
     fn tables(addresses: u8) -> Tables {
         let network = NetworkId::from_random(1);
-        let mut zone = Zone::new("net", "10.1.0.0/16".parse().unwrap());
+        let mut zone = Zone::new("net", &["10.1.0.0/16".parse().unwrap()]);
         for n in 0..addresses {
-            zone.add("web", [10, 1, 0, n].into());
+            zone.add("web", IpAddr::from([10, 1, 0, n]));
         }
         let asker = Asker { netns: "/".into(), networks: vec![network], forward: false, servers: vec![] };
         Tables { zones: [(network, zone)].into(), askers: [(ME, asker)].into() }

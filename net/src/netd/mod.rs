@@ -10,6 +10,7 @@
 mod client;
 mod ports;
 pub mod protocol;
+mod relay;
 mod state;
 mod takeover;
 
@@ -27,7 +28,7 @@ use tokio::sync::{Mutex, Notify};
 use crate::Error;
 pub use client::Client;
 use protocol::{Reply, Request, VERSION};
-pub use protocol::{Report, Reservation, Tables};
+pub use protocol::{Relayed, Report, Reservation, Tables};
 use state::State;
 
 /// Name of the socket within the run directory.
@@ -195,13 +196,14 @@ impl Netd {
 
     /// The lock is held until the successor confirms, so that no tables change under the handover.
     async fn hand_over(&self, mut stream: UnixStream) -> Result<(), Error> {
-        let state = self.state.lock().await;
+        let mut state = self.state.lock().await;
         let (handover, descriptors) = state.handover();
         protocol::write(&mut stream, &Reply::Handover(Box::new(handover))).await?;
         takeover::send(&stream, &descriptors).await?;
         let confirmed = protocol::read::<Request>(&mut stream);
         let confirmed = tokio::time::timeout(std::time::Duration::from_secs(10), confirmed).await;
         if matches!(confirmed, Ok(Ok(Some(Request::TakeOver)))) {
+            state.hand_over();
             protocol::write(&mut stream, &Reply::Done).await?;
             self.ended.notify_one();
         }

@@ -1,7 +1,7 @@
 //! Reserved ports: sockets that are bound so that nobody else takes the port, and that serve nothing.
 //!
 //! nftables translates what comes to a published port before it gets to a socket, and reserves nothing by itself. A TCP
-//! socket that does not listen answers with a reset where there is no translation, as on ::1.
+//! socket that does not listen answers with a reset where there is no translation; on IPv6 it may serve ([`super::relay`]).
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -15,8 +15,7 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, bind,
 use super::protocol::Reservation;
 use crate::Error;
 
-/// Binds what a reservation asks for: on all addresses, TCP has a socket for IPv6 too, so that a client of ::1 is
-/// refused at once and tries 127.0.0.1.
+/// Binds what a reservation asks for: on all addresses, TCP has a socket for IPv6 too.
 pub(super) fn reserve(reservation: Reservation) -> Result<Vec<OwnedFd>, Error> {
     let address = reservation.host_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let mut held = vec![bind_one(reservation, address)?];

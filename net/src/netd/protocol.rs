@@ -4,13 +4,15 @@
 //! says its version. Golden files hold every message of every version.
 
 use std::io;
+use std::net::SocketAddr;
 
+use model::Protocol;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::Error;
-use crate::plan::{NodePlan, PortPlan};
+use crate::plan::{Family, NodePlan, PortPlan};
 use crate::resolve;
 
 /// Version of these messages.
@@ -25,13 +27,25 @@ pub struct Tables {
     pub dns: resolve::Tables,
     /// Ports to keep others from taking.
     pub ports: Vec<Reservation>,
+    /// Those of them whose IPv6 socket serves, since the packet filter cannot.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub relayed: Vec<Relayed>,
+}
+
+/// A reserved port whose IPv6 socket leads to containers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Relayed {
+    /// Which port.
+    pub reservation: Reservation,
+    /// Where its connections go.
+    pub backends: Vec<SocketAddr>,
 }
 
 /// A port to keep others from taking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Reservation {
     /// tcp or udp.
-    pub protocol: model::Protocol,
+    pub protocol: Protocol,
     /// The port.
     pub port: u16,
     /// Only on this address; `None`: on all.
@@ -48,8 +62,20 @@ impl From<&PortPlan> for Reservation {
 impl Tables {
     /// Names, and the ports that a plan publishes.
     pub fn new(dns: resolve::Tables, plan: &NodePlan) -> Self {
-        Self { dns, ports: plan.ports.iter().map(Reservation::from).collect() }
+        let mut ports: Vec<Reservation> = plan.ports.iter().map(Reservation::from).collect();
+        // A reservation of all addresses has an IPv6 socket only for TCP, where it answers.
+        let datagrams = plan.ports.iter().filter(|port| port.protocol != Protocol::Tcp && port.host_ip.is_none());
+        let both = datagrams.filter(|port| !port.backends_of(Family::V6).is_empty());
+        ports.extend(both.map(|port| Reservation { host_ip: Some(Family::V6.unspecified()), ..port.into() }));
+        Self { dns, ports, relayed: plan.ports.iter().filter_map(relayed).collect() }
     }
+}
+
+fn relayed(port: &PortPlan) -> Option<Relayed> {
+    let six = port.backends_of(Family::V6);
+    let backends = if six.is_empty() { port.backends.clone() } else { six };
+    let serves = port.protocol == Protocol::Tcp && port.is_on(Family::V6) && !backends.is_empty();
+    serves.then(|| Relayed { reservation: port.into(), backends })
 }
 
 /// From a client to netd.
@@ -187,13 +213,13 @@ fn too_long(length: usize) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::{ContainerId, NetworkId, Protocol};
+    use model::{ContainerId, NetworkId};
     use proptest::prelude::*;
 
     fn requests() -> Vec<Request> {
         let network = NetworkId::from_random(1);
-        let mut zone = resolve::Zone::new("front", "10.1.0.0/24".parse().unwrap());
-        zone.add("web", [10, 1, 0, 2].into());
+        let mut zone = resolve::Zone::new("front", &["10.1.0.0/24".parse().unwrap()]);
+        zone.add("web", std::net::IpAddr::from([10, 1, 0, 2]));
         zone.set_reverse([10, 1, 0, 5].into(), "web-1.front");
         let asker = resolve::Asker {
             netns: "/run/orca/netns/1".into(),
@@ -206,7 +232,7 @@ mod tests {
             zones: [(network, zone)].into(),
             askers: [(ContainerId::from_random([1; 32]), asker)].into(),
         };
-        let tables = Tables { dns, ports: vec![reservation] };
+        let tables = Tables { dns, ports: vec![reservation], relayed: Vec::new() };
         vec![Request::Hello { version: 1 }, Request::SetTables(Box::new(tables)), Request::TakeOver, Request::Shutdown]
     }
 

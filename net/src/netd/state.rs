@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -11,7 +12,8 @@ use model::ContainerId;
 use tokio::task::JoinHandle;
 
 use super::ports;
-use super::protocol::{ContainerFailure, Handover, Held, PortFailure, Report, Reservation, Tables};
+use super::relay::{self, Relay, Room};
+use super::protocol::{ContainerFailure, Handover, Held, PortFailure, Relayed, Report, Reservation, Tables};
 use crate::Error;
 use crate::dns::{self, Shared, Sockets};
 
@@ -21,7 +23,10 @@ pub(super) struct State {
     tables: Arc<Tables>,
     shared: Arc<Shared>,
     servers: BTreeMap<ContainerId, Server>,
+    // Before the sockets that they serve on: they stop first.
+    relays: BTreeMap<Reservation, Relay>,
     ports: BTreeMap<Reservation, Vec<OwnedFd>>,
+    room: Room,
 }
 
 #[derive(Debug)]
@@ -58,6 +63,7 @@ impl State {
             }
         }
         let wanted: BTreeSet<Reservation> = tables.ports.iter().copied().collect();
+        self.relays.retain(|reservation, _| tables.relayed.iter().any(|relayed| relayed.reservation == *reservation));
         self.ports.retain(|reservation, _| wanted.contains(reservation));
         for reservation in wanted {
             if self.ports.contains_key(&reservation) {
@@ -70,8 +76,31 @@ impl State {
                 Err(error) => report.ports.push(PortFailure { reservation, message: error.to_string() }),
             }
         }
+        for Relayed { reservation, backends } in &tables.relayed {
+            if let Err(error) = self.ensure_relay(*reservation, backends) {
+                report.ports.push(PortFailure { reservation: *reservation, message: error.to_string() });
+            }
+        }
         self.tables = Arc::new(tables);
         report
+    }
+
+    /// Has the IPv6 socket of a reservation serve; on a host without IPv6 there is none.
+    fn ensure_relay(&mut self, reservation: Reservation, backends: &[SocketAddr]) -> Result<(), Error> {
+        if let Some(relay) = self.relays.get(&reservation) {
+            relay.lead_to(backends.to_vec());
+            return Ok(());
+        }
+        let sockets = self.ports.get(&reservation).map(Vec::as_slice).unwrap_or_default();
+        let Some(socket) = sockets.iter().find(|socket| relay::is_ipv6(socket)) else { return Ok(()) };
+        let relay = Relay::start(reservation, socket.as_fd(), backends.to_vec(), &self.room)?;
+        self.relays.insert(reservation, relay);
+        Ok(())
+    }
+
+    /// Leaves what is served to a successor, which holds the same sockets.
+    pub(super) fn hand_over(&mut self) {
+        self.relays.values_mut().for_each(Relay::hand_over);
     }
 
     fn ensure_server(&mut self, container: ContainerId, netns: &Path) -> Result<(), Error> {

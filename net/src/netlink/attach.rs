@@ -1,20 +1,22 @@
 //! A container's attachment: its veth pair, addresses and routes.
 
 use std::fs::File;
-use std::net::Ipv4Addr;
 
 use model::IpSubnet;
 
 use super::link::{self, Link, Route};
 use super::message::Batch;
 use super::socket::Netlink;
-use super::{netns, sysctl_if_present};
+use super::{netns, sysctl, sysctl_if_present};
 use crate::Error;
-use crate::plan::{AttachmentPlan, NEXT_HOP, NetworkPlan};
+use crate::plan::{AttachmentPlan, Family, NetworkPlan};
 
 /// IPv4 parameters of the host's side (`linux/ip.h`): no redirects (6), since containers of one network do meet by way
 /// of the host; loose source validation (8), since strict checks are the table's; 127.0.0.1 as source (26).
 const HOST_SIDE: [(u16, u32); 3] = [(6, 0), (8, 2), (26, 1)];
+
+/// Prefix of fe80::/64, which every IPv6 link has (RFC 4291, section 2.5.6).
+const LINK_LOCAL_PREFIX: u8 = 64;
 
 /// Creates the pair, or adopts the one of that name if its other end is in the container's namespace, and sets up both
 /// sides. Repeating it does no harm.
@@ -64,47 +66,83 @@ fn set_up(
     network: &NetworkPlan,
     attachment: &AttachmentPlan,
 ) -> Result<(), Error> {
-    // Containers have IPv4 only, so the host offers no IPv6 neighbour on their links.
-    sysctl_if_present(&format!("net/ipv6/conf/{device}/disable_ipv6"), "1")?;
+    let six = attachment.address(Family::V6).is_some();
+    // Where the container has no IPv6 address, the host offers no IPv6 neighbour on its link.
+    sysctl_if_present(&format!("net/ipv6/conf/{device}/disable_ipv6"), if six { "0" } else { "1" })?;
     let mut batch = Batch::default();
     link::configure(&mut batch, host_side.index, &HOST_SIDE);
+    if six {
+        link::no_address_of_its_own(&mut batch, host_side.index);
+    }
     link::set_up(&mut batch, host_side.index);
-    link::add_route(
-        &mut batch,
-        &Route { source: Some(network.gateway), ..Route::to(link::host_subnet(attachment.address)?, host_side.index) },
-    );
     outside.execute(&batch, &[])?;
+    outside.execute(&host_routes(host_side.index, network, attachment)?, &[libc::EEXIST])?;
 
     let interface = link::find(inside, &attachment.interface)?;
     let interface = interface.ok_or_else(|| Error::NoDevice { name: attachment.interface.clone() })?;
+    if six {
+        netns::within(&attachment.netns, || switch_ipv6_on(&attachment.interface))?;
+    }
     inside.execute(&container_side(interface.index, network, attachment)?, &[libc::EEXIST])
+}
+
+/// The host's way to the container: an address as next hop where the family has no other, and a route an address.
+fn host_routes(index: u32, network: &NetworkPlan, attachment: &AttachmentPlan) -> Result<Batch, Error> {
+    let mut batch = Batch::default();
+    for &address in &attachment.addresses {
+        let family = Family::of(address);
+        if family == Family::V6 {
+            let address = family.next_hop();
+            let (prefix, scope) = (LINK_LOCAL_PREFIX, link::SCOPE_LINK);
+            link::add_address(
+                &mut batch,
+                &link::Address { index, address, prefix, scope, mark: None, no_prefix_route: false },
+            );
+        }
+        let source = network.side(family).map(|side| side.gateway);
+        link::add_route(&mut batch, &Route { source, ..Route::to(link::host_subnet(address)?, index) });
+    }
+    Ok(batch)
+}
+
+/// In the container's namespace: routers announce nothing there, and its addresses are nobody else's.
+fn switch_ipv6_on(interface: &str) -> Result<(), Error> {
+    for (parameter, value) in [("accept_ra", "0"), ("accept_dad", "0"), ("disable_ipv6", "0")] {
+        sysctl(&format!("net/ipv6/conf/{interface}/{parameter}"), value)?;
+    }
+    Ok(())
 }
 
 fn container_side(index: u32, network: &NetworkPlan, attachment: &AttachmentPlan) -> Result<Batch, Error> {
     let way_out = attachment.default_route && !network.internal;
     let mut batch = Batch::default();
-    link::add_address(
-        &mut batch,
-        &link::Address {
-            index,
-            address: attachment.address,
-            prefix: network.subnet.prefix(),
-            scope: 0,
-            label: None,
-            no_prefix_route: true,
-        },
-    );
+    for &address in &attachment.addresses {
+        let Some(side) = network.side(Family::of(address)) else { continue };
+        let prefix = side.subnet.prefix();
+        link::add_address(
+            &mut batch,
+            &link::Address { index, address, prefix, scope: 0, mark: None, no_prefix_route: true },
+        );
+    }
     link::set_up(&mut batch, index);
-    // Each device has a route to the next hop; the one of the way out is preferred.
-    let metric = if way_out { 0 } else { 100 + index };
-    link::add_route(&mut batch, &Route { metric, ..Route::to(link::host_subnet(NEXT_HOP)?, index) });
-    let mut via_host = |destination: IpSubnet| {
-        let (via, source) = (Some(NEXT_HOP), Some(attachment.address));
-        link::add_route(&mut batch, &Route { via, source, ..Route::to(destination, index) });
-    };
-    via_host(network.subnet);
-    if way_out {
-        via_host(IpSubnet::new(Ipv4Addr::UNSPECIFIED.into(), 0).ok_or(Error::Malformed { what: "a route" })?);
+    for &address in &attachment.addresses {
+        let family = Family::of(address);
+        let Some(side) = network.side(family) else { continue };
+        let next_hop = family.next_hop();
+        if family == Family::V4 {
+            // Each device has a route to the next hop; the one of the way out is preferred.
+            let metric = if way_out { 0 } else { 100 + index };
+            link::add_route(&mut batch, &Route { metric, ..Route::to(link::host_subnet(next_hop)?, index) });
+        }
+        let mut via_host = |destination: IpSubnet| {
+            let (via, source) = (Some(next_hop), Some(address));
+            link::add_route(&mut batch, &Route { via, source, ..Route::to(destination, index) });
+        };
+        via_host(side.subnet);
+        if way_out {
+            let all = IpSubnet::new(family.unspecified(), 0);
+            via_host(all.ok_or(Error::Malformed { what: "a route" })?);
+        }
     }
     Ok(batch)
 }

@@ -1,6 +1,6 @@
 //! The rtnetlink messages that Orca uses (`linux/if_link.h`, `linux/if_addr.h`, `linux/rtnetlink.h`).
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use model::IpSubnet;
@@ -8,6 +8,7 @@ use model::IpSubnet;
 use super::message::{Attributes, Batch, NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, attribute, read_u32};
 use super::socket::Netlink;
 use crate::Error;
+use crate::plan::Family;
 
 pub(super) const NEWLINK: u16 = 16;
 pub(super) const DELLINK: u16 = 17;
@@ -39,7 +40,24 @@ pub(super) const SCOPE_LINK: u8 = 253;
 /// Marks routes as Orca's, as `proto` of ip-route(8); the kernel leaves numbers from 5 on to routing programs.
 pub(super) const ROUTE_PROTOCOL: u8 = 111;
 const INET: u8 = libc::AF_INET as u8;
+const INET6: u8 = libc::AF_INET6 as u8;
 const TABLE_MAIN: u8 = 254;
+
+/// The number of an address family.
+pub(super) const fn family_number(family: Family) -> u8 {
+    match family {
+        Family::V4 => INET,
+        Family::V6 => INET6,
+    }
+}
+
+/// An address as the kernel takes it.
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    }
+}
 
 /// `struct ifinfomsg`.
 pub(super) fn link_header(index: u32, flags: u32, change: u32) -> [u8; LINK_HEADER_LEN] {
@@ -101,6 +119,13 @@ pub(super) fn configure(batch: &mut Batch, index: u32, parameters: &[(u16, u32)]
     });
 }
 
+/// Lets a device have only the link-local address that it is given.
+pub(super) fn no_address_of_its_own(batch: &mut Batch, index: u32) {
+    batch.message("configure a device", NEWLINK, NLM_F_ACK, &link_header(index, 0, 0), |a| {
+        a.nest(IFLA_AF_SPEC, |a| a.nest(u16::from(INET6), |a| a.bytes(8, &[1]))); // IN6_ADDR_GEN_MODE_NONE
+    });
+}
+
 /// Deletes a device by name.
 pub(super) fn remove(batch: &mut Batch, name: &str) {
     let label = format!("delete device {name}");
@@ -139,42 +164,56 @@ pub(super) fn find(socket: &Netlink, name: &str) -> Result<Option<Link>, Error> 
 /// An address to add to a device.
 pub(super) struct Address<'a> {
     pub(super) index: u32,
-    pub(super) address: Ipv4Addr,
+    pub(super) address: IpAddr,
     pub(super) prefix: u8,
     pub(super) scope: u8,
-    pub(super) label: Option<&'a str>,
+    pub(super) mark: Option<Mark<'a>>,
     pub(super) no_prefix_route: bool,
+}
+
+/// What tells an address of Orca's: IPv4 has labels, IPv6 the metric of the address's route.
+pub(super) struct Mark<'a> {
+    pub(super) label: &'a str,
+    pub(super) metric: u32,
 }
 
 /// Adds an address.
 pub(super) fn add_address(batch: &mut Batch, address: &Address<'_>) {
+    const IFA_F_NODAD: u32 = 2;
     const IFA_F_NOPREFIXROUTE: u32 = 0x200;
+    let family = Family::of(address.address);
     let label = format!("add address {}/{}", address.address, address.prefix);
-    let header = address_header(address.index, address.prefix, address.scope);
+    let header = address_header(family, address.index, address.prefix, address.scope);
+    // Orca gives each address once: there is nobody to ask for duplicates, and no time to wait for them.
+    let own = if family == Family::V6 { IFA_F_NODAD } else { 0 };
+    let flags = own | if address.no_prefix_route { IFA_F_NOPREFIXROUTE } else { 0 };
     batch.message(label, NEWADDR, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, &header, |a| {
-        a.bytes(1, &address.address.octets()); // IFA_ADDRESS
-        a.bytes(2, &address.address.octets()); // IFA_LOCAL
-        if let Some(label) = address.label {
-            a.text(3, label); // IFA_LABEL
+        a.bytes(1, &octets(address.address)); // IFA_ADDRESS
+        a.bytes(2, &octets(address.address)); // IFA_LOCAL
+        match (&address.mark, family) {
+            (Some(mark), Family::V4) => a.text(3, mark.label), // IFA_LABEL
+            (Some(mark), Family::V6) => a.number(9, mark.metric), // IFA_RT_PRIORITY
+            (None, _) => {}
         }
-        if address.no_prefix_route {
-            a.number(8, IFA_F_NOPREFIXROUTE); // IFA_FLAGS
+        if flags != 0 {
+            a.number(8, flags); // IFA_FLAGS
         }
     });
 }
 
-/// Removes a /32 address.
-pub(super) fn remove_address(batch: &mut Batch, index: u32, address: Ipv4Addr) {
-    let header = address_header(index, 32, 0);
+/// Removes an address with the longest prefix.
+pub(super) fn remove_address(batch: &mut Batch, index: u32, address: IpAddr) {
+    let family = Family::of(address);
+    let header = address_header(family, index, family.width(), 0);
     batch.message(format!("remove address {address}"), DELADDR, NLM_F_ACK, &header, |a| {
-        a.bytes(2, &address.octets());
+        a.bytes(2, &octets(address));
     });
 }
 
 /// `struct ifaddrmsg`.
-fn address_header(index: u32, prefix: u8, scope: u8) -> [u8; ADDRESS_HEADER_LEN] {
+fn address_header(family: Family, index: u32, prefix: u8, scope: u8) -> [u8; ADDRESS_HEADER_LEN] {
     let index = index.to_ne_bytes();
-    [INET, prefix, 0, scope, index[0], index[1], index[2], index[3]]
+    [family_number(family), prefix, 0, scope, index[0], index[1], index[2], index[3]]
 }
 
 /// A route of the main table.
@@ -182,8 +221,8 @@ pub(super) struct Route {
     pub(super) destination: IpSubnet,
     pub(super) device: u32,
     /// The next hop, taken to be on the device's link whatever other routes say.
-    pub(super) via: Option<Ipv4Addr>,
-    pub(super) source: Option<Ipv4Addr>,
+    pub(super) via: Option<IpAddr>,
+    pub(super) source: Option<IpAddr>,
     /// Lower is preferred.
     pub(super) metric: u32,
 }
@@ -209,38 +248,41 @@ pub(super) fn remove_route(batch: &mut Batch, route: &Route) {
 fn route_message(batch: &mut Batch, label: String, kind: u16, flags: u16, route: &Route) {
     const RTNH_F_ONLINK: u32 = 4;
     const RTN_UNICAST: u8 = 1;
+    const RTN_UNREACHABLE: u8 = 7;
+    let family = Family::of(route.destination.network());
     let scope = if route.via.is_some() { 0 } else { SCOPE_LINK };
-    let onlink = if route.via.is_some() { RTNH_F_ONLINK } else { 0 };
+    // An IPv6 next hop is link-local and so on the link by nature.
+    let onlink = if route.via.is_some() && family == Family::V4 { RTNH_F_ONLINK } else { 0 };
+    // IPv6 packets are never routed to the loopback device.
+    let nowhere = family == Family::V6 && route.device == LOOPBACK;
     let mut header = [0; ROUTE_HEADER_LEN];
     header[..8].copy_from_slice(&[
-        INET,
+        family_number(family),
         route.destination.prefix(),
         0,
         0,
         TABLE_MAIN,
         ROUTE_PROTOCOL,
         scope,
-        RTN_UNICAST,
+        if nowhere { RTN_UNREACHABLE } else { RTN_UNICAST },
     ]);
     header[8..].copy_from_slice(&onlink.to_ne_bytes());
     batch.message(label, kind, flags | NLM_F_ACK, &header, |a| {
-        if let IpAddr::V4(network) = route.destination.network() {
-            a.bytes(1, &network.octets()); // RTA_DST
-        }
+        a.bytes(1, &octets(route.destination.network())); // RTA_DST
         a.number(4, route.device); // RTA_OIF
         if let Some(via) = route.via {
-            a.bytes(5, &via.octets()); // RTA_GATEWAY
+            a.bytes(5, &octets(via)); // RTA_GATEWAY
         }
         if route.metric != 0 {
             a.number(6, route.metric); // RTA_PRIORITY
         }
         if let Some(source) = route.source {
-            a.bytes(7, &source.octets()); // RTA_PREFSRC
+            a.bytes(7, &octets(source)); // RTA_PREFSRC
         }
     });
 }
 
 /// The one address as a subnet.
-pub(super) fn host_subnet(address: Ipv4Addr) -> Result<IpSubnet, Error> {
-    IpSubnet::new(address.into(), 32).ok_or(Error::Malformed { what: "an address" })
+pub(super) fn host_subnet(address: IpAddr) -> Result<IpSubnet, Error> {
+    IpSubnet::new(address, Family::of(address).width()).ok_or(Error::Malformed { what: "an address" })
 }

@@ -15,28 +15,29 @@ pub mod userns;
 pub use attach::attach;
 pub use observe::{foreign_subnets, local_addresses, observe};
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::Path;
 
 use model::IpSubnet;
 
 use crate::Error;
-use crate::plan::NodeKey;
+use crate::plan::{Family, NodeKey};
 use message::Batch;
 use socket::Netlink;
 
-/// Puts an address on the loopback device, labelled as this node's. One that is there already stays as it is: another
+/// Puts an address on the loopback device, marked as this node's. One that is there already stays as it is: another
 /// node in the same namespace may have put it there.
-pub fn add_loopback_address(key: &NodeKey, address: Ipv4Addr) -> Result<(), Error> {
+pub fn add_loopback_address(key: &NodeKey, address: IpAddr) -> Result<(), Error> {
     let mut batch = Batch::default();
+    let label = key.address_label();
     link::add_address(
         &mut batch,
         &link::Address {
             index: link::LOOPBACK,
             address,
-            prefix: 32,
-            scope: link::SCOPE_LINK,
-            label: Some(&key.address_label()),
+            prefix: Family::of(address).width(),
+            scope: if address.is_ipv4() { link::SCOPE_LINK } else { 0 },
+            mark: Some(link::Mark { label: &label, metric: key.address_metric() }),
             no_prefix_route: false,
         },
     );
@@ -44,14 +45,14 @@ pub fn add_loopback_address(key: &NodeKey, address: Ipv4Addr) -> Result<(), Erro
 }
 
 /// Removes an address from the loopback device; one that is gone is no error.
-pub fn remove_loopback_address(address: Ipv4Addr) -> Result<(), Error> {
+pub fn remove_loopback_address(address: IpAddr) -> Result<(), Error> {
     let mut batch = Batch::default();
     link::remove_address(&mut batch, link::LOOPBACK, address);
     Netlink::route()?.execute(&batch, &[libc::EADDRNOTAVAIL])
 }
 
-/// Routes a whole subnet to the loopback device, with the host's address in it as source.
-pub fn add_subnet_route(subnet: IpSubnet, source: Ipv4Addr) -> Result<(), Error> {
+/// Routes a whole subnet to the loopback device, which for IPv6 means nowhere, with the host's address in it as source.
+pub fn add_subnet_route(subnet: IpSubnet, source: IpAddr) -> Result<(), Error> {
     let mut batch = Batch::default();
     link::add_route(&mut batch, &link::Route { source: Some(source), ..link::Route::to(subnet, link::LOOPBACK) });
     Netlink::route()?.execute(&batch, &[])
@@ -71,9 +72,42 @@ pub fn remove_device(name: &str) -> Result<(), Error> {
     Netlink::route()?.execute(&batch, &[libc::ENODEV])
 }
 
-/// Lets the kernel forward IPv4 packets between devices.
-pub fn enable_forwarding() -> Result<(), Error> {
-    sysctl("net/ipv4/ip_forward", "1")
+/// Lets the kernel forward packets of a family between devices.
+pub fn enable_forwarding(family: Family) -> Result<(), Error> {
+    match family {
+        Family::V4 => sysctl("net/ipv4/ip_forward", "1"),
+        Family::V6 => forward_ipv6(),
+    }
+}
+
+/// A host that forwards IPv6 no longer learns its own addresses and routes from its routers unless told to (accept_ra 2 of
+/// the kernel's ip-sysctl): devices that do so now go on.
+fn forward_ipv6() -> Result<(), Error> {
+    const FORWARDING: &str = "net/ipv6/conf/all/forwarding";
+    let root = Path::new("/proc/sys");
+    if !has_ipv6() {
+        return Err(Error::NoIpv6);
+    }
+    if std::fs::read_to_string(root.join(FORWARDING)).is_ok_and(|current| current.trim() == "1") {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(root.join("net/ipv6/conf")).into_iter().flatten().flatten() {
+        let name = format!("net/ipv6/conf/{}/accept_ra", entry.file_name().to_string_lossy());
+        let learns = std::fs::read_to_string(root.join(&name)).is_ok_and(|current| current.trim() == "1");
+        if learns && entry.file_name() != "all" {
+            sysctl_if_present(&name, "2")?;
+        }
+    }
+    sysctl(FORWARDING, "1")
+}
+
+/// Whether the calling thread's network namespace has IPv6.
+pub fn has_ipv6() -> bool {
+    let is_off = |name: &str| {
+        let path = Path::new("/proc/sys/net/ipv6/conf").join(name).join("disable_ipv6");
+        std::fs::read_to_string(path).map_or(true, |text| text.trim() == "1")
+    };
+    !is_off("lo")
 }
 
 /// Writes a kernel parameter of the calling thread's network namespace, unless it has that value.

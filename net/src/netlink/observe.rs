@@ -1,45 +1,42 @@
 //! What the kernel has.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use model::IpSubnet;
 
 use super::link::{
     ADDRESS_HEADER_LEN, GETADDR, GETLINK, GETROUTE, IFLA_IFNAME, LINK_HEADER_LEN, LOOPBACK, ROUTE_HEADER_LEN,
-    ROUTE_PROTOCOL, link_header,
+    ROUTE_PROTOCOL, family_number, link_header,
 };
 use super::message::{NLM_F_DUMP, attribute, read_text, read_u32};
 use super::socket::Netlink;
 use crate::Error;
-use crate::plan::{NodeKey, Observed};
+use crate::plan::{Family, NodeKey, Observed};
 
+const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 const IFA_LABEL: u16 = 3;
+const IFA_RT_PRIORITY: u16 = 9;
 
 /// Reads the devices, addresses and routes that carry this node's key.
 pub fn observe(key: &NodeKey) -> Result<Observed, Error> {
     let socket = Netlink::route()?;
     let mut observed = Observed { devices: devices(&socket, &key.device_prefix())?, ..Observed::default() };
-    let label = key.address_label();
-    addresses(&socket, |index, address, found| {
-        if index == LOOPBACK && found == label {
-            observed.loopback.insert(address);
+    let (label, metric) = (key.address_label(), key.address_metric());
+    let is_ours = |found: &Found| match Family::of(found.address) {
+        Family::V4 => found.label == label,
+        Family::V6 => found.metric == Some(metric),
+    };
+    addresses(&socket, |found| {
+        if found.index == LOOPBACK && is_ours(&found) {
+            observed.loopback.insert(found.address);
         }
     })?;
-    // Routes bear no label; theirs is that their source address is one of ours.
-    let mut routes = Vec::new();
-    socket.query(
-        "routes",
-        GETROUTE,
-        NLM_F_DUMP,
-        &ipv4_header::<ROUTE_HEADER_LEN>(),
-        |_| {},
-        |payload| {
-            routes.extend(loopback_route(payload));
-        },
-    )?;
-    observed.subnets = routes.into_iter().filter(|(_, source)| observed.loopback.contains(source)).collect();
+    // Routes bear no mark; theirs is that their source address is one of ours.
+    let mut subnets = Vec::new();
+    routes(&socket, |payload| subnets.extend(loopback_route(payload)))?;
+    observed.subnets = subnets.into_iter().filter(|(_, source)| observed.loopback.contains(source)).collect();
     Ok(observed)
 }
 
@@ -61,32 +58,25 @@ pub fn foreign_subnets() -> Result<Vec<(IpSubnet, String)>, Error> {
             }
         },
     )?;
-    let mut routes = Vec::new();
-    socket.query(
-        "routes",
-        GETROUTE,
-        NLM_F_DUMP,
-        &ipv4_header::<ROUTE_HEADER_LEN>(),
-        |_| {},
-        |payload| routes.extend(foreign_route(payload)),
-    )?;
+    let mut found = Vec::new();
+    routes(&socket, |payload| found.extend(foreign_route(payload)))?;
     let named = |(subnet, device): (IpSubnet, u32)| (subnet, names.get(&device).cloned().unwrap_or_default());
-    Ok(routes.into_iter().map(named).collect())
+    Ok(found.into_iter().map(named).collect())
 }
 
-/// All IPv4 addresses of this host.
-pub fn local_addresses() -> Result<BTreeSet<Ipv4Addr>, Error> {
+/// All addresses of this host.
+pub fn local_addresses() -> Result<BTreeSet<IpAddr>, Error> {
     let mut all = BTreeSet::new();
-    addresses(&Netlink::route()?, |_, address, _| {
-        all.insert(address);
+    addresses(&Netlink::route()?, |found| {
+        all.insert(found.address);
     })?;
     Ok(all)
 }
 
-fn ipv4_header<const LEN: usize>() -> [u8; LEN] {
+fn header<const LEN: usize>(family: Family) -> [u8; LEN] {
     let mut header = [0; LEN];
-    if let Some(family) = header.first_mut() {
-        *family = libc::AF_INET as u8;
+    if let Some(first) = header.first_mut() {
+        *first = family_number(family);
     }
     header
 }
@@ -108,30 +98,52 @@ fn devices(socket: &Netlink, prefix: &str) -> Result<BTreeSet<String>, Error> {
     Ok(names)
 }
 
-fn addresses(socket: &Netlink, mut each: impl FnMut(u32, Ipv4Addr, &str)) -> Result<(), Error> {
-    socket.query(
-        "addresses",
-        GETADDR,
-        NLM_F_DUMP,
-        &ipv4_header::<ADDRESS_HEADER_LEN>(),
-        |_| {},
-        |payload| {
-            let attributes = payload.get(ADDRESS_HEADER_LEN..).unwrap_or_default();
-            let label = attribute(attributes, IFA_LABEL).map(read_text).unwrap_or_default();
-            if let (Some(index), Some(address)) =
-                (read_u32(payload, 4), attribute(attributes, IFA_LOCAL).and_then(ipv4))
-            {
-                each(index, address, &label);
-            }
-        },
-    )
+/// An address of a device.
+struct Found {
+    index: u32,
+    address: IpAddr,
+    label: String,
+    metric: Option<u32>,
 }
 
-fn ipv4(value: &[u8]) -> Option<Ipv4Addr> {
-    <[u8; 4]>::try_from(value).ok().map(Ipv4Addr::from)
+fn addresses(socket: &Netlink, mut each: impl FnMut(Found)) -> Result<(), Error> {
+    for family in Family::ALL {
+        socket.query(
+            "addresses",
+            GETADDR,
+            NLM_F_DUMP,
+            &header::<ADDRESS_HEADER_LEN>(family),
+            |_| {},
+            |payload| {
+                let attributes = payload.get(ADDRESS_HEADER_LEN..).unwrap_or_default();
+                let label = attribute(attributes, IFA_LABEL).map(read_text).unwrap_or_default();
+                let metric = attribute(attributes, IFA_RT_PRIORITY).and_then(|value| read_u32(value, 0));
+                // IPv6 tells the local address only where there is another at the far end.
+                let value = attribute(attributes, IFA_LOCAL).or_else(|| attribute(attributes, IFA_ADDRESS));
+                if let (Some(index), Some(address)) = (read_u32(payload, 4), value.and_then(ip)) {
+                    each(Found { index, address, label, metric });
+                }
+            },
+        )?;
+    }
+    Ok(())
 }
 
-/// Destination and device of a route of the main table that is not Orca's, nor the default route, nor to itself.
+fn routes(socket: &Netlink, mut each: impl FnMut(&[u8])) -> Result<(), Error> {
+    for family in Family::ALL {
+        let header = header::<ROUTE_HEADER_LEN>(family);
+        socket.query("routes", GETROUTE, NLM_F_DUMP, &header, |_| {}, &mut each)?;
+    }
+    Ok(())
+}
+
+fn ip(value: &[u8]) -> Option<IpAddr> {
+    let four = <[u8; 4]>::try_from(value).map(IpAddr::from);
+    four.or_else(|_| <[u8; 16]>::try_from(value).map(IpAddr::from)).ok()
+}
+
+/// Destination and device of a route of the main table that is not Orca's, nor the default route, nor to itself. Link-local
+/// and multicast destinations, which every IPv6 device has, are no subnets of anybody's.
 fn foreign_route(payload: &[u8]) -> Option<(IpSubnet, u32)> {
     const TABLE_MAIN: u8 = 254;
     let header = payload.get(..ROUTE_HEADER_LEN)?;
@@ -140,17 +152,21 @@ fn foreign_route(payload: &[u8]) -> Option<(IpSubnet, u32)> {
         return None;
     }
     let device = attribute(attributes, 4).and_then(|value| read_u32(value, 0))?;
-    Some((IpSubnet::new(attribute(attributes, 1).and_then(ipv4)?.into(), header[1])?, device))
+    let destination = attribute(attributes, 1).and_then(ip)?;
+    if matches!(destination, IpAddr::V6(six) if six.is_unicast_link_local() || six.is_multicast()) {
+        return None;
+    }
+    Some((IpSubnet::new(destination, header[1])?, device))
 }
 
 /// Destination and source address of a route of Orca's to the loopback device.
-fn loopback_route(payload: &[u8]) -> Option<(IpSubnet, Ipv4Addr)> {
+fn loopback_route(payload: &[u8]) -> Option<(IpSubnet, IpAddr)> {
     let header = payload.get(..ROUTE_HEADER_LEN)?;
     let attributes = payload.get(ROUTE_HEADER_LEN..)?;
     let device = attribute(attributes, 4).and_then(|value| read_u32(value, 0))?;
     if header[5] != ROUTE_PROTOCOL || device != LOOPBACK {
         return None;
     }
-    let destination = IpSubnet::new(attribute(attributes, 1).and_then(ipv4)?.into(), header[1])?;
-    Some((destination, attribute(attributes, 7).and_then(ipv4)?))
+    let destination = IpSubnet::new(attribute(attributes, 1).and_then(ip)?, header[1])?;
+    Some((destination, attribute(attributes, 7).and_then(ip)?))
 }

@@ -1,12 +1,13 @@
 //! The kernel's connection table: deleting entries (`linux/netfilter/nfnetlink_conntrack.h`).
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
-use super::{FAMILY, generic};
+use super::{generic, number};
 use crate::Error;
 use crate::netlink::message::{Batch, NLM_F_ACK, NLM_F_DUMP, attribute};
 use crate::netlink::socket::Netlink;
+use crate::plan::Family;
 use crate::ruleset::{Flow, FlowGuards};
 
 /// `NFNL_SUBSYS_CTNETLINK << 8`.
@@ -29,16 +30,17 @@ struct Entry {
     zone: Option<Vec<u8>>,
 }
 
-/// Deletes the UDP entries that the guards call stale; returns how many. `local` are the host's own addresses. Works on
+/// Deletes the UDP entries of a family that the guards call stale; returns how many. `local` are the host's own addresses. Works on
 /// the calling thread's network namespace.
-pub fn cut_stale_flows(guards: &FlowGuards, local: &BTreeSet<Ipv4Addr>) -> Result<usize, Error> {
+pub fn cut_stale_flows(family: Family, guards: &FlowGuards, local: &BTreeSet<IpAddr>) -> Result<usize, Error> {
+    let header = generic(number(family), 0);
     let socket = Netlink::netfilter()?;
     let mut stale = Vec::new();
     socket.query(
         "connections",
         GET,
         NLM_F_DUMP,
-        &generic(FAMILY, 0),
+        &header,
         |_| {},
         |payload| {
             let entry = payload.get(4..).and_then(udp_entry);
@@ -47,7 +49,7 @@ pub fn cut_stale_flows(guards: &FlowGuards, local: &BTreeSet<Ipv4Addr>) -> Resul
     )?;
     let mut batch = Batch::default();
     for entry in &stale {
-        batch.message("delete a connection", DELETE, NLM_F_ACK, &generic(FAMILY, 0), |a| {
+        batch.message("delete a connection", DELETE, NLM_F_ACK, &header, |a| {
             a.bytes(TUPLE_ORIG | 0x8000, &entry.original);
             if let Some(zone) = &entry.zone {
                 a.bytes(ZONE, zone);
@@ -83,10 +85,13 @@ fn udp_entry(attributes: &[u8]) -> Option<Entry> {
     })
 }
 
-/// `CTA_IP_V4_SRC` (1) or `CTA_IP_V4_DST` (2) of a tuple.
-fn address(tuple: &[u8], which: u16) -> Option<Ipv4Addr> {
-    let octets: [u8; 4] = attribute(attribute(tuple, TUPLE_IP)?, which)?.try_into().ok()?;
-    Some(octets.into())
+/// The source (1) or destination (2) of a tuple: `CTA_IP_V4_SRC` and so on; those of IPv6 follow with the same distance.
+fn address(tuple: &[u8], which: u16) -> Option<IpAddr> {
+    let addresses = attribute(tuple, TUPLE_IP)?;
+    if let Some(value) = attribute(addresses, which) {
+        return Some(IpAddr::from(<[u8; 4]>::try_from(value).ok()?));
+    }
+    Some(IpAddr::from(<[u8; 16]>::try_from(attribute(addresses, which + 2)?).ok()?))
 }
 
 fn be16(value: &[u8]) -> Option<u16> {

@@ -1,12 +1,13 @@
 //! Tables, sets, chains and rules as messages.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use model::{IpSubnet, Protocol};
 
 use super::expression::rule_expressions;
-use super::{FAMILY, NEWTABLE, SUBSYSTEM, TABLE_NAME, generic};
+use super::{NEWTABLE, SUBSYSTEM, TABLE_NAME, generic, number, word};
 use crate::netlink::message::{Attributes, Batch, NLM_F_APPEND, NLM_F_CREATE};
+use crate::plan::Family;
 use crate::ruleset::{Chain, Datum, Element, Hook, Ruleset, Set, Type};
 
 const NEWCHAIN: u16 = SUBSYSTEM | 3;
@@ -27,32 +28,33 @@ const IFNAME_LEN: usize = 16;
 
 /// Adds a whole table; `flags` are more ones for the table itself.
 pub(super) fn table(batch: &mut Batch, ruleset: &Ruleset, flags: u16) {
-    let table = &ruleset.table;
-    let label = format!("add table ip {table}");
-    batch.message(label, NEWTABLE, NLM_F_CREATE | flags, &generic(FAMILY, 0), |a| a.text(TABLE_NAME, table));
+    let (family, table) = (ruleset.family, ruleset.table.as_str());
+    let header = generic(number(family), 0);
+    let label = format!("add table {} {table}", word(family));
+    batch.message(label, NEWTABLE, NLM_F_CREATE | flags, &header, |a| a.text(TABLE_NAME, table));
     // Verdict maps name chains, rules name sets: all chains, then all sets, then what refers to them.
     for chain in &ruleset.chains {
-        add_chain(batch, table, chain);
+        add_chain(batch, &header, table, chain);
     }
     for (set, id) in ruleset.sets.iter().zip(1u32..) {
-        add_set(batch, table, set, id);
-        add_elements(batch, table, set);
+        add_set(batch, family, table, set, id);
+        add_elements(batch, &header, table, set);
     }
     for chain in &ruleset.chains {
         for (index, rule) in chain.rules.iter().enumerate() {
             let label = format!("add rule {} of chain {}", index + 1, chain.name);
-            batch.message(label, NEWRULE, NLM_F_CREATE | NLM_F_APPEND, &generic(FAMILY, 0), |a| {
+            batch.message(label, NEWRULE, NLM_F_CREATE | NLM_F_APPEND, &header, |a| {
                 a.text(1, table);
                 a.text(2, &chain.name);
-                a.nest(4, |a| rule_expressions(a, rule));
+                a.nest(4, |a| rule_expressions(a, family, rule));
             });
         }
     }
 }
 
-fn add_chain(batch: &mut Batch, table: &str, chain: &Chain) {
+fn add_chain(batch: &mut Batch, header: &[u8], table: &str, chain: &Chain) {
     let label = format!("add chain {}", chain.name);
-    batch.message(label, NEWCHAIN, NLM_F_CREATE, &generic(FAMILY, 0), |a| {
+    batch.message(label, NEWCHAIN, NLM_F_CREATE, header, |a| {
         a.text(1, table);
         a.text(3, &chain.name);
         if let Some(hook) = chain.hook {
@@ -82,18 +84,19 @@ const fn hook_parameters(hook: Hook) -> (&'static str, u32, i32) {
     }
 }
 
-fn add_set(batch: &mut Batch, table: &str, set: &Set, id: u32) {
+fn add_set(batch: &mut Batch, family: Family, table: &str, set: &Set, id: u32) {
     let interval = set.key.contains(&Type::Prefix);
     let is_map = !set.value.is_empty();
-    batch.message(format!("add set {}", set.name), NEWSET, NLM_F_CREATE, &generic(FAMILY, 0), |a| {
+    let length = |types: &[Type]| types.iter().map(|part| padded(family, *part)).sum();
+    batch.message(format!("add set {}", set.name), NEWSET, NLM_F_CREATE, &generic(number(family), 0), |a| {
         a.text(1, table);
         a.text(2, &set.name);
         a.be32(3, if interval { SET_INTERVAL } else { 0 } | if is_map { SET_MAP } else { 0 });
-        a.be32(4, type_number(&set.key));
-        a.be32(5, set.key.iter().map(|t| padded(*t)).sum());
+        a.be32(4, type_number(family, &set.key));
+        a.be32(5, length(&set.key));
         if is_map {
-            a.be32(6, type_number(&set.value));
-            a.be32(7, set.value.iter().map(|t| padded(*t)).sum());
+            a.be32(6, type_number(family, &set.value));
+            a.be32(7, length(&set.value));
         }
         if !interval && !set.elements.is_empty() {
             a.nest(9, |a| a.be32(1, set.elements.len() as u32));
@@ -103,10 +106,14 @@ fn add_set(batch: &mut Batch, table: &str, set: &Set, id: u32) {
 }
 
 /// nft's number of a type; a concatenation has six bits a part. The kernel only keeps it, for `nft list`.
-fn type_number(types: &[Type]) -> u32 {
+fn type_number(family: Family, types: &[Type]) -> u32 {
+    let address = match family {
+        Family::V4 => 7,
+        Family::V6 => 8,
+    };
     types.iter().fold(0, |number, part| match part {
         Type::Verdict => VERDICT_TYPE,
-        Type::Ipv4 | Type::Prefix => number << 6 | 7,
+        Type::Address | Type::Prefix => number << 6 | address,
         Type::Protocol => number << 6 | 12,
         Type::Port => number << 6 | 13,
         Type::Slot => number << 6 | 19,
@@ -115,17 +122,18 @@ fn type_number(types: &[Type]) -> u32 {
 }
 
 /// Bytes of a part within a concatenation.
-const fn padded(part: Type) -> u32 {
+const fn padded(family: Family, part: Type) -> u32 {
     match part {
         Type::IfName | Type::Verdict => IFNAME_LEN as u32,
-        Type::Ipv4 | Type::Prefix | Type::Protocol | Type::Port | Type::Slot => 4,
+        Type::Address | Type::Prefix => family.width() as u32 / 8,
+        Type::Protocol | Type::Port | Type::Slot => 4,
     }
 }
 
-fn add_elements(batch: &mut Batch, table: &str, set: &Set) {
+fn add_elements(batch: &mut Batch, header: &[u8], table: &str, set: &Set) {
     for chunk in set.elements.chunks(CHUNK) {
         let label = format!("add elements of set {}", set.name);
-        batch.message(label, NEWSETELEM, NLM_F_CREATE, &generic(FAMILY, 0), |a| {
+        batch.message(label, NEWSETELEM, NLM_F_CREATE, header, |a| {
             a.text(1, table);
             a.text(2, &set.name);
             a.nest(3, |a| chunk.iter().for_each(|element| add_element(a, element, set.key.len() > 1)));
@@ -154,14 +162,24 @@ fn add_element(a: &mut Attributes, element: &Element, concatenated: bool) {
 
 /// A prefix is the element where it begins and one, marked as end, behind it (unless it ends with the address space).
 fn add_prefix(a: &mut Attributes, subnet: IpSubnet) {
-    let (Some(std::net::IpAddr::V4(first)), size) = (subnet.nth(0), subnet.size()) else { return };
-    a.nest(1, |a| a.nest(1, |a| a.bytes(1, &first.octets())));
-    let behind = u32::try_from(u128::from(u32::from(first)) + size);
-    if let Ok(behind) = behind {
+    a.nest(1, |a| a.nest(1, |a| a.bytes(1, &octets(subnet.network()))));
+    let behind = match subnet.network() {
+        IpAddr::V4(first) => u32::try_from(u128::from(u32::from(first)) + subnet.size()).ok().map(|n| n.to_be_bytes().to_vec()),
+        IpAddr::V6(first) => u128::from(first).checked_add(subnet.size()).map(|n| n.to_be_bytes().to_vec()),
+    };
+    if let Some(behind) = behind {
         a.nest(1, |a| {
             a.be32(3, ELEMENT_INTERVAL_END);
-            a.nest(1, |a| a.bytes(1, &Ipv4Addr::from(behind).octets()));
+            a.nest(1, |a| a.bytes(1, &behind));
         });
+    }
+}
+
+/// An address as the network has it.
+pub(super) fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
     }
 }
 
@@ -175,7 +193,7 @@ fn data(parts: &[Datum], concatenated: bool) -> Vec<u8> {
                 padded.resize(IFNAME_LEN, 0);
                 bytes.extend(padded);
             }
-            Datum::Ipv4(address) => bytes.extend(address.octets()),
+            Datum::Address(address) => bytes.extend(octets(*address)),
             Datum::Protocol(protocol) => bytes.push(protocol_number(*protocol)),
             Datum::Port(port) => bytes.extend(port.to_be_bytes()),
             Datum::Slot(slot) => bytes.extend(slot.to_ne_bytes()),

@@ -3,12 +3,13 @@
 //! Registers are the sixteen 32-bit ones, from number 8 (`NFT_REG32_00`); a key's parts lie in consecutive ones, a
 //! device name in four.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use model::Protocol;
 
-use super::encode::protocol_number;
+use super::encode::{octets, protocol_number};
 use crate::netlink::message::Attributes;
+use crate::plan::Family;
 use crate::ruleset::{Action, Field, Match, Rule};
 
 const FIRST: u32 = 8;
@@ -19,7 +20,11 @@ const META_IIFNAME: u32 = 6;
 const META_OIFNAME: u32 = 7;
 const CT_STATE: u32 = 0;
 const CT_STATUS: u32 = 2;
+const META_L4PROTO: u32 = 16;
 const CT_DST_IP: u32 = 20;
+const CT_DST_IP6: u32 = 22;
+/// `IPPROTO_ICMPV6`.
+const ICMPV6: u8 = 58;
 const ESTABLISHED_OR_RELATED: u32 = 2 | 4;
 /// `IPS_DST_NAT`.
 const DST_NAT: u32 = 1 << 5;
@@ -30,11 +35,11 @@ const CMP_EQ: u32 = 0;
 const CMP_NEQ: u32 = 1;
 
 /// Writes a rule's expressions.
-pub(super) fn rule_expressions(a: &mut Attributes, rule: &Rule) {
+pub(super) fn rule_expressions(a: &mut Attributes, family: Family, rule: &Rule) {
     for condition in &rule.matches {
-        write_match(a, condition);
+        write_match(a, family, condition);
     }
-    write_action(a, &rule.action);
+    write_action(a, family, &rule.action);
 }
 
 /// A way through the host.
@@ -50,13 +55,14 @@ pub(super) fn accept_devices(a: &mut Attributes, direction: Direction, prefix: &
         Direction::From => Match::FromDevices(prefix.into()),
         Direction::To => Match::ToDevices(prefix.into()),
     };
-    write_match(a, &condition);
+    // Devices have no family.
+    write_match(a, Family::V4, &condition);
     // As iptables has it, which shows only rules of its own form.
     expression(a, "counter", |_| {});
-    write_action(a, &Action::Accept);
+    write_action(a, Family::V4, &Action::Accept);
 }
 
-fn write_match(a: &mut Attributes, condition: &Match) {
+fn write_match(a: &mut Attributes, family: Family, condition: &Match) {
     match condition {
         Match::FromDevices(prefix) => {
             meta(a, META_IIFNAME, FIRST);
@@ -67,20 +73,28 @@ fn write_match(a: &mut Attributes, condition: &Match) {
             compare(a, CMP_EQ, prefix.as_bytes());
         }
         Match::InSet { fields, set, negate } => {
-            load(a, fields);
+            load(a, family, fields);
             lookup(a, set, None, *negate);
         }
-        Match::InPrefix(field, subnet) => {
-            if let IpAddr::V4(network) = subnet.network() {
-                in_prefix(a, *field, u32::from(network), subnet.prefix());
-            }
+        Match::InPrefix(field, subnet) => in_prefix(a, *field, subnet.network(), subnet.prefix()),
+        Match::Address(field, address) => in_prefix(a, *field, *address, family.width()),
+        Match::InLoopback(field) => match family {
+            Family::V4 => in_prefix(a, *field, Ipv4Addr::new(127, 0, 0, 0).into(), 8),
+            Family::V6 => in_prefix(a, *field, Ipv6Addr::LOCALHOST.into(), 128),
+        },
+        Match::NotLoopback(field) => {
+            load(a, family, &[*field]);
+            compare(a, CMP_NEQ, &Ipv6Addr::LOCALHOST.octets());
         }
-        Match::Address(field, address) => in_prefix(a, *field, (*address).into(), 32),
-        Match::InLoopback(field) => in_prefix(a, *field, 0x7f00_0000, 8),
+        Match::FromLinkLocal => in_prefix(a, Field::Source, Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0).into(), 10),
+        Match::IsIcmpv6 => {
+            meta(a, META_L4PROTO, FIRST);
+            compare(a, CMP_EQ, &[ICMPV6]);
+        }
         Match::OriginalDestination(set) => {
             expression(a, "ct", |a| {
                 a.be32(1, FIRST);
-                a.be32(2, CT_DST_IP);
+                a.be32(2, if family == Family::V4 { CT_DST_IP } else { CT_DST_IP6 });
                 a.bytes(3, &[0]); // IP_CT_DIR_ORIGINAL
             });
             lookup(a, set, None, false);
@@ -96,7 +110,7 @@ fn write_match(a: &mut Attributes, condition: &Match) {
             compare(a, if *local { CMP_EQ } else { CMP_NEQ }, &RTN_LOCAL.to_ne_bytes());
         }
         Match::Is(protocol) => {
-            payload(a, Header::Network, 9, 1, FIRST);
+            load(a, family, &[Field::Protocol]);
             compare(a, CMP_EQ, &[protocol_number(*protocol)]);
         }
         Match::PortIs(field, port) => {
@@ -106,31 +120,31 @@ fn write_match(a: &mut Attributes, condition: &Match) {
     }
 }
 
-fn write_action(a: &mut Attributes, action: &Action) {
+fn write_action(a: &mut Attributes, family: Family, action: &Action) {
     match action {
         Action::Accept => verdict(a, 1, None),
         Action::Drop => verdict(a, 0, None),
         Action::Goto(chain) => verdict(a, -4, Some(chain)),
         Action::Dispatch { field, map } => {
-            load(a, &[*field]);
+            load(a, family, &[*field]);
             lookup(a, map, Some(VERDICT), false);
         }
         Action::Dnat { fields, map, port } => {
-            load(a, fields);
+            load(a, family, fields);
             lookup(a, map, Some(FIRST), false);
-            nat(a, 1, *port);
+            nat(a, family, 1, *port);
         }
         Action::Snat { field, map } => {
-            load(a, &[*field]);
+            load(a, family, &[*field]);
             lookup(a, map, Some(FIRST), false);
-            nat(a, 0, false);
+            nat(a, family, 0, false);
         }
         Action::SetPort { protocol, field, port } => set_port(a, *protocol, *field, *port),
         Action::Masquerade => expression(a, "masq", |_| {}),
         Action::RejectTcp => expression(a, "reject", |a| a.be32(1, 1)), // NFT_REJECT_TCP_RST
         Action::RejectPort => expression(a, "reject", |a| {
             a.be32(1, 0); // NFT_REJECT_ICMP_UNREACH
-            a.bytes(2, &[3]); // ICMP_PORT_UNREACH
+            a.bytes(2, &[if family == Family::V4 { 3 } else { 4 }]); // ICMP_PORT_UNREACH, ICMPV6_PORT_UNREACH
         }),
     }
 }
@@ -144,14 +158,18 @@ fn expression(a: &mut Attributes, name: &str, content: impl FnOnce(&mut Attribut
 }
 
 /// Loads fields into consecutive registers from the first on.
-fn load(a: &mut Attributes, fields: &[Field]) {
+fn load(a: &mut Attributes, family: Family, fields: &[Field]) {
     let mut register = FIRST;
     for field in fields {
         match field {
             Field::IifName => meta(a, META_IIFNAME, register),
-            Field::Source => payload(a, Header::Network, 12, 4, register),
-            Field::Destination => payload(a, Header::Network, 16, 4, register),
-            Field::Protocol => payload(a, Header::Network, 9, 1, register),
+            Field::Source | Field::Destination => {
+                let (offset, length) = address_place(family, *field);
+                payload(a, Header::Network, offset, length, register);
+            }
+            Field::Protocol if family == Family::V4 => payload(a, Header::Network, 9, 1, register),
+            // Extension headers may come before it.
+            Field::Protocol => meta(a, META_L4PROTO, register),
             Field::Port | Field::SourcePort => payload(a, Header::Transport, port_offset(*field), 2, register),
             Field::Slot(count) => expression(a, "numgen", |a| {
                 a.be32(1, register);
@@ -159,7 +177,11 @@ fn load(a: &mut Attributes, fields: &[Field]) {
                 a.be32(3, 1); // NFT_NG_RANDOM
             }),
         }
-        register += if matches!(field, Field::IifName) { 4 } else { 1 };
+        register += match field {
+            Field::IifName => 4,
+            Field::Source | Field::Destination => u32::from(family.width()) / 32,
+            Field::Protocol | Field::Port | Field::SourcePort | Field::Slot(_) => 1,
+        };
     }
 }
 
@@ -212,6 +234,16 @@ fn compare(a: &mut Attributes, operator: u32, value: &[u8]) {
     });
 }
 
+/// Where an address lies in the network header, and how long it is.
+const fn address_place(family: Family, field: Field) -> (u32, u32) {
+    match (family, field) {
+        (Family::V4, Field::Source) => (12, 4),
+        (Family::V4, _) => (16, 4),
+        (Family::V6, Field::Source) => (8, 16),
+        (Family::V6, _) => (24, 16),
+    }
+}
+
 /// `register & mask`, in place.
 fn mask(a: &mut Attributes, mask: &[u8]) {
     expression(a, "bitwise", |a| {
@@ -219,21 +251,27 @@ fn mask(a: &mut Attributes, mask: &[u8]) {
         a.be32(2, FIRST);
         a.be32(3, mask.len() as u32);
         a.nest(4, |a| a.bytes(1, mask));
-        a.nest(5, |a| a.bytes(1, &[0; 4]));
+        a.nest(5, |a| a.bytes(1, &vec![0; mask.len()]));
     });
 }
 
 /// As nft does it: whole bytes of a prefix are compared without a mask.
-fn in_prefix(a: &mut Attributes, field: Field, network: u32, prefix: u8) {
-    let bytes = usize::from(prefix / 8);
-    let offset = if matches!(field, Field::Source) { 12 } else { 16 };
-    if prefix.is_multiple_of(8) && bytes > 0 {
-        payload(a, Header::Network, offset, bytes as u32, FIRST);
-        compare(a, CMP_EQ, &network.to_be_bytes()[..bytes]);
+fn in_prefix(a: &mut Attributes, field: Field, network: IpAddr, prefix: u8) {
+    let whole = usize::from(prefix / 8);
+    let (offset, length) = address_place(Family::of(network), field);
+    let network = octets(network);
+    if prefix.is_multiple_of(8) && whole > 0 {
+        payload(a, Header::Network, offset, whole as u32, FIRST);
+        compare(a, CMP_EQ, &network[..whole]);
     } else {
-        payload(a, Header::Network, offset, 4, FIRST);
-        mask(a, &u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0).to_be_bytes());
-        compare(a, CMP_EQ, &network.to_be_bytes());
+        let mut bits = vec![0; length as usize];
+        bits[..whole].fill(0xff);
+        if let Some(partial) = bits.get_mut(whole) {
+            *partial = !(0xff_u8.checked_shr(u32::from(prefix % 8)).unwrap_or(0));
+        }
+        payload(a, Header::Network, offset, length, FIRST);
+        mask(a, &bits);
+        compare(a, CMP_EQ, &network);
     }
 }
 
@@ -260,13 +298,13 @@ fn lookup(a: &mut Attributes, set: &str, destination: Option<u32>, negate: bool)
 }
 
 /// `kind`: 0 source, 1 destination.
-fn nat(a: &mut Attributes, kind: u32, port: bool) {
+fn nat(a: &mut Attributes, family: Family, kind: u32, port: bool) {
     expression(a, "nat", |a| {
         a.be32(1, kind);
-        a.be32(2, u32::from(super::FAMILY));
+        a.be32(2, u32::from(super::number(family)));
         a.be32(3, FIRST);
         if port {
-            a.be32(5, FIRST + 1);
+            a.be32(5, FIRST + u32::from(family.width()) / 32);
         }
     });
 }

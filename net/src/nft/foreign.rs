@@ -13,6 +13,7 @@ use crate::netlink::message::{
     Attributes, Batch, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, attribute, attributes, read_text,
 };
 use crate::netlink::socket::Netlink;
+use crate::plan::Family;
 
 const GETCHAIN: u16 = super::SUBSYSTEM | 4;
 const NEWRULE: u16 = super::SUBSYSTEM | 6;
@@ -23,7 +24,7 @@ const INET: u8 = 1;
 const FORWARD: u32 = 2;
 const DROP: u32 = 0;
 
-/// A base chain of somebody else's through which forwarded IPv4 packets go.
+/// A base chain of somebody else's through which forwarded packets go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct ForeignChain {
     family: u8,
@@ -111,7 +112,8 @@ fn forward_chain(payload: &[u8]) -> Option<ForeignChain> {
     let hook = attribute(body, 4).and_then(|hook| attribute(hook, 1)).and_then(be32)?;
     let is_filter = text(7)? == "filter";
     let drops = attribute(body, 5).and_then(be32) == Some(DROP);
-    let ours = [INET, super::FAMILY].contains(&family) && hook == FORWARD && is_filter;
+    let ip = Family::ALL.map(super::number);
+    let ours = (family == INET || ip.contains(&family)) && hook == FORWARD && is_filter;
     ours.then_some(ForeignChain { family, table: text(1)?, name: text(3)?, drops })
 }
 

@@ -13,6 +13,7 @@ mod foreign;
 use crate::Error;
 use crate::netlink::message::{Batch, NLM_F_CREATE, NLM_F_EXCL};
 use crate::netlink::socket::Netlink;
+use crate::plan::Family;
 use crate::ruleset::Ruleset;
 
 pub use conntrack::cut_stale_flows;
@@ -25,8 +26,22 @@ const BATCH_END: u16 = 0x11;
 const NEWTABLE: u16 = SUBSYSTEM;
 const DELTABLE: u16 = SUBSYSTEM | 2;
 const TABLE_NAME: u16 = 1;
-/// `NFPROTO_IPV4`.
-const FAMILY: u8 = 2;
+
+/// `NFPROTO_IPV4` or `NFPROTO_IPV6`.
+const fn number(family: Family) -> u8 {
+    match family {
+        Family::V4 => 2,
+        Family::V6 => 10,
+    }
+}
+
+/// The word that nft has for a family.
+const fn word(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "ip",
+        Family::V6 => "ip6",
+    }
+}
 
 /// `struct nfgenmsg` of a family and resource.
 const fn generic(family: u8, resource: u16) -> [u8; 4] {
@@ -34,11 +49,14 @@ const fn generic(family: u8, resource: u16) -> [u8; 4] {
     [family, 0, resource[0], resource[1]]
 }
 
-/// Puts a table in the place of the one of the same name, if there is one, in the calling thread's network namespace.
-pub fn replace(ruleset: &Ruleset) -> Result<(), Error> {
+/// Puts tables in the place of those of the same name and family, where there are, in one transaction, in the calling
+/// thread's network namespace.
+pub fn replace<'a>(rulesets: impl IntoIterator<Item = &'a Ruleset>) -> Result<(), Error> {
     let mut batch = begin();
-    clear(&mut batch, &ruleset.table);
-    encode::table(&mut batch, ruleset, 0);
+    for ruleset in rulesets {
+        clear(&mut batch, ruleset.family, &ruleset.table);
+        encode::table(&mut batch, ruleset, 0);
+    }
     commit(batch)
 }
 
@@ -48,16 +66,23 @@ pub fn add_or_replace(ruleset: &Ruleset) -> Result<(), Error> {
     let mut batch = begin();
     encode::table(&mut batch, ruleset, NLM_F_EXCL);
     match commit(batch) {
-        Err(Error::Refused { source, .. }) if source.kind() == std::io::ErrorKind::AlreadyExists => replace(ruleset),
+        Err(Error::Refused { source, .. }) if source.kind() == std::io::ErrorKind::AlreadyExists => replace([ruleset]),
         done => done,
     }
 }
 
-/// Removes a table if it exists.
-pub fn remove(table: &str) -> Result<(), Error> {
+/// Removes a table if it exists; a kernel without the family has none.
+pub fn remove(family: Family, table: &str) -> Result<(), Error> {
     let mut batch = begin();
-    clear(&mut batch, table);
-    commit(batch)
+    clear(&mut batch, family, table);
+    match commit(batch) {
+        Err(Error::Refused { source, .. })
+            if matches!(source.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EOPNOTSUPP)) =>
+        {
+            Ok(())
+        }
+        done => done,
+    }
 }
 
 fn begin() -> Batch {
@@ -67,10 +92,11 @@ fn begin() -> Batch {
 }
 
 /// Adding before deleting makes deleting right whether or not the table exists.
-fn clear(batch: &mut Batch, table: &str) {
+fn clear(batch: &mut Batch, family: Family, table: &str) {
     let name = |a: &mut crate::netlink::message::Attributes| a.text(TABLE_NAME, table);
-    batch.message(format!("add table ip {table}"), NEWTABLE, NLM_F_CREATE, &generic(FAMILY, 0), name);
-    batch.message(format!("delete table ip {table}"), DELTABLE, 0, &generic(FAMILY, 0), name);
+    let (header, word) = (generic(number(family), 0), word(family));
+    batch.message(format!("add table {word} {table}"), NEWTABLE, NLM_F_CREATE, &header, name);
+    batch.message(format!("delete table {word} {table}"), DELTABLE, 0, &header, name);
 }
 
 fn commit(mut batch: Batch) -> Result<(), Error> {

@@ -1,21 +1,21 @@
 //! What to do so that devices, addresses and routes are as planned.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use model::IpSubnet;
 
-use super::{AttachmentPlan, NetworkPlan, NodePlan};
+use super::{AttachmentPlan, Family, NetworkPlan, NodePlan};
 
 /// What the kernel has that carries this node's key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Observed {
     /// Host sides of veth pairs whose names begin with this node's prefix.
     pub devices: BTreeSet<String>,
-    /// Addresses on the loopback device with this node's label.
-    pub loopback: BTreeSet<Ipv4Addr>,
+    /// Addresses on the loopback device that are this node's.
+    pub loopback: BTreeSet<IpAddr>,
     /// Routes of whole subnets to the loopback device, with their source addresses.
-    pub subnets: BTreeMap<IpSubnet, Ipv4Addr>,
+    pub subnets: BTreeMap<IpSubnet, IpAddr>,
 }
 
 /// One change to devices, addresses or routes. Carrying one out twice does no harm.
@@ -26,16 +26,17 @@ pub enum Action {
     /// Delete a subnet's route.
     RemoveSubnet(IpSubnet),
     /// Delete an address of the loopback device.
-    RemoveAddress(Ipv4Addr),
+    RemoveAddress(IpAddr),
     /// Add an address to the loopback device.
-    AddAddress(Ipv4Addr),
+    AddAddress(IpAddr),
     /// Route a subnet to the loopback device, so that the host's own packets to virtual addresses have somewhere to
-    /// go, and packets to addresses that nobody has never leave by the default route.
+    /// go, and packets to addresses that nobody has never leave by the default route. IPv6 has no such routes: there
+    /// the subnet is unreachable but for the addresses that containers have.
     AddSubnet {
         /// The subnet.
         subnet: IpSubnet,
         /// The host's address in it.
-        source: Ipv4Addr,
+        source: IpAddr,
     },
     /// Create a veth pair, or adopt the one that is there, and set up both sides.
     Attach {
@@ -52,19 +53,20 @@ pub enum Action {
 /// and addresses are free.
 pub fn diff(observed: &Observed, desired: &NodePlan) -> Vec<Action> {
     let devices: BTreeSet<String> = desired.attachments.iter().map(|a| desired.device(a)).collect();
-    let subnets: BTreeMap<IpSubnet, Ipv4Addr> = desired.networks.iter().map(|n| (n.subnet, n.gateway)).collect();
-    let mut addresses: BTreeSet<Ipv4Addr> = subnets.values().copied().collect();
+    let sides = desired.networks.iter().flat_map(|network| &network.subnets);
+    let subnets: BTreeMap<IpSubnet, IpAddr> = sides.map(|side| (side.subnet, side.gateway)).collect();
+    let mut addresses: BTreeSet<IpAddr> = subnets.values().copied().collect();
     if !desired.networks.is_empty() {
-        addresses.insert(super::NEXT_HOP);
+        addresses.insert(Family::V4.next_hop());
     }
 
     let mut actions = Vec::new();
     actions.extend(observed.devices.difference(&devices).cloned().map(Action::RemoveDevice));
-    let stale_route = |(subnet, source): &(&IpSubnet, &Ipv4Addr)| subnets.get(subnet) != Some(*source);
+    let stale_route = |(subnet, source): &(&IpSubnet, &IpAddr)| subnets.get(subnet) != Some(*source);
     actions.extend(observed.subnets.iter().filter(stale_route).map(|(subnet, _)| Action::RemoveSubnet(*subnet)));
     actions.extend(observed.loopback.difference(&addresses).copied().map(Action::RemoveAddress));
     actions.extend(addresses.difference(&observed.loopback).copied().map(Action::AddAddress));
-    let missing_route = |(subnet, source): &(&IpSubnet, &Ipv4Addr)| observed.subnets.get(subnet) != Some(*source);
+    let missing_route = |(subnet, source): &(&IpSubnet, &IpAddr)| observed.subnets.get(subnet) != Some(*source);
     actions.extend(subnets.iter().filter(missing_route).map(|(&subnet, &source)| Action::AddSubnet { subnet, source }));
     for attachment in &desired.attachments {
         let Some(network) = desired.network(attachment.network) else { continue };

@@ -45,7 +45,13 @@ impl NodeKey {
         format!("orca_{}", self.0)
     }
 
-    /// Label of the addresses that this node puts on the loopback device.
+    /// Marks the IPv6 addresses that this node puts on the loopback device, which can bear no label: their routes have
+    /// this metric.
+    pub fn address_metric(&self) -> u32 {
+        0x6f00_0000 | (stable_hash(&[b"metric", self.0.as_bytes()]) as u32 & 0x00ff_ffff)
+    }
+
+    /// Label of the IPv4 addresses that this node puts on the loopback device.
     pub fn address_label(&self) -> String {
         format!("lo:o{}", self.0)
     }

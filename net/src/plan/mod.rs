@@ -5,6 +5,7 @@
 //! [`NodeKey`] makes every name that this node gives to a kernel object.
 
 mod diff;
+mod family;
 mod hash;
 mod key;
 mod slots;
@@ -13,18 +14,18 @@ mod validate;
 #[cfg(test)]
 pub(crate) mod sample;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use model::{ContainerId, IpSubnet, NetworkId, Protocol};
 use serde::{Deserialize, Serialize};
 
 pub use diff::{Action, Observed, diff};
+pub use family::Family;
 pub use key::NodeKey;
 pub use slots::{MAX_BACKENDS, SizeClass, slots, slots_after};
 
-/// The next hop of every route inside a container: one link-local address on the host's loopback answers ARP on every
-/// veth, so that no network needs an address of its own for that.
+/// The IPv4 next hop inside a container: on the host's loopback, where it answers ARP on every veth.
 pub const NEXT_HOP: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
 
 /// Everything about one node's network.
@@ -49,16 +50,21 @@ pub struct NetworkPlan {
     pub id: NetworkId,
     /// Its name, for messages.
     pub name: String,
-    /// Its IPv4 subnet.
-    pub subnet: IpSubnet,
-    /// The node's own address in it: from it the host speaks to its containers, and containers find the host there.
-    pub gateway: Ipv4Addr,
-    /// Its IPv6 subnet; refused for the time being by [`NodePlan::validate`].
-    pub subnet6: Option<IpSubnet>,
+    /// Its subnets, one a family at most.
+    pub subnets: Vec<SubnetPlan>,
     /// No way out.
     pub internal: bool,
     /// Largest packet in bytes; `None`: 1500.
     pub mtu: Option<u32>,
+}
+
+/// A network's addresses of one family.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubnetPlan {
+    /// The subnet.
+    pub subnet: IpSubnet,
+    /// The node's own address in it: from it the host speaks to its containers, and containers find the host there.
+    pub gateway: IpAddr,
 }
 
 /// One container on one network.
@@ -72,10 +78,8 @@ pub struct AttachmentPlan {
     pub network: NetworkId,
     /// Name of the device inside the container: `eth0` and so on.
     pub interface: String,
-    /// Its address.
-    pub address: Ipv4Addr,
-    /// Its IPv6 address; refused for the time being by [`NodePlan::validate`].
-    pub address6: Option<Ipv6Addr>,
+    /// Its addresses, one a family at most.
+    pub addresses: Vec<IpAddr>,
     /// Link address of its device; `None`: the kernel's choice.
     pub mac: Option<[u8; 6]>,
     /// Whether the way out leads here; without effect on an internal network.
@@ -87,10 +91,10 @@ pub struct AttachmentPlan {
 pub struct VipPlan {
     /// On which network.
     pub network: NetworkId,
-    /// The address, inside the network's subnet.
-    pub address: Ipv4Addr,
-    /// Where its connections go; with none they are refused.
-    pub backends: Vec<Ipv4Addr>,
+    /// The address, inside the network's subnet of its family.
+    pub address: IpAddr,
+    /// Where its connections go, all of its family; with none they are refused.
+    pub backends: Vec<IpAddr>,
 }
 
 /// A port of the node that leads to containers.
@@ -100,10 +104,10 @@ pub struct PortPlan {
     pub protocol: Protocol,
     /// Port on the node, never 0.
     pub published: u16,
-    /// Only on this address of the node; `None`: on all.
+    /// Only on this address of the node, or on all of its family if it is unspecified; `None`: on all.
     pub host_ip: Option<IpAddr>,
-    /// Where its connections go; with none they are refused.
-    pub backends: Vec<SocketAddrV4>,
+    /// Where its connections go, those of a family to backends of that family; with none they are refused.
+    pub backends: Vec<SocketAddr>,
 }
 
 impl NodePlan {
@@ -123,12 +127,33 @@ impl NodePlan {
     }
 }
 
+impl NetworkPlan {
+    /// Its addresses of a family.
+    pub fn side(&self, family: Family) -> Option<&SubnetPlan> {
+        self.subnets.iter().find(|side| family.has(&side.subnet))
+    }
+}
+
+impl AttachmentPlan {
+    /// Its address of a family.
+    pub fn address(&self, family: Family) -> Option<IpAddr> {
+        self.addresses.iter().copied().find(|address| Family::of(*address) == family)
+    }
+}
+
 impl PortPlan {
-    /// The IPv4 address it is bound to, if it is bound to one.
-    pub(crate) fn host_ipv4(&self) -> Option<Ipv4Addr> {
-        match self.host_ip? {
-            IpAddr::V4(address) if !address.is_unspecified() => Some(address),
-            _ => None,
-        }
+    /// Whether it answers on addresses of a family.
+    pub(crate) fn is_on(&self, family: Family) -> bool {
+        self.host_ip.is_none_or(|address| Family::of(address) == family)
+    }
+
+    /// The one address that it is bound to, if it is bound to one.
+    pub(crate) fn host_address(&self) -> Option<IpAddr> {
+        self.host_ip.filter(|address| !address.is_unspecified())
+    }
+
+    /// The backends that connections of a family go to.
+    pub(crate) fn backends_of(&self, family: Family) -> Vec<SocketAddr> {
+        self.backends.iter().copied().filter(|backend| Family::of(backend.ip()) == family).collect()
     }
 }

@@ -1,20 +1,34 @@
 //! Plans for tests.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use model::{ContainerId, NetworkId, NodeId, Protocol};
 use proptest::prelude::*;
 
 use super::*;
 
+/// Subnet `10.N.0.0/24` with gateway `10.N.0.G`.
+fn side(n: u8, gateway: u8) -> SubnetPlan {
+    SubnetPlan {
+        subnet: format!("10.{n}.0.0/24").parse().unwrap(),
+        gateway: Ipv4Addr::new(10, n, 0, gateway).into(),
+    }
+}
+
+/// Subnet `fd00:N::/64` with gateway `fd00:N::G`.
+fn side6(n: u8, gateway: u16) -> SubnetPlan {
+    SubnetPlan {
+        subnet: format!("fd00:{n}::/64").parse().unwrap(),
+        gateway: Ipv6Addr::new(0xfd00, n.into(), 0, 0, 0, 0, 0, gateway).into(),
+    }
+}
+
 /// A network `10.N.0.0/24` with gateway `10.N.0.1`.
 pub(crate) fn network(n: u8, internal: bool) -> NetworkPlan {
     NetworkPlan {
         id: NetworkId::from_random(n.into()),
         name: format!("net{n}"),
-        subnet: format!("10.{n}.0.0/24").parse().unwrap(),
-        gateway: Ipv4Addr::new(10, n, 0, 1),
-        subnet6: None,
+        subnets: vec![side(n, 1)],
         internal,
         mtu: None,
     }
@@ -27,8 +41,7 @@ pub(crate) fn attachment(c: u8, n: u8, interface: &str) -> AttachmentPlan {
         netns: PathBuf::from(format!("/nonexistent/netns/{c}")),
         network: NetworkId::from_random(n.into()),
         interface: interface.into(),
-        address: Ipv4Addr::new(10, n, 0, c),
-        address6: None,
+        addresses: vec![Ipv4Addr::new(10, n, 0, c).into()],
         mac: None,
         default_route: interface == "eth0",
     }
@@ -37,7 +50,7 @@ pub(crate) fn attachment(c: u8, n: u8, interface: &str) -> AttachmentPlan {
 /// Two networks, one internal; three containers, one of them on both; a VIP each with and without backends; published
 /// tcp and udp ports, one on one address only, one without backends.
 pub(crate) fn plan() -> NodePlan {
-    let backend = |c, port| SocketAddrV4::new(Ipv4Addr::new(10, 1, 0, c), port);
+    let backend = |c, port| SocketAddr::new(Ipv4Addr::new(10, 1, 0, c).into(), port);
     let port = |protocol, published, host_ip: Option<&str>, backends| PortPlan {
         protocol,
         published,
@@ -56,10 +69,10 @@ pub(crate) fn plan() -> NodePlan {
         vips: vec![
             VipPlan {
                 network: NetworkId::from_random(1),
-                address: Ipv4Addr::new(10, 1, 0, 2),
-                backends: vec![Ipv4Addr::new(10, 1, 0, 5), Ipv4Addr::new(10, 1, 0, 6)],
+                address: Ipv4Addr::new(10, 1, 0, 2).into(),
+                backends: vec![Ipv4Addr::new(10, 1, 0, 5).into(), Ipv4Addr::new(10, 1, 0, 6).into()],
             },
-            VipPlan { network: NetworkId::from_random(2), address: Ipv4Addr::new(10, 2, 0, 2), backends: vec![] },
+            VipPlan { network: NetworkId::from_random(2), address: Ipv4Addr::new(10, 2, 0, 2).into(), backends: vec![] },
         ],
         ports: vec![
             port(Protocol::Tcp, 8080, None, vec![backend(5, 80), backend(6, 80)]),
@@ -67,6 +80,33 @@ pub(crate) fn plan() -> NodePlan {
             port(Protocol::Tcp, 8443, None, vec![]),
         ],
     }
+}
+
+/// The sample with IPv6 on its first network, a published port on an IPv6 address, and a network that has IPv6 alone.
+pub(crate) fn dual_plan() -> NodePlan {
+    let mut plan = plan();
+    plan.networks[0].subnets.push(side6(1, 1));
+    plan.networks.push(NetworkPlan { subnets: vec![side6(4, 1)], ..network(4, true) });
+    plan.attachments.push(attachment(8, 4, "eth0"));
+    for attachment in &mut plan.attachments {
+        let n = if attachment.network == NetworkId::from_random(1) { 1 } else { 4 };
+        let c = u16::from(attachment.container.to_string().as_bytes()[1] - b'0');
+        let address = IpAddr::from(Ipv6Addr::new(0xfd00, n, 0, 0, 0, 0, 0, c));
+        match attachment.network {
+            id if id == NetworkId::from_random(1) => attachment.addresses.push(address),
+            id if id == NetworkId::from_random(4) => attachment.addresses = vec![address],
+            _ => {}
+        }
+    }
+    let backend = SocketAddr::new("fd00:1::5".parse().unwrap(), 80);
+    plan.ports[0].backends.push(backend);
+    plan.ports.push(PortPlan {
+        protocol: Protocol::Tcp,
+        published: 8081,
+        host_ip: Some("2001:db8::1".parse().unwrap()),
+        backends: vec![backend],
+    });
+    plan
 }
 
 /// Plans of a few networks and containers, all of one node.
@@ -77,11 +117,19 @@ pub(crate) fn small_plans() -> impl Strategy<Value = NodePlan> {
             let attachments: Vec<_> = members
                 .into_iter()
                 .filter(|(_, n)| networks.contains(n))
-                .map(|(c, n)| attachment(c, n, &format!("eth{n}")))
+                .map(|(c, n)| AttachmentPlan { addresses: Vec::new(), ..attachment(c, n, &format!("eth{n}")) })
                 .collect();
             let networks = networks
                 .into_iter()
-                .map(|n| NetworkPlan { gateway: Ipv4Addr::new(10, n, 0, gateway), ..network(n, n % 2 == 0) });
+                // Every third has both families, every fifth IPv6 alone.
+                .map(|n| {
+                    let sides = match n {
+                        5 => vec![side6(n, gateway.into())],
+                        3 => vec![side(n, gateway), side6(n, gateway.into())],
+                        _ => vec![side(n, gateway)],
+                    };
+                    NetworkPlan { subnets: sides, ..network(n, n % 2 == 0) }
+                });
             NodePlan {
                 networks: networks.collect(),
                 attachments,

@@ -1,11 +1,9 @@
 //! What a plan must satisfy before anything is done with it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
-use model::IpSubnet;
-
-use super::{AttachmentPlan, MAX_BACKENDS, NetworkPlan, NodePlan, PortPlan};
+use super::{AttachmentPlan, Family, MAX_BACKENDS, NetworkPlan, NodePlan, PortPlan};
 use crate::Error;
 
 impl NodePlan {
@@ -25,9 +23,10 @@ impl NodePlan {
         for (index, network) in self.networks.iter().enumerate() {
             network.validate()?;
             for other in self.networks.iter().take(index) {
-                if other.id == network.id || other.subnet.overlaps(&network.subnet) {
+                let shared = network.subnets.iter().find(|side| other.subnets.iter().any(|o| o.subnet.overlaps(&side.subnet)));
+                if other.id == network.id || shared.is_some() {
                     return Err(Error::Conflict {
-                        what: format!("subnet {}", network.subnet),
+                        what: shared.map_or_else(|| network.id.to_string(), |side| format!("subnet {}", side.subnet)),
                         first: format!("network {}", other.name),
                         second: format!("network {}", network.name),
                     });
@@ -39,27 +38,31 @@ impl NodePlan {
 
     /// Every address has one owner: a gateway, an attachment or a virtual address.
     fn validate_addresses(&self) -> Result<(), Error> {
-        let mut owners: BTreeMap<Ipv4Addr, String> = BTreeMap::new();
-        let mut claim = |address: Ipv4Addr, owner: String| match owners.insert(address, owner.clone()) {
+        let mut owners: BTreeMap<IpAddr, String> = BTreeMap::new();
+        let mut claim = |address: IpAddr, owner: String| match owners.insert(address, owner.clone()) {
             Some(first) => Err(Error::Conflict { what: format!("address {address}"), first, second: owner }),
             None => Ok(()),
         };
         for network in &self.networks {
-            claim(network.gateway, format!("the gateway of network {}", network.name))?;
+            for side in &network.subnets {
+                claim(side.gateway, format!("the gateway of network {}", network.name))?;
+            }
         }
         for attachment in &self.attachments {
             let what = format!("container {}", attachment.container.short());
             let network = self.network(attachment.network);
             let network =
                 network.ok_or_else(|| Error::UnknownNetwork { what: what.clone(), network: attachment.network })?;
-            usable(attachment.address, network.subnet, &what)?;
-            claim(attachment.address, what)?;
+            for &address in &attachment.addresses {
+                usable(address, network, &what)?;
+                claim(address, what.clone())?;
+            }
         }
         for vip in &self.vips {
             let what = format!("virtual address {}", vip.address);
             let network = self.network(vip.network);
             let network = network.ok_or_else(|| Error::UnknownNetwork { what: what.clone(), network: vip.network })?;
-            usable(vip.address, network.subnet, &what)?;
+            usable(vip.address, network, &what)?;
             claim(vip.address, what)?;
         }
         Ok(())
@@ -89,7 +92,10 @@ impl NodePlan {
             bounded(&what, vip.backends.len())?;
             if let Some(network) = self.network(vip.network) {
                 for &backend in &vip.backends {
-                    usable(backend, network.subnet, &format!("a backend of {what}"))?;
+                    usable(backend, network, &format!("a backend of {what}"))?;
+                    if Family::of(backend) != Family::of(vip.address) {
+                        return Err(Error::OtherFamily { what: what.clone(), address: backend });
+                    }
                 }
             }
         }
@@ -103,12 +109,11 @@ impl NodePlan {
             if port.published == 0 || port.backends.iter().any(|b| b.port() == 0) {
                 return Err(Error::PortZero);
             }
-            if matches!(port.host_ip, Some(IpAddr::V6(_))) {
-                return Err(Error::Ipv6Unsupported { what });
-            }
             bounded(&what, port.backends.len())?;
-            if !seen.insert((port.protocol, port.published, port.host_ipv4())) {
-                return Err(Error::Conflict { what, first: "one service".into(), second: "another".into() });
+            for family in Family::ALL.into_iter().filter(|family| port.is_on(*family)) {
+                if !seen.insert((family, port.protocol, port.published, port.host_address())) {
+                    return Err(Error::Conflict { what, first: "one service".into(), second: "another".into() });
+                }
             }
         }
         self.validate_targets()
@@ -116,8 +121,9 @@ impl NodePlan {
 
     /// A published port leads into the networks of the plan, never elsewhere.
     fn validate_targets(&self) -> Result<(), Error> {
-        let inside = |address: Ipv4Addr| self.networks.iter().any(|n| n.subnet.contains(address.into()));
-        let stray = |port: &PortPlan| port.backends.iter().map(|b| *b.ip()).find(|&ip| !inside(ip));
+        let sides = self.networks.iter().flat_map(|network| &network.subnets);
+        let inside = |address: IpAddr| sides.clone().any(|side| side.subnet.contains(address));
+        let stray = |port: &PortPlan| port.backends.iter().map(|b| b.ip()).find(|&ip| !inside(ip));
         for port in &self.ports {
             if let Some(address) = stray(port) {
                 let what = format!("published port {}/{}", port.published, port.protocol);
@@ -129,21 +135,29 @@ impl NodePlan {
 }
 
 impl NetworkPlan {
-    /// Refuses IPv6 and a gateway outside the subnet.
+    /// Refuses a second subnet of a family and a gateway outside its subnet.
     pub(crate) fn validate(&self) -> Result<(), Error> {
-        let what = format!("network {}", self.name);
-        if self.subnet6.is_some() || !self.subnet.is_ipv4() {
-            return Err(Error::Ipv6Unsupported { what });
+        for (index, side) in self.subnets.iter().enumerate() {
+            let is_same = |other: &&super::SubnetPlan| other.subnet.is_ipv4() == side.subnet.is_ipv4();
+            if let Some(other) = self.subnets.iter().take(index).find(is_same) {
+                let (first, second) = (other.subnet.to_string(), side.subnet.to_string());
+                return Err(Error::Conflict { what: format!("network {}", self.name), first, second });
+            }
+            usable(side.gateway, self, &format!("the gateway of network {}", self.name))?;
         }
-        usable(self.gateway, self.subnet, &format!("the gateway of {what}"))
+        Ok(())
     }
 }
 
 impl AttachmentPlan {
-    /// Refuses IPv6 and impossible interface names.
+    /// Refuses impossible interface names and two addresses of a family.
     pub(crate) fn validate(&self) -> Result<(), Error> {
-        if self.address6.is_some() {
-            return Err(Error::Ipv6Unsupported { what: format!("container {}", self.container.short()) });
+        for family in Family::ALL {
+            let mut of_family = self.addresses.iter().filter(|address| Family::of(**address) == family);
+            if let (Some(first), Some(second)) = (of_family.next(), of_family.next()) {
+                let what = format!("container {}", self.container.short());
+                return Err(Error::Conflict { what, first: first.to_string(), second: second.to_string() });
+            }
         }
         let name = &self.interface;
         let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
@@ -162,10 +176,13 @@ fn bounded(what: &str, count: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// Inside the subnet, and neither its network nor its broadcast address where it has those.
-fn usable(address: Ipv4Addr, subnet: IpSubnet, what: &str) -> Result<(), Error> {
-    let offset = subnet.offset_of(address.into());
-    let edges = subnet.prefix() < 31;
-    let fits = offset.is_some_and(|offset| !edges || (offset != 0 && offset + 1 != subnet.size()));
-    if fits { Ok(()) } else { Err(Error::AddressOutside { address: address.into(), what: what.into(), subnet }) }
+/// Inside the network's subnet of its family, and neither the first nor the last of it where those are nobody's.
+fn usable(address: IpAddr, network: &NetworkPlan, what: &str) -> Result<(), Error> {
+    let family = Family::of(address);
+    let Some(subnet) = network.side(family).map(|side| side.subnet) else {
+        return Err(Error::OtherFamily { what: what.into(), address });
+    };
+    let edges = subnet.prefix() + 1 < family.width();
+    let fits = subnet.offset_of(address).is_some_and(|offset| !edges || (offset != 0 && offset + 1 != subnet.size()));
+    if fits { Ok(()) } else { Err(Error::AddressOutside { address, what: what.into(), subnet }) }
 }

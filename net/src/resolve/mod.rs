@@ -7,7 +7,7 @@
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 
 use model::{ContainerId, IpSubnet, NetworkId};
@@ -35,11 +35,15 @@ pub struct Zone {
     /// The network's name; `NAME.NETWORK` means the same as `NAME`.
     pub network: String,
     /// Addresses whose reverse names are this zone's to know.
-    pub subnet: IpSubnet,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subnet: Option<IpSubnet>,
+    /// The same of IPv6.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subnet6: Option<IpSubnet>,
     /// Names in lower case. What a name means is the caller's choice: a virtual address, or all tasks'.
-    names: BTreeMap<String, BTreeSet<Ipv4Addr>>,
+    names: BTreeMap<String, BTreeSet<IpAddr>>,
     /// The name of an address.
-    reverse: BTreeMap<Ipv4Addr, String>,
+    reverse: BTreeMap<IpAddr, String>,
 }
 
 /// A container that may ask.
@@ -74,7 +78,7 @@ pub enum Kind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// These addresses, in this order; with none the name exists but has no such record.
-    Addresses(Vec<Ipv4Addr>),
+    Addresses(Vec<IpAddr>),
     /// This name.
     Name(String),
     /// Ask somebody else.
@@ -87,28 +91,34 @@ pub enum Outcome {
 
 impl Zone {
     /// A zone without names.
-    pub fn new(network: impl Into<String>, subnet: IpSubnet) -> Self {
-        Self { network: network.into(), subnet, names: BTreeMap::new(), reverse: BTreeMap::new() }
+    pub fn new(network: impl Into<String>, subnets: &[IpSubnet]) -> Self {
+        let of = |v4: bool| subnets.iter().find(|subnet| subnet.is_ipv4() == v4).copied();
+        let (names, reverse) = (BTreeMap::new(), BTreeMap::new());
+        Self { network: network.into(), subnet: of(true), subnet6: of(false), names, reverse }
     }
 
     /// Adds an address to a name: a service, an alias, a container, its short id. Names that several containers bear
     /// mean all of them.
-    pub fn add(&mut self, name: &str, address: Ipv4Addr) {
+    pub fn add(&mut self, name: &str, address: IpAddr) {
         self.names.entry(canonical(name)).or_default().insert(address);
     }
 
     /// Adds a task of a service under `tasks.SERVICE`, which names each task even where the service has a virtual
     /// address.
-    pub fn add_task(&mut self, service: &str, address: Ipv4Addr) {
+    pub fn add_task(&mut self, service: &str, address: IpAddr) {
         self.add(&format!("tasks.{service}"), address);
     }
 
     /// Says which name an address has, for reverse questions.
-    pub fn set_reverse(&mut self, address: Ipv4Addr, name: &str) {
+    pub fn set_reverse(&mut self, address: IpAddr, name: &str) {
         self.reverse.insert(address, canonical(name));
     }
 
-    fn find(&self, name: &str) -> Option<&BTreeSet<Ipv4Addr>> {
+    fn holds(&self, address: IpAddr) -> bool {
+        self.subnet.iter().chain(&self.subnet6).any(|subnet| subnet.contains(address))
+    }
+
+    fn find(&self, name: &str) -> Option<&BTreeSet<IpAddr>> {
         let qualified = || {
             let short = name.strip_suffix(&canonical(&self.network))?.strip_suffix('.')?;
             self.names.get(short)
@@ -125,14 +135,14 @@ fn canonical(name: &str) -> String {
 /// Answers a question. `rotation` says with which of several addresses to begin, so that clients that take the first
 /// spread.
 ///
-/// A name known on several of the asker's networks means its address on the first of them. A single label that is not
+/// A name known on several of the asker's networks means its addresses on the first of them where it has any of the kind. A single label that is not
 /// known is forwarded as Docker does, since the host's servers may know it; `tasks.` names never leave.
 pub fn lookup(tables: &Tables, asker: ContainerId, name: &str, kind: Kind, rotation: usize) -> Outcome {
     let Some(asker) = tables.askers.get(&asker) else { return Outcome::Refused };
     let name = canonical(name);
     let zones = || asker.networks.iter().filter_map(|id| tables.zones.get(id));
     if let Some(address) = reverse_address(&name) {
-        let mut own = zones().filter(|zone| zone.subnet.contains(address.into())).peekable();
+        let mut own = zones().filter(|zone| zone.holds(address)).peekable();
         if own.peek().is_some() {
             return match (own.find_map(|zone| zone.reverse.get(&address)), kind) {
                 (Some(name), Kind::Ptr | Kind::Any) => Outcome::Name(name.clone()),
@@ -140,17 +150,24 @@ pub fn lookup(tables: &Tables, asker: ContainerId, name: &str, kind: Kind, rotat
                 (None, _) => Outcome::NxDomain,
             };
         }
-    } else if let Some(addresses) = zones().find_map(|zone| zone.find(&name)) {
-        return match kind {
-            Kind::A | Kind::Any => Outcome::Addresses(rotated(addresses, rotation)),
-            Kind::Aaaa | Kind::Ptr | Kind::Other => Outcome::Addresses(Vec::new()),
+    } else {
+        let known: Vec<_> = zones().filter_map(|zone| zone.find(&name)).collect();
+        let wanted = |address: &&IpAddr| match kind {
+            Kind::A => address.is_ipv4(),
+            Kind::Aaaa => address.is_ipv6(),
+            Kind::Any => true,
+            Kind::Ptr | Kind::Other => false,
         };
+        let of_kind = known.iter().map(|all| all.iter().filter(wanted).copied().collect::<Vec<_>>());
+        let first = of_kind.into_iter().find(|addresses| !addresses.is_empty());
+        if !known.is_empty() {
+            return Outcome::Addresses(rotated(first.unwrap_or_default(), rotation));
+        }
     }
     if asker.forward && !name.starts_with("tasks.") { Outcome::Forward } else { Outcome::NxDomain }
 }
 
-fn rotated(addresses: &BTreeSet<Ipv4Addr>, rotation: usize) -> Vec<Ipv4Addr> {
-    let mut list: Vec<Ipv4Addr> = addresses.iter().copied().collect();
+fn rotated(mut list: Vec<IpAddr>, rotation: usize) -> Vec<IpAddr> {
     if !list.is_empty() {
         let start = rotation % list.len();
         list.rotate_left(start);
@@ -158,12 +175,22 @@ fn rotated(addresses: &BTreeSet<Ipv4Addr>, rotation: usize) -> Vec<Ipv4Addr> {
     list
 }
 
-/// The address of a name such as `5.0.1.10.in-addr.arpa` (RFC 1035, section 3.5).
-fn reverse_address(name: &str) -> Option<Ipv4Addr> {
+/// The address of a name such as `5.0.1.10.in-addr.arpa` (RFC 1035, section 3.5), or of one below `ip6.arpa` with a label a
+/// hexadecimal digit (RFC 3596, section 2.5).
+fn reverse_address(name: &str) -> Option<IpAddr> {
+    if let Some(digits) = name.strip_suffix(".ip6.arpa") {
+        let mut labels = digits.rsplit('.');
+        let mut bits = 0u128;
+        for _ in 0..32 {
+            let label = labels.next().filter(|label| label.len() == 1)?;
+            bits = bits << 4 | u128::from(label.chars().next()?.to_digit(16)?);
+        }
+        return labels.next().is_none().then(|| Ipv6Addr::from(bits).into());
+    }
     let mut octets = [0u8; 4];
     let mut labels = name.strip_suffix(".in-addr.arpa")?.split('.');
     for octet in octets.iter_mut().rev() {
         *octet = labels.next()?.parse().ok()?;
     }
-    labels.next().is_none().then(|| octets.into())
+    labels.next().is_none().then(|| Ipv4Addr::from(octets).into())
 }

@@ -10,19 +10,21 @@ fn network(n: u8) -> NetworkId {
     NetworkId::from_random(n.into())
 }
 
-fn ip(text: &str) -> Ipv4Addr {
+fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
 /// Container 1 is on front and back, 2 on front, 3 on the internal back alone.
 fn tables() -> Tables {
-    let mut front = Zone::new("app_front", "10.1.0.0/24".parse().unwrap());
+    let mut front = Zone::new("app_front", &["10.1.0.0/24".parse().unwrap()]);
     front.add("web", ip("10.1.0.2"));
     for task in ["10.1.0.5", "10.1.0.6", "10.1.0.7"] {
         front.add_task("web", ip(task));
     }
     front.set_reverse(ip("10.1.0.5"), "web-1.app_front");
-    let mut back = Zone::new("app_back", "10.2.0.0/24".parse().unwrap());
+    let mut back = Zone::new("app_back", &["10.2.0.0/24".parse().unwrap(), "fd00:2::/64".parse().unwrap()]);
+    back.add("web", ip("fd00:2::9"));
+    back.set_reverse(ip("fd00:2::9"), "web.app_back");
     back.add("db", ip("10.2.0.5"));
     back.add("web", ip("10.2.0.9"));
     let asker = |networks: &[u8], forward| Asker {
@@ -49,6 +51,8 @@ fn address(text: &str) -> Outcome {
 fn the_asker_decides_what_a_name_means() {
     assert_eq!(ask(1, "web", Kind::A), address("10.1.0.2"));
     assert_eq!(ask(3, "web", Kind::A), address("10.2.0.9"));
+    assert_eq!(ask(3, "web", Kind::Aaaa), address("fd00:2::9"));
+    assert_eq!(ask(1, "web", Kind::Aaaa), address("fd00:2::9"), "of the first network that has one");
     assert_eq!(ask(1, "db", Kind::A), address("10.2.0.5"));
     assert_eq!(ask(2, "db", Kind::A), Outcome::Forward);
     assert_eq!(ask(9, "web", Kind::A), Outcome::Refused);
@@ -64,7 +68,7 @@ fn names_have_no_case_and_may_be_qualified() {
 #[test]
 fn a_known_name_never_leaves_for_another_type() {
     for kind in [Kind::Aaaa, Kind::Other, Kind::Ptr] {
-        assert_eq!(ask(1, "web", kind), Outcome::Addresses(vec![]), "{kind:?}");
+        assert_eq!(ask(2, "web", kind), Outcome::Addresses(vec![]), "{kind:?}");
     }
 }
 
@@ -82,6 +86,11 @@ fn reverse_names_stay_inside_the_subnet() {
     assert_eq!(ask(1, "99.0.1.10.in-addr.arpa.", Kind::Ptr), Outcome::NxDomain);
     assert_eq!(ask(1, "8.8.8.8.in-addr.arpa", Kind::Ptr), Outcome::Forward);
     assert_eq!(ask(3, "5.0.1.10.in-addr.arpa", Kind::Ptr), Outcome::NxDomain);
+    let six = |last: char| format!("{last}.{}2.0.0.0.0.0.d.f.ip6.arpa", "0.".repeat(23));
+    assert_eq!(ask(1, &six('9'), Kind::Ptr), Outcome::Name("web.app_back".into()));
+    assert_eq!(ask(1, &six('8'), Kind::Ptr), Outcome::NxDomain);
+    assert_eq!(ask(2, &six('9'), Kind::Ptr), Outcome::Forward);
+    assert_eq!(ask(1, "9.ip6.arpa", Kind::Ptr), Outcome::Forward);
 }
 
 #[test]
@@ -91,7 +100,7 @@ fn answers_rotate() {
         Outcome::Addresses(list) => list[0],
         other => panic!("{other:?}"),
     };
-    assert_eq!([first(0), first(1), first(2), first(3)].map(|a| a.octets()[3]), [5, 6, 7, 5]);
+    assert_eq!([first(0), first(1), first(2), first(3)].map(|a| match a { IpAddr::V4(a) => a.octets()[3], IpAddr::V6(_) => 0 }), [5, 6, 7, 5]);
 }
 
 proptest! {

@@ -2,7 +2,8 @@
 //!
 //! The way of a packet:
 //! 1. `sources` (raw prerouting): what comes from a container must bear an address of that very veth, and must not be
-//!    addressed to 127.0.0.0/8, which `route_localnet` on the veth would otherwise let in (CVE-2020-8558).
+//!    addressed to 127.0.0.0/8, which `route_localnet` on the veth would otherwise let in (CVE-2020-8558). In IPv6,
+//!    neighbours find each other by ICMPv6 with link-local sources, or with none yet.
 //! 2. `balance` (nat): virtual addresses and published ports lead to a backend, slot by random draw.
 //! 3. `forward`: established goes on; from containers by network (`from_...`: members of the same network, then the
 //!    outside unless internal); into containers only what a published port brought.
@@ -11,75 +12,90 @@
 //!    what leaves for the outside appears as the node.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddrV4;
+use std::net::{IpAddr, SocketAddr};
 
-use model::Protocol;
+use model::{IpSubnet, Protocol};
 
 use super::{Action, Chain, Datum, Element, Field, Hook, Match, Rule, Ruleset, Set, Type};
-use crate::plan::{NetworkPlan, NodePlan, PortPlan, SizeClass, slots_after};
+use crate::plan::{AttachmentPlan, Family, NetworkPlan, NodePlan, PortPlan, SizeClass, slots_after};
 
 /// Refuses what gets here: TCP with a reset, the rest with ICMP.
 const REFUSE: &str = "refuse";
 
 impl Ruleset {
-    /// The table of a plan; the plan is valid.
-    pub fn of(plan: &NodePlan) -> Self {
-        Self::after(None, plan)
+    /// The table of a plan for one family; the plan is valid.
+    pub fn of(family: Family, plan: &NodePlan) -> Self {
+        Self::after(family, None, plan)
     }
 
     /// The table of a plan, whose balancers move as few slots as can be from those of the table before.
-    pub fn after(previous: Option<&Self>, plan: &NodePlan) -> Self {
-        let mut sets = vec![
-            set(
-                "owners",
-                &[Type::IfName, Type::Ipv4],
-                plan.attachments.iter().map(|a| vec![Datum::IfName(plan.device(a)), Datum::Ipv4(a.address)]),
-            ),
-            map(
-                "networks",
-                &[Type::Ipv4],
-                &[Type::Verdict],
-                plan.attachments.iter().filter_map(|a| {
-                    let network = plan.network(a.network)?;
-                    Some((vec![Datum::Ipv4(a.address)], vec![Datum::Jump(from_chain(network))]))
-                }),
-            ),
-            set("members", &[Type::Ipv4], plan.attachments.iter().map(|a| vec![Datum::Ipv4(a.address)])),
-            set("subnets", &[Type::Prefix], prefixes(plan, |_| true)),
-            set("outbound", &[Type::Prefix], prefixes(plan, |network| !network.internal)),
-            set(
-                "hairpin",
-                &[Type::Ipv4, Type::Ipv4],
-                plan.attachments.iter().map(|a| vec![Datum::Ipv4(a.address), Datum::Ipv4(a.address)]),
-            ),
-            map(
-                "gateways",
-                &[Type::Ipv4],
-                &[Type::Ipv4],
-                plan.attachments.iter().filter_map(|a| {
-                    let gateway = plan.network(a.network)?.gateway;
-                    Some((vec![Datum::Ipv4(a.address)], vec![Datum::Ipv4(gateway)]))
-                }),
-            ),
-        ];
-        sets.extend(plan.networks.iter().map(|network| network_members(plan, network)));
-        let balanced = balancer_sets(previous, plan, &mut sets);
-        sets.extend(idle_ports(plan));
+    pub fn after(family: Family, previous: Option<&Self>, plan: &NodePlan) -> Self {
+        let members: Vec<Member> = plan.attachments.iter().filter_map(|a| Member::of(family, plan, a)).collect();
+        let networks: Vec<Served> = plan.networks.iter().filter_map(|n| Served::of(family, n)).collect();
+        let mut sets = member_sets(&members);
+        sets.push(set("subnets", &[Type::Prefix], prefixes(&networks, |_| true)));
+        sets.push(set("outbound", &[Type::Prefix], prefixes(&networks, |network| !network.internal)));
+        sets.extend(networks.iter().map(|served| network_members(&members, served.network)));
+        let balanced = balancer_sets(family, previous, plan, &mut sets);
+        sets.extend(idle_ports(family, plan));
 
         let mut chains = vec![refuse()];
-        chains.extend(plan.networks.iter().map(from_network));
+        chains.extend(networks.iter().map(from_network));
         let prefix = plan.node_key.device_prefix();
         chains.extend([
-            sources(&prefix),
+            sources(family, &prefix),
             chain("balance", Hook::NatPrerouting, balanced.clone()),
             chain("balance_host", Hook::NatOutput, balanced),
             input(),
             forward(&prefix),
             output(),
-            sources_nat(&prefix),
+            sources_nat(family, &prefix),
         ]);
-        Self { table: plan.node_key.table(), sets, chains }
+        Self { family, table: plan.node_key.table(), sets, chains }
     }
+}
+
+/// A container's address of the table's family on a network that has that family.
+struct Member<'a> {
+    device: String,
+    address: IpAddr,
+    gateway: IpAddr,
+    network: &'a NetworkPlan,
+}
+
+impl<'a> Member<'a> {
+    fn of(family: Family, plan: &'a NodePlan, attachment: &AttachmentPlan) -> Option<Self> {
+        let network = plan.network(attachment.network)?;
+        let gateway = network.side(family)?.gateway;
+        Some(Self { device: plan.device(attachment), address: attachment.address(family)?, gateway, network })
+    }
+}
+
+/// A network with its subnet of the table's family.
+struct Served<'a> {
+    network: &'a NetworkPlan,
+    subnet: IpSubnet,
+}
+
+impl<'a> Served<'a> {
+    fn of(family: Family, network: &'a NetworkPlan) -> Option<Self> {
+        Some(Self { network, subnet: network.side(family)?.subnet })
+    }
+}
+
+fn member_sets(members: &[Member<'_>]) -> Vec<Set> {
+    let address = |member: &Member<'_>| vec![Datum::Address(member.address)];
+    let owner = |member: &Member<'_>| vec![Datum::IfName(member.device.clone()), Datum::Address(member.address)];
+    let jump = |member: &Member<'_>| (address(member), vec![Datum::Jump(from_chain(member.network))]);
+    let itself = |member: &Member<'_>| vec![Datum::Address(member.address), Datum::Address(member.address)];
+    let gateway = |member: &Member<'_>| (address(member), vec![Datum::Address(member.gateway)]);
+    vec![
+        set("owners", &[Type::IfName, Type::Address], members.iter().map(owner)),
+        map("networks", &[Type::Address], &[Type::Verdict], members.iter().map(jump)),
+        set("members", &[Type::Address], members.iter().map(address)),
+        set("hairpin", &[Type::Address, Type::Address], members.iter().map(itself)),
+        map("gateways", &[Type::Address], &[Type::Address], members.iter().map(gateway)),
+    ]
 }
 
 fn from_chain(network: &NetworkPlan) -> String {
@@ -99,28 +115,28 @@ fn map(name: &str, key: &[Type], value: &[Type], elements: impl Iterator<Item = 
     Set { name: name.into(), key: key.into(), value: value.into(), elements: elements.into_iter().collect() }
 }
 
-fn prefixes(plan: &NodePlan, wanted: fn(&NetworkPlan) -> bool) -> impl Iterator<Item = Vec<Datum>> {
-    plan.networks.iter().filter(move |network| wanted(network)).map(|network| vec![Datum::Prefix(network.subnet)])
+fn prefixes(networks: &[Served<'_>], wanted: fn(&NetworkPlan) -> bool) -> impl Iterator<Item = Vec<Datum>> {
+    networks.iter().filter(move |served| wanted(served.network)).map(|served| vec![Datum::Prefix(served.subnet)])
 }
 
-fn network_members(plan: &NodePlan, network: &NetworkPlan) -> Set {
-    let members = plan.attachments.iter().filter(|a| a.network == network.id);
-    set(&members_set(network), &[Type::Ipv4], members.map(|a| vec![Datum::Ipv4(a.address)]))
+fn network_members(members: &[Member<'_>], network: &NetworkPlan) -> Set {
+    let members = members.iter().filter(|member| member.network.id == network.id);
+    set(&members_set(network), &[Type::Address], members.map(|member| vec![Datum::Address(member.address)]))
 }
 
 /// The maps of each size class in use, and the rules that look into them: one address of the host before all of them.
-fn balancer_sets(previous: Option<&Ruleset>, plan: &NodePlan, sets: &mut Vec<Set>) -> Vec<Rule> {
+fn balancer_sets(family: Family, previous: Option<&Ruleset>, plan: &NodePlan, sets: &mut Vec<Set>) -> Vec<Rule> {
     let mut rules = Vec::new();
     for class in SizeClass::ALL {
-        let vips =
-            plan.vips.iter().filter(|vip| !vip.backends.is_empty() && SizeClass::of(vip.backends.len()) == class);
+        let of_family = plan.vips.iter().filter(|vip| Family::of(vip.address) == family);
+        let vips = of_family.filter(|vip| !vip.backends.is_empty() && SizeClass::of(vip.backends.len()) == class);
         let name = format!("vips{}", class.slots());
         let before = previous.and_then(|ruleset| ruleset.set(&name));
         let entries = vips.flat_map(|vip| {
-            let value = |backend: &std::net::Ipv4Addr| vec![Datum::Ipv4(*backend)];
-            balance(before, vec![Datum::Ipv4(vip.address)], &vip.backends, class, value)
+            let value = |backend: &IpAddr| vec![Datum::Address(*backend)];
+            balance(before, vec![Datum::Address(vip.address)], &vip.backends, class, value)
         });
-        let vips = map(&name, &[Type::Ipv4, Type::Slot], &[Type::Ipv4], entries);
+        let vips = map(&name, &[Type::Address, Type::Slot], &[Type::Address], entries);
         if !vips.elements.is_empty() {
             let fields = vec![Field::Destination, Field::Slot(class.slots())];
             rules.push(Rule { matches: vec![], action: Action::Dnat { fields, map: name, port: false } });
@@ -129,7 +145,9 @@ fn balancer_sets(previous: Option<&Ruleset>, plan: &NodePlan, sets: &mut Vec<Set
     }
     for (bound, name) in [(true, "ports_at"), (false, "ports")] {
         for class in SizeClass::ALL {
-            let (ports, rule) = port_map(previous, plan, bound, &format!("{name}{}", class.slots()), class);
+            let name = format!("{name}{}", class.slots());
+            let before = previous.and_then(|ruleset| ruleset.set(&name));
+            let (ports, rule) = port_map(family, before, plan, bound, &name, class);
             if !ports.elements.is_empty() {
                 sets.push(ports);
                 rules.push(rule);
@@ -159,25 +177,34 @@ fn balance<B: Clone + Ord + std::hash::Hash + ToString>(
     table.into_iter().zip(0u32..).map(entry).collect()
 }
 
-fn port_map(previous: Option<&Ruleset>, plan: &NodePlan, bound: bool, name: &str, class: SizeClass) -> (Set, Rule) {
-    let wanted = |port: &&PortPlan| {
-        let busy = !port.backends.is_empty() && SizeClass::of(port.backends.len()) == class;
-        busy && port.host_ipv4().is_some() == bound
-    };
-    let before = previous.and_then(|ruleset| ruleset.set(name));
-    let value = |backend: &SocketAddrV4| vec![Datum::Ipv4(*backend.ip()), Datum::Port(backend.port())];
-    let entries =
-        plan.ports.iter().filter(wanted).flat_map(|port| balance(before, port_key(port), &port.backends, class, value));
+fn port_map(
+    family: Family,
+    before: Option<&Set>,
+    plan: &NodePlan,
+    bound: bool,
+    name: &str,
+    class: SizeClass,
+) -> (Set, Rule) {
+    let published = plan.ports.iter().filter(|port| port.is_on(family) && port.host_address().is_some() == bound);
+    let busy = published.map(|port| (port, port.backends_of(family)));
+    let busy = busy.filter(|(_, backends)| !backends.is_empty() && SizeClass::of(backends.len()) == class);
+    let value = |backend: &SocketAddr| vec![Datum::Address(backend.ip()), Datum::Port(backend.port())];
+    let entries = busy.flat_map(|(port, backends)| balance(before, port_key(port), &backends, class, value));
     let (mut key, mut fields) = port_key_shape(bound);
     key.push(Type::Slot);
     fields.push(Field::Slot(class.slots()));
-    let ports = map(name, &key, &[Type::Ipv4, Type::Port], entries);
+    let ports = map(name, &key, &[Type::Address, Type::Port], entries);
     let action = Action::Dnat { fields, map: name.into(), port: true };
-    (ports, Rule { matches: vec![Match::Local(true)], action })
+    let mut matches = vec![Match::Local(true)];
+    if family == Family::V6 {
+        // The kernel never lets an answer back to ::1 from elsewhere: there netd's socket serves.
+        matches.push(Match::NotLoopback(Field::Destination));
+    }
+    (ports, Rule { matches, action })
 }
 
 fn port_key(port: &PortPlan) -> Vec<Datum> {
-    let mut key: Vec<Datum> = port.host_ipv4().map(Datum::Ipv4).into_iter().collect();
+    let mut key: Vec<Datum> = port.host_address().map(Datum::Address).into_iter().collect();
     key.extend([Datum::Protocol(port.protocol), Datum::Port(port.published)]);
     key
 }
@@ -185,15 +212,20 @@ fn port_key(port: &PortPlan) -> Vec<Datum> {
 fn port_key_shape(bound: bool) -> (Vec<Type>, Vec<Field>) {
     if bound {
         let fields = vec![Field::Destination, Field::Protocol, Field::Port];
-        (vec![Type::Ipv4, Type::Protocol, Type::Port], fields)
+        (vec![Type::Address, Type::Protocol, Type::Port], fields)
     } else {
         (vec![Type::Protocol, Type::Port], vec![Field::Protocol, Field::Port])
     }
 }
 
-fn idle_ports(plan: &NodePlan) -> [Set; 2] {
+/// Ports that nothing answers at. In IPv6 that is so too where only IPv4 has backends, unless netd's socket leads to them.
+fn idle_ports(family: Family, plan: &NodePlan) -> [Set; 2] {
+    let is_idle = |port: &&PortPlan| {
+        let elsewhere = family == Family::V6 && port.protocol == Protocol::Tcp && !port.backends.is_empty();
+        port.is_on(family) && port.backends_of(family).is_empty() && !elsewhere
+    };
     [(true, "idle_ports_at"), (false, "idle_ports")].map(|(bound, name)| {
-        let idle = plan.ports.iter().filter(|p| p.backends.is_empty() && p.host_ipv4().is_some() == bound);
+        let idle = plan.ports.iter().filter(is_idle).filter(|port| port.host_address().is_some() == bound);
         set(name, &port_key_shape(bound).0, idle.map(port_key))
     })
 }
@@ -221,23 +253,31 @@ fn refuse() -> Chain {
 
 /// Where a network's containers may go. Its own addresses that nobody has are refused at once: a virtual address
 /// without backend, a container that is gone.
-fn from_network(network: &NetworkPlan) -> Chain {
+fn from_network(served: &Served<'_>) -> Chain {
+    let network = served.network;
     let outside = if network.internal { Action::Drop } else { Action::Accept };
     let rules = vec![
         rule(vec![in_set(&[Field::Destination], &members_set(network))], Action::Accept),
-        rule(vec![Match::InPrefix(Field::Destination, network.subnet)], Action::Goto(REFUSE.into())),
+        rule(vec![Match::InPrefix(Field::Destination, served.subnet)], Action::Goto(REFUSE.into())),
         rule(vec![Match::OriginalDestination("subnets".into())], Action::Drop),
         rule(vec![], outside),
     ];
     Chain { name: from_chain(network), hook: None, rules }
 }
 
-fn sources(prefix: &str) -> Chain {
+fn sources(family: Family, prefix: &str) -> Chain {
     let ours = Match::FromDevices(prefix.into());
-    let rules = vec![
+    let mut rules = Vec::new();
+    if family == Family::V6 {
+        // Such packets are for this host alone: the kernel forwards none.
+        let neighbour = |source| rule(vec![ours.clone(), Match::IsIcmpv6, source], Action::Accept);
+        rules.push(neighbour(Match::FromLinkLocal));
+        rules.push(neighbour(Match::Address(Field::Source, Family::V6.unspecified())));
+    }
+    rules.extend([
         rule(vec![ours.clone(), not_in_set(&[Field::IifName, Field::Source], "owners")], Action::Drop),
         rule(vec![ours, Match::InLoopback(Field::Destination)], Action::Drop),
-    ];
+    ]);
     chain("sources", Hook::RawPrerouting, rules)
 }
 
@@ -279,15 +319,15 @@ fn output() -> Chain {
     chain("output", Hook::FilterOutput, rules)
 }
 
-fn sources_nat(prefix: &str) -> Chain {
+fn sources_nat(family: Family, prefix: &str) -> Chain {
     let as_gateway = || Action::Snat { field: Field::Destination, map: "gateways".into() };
-    let rules = vec![
-        rule(vec![in_set(&[Field::Source, Field::Destination], "hairpin")], as_gateway()),
-        rule(vec![Match::ToDevices(prefix.into()), Match::InLoopback(Field::Source)], as_gateway()),
-        rule(
-            vec![in_set(&[Field::Source], "outbound"), not_in_set(&[Field::Destination], "subnets")],
-            Action::Masquerade,
-        ),
-    ];
+    let mut rules = vec![rule(vec![in_set(&[Field::Source, Field::Destination], "hairpin")], as_gateway())];
+    if family == Family::V4 {
+        rules.push(rule(vec![Match::ToDevices(prefix.into()), Match::InLoopback(Field::Source)], as_gateway()));
+    }
+    rules.push(rule(
+        vec![in_set(&[Field::Source], "outbound"), not_in_set(&[Field::Destination], "subnets")],
+        Action::Masquerade,
+    ));
     chain("sources_nat", Hook::NatPostrouting, rules)
 }

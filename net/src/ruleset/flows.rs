@@ -4,7 +4,7 @@
 //! pauses would stick to a backend that is gone, or to "no backend" after one came.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use model::Protocol;
 
@@ -14,37 +14,36 @@ use crate::plan::NodePlan;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Flow {
     /// Where the client sends to.
-    pub destination: Ipv4Addr,
+    pub destination: IpAddr,
     /// To which port.
     pub port: u16,
     /// Who answers.
-    pub answerer: Ipv4Addr,
+    pub answerer: IpAddr,
     /// From which port.
     pub answer_port: u16,
 }
 
 /// An address of the host, or all of them, and a port.
-type PublishedAt = (Option<Ipv4Addr>, u16);
+type PublishedAt = (Option<IpAddr>, u16);
 
 /// Where UDP flows to this node's virtual addresses and published ports may lead.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FlowGuards {
-    vips: BTreeMap<Ipv4Addr, BTreeSet<Ipv4Addr>>,
-    ports: BTreeMap<PublishedAt, BTreeSet<(Ipv4Addr, u16)>>,
+    vips: BTreeMap<IpAddr, BTreeSet<IpAddr>>,
+    ports: BTreeMap<PublishedAt, BTreeSet<(IpAddr, u16)>>,
 }
 
 impl FlowGuards {
     /// The guards of a plan.
     pub fn of(plan: &NodePlan) -> Self {
-        let udp = plan.ports.iter().filter(|port| port.protocol == Protocol::Udp);
+        let mut ports: BTreeMap<PublishedAt, BTreeSet<(IpAddr, u16)>> = BTreeMap::new();
+        for port in plan.ports.iter().filter(|port| port.protocol == Protocol::Udp) {
+            let backends = port.backends.iter().map(|backend| (backend.ip(), backend.port()));
+            ports.entry((port.host_address(), port.published)).or_default().extend(backends);
+        }
         Self {
+            ports,
             vips: plan.vips.iter().map(|vip| (vip.address, vip.backends.iter().copied().collect())).collect(),
-            ports: udp
-                .map(|port| {
-                    let backends = port.backends.iter().map(|b| (*b.ip(), b.port())).collect();
-                    ((port.host_ipv4(), port.published), backends)
-                })
-                .collect(),
         }
     }
 
@@ -54,7 +53,7 @@ impl FlowGuards {
     }
 
     /// Whether a flow should be cut, so that its next packet is balanced anew. `local` tells the host's own addresses.
-    pub fn is_stale(&self, flow: Flow, local: &BTreeSet<Ipv4Addr>) -> bool {
+    pub fn is_stale(&self, flow: Flow, local: &BTreeSet<IpAddr>) -> bool {
         if let Some(backends) = self.vips.get(&flow.destination) {
             return !backends.contains(&flow.answerer);
         }

@@ -3,7 +3,8 @@
 //! [`Ruleset::of`] builds it, [`Ruleset::to_text`] prints it as `nft list table` does (the golden form of the tests),
 //! [`crate::nft`] encodes it for the kernel. [`FlowGuards`] tells which UDP flows of the connection table are stale.
 //!
-//! The table holds only what this node's traffic needs, and accepts nothing on behalf of other tables: `accept` in
+//! A node has one table for IPv4 and, with networks that have IPv6, a second one: the same rules over the other addresses.
+//! A table holds only what this node's traffic needs, and accepts nothing on behalf of other tables: `accept` in
 //! one table never undoes the `drop` of another.
 
 mod build;
@@ -11,15 +12,19 @@ mod flows;
 mod name_server;
 mod text;
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use model::{IpSubnet, Protocol};
 
+use crate::plan::Family;
+
 pub use flows::{Flow, FlowGuards};
 
-/// One table of family `ip`.
+/// One table of one family.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ruleset {
+    /// Whose packets it sees; all addresses in it are of this family.
+    pub family: Family,
     /// Its name.
     pub table: String,
     /// Its sets and maps.
@@ -46,9 +51,9 @@ pub struct Set {
 pub enum Type {
     /// Device name.
     IfName,
-    /// IPv4 address.
-    Ipv4,
-    /// IPv4 prefixes: an interval set of addresses.
+    /// Address of the table's family.
+    Address,
+    /// Prefixes of the table's family: an interval set of addresses.
     Prefix,
     /// Transport protocol.
     Protocol,
@@ -75,7 +80,7 @@ pub enum Datum {
     /// Device name.
     IfName(String),
     /// Address.
-    Ipv4(Ipv4Addr),
+    Address(IpAddr),
     /// Prefix.
     Prefix(IpSubnet),
     /// Protocol.
@@ -164,9 +169,15 @@ pub enum Match {
     /// A field lies in a prefix.
     InPrefix(Field, IpSubnet),
     /// A field is an address.
-    Address(Field, Ipv4Addr),
-    /// A field lies in 127.0.0.0/8.
+    Address(Field, IpAddr),
+    /// A field lies in 127.0.0.0/8, or is ::1.
     InLoopback(Field),
+    /// A field is another address than the host's own ::1.
+    NotLoopback(Field),
+    /// Its source lies in fe80::/10.
+    FromLinkLocal,
+    /// It is ICMPv6, which neighbours find each other by.
+    IsIcmpv6,
     /// The connection's first packet was addressed to a prefix in this set.
     OriginalDestination(String),
     /// The connection is known, or an error about a known one.

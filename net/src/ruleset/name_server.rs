@@ -8,6 +8,7 @@
 use model::Protocol;
 
 use super::{Action, Chain, Field, Hook, Match, Rule, Ruleset};
+use crate::plan::Family;
 use crate::resolve::ADDRESS;
 
 impl Ruleset {
@@ -21,13 +22,13 @@ impl Ruleset {
             |name: &str, hook, rules: [Rule; 2]| Chain { name: name.into(), hook: Some(hook), rules: rules.into() };
         let chains =
             vec![chain("questions", Hook::RawOutput, questions), chain("answers", Hook::LastPostrouting, answers)];
-        Self { table: "orca_dns".into(), sets: Vec::new(), chains }
+        Self { family: Family::V4, table: "orca_dns".into(), sets: Vec::new(), chains }
     }
 }
 
 fn rewrite(protocol: Protocol, side: Field, field: Field, from: u16, to: u16) -> Rule {
     Rule {
-        matches: vec![Match::Address(side, *ADDRESS.ip()), Match::Is(protocol), Match::PortIs(field, from)],
+        matches: vec![Match::Address(side, (*ADDRESS.ip()).into()), Match::Is(protocol), Match::PortIs(field, from)],
         action: Action::SetPort { protocol, field, port: to },
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use super::{Action, Chain, Datum, Field, Hook, Match, Ruleset, Set, Type};
+use crate::plan::Family;
 
 impl Ruleset {
     /// The table as text.
@@ -11,8 +12,25 @@ impl Ruleset {
         let blocks: Vec<String> = self.sets.iter().map(set_text).chain(self.chains.iter().map(chain_text)).collect();
         text.push_str(&blocks.join("\n"));
         text.push_str("}\n");
-        text
+        match self.family {
+            Family::V4 => text,
+            Family::V6 => in_words_of_ipv6(text),
+        }
     }
+}
+
+/// The same text with the words that nft has for IPv6.
+fn in_words_of_ipv6(text: String) -> String {
+    const WORDS: [(&str, &str); 7] = [
+        ("table ip ", "table ip6 "),
+        ("ip saddr", "ip6 saddr"),
+        ("ip daddr", "ip6 daddr"),
+        ("ipv4_addr", "ipv6_addr"),
+        ("ip protocol", "meta l4proto"),
+        ("dnat ip addr", "dnat ip6 addr"),
+        ("icmp port", "icmpv6 port"),
+    ];
+    WORDS.iter().fold(text, |text, (ipv4, ipv6)| text.replace(ipv4, ipv6))
 }
 
 fn set_text(set: &Set) -> String {
@@ -60,7 +78,7 @@ impl fmt::Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::IfName => "ifname",
-            Self::Ipv4 | Self::Prefix => "ipv4_addr",
+            Self::Address | Self::Prefix => "ipv4_addr",
             Self::Protocol => "inet_proto",
             Self::Port => "inet_service",
             Self::Slot => "mark",
@@ -73,7 +91,7 @@ impl fmt::Display for Datum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::IfName(name) => write!(f, "\"{name}\""),
-            Self::Ipv4(address) => write!(f, "{address}"),
+            Self::Address(address) => write!(f, "{address}"),
             Self::Prefix(subnet) => write!(f, "{subnet}"),
             Self::Protocol(protocol) => write!(f, "{protocol}"),
             Self::Port(port) => write!(f, "{port}"),
@@ -124,6 +142,9 @@ impl fmt::Display for Match {
             Self::InPrefix(field, subnet) => write!(f, "{field} {subnet}"),
             Self::Address(field, address) => write!(f, "{field} {address}"),
             Self::InLoopback(field) => write!(f, "{field} 127.0.0.0/8"),
+            Self::NotLoopback(field) => write!(f, "{field} != ::1"),
+            Self::FromLinkLocal => f.write_str("ip saddr fe80::/10"),
+            Self::IsIcmpv6 => f.write_str("meta l4proto ipv6-icmp"),
             Self::OriginalDestination(set) => write!(f, "ct original ip daddr @{set}"),
             Self::Established => f.write_str("ct state established,related"),
             Self::Translated => f.write_str("ct status dnat"),
@@ -156,12 +177,16 @@ impl fmt::Display for Action {
 
 #[cfg(test)]
 mod tests {
-    use crate::plan::{NodePlan, sample};
+    use crate::plan::{Family, NodePlan, sample};
     use crate::ruleset::Ruleset;
 
     /// Compares with the golden file; `ORCA_BLESS=1` writes it anew.
     fn golden(name: &str, plan: &NodePlan) {
-        golden_text(name, &Ruleset::of(plan).to_text());
+        golden_family(name, Family::V4, plan);
+    }
+
+    fn golden_family(name: &str, family: Family, plan: &NodePlan) {
+        golden_text(name, &Ruleset::of(family, plan).to_text());
     }
 
     fn golden_text(name: &str, text: &str) {
@@ -177,6 +202,17 @@ mod tests {
     #[test]
     fn a_whole_node() {
         golden("node.nft", &sample::plan());
+    }
+
+    #[test]
+    fn a_whole_node_with_ipv6() {
+        golden_family("node6.nft", Family::V6, &sample::dual_plan());
+        // What only IPv6 has leaves the other table as it is.
+        let dual = Ruleset::of(Family::V4, &sample::dual_plan()).to_text();
+        for line in Ruleset::of(Family::V4, &sample::plan()).to_text().lines() {
+            assert!(dual.contains(line), "{line}");
+        }
+        assert!(!dual.contains("fd00:"), "{dual}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A host and an outside machine as network namespaces of this test's own, with containers made by the code under test.
 #![allow(clippy::unwrap_used, dead_code)]
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Mutex;
@@ -9,18 +9,21 @@ use std::time::{Duration, Instant};
 
 use model::{ContainerId, NetworkId, NodeId, Protocol};
 use net::netlink::netns;
-use net::plan::{AttachmentPlan, NetworkPlan, NodeKey, NodePlan, PortPlan, VipPlan};
+use net::plan::{AttachmentPlan, NetworkPlan, NodeKey, NodePlan, PortPlan, SubnetPlan, VipPlan};
 
 /// The host's address towards the outside, and the outside machine's.
 pub const HOST: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 pub const OUTSIDE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
+pub const HOST6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+pub const OUTSIDE6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 2);
 
 /// Answers every connection and datagram with "NAME CLIENT-ADDRESS".
 const SERVER: &str = r#"
 import socket, sys, threading
 name, ip, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
-u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.bind((ip, port))
-t = socket.socket(); t.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); t.bind((ip, port)); t.listen(64)
+family = socket.AF_INET6 if ':' in ip else socket.AF_INET
+u = socket.socket(family, socket.SOCK_DGRAM); u.bind((ip, port))
+t = socket.socket(family); t.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); t.bind((ip, port)); t.listen(64)
 def udp():
     while True:
         _, peer = u.recvfrom(100); u.sendto(f'{name} {peer[0]}'.encode(), peer)
@@ -35,7 +38,8 @@ const CLIENT: &str = r#"
 import socket, sys
 kind, ip, port, count = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 for _ in range(count):
-    s = socket.socket(socket.AF_INET, socket.SOCK_STREAM if kind == 'tcp' else socket.SOCK_DGRAM); s.settimeout(1.5)
+    family = socket.AF_INET6 if ':' in ip else socket.AF_INET
+    s = socket.socket(family, socket.SOCK_STREAM if kind == 'tcp' else socket.SOCK_DGRAM); s.settimeout(1.5)
     try:
         s.connect((ip, port))
         if kind == 'udp': s.send(b'x')
@@ -89,7 +93,7 @@ impl Topology {
         command
     }
 
-    fn ip(&self, name: &str, arguments: &str) {
+    pub fn ip(&self, name: &str, arguments: &str) {
         // The peer's namespace comes as standard input, so that ip(8) needs no name for it.
         let outside = std::fs::File::open(self.path("outside")).unwrap();
         let output = self.command(name, "ip").args(arguments.split_whitespace()).stdin(outside).output().unwrap();
@@ -105,7 +109,8 @@ impl Topology {
         netns::within(&self.path("host"), || Ok(work())).unwrap()
     }
 
-    pub fn serve(&self, name: &str, address: Ipv4Addr, port: u16) -> usize {
+    pub fn serve(&self, name: &str, address: impl Into<IpAddr>, port: u16) -> usize {
+        let address = address.into();
         self.spawn(name, SERVER, &[name, &address.to_string(), &port.to_string()])
     }
 
@@ -169,9 +174,10 @@ pub fn network(n: u8, internal: bool) -> NetworkPlan {
     NetworkPlan {
         id: NetworkId::from_random(n.into()),
         name: format!("net{n}"),
-        subnet: format!("10.{n}.0.0/24").parse().unwrap(),
-        gateway: Ipv4Addr::new(10, n, 0, 1),
-        subnet6: None,
+        subnets: vec![SubnetPlan {
+            subnet: format!("10.{n}.0.0/24").parse().unwrap(),
+            gateway: Ipv4Addr::new(10, n, 0, 1).into(),
+        }],
         internal,
         mtu: None,
     }
@@ -183,24 +189,53 @@ pub fn attachment(path: &Path, c: u8, n: u8, interface: &str) -> AttachmentPlan 
         netns: path.into(),
         network: NetworkId::from_random(n.into()),
         interface: interface.into(),
-        address: Ipv4Addr::new(10, n, 0, c),
-        address6: None,
+        addresses: vec![Ipv4Addr::new(10, n, 0, c).into()],
         mac: Some([2, 0x42, 10, n, 0, c]),
         default_route: interface == "eth0",
     }
 }
 
 pub fn port(protocol: Protocol, published: u16, backends: &[(u8, u16)]) -> PortPlan {
-    let backends = backends.iter().map(|&(c, port)| SocketAddrV4::new(Ipv4Addr::new(10, 1, 0, c), port)).collect();
+    let backends = backends.iter().map(|&(c, port)| SocketAddr::new(Ipv4Addr::new(10, 1, 0, c).into(), port)).collect();
     PortPlan { protocol, published, host_ip: None, backends }
 }
 
 pub fn vip(backends: &[u8]) -> VipPlan {
     VipPlan {
         network: NetworkId::from_random(1),
-        address: Ipv4Addr::new(10, 1, 0, 2),
-        backends: backends.iter().map(|&c| Ipv4Addr::new(10, 1, 0, c)).collect(),
+        address: Ipv4Addr::new(10, 1, 0, 2).into(),
+        backends: backends.iter().map(|&c| Ipv4Addr::new(10, 1, 0, c).into()).collect(),
     }
+}
+
+/// The same, with IPv6 on networks 1 to 3 (`fd00:N::/64`), a network 4 that has IPv6 alone, with e (9), and f (10) with IPv4
+/// alone on 2. The host and the outside machine have IPv6 too.
+pub fn dual_plan(topology: &mut Topology) -> NodePlan {
+    for (name, device, address) in [("host", "uplink0", HOST6), ("outside", "eth0", OUTSIDE6)] {
+        let on = format!("echo 0 > /proc/sys/net/ipv6/conf/{device}/disable_ipv6; echo 0 > /proc/sys/net/ipv6/icmp/ratelimit");
+        assert!(topology.run(name, "sh", &["-c", &on]).status.success());
+        topology.ip(name, &format!("addr add {address}/64 dev {device} nodad"));
+    }
+    let mut plan = plan(topology);
+    let side = |n: u8| SubnetPlan {
+        subnet: format!("fd00:{n}::/64").parse().unwrap(),
+        gateway: format!("fd00:{n}::1").parse().unwrap(),
+    };
+    for (network, n) in plan.networks.iter_mut().zip(1..) {
+        network.subnets.push(side(n));
+    }
+    for attachment in &mut plan.attachments {
+        if let IpAddr::V4(four) = attachment.addresses[0] {
+            let [_, n, _, c] = four.octets();
+            attachment.addresses.push(format!("fd00:{n}::{c}").parse().unwrap());
+        }
+    }
+    plan.networks.push(NetworkPlan { subnets: vec![side(4)], ..network(4, false) });
+    let [e, f] = ["e", "f"].map(|name| topology.namespace(name));
+    let addresses = vec!["fd00:4::9".parse().unwrap()];
+    plan.attachments.push(AttachmentPlan { addresses, ..attachment(&e, 9, 4, "eth0") });
+    plan.attachments.push(attachment(&f, 10, 2, "eth0"));
+    plan
 }
 
 /// Networks 1, 2 and the internal 3. Containers: a (5) and b (6) on 1, b on 3 too, c (7) on 2, d (8) on 3.
