@@ -19,7 +19,7 @@ pub enum NoAddress {
     Outside(IpAddr),
 }
 
-/// The lowest free IPv4 address of the blocks, or the fixed one. The first and last address of a subnet are nobody's.
+/// The lowest free address of the blocks, or the fixed one; all are of one family. The first and last address of a subnet are nobody's.
 ///
 /// # Errors
 /// [`NoAddress`].
@@ -42,14 +42,14 @@ pub fn choose(
             (true, false) => Ok(address),
         };
     }
-    let v4 = blocks.iter().filter(|block| block.is_ipv4());
-    let mut candidates = v4.flat_map(|block| (0..block.size()).map_while(|offset| block.nth(offset)));
+    let mut candidates = blocks.iter().flat_map(|block| (0..block.size()).map_while(|offset| block.nth(offset)));
     candidates.find(|address| usable(address) && !used.contains(address)).ok_or(NoAddress::Exhausted)
 }
 
-/// The node's own address on a network: the first usable one of its blocks.
-pub fn gateway(subnets: &[IpSubnet], blocks: &[IpSubnet]) -> Option<IpAddr> {
-    choose(subnets, blocks, &BTreeSet::new(), None).ok()
+/// The node's own address in a subnet: the first usable one of its blocks there.
+pub fn gateway(subnet: IpSubnet, blocks: &[IpSubnet]) -> Option<IpAddr> {
+    let blocks: Vec<_> = blocks.iter().filter(|block| subnet.contains(block.network())).copied().collect();
+    choose(&[subnet], &blocks, &BTreeSet::new(), None).ok()
 }
 
 #[cfg(test)]

@@ -149,8 +149,15 @@ pub struct ParseMacError(String);
 
 impl MacAddress {
     /// The one that Docker gives a container with this address, locally administered.
-    pub const fn of(address: Ipv4Addr) -> Self {
-        let [a, b, c, d] = address.octets();
+    /// From an IPv6 address the last four bytes are taken.
+    pub const fn of(address: IpAddr) -> Self {
+        let [a, b, c, d] = match address {
+            IpAddr::V4(address) => address.octets(),
+            IpAddr::V6(address) => {
+                let [.., a, b, c, d] = address.octets();
+                [a, b, c, d]
+            }
+        };
         Self([2, 0x42, a, b, c, d])
     }
 
@@ -219,7 +226,7 @@ mod tests {
 
     #[test]
     fn link_addresses() {
-        let address = MacAddress::of(Ipv4Addr::new(10, 4, 0, 255));
+        let address = MacAddress::of(Ipv4Addr::new(10, 4, 0, 255).into());
         assert_eq!(address.to_string(), "02:42:0a:04:00:ff");
         assert_eq!("02-42-0A-04-00-FF".parse(), Ok(address));
         for bad in [

@@ -61,7 +61,7 @@ impl Drop for Ended<'_> {
 /// a and b on network 1, b on 3 too, c on 2, d on the internal 3.
 fn tables(t: &Topology) -> Tables {
     let zone = |n: u8, names: &[(&str, u8)]| {
-        let mut zone = Zone::new(format!("net{n}"), &[format!("10.{n}.0.0/24").parse().unwrap()]);
+        let mut zone = Zone::new(format!("net{n}"), format!("10.{n}.0.0/24").parse().unwrap(), None);
         for &(name, c) in names {
             zone.add(name, Ipv4Addr::new(10, n, 0, c).into());
         }
@@ -217,7 +217,11 @@ fn what_the_packet_filter_cannot_lead_is_relayed() {
     let four = SocketAddr::from(([10, 2, 0, 10], 80));
     let six = SocketAddr::new("fd00:4::9".parse().unwrap(), 80);
     plan.ports.push(PortPlan { backends: vec![four], ..port(Protocol::Tcp, 8082, &[]) });
-    plan.ports.push(PortPlan { host_ip: Some("::1".parse().unwrap()), backends: vec![six], ..port(Protocol::Tcp, 8083, &[]) });
+    plan.ports.push(PortPlan {
+        host_ip: Some("::1".parse().unwrap()),
+        backends: vec![six],
+        ..port(Protocol::Tcp, 8083, &[])
+    });
     plan.ports.push(port(Protocol::Tcp, 8084, &[]));
     t.on_host(|| Network::new(key()).apply(&plan).unwrap());
     t.serve("f", Ipv4Addr::UNSPECIFIED, 80);

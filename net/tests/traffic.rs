@@ -53,7 +53,11 @@ fn the_kernel_holds_what_the_text_says() {
     let mut topology = Topology::new();
     let mut plan = dual_plan(&mut topology);
     let backend = std::net::SocketAddr::new("fd00:1::5".parse().unwrap(), 80);
-    plan.ports.push(net::plan::PortPlan { host_ip: Some(HOST6.into()), backends: vec![backend], ..port(model::Protocol::Tcp, 81, &[]) });
+    plan.ports.push(net::plan::PortPlan {
+        host_ip: Some(HOST6.into()),
+        backends: vec![backend],
+        ..port(model::Protocol::Tcp, 81, &[])
+    });
     let network = Network::new(key());
     apply(&topology, &network, &plan);
     holds(&topology, &plan, Family::V4, "ip");
@@ -171,7 +175,8 @@ fn ipv6_is_as_ipv4() {
     }
     let network = Network::new(key());
     apply(&t, &network, &plan);
-    for (name, address) in [("a", "fd00:1::5"), ("b", "::"), ("c", "fd00:2::7"), ("d", "fd00:3::8"), ("e", "fd00:4::9")] {
+    for (name, address) in [("a", "fd00:1::5"), ("b", "::"), ("c", "fd00:2::7"), ("d", "fd00:3::8"), ("e", "fd00:4::9")]
+    {
         t.serve(name, six(address), 80);
     }
     t.serve("outside", OUTSIDE6, 99);

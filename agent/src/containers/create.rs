@@ -91,6 +91,7 @@ impl Shared {
                 other => self.executor.networks().canonical(other)?,
             };
             record.attachments = self.executor.networks().addresses(&record, &held_addresses(&state, id))?;
+            check_families(&record)?;
             self.executor.networks().choose_ports(&mut record.ports, &held_ports(&state))?;
             state.entries.insert(id, Entry::new(record.clone(), machine));
             record
@@ -272,9 +273,10 @@ fn check_shared(network: &NetworkMode, spec: &ContainerSpec) -> Result<()> {
 }
 
 fn check_ports(network: &NetworkMode, ports: &mut Vec<PortSpec>) -> Result<Vec<String>> {
-    if let Some(port) = ports.iter().find(|port| port.host_ip.is_some_and(|address| address.is_ipv6())) {
-        let value = port.host_ip.map(|address| address.to_string()).unwrap_or_default();
-        let reason = "publishing on an IPv6 address is not supported yet".into();
+    let is_local = |port: &&PortSpec| port.host_ip.is_some_and(|address| address.is_ipv6() && address.is_loopback());
+    if let Some(port) = ports.iter().filter(|port| port.protocol != Protocol::Tcp).find(is_local) {
+        let value = format!("[::1]:{}/{}", port.target, port.protocol);
+        let reason = "on ::1 only TCP can be published: use 127.0.0.1, or another address of the node".into();
         return Err(Error::Spec { key: "published address", value, reason });
     }
     match network {
@@ -285,6 +287,25 @@ fn check_ports(network: &NetworkMode, ports: &mut Vec<PortSpec>) -> Result<Vec<S
         NetworkMode::Host => {
             ports.clear();
             Ok(vec!["Published ports are discarded when using host network mode".into()])
+        }
+    }
+}
+
+/// Refuses a published address that leads to nowhere: of a family that the container has no address of. TCP on IPv6 is
+/// relayed to IPv4.
+fn check_families(record: &Record) -> Result<()> {
+    let has = |v4: bool| record.attachments.iter().flat_map(|on| &on.addresses).any(|address| address.is_ipv4() == v4);
+    let leads_nowhere = |port: &&PortSpec| match port.host_ip {
+        Some(IpAddr::V4(_)) => !has(true),
+        Some(IpAddr::V6(_)) => !has(false) && port.protocol != Protocol::Tcp,
+        None => false,
+    };
+    match record.ports.iter().find(leads_nowhere).filter(|_| !record.attachments.is_empty()) {
+        None => Ok(()),
+        Some(port) => {
+            let value = port.host_ip.map(|address| address.to_string()).unwrap_or_default();
+            let reason = "the container has no address of that family: connect it to a network that has one".into();
+            Err(Error::Spec { key: "published address", value, reason })
         }
     }
 }

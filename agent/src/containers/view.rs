@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use model::{
     ContainerId, ContainerSpec, ContainerStatus, MacAddress, MountSource, NetworkId, NetworkMode, PortSpec, Timestamp,
 };
+use net::plan::SubnetPlan;
 
 use super::record::{Record, TaskRef, container_status};
 use crate::health::Probe;
@@ -64,10 +65,8 @@ pub struct AttachmentView {
     pub network: String,
     /// Addresses there.
     pub addresses: Vec<IpAddr>,
-    /// Prefix length of the network's subnet.
-    pub prefix: u8,
-    /// The node's own address there.
-    pub gateway: Option<IpAddr>,
+    /// The network's subnets, with the node's own address in each.
+    pub subnets: Vec<SubnetPlan>,
     /// Further names there.
     pub aliases: Vec<String>,
     /// Its device's link address.
@@ -92,20 +91,17 @@ pub struct MountView {
 /// Puts a view together.
 pub fn view(record: &Record, machine: &Machine, paths: &Paths, networks: &Networks) -> ContainerView {
     let spec = |name: &str| record.network.attachments().iter().find(|spec| spec.network == name);
-    let mac = |address: &IpAddr| match address {
-        IpAddr::V4(address) => Some(MacAddress::of(*address)),
-        IpAddr::V6(_) => None,
-    };
     let attachments = record.attachments.iter().map(|attachment| {
         let network = networks.describe(attachment.network);
         let name = network.as_ref().map_or_else(|| attachment.network.to_string(), |network| network.name.clone());
         AttachmentView {
             network_id: attachment.network,
             addresses: attachment.addresses.clone(),
-            prefix: network.as_ref().map_or(0, |network| network.subnet.prefix()),
-            gateway: network.as_ref().map(|network| network.gateway.into()),
+            subnets: network.map(|network| network.subnets).unwrap_or_default(),
             aliases: spec(&name).map(|spec| spec.aliases.clone()).unwrap_or_default(),
-            mac: spec(&name).and_then(|spec| spec.mac_address).or_else(|| attachment.addresses.iter().find_map(mac)),
+            mac: spec(&name)
+                .and_then(|spec| spec.mac_address)
+                .or_else(|| attachment.addresses.first().copied().map(MacAddress::of)),
             network: name,
         }
     });

@@ -77,7 +77,7 @@ impl Executor {
             gateway: record
                 .attachments
                 .first()
-                .and_then(|attachment| Some(self.networks.describe(attachment.network)?.gateway.into())),
+                .and_then(|attachment| Some(self.networks.describe(attachment.network)?.subnets.first()?.gateway)),
         };
         let contents = self.contents.borrow().clone();
         let map = bundle::users::mapped(spec, &self.host);

@@ -4,11 +4,14 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use model::{AddressRange, IpSubnet};
+use net::plan::Family;
 
 /// Where subnets are chosen from when none is asked for: outside of the managers' pool and of Docker's.
 const POOL: ([u8; 4], u8) = ([10, 64, 0, 0], 12);
-/// How large a chosen subnet is: a thousand containers.
+/// How large a chosen IPv4 subnet is: a thousand containers.
 const CHOSEN_PREFIX: u8 = 22;
+/// How large a chosen IPv6 subnet is: as every link's (RFC 4291, section 2.5.1).
+const CHOSEN_PREFIX6: u8 = 64;
 /// The option of Docker's bridge driver that sets the largest packet.
 pub const MTU: &str = "com.docker.network.driver.mtu";
 
@@ -40,8 +43,8 @@ pub struct Taken {
 pub enum Refusal {
     #[error("its subnet {subnet} overlaps {other} of {by}; choose another with --subnet")]
     Overlap { subnet: IpSubnet, other: IpSubnet, by: String },
-    #[error("no free /{CHOSEN_PREFIX} is left in {pool}; remove networks, or choose a subnet with --subnet")]
-    Exhausted { pool: String },
+    #[error("no free /{prefix} is left in {pool}; remove networks, or choose a subnet with --subnet")]
+    Exhausted { prefix: u8, pool: String },
     #[error("{what} {value} lies in none of its subnets")]
     Outside { what: &'static str, value: String },
     #[error("{what} {value} is not a usable address of subnet {subnet}")]
@@ -52,29 +55,48 @@ pub enum Refusal {
     Twice { what: &'static str, value: String, subnet: IpSubnet },
     #[error("subnet {0} is too small: it needs an address for the node and one for a container")]
     Small(IpSubnet),
-    #[error("{0} is IPv6, which networks of the node do not have yet")]
-    Ipv6(String),
+    #[error("subnet {0} is asked for, but the network is to have no {1}: {2}")]
+    OtherFamily(IpSubnet, &'static str, &'static str),
+    #[error("it is to have neither IPv4 nor IPv6")]
+    NoFamily,
+    #[error("subnet {0} is link-local or multicast: those addresses are the link's own; choose one of fd00::/8")]
+    LinkLocal(IpSubnet),
     #[error("option {0} is not supported: {1}")]
     Option(String, &'static str),
 }
 
-/// The pools of a network as it is asked for, free of what is taken.
+/// The pools of a network of these families as it is asked for, free of what is taken. IPv6 subnets are chosen from `ula`.
 ///
 /// # Errors
 /// [`Refusal`].
-pub fn pools(wanted: &Wanted, taken: &[Taken]) -> Result<Vec<AddressRange>, Refusal> {
-    let chosen;
-    let subnets = if wanted.subnets.is_empty() {
-        chosen = [choose(taken)?];
-        &chosen[..]
-    } else {
-        &wanted.subnets[..]
-    };
-    if let [_, second, ..] = subnets {
-        return Err(Refusal::Second(*second));
+pub fn pools(
+    families: &[Family],
+    wanted: &Wanted,
+    taken: &[Taken],
+    ula: Option<IpSubnet>,
+) -> Result<Vec<AddressRange>, Refusal> {
+    if families.is_empty() {
+        return Err(Refusal::NoFamily);
+    }
+    let is_other = |subnet: &&IpSubnet| !families.iter().any(|family| family.has(subnet));
+    if let Some(subnet) = wanted.subnets.iter().find(is_other) {
+        let [family, hint] = if subnet.is_ipv4() { ["IPv4", "leave --ipv4=false out"] } else { ["IPv6", "add --ipv6"] };
+        return Err(Refusal::OtherFamily(*subnet, family, hint));
+    }
+    let mut subnets = Vec::new();
+    for family in Family::ALL.into_iter().filter(|family| families.contains(family)) {
+        let mut given = wanted.subnets.iter().filter(|subnet| family.has(subnet));
+        let subnet = match given.next() {
+            Some(subnet) => *subnet,
+            None => choose(family, taken, ula)?,
+        };
+        if let Some(second) = given.next() {
+            return Err(Refusal::Second(*second));
+        }
+        subnets.push(subnet);
     }
     let mut pools = Vec::new();
-    for &subnet in subnets {
+    for &subnet in &subnets {
         check_subnet(subnet, taken)?;
         pools.push(pool(subnet, wanted)?);
     }
@@ -92,18 +114,21 @@ pub fn pools(wanted: &Wanted, taken: &[Taken]) -> Result<Vec<AddressRange>, Refu
     }
 }
 
-fn choose(taken: &[Taken]) -> Result<IpSubnet, Refusal> {
-    let pool = IpSubnet::new(Ipv4Addr::from(POOL.0).into(), POOL.1);
-    let parts = pool.iter().flat_map(|pool| (0..).map_while(|index| pool.part(CHOSEN_PREFIX, index)));
+fn choose(family: Family, taken: &[Taken], ula: Option<IpSubnet>) -> Result<IpSubnet, Refusal> {
+    let (pool, prefix) = match family {
+        Family::V4 => (IpSubnet::new(Ipv4Addr::from(POOL.0).into(), POOL.1), CHOSEN_PREFIX),
+        Family::V6 => (ula, CHOSEN_PREFIX6),
+    };
+    let parts = pool.iter().flat_map(|pool| (0..).map_while(move |index| pool.part(prefix, index)));
     let inside = |part: &IpSubnet| pool.is_some_and(|pool| pool.contains(part.network()));
     let free = |part: &IpSubnet| !taken.iter().any(|other| other.subnet.overlaps(part));
-    let exhausted = || Refusal::Exhausted { pool: pool.map(|pool| pool.to_string()).unwrap_or_default() };
+    let exhausted = || Refusal::Exhausted { prefix, pool: pool.map(|pool| pool.to_string()).unwrap_or_default() };
     parts.take_while(inside).find(free).ok_or_else(exhausted)
 }
 
 fn check_subnet(subnet: IpSubnet, taken: &[Taken]) -> Result<(), Refusal> {
-    if !subnet.is_ipv4() {
-        return Err(Refusal::Ipv6(format!("subnet {subnet}")));
+    if matches!(subnet.network(), IpAddr::V6(first) if first.is_unicast_link_local() || first.is_multicast()) {
+        return Err(Refusal::LinkLocal(subnet));
     }
     if subnet.size() < 4 {
         return Err(Refusal::Small(subnet));
@@ -192,6 +217,38 @@ mod tests {
         text.parse().unwrap()
     }
 
+    /// Of an IPv4 network.
+    fn pools(wanted: &Wanted, taken: &[Taken]) -> Result<Vec<AddressRange>, Refusal> {
+        super::pools(&[Family::V4], wanted, taken, None)
+    }
+
+    #[test]
+    fn families_are_had_as_asked_for() {
+        let ula = "fd12:3456:789a::/48".parse().ok();
+        let of = |families: &[Family], subnets: &[&str]| {
+            let wanted = Wanted { subnets: subnets.iter().map(|text| subnet(text)).collect(), ..Wanted::default() };
+            let taken = [taken("fd12:3456:789a::/64")];
+            let texts = |pool: AddressRange| format!("{} {}", pool.subnet, pool.gateway);
+            super::pools(families, &wanted, &taken, ula).map(|pools| pools.into_iter().map(texts).collect::<Vec<_>>())
+        };
+        let chosen = of(&Family::ALL, &[]).unwrap();
+        assert_eq!(chosen, ["10.64.0.0/22 10.64.0.1", "fd12:3456:789a:1::/64 fd12:3456:789a:1::1"]);
+        assert_eq!(of(&[Family::V6], &["fd00:7::/64"]).unwrap(), ["fd00:7::/64 fd00:7::1"]);
+        assert_eq!(of(&Family::ALL, &["fd00:7::/64"]).unwrap().len(), 2);
+        for (families, subnets, words) in [
+            (&[Family::V4][..], &["fd00:7::/64"][..], "no IPv6: add --ipv6"),
+            (&[Family::V6], &["10.0.0.0/24"], "no IPv4"),
+            (&[], &[], "neither"),
+            (&[Family::V6], &["fe80::/64"], "link-local"),
+            (&[Family::V6], &["fd00:7::/127"], "too small"),
+            (&[Family::V6], &["fd12:3456:789a::/56"], "network front"),
+            (&[Family::V6], &["fd00:7::/64", "fd00:8::/64"], "one subnet of a family"),
+        ] {
+            let error = of(families, subnets).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+    }
+
     fn taken(text: &str) -> Taken {
         Taken { by: "network front".into(), subnet: subnet(text) }
     }
@@ -202,7 +259,7 @@ mod tests {
         assert_eq!(chosen[0].subnet, subnet("10.64.8.0/22"));
         assert_eq!(chosen[0].gateway, "10.64.8.1".parse::<IpAddr>().unwrap());
         let error = pools(&Wanted::default(), &[taken("10.0.0.0/8")]).unwrap_err();
-        assert_eq!(error, Refusal::Exhausted { pool: "10.64.0.0/12".into() });
+        assert_eq!(error, Refusal::Exhausted { prefix: 22, pool: "10.64.0.0/12".into() });
     }
 
     #[test]
@@ -233,7 +290,6 @@ mod tests {
         let error = pools(&wanted("", "", ""), &[taken("192.0.2.64/26")]).unwrap_err().to_string();
         assert!(error.contains("192.0.2.0/24 overlaps 192.0.2.64/26 of network front"), "{error}");
         let other = |texts: &[&str]| Wanted { subnets: texts.iter().map(|t| subnet(t)).collect(), ..Wanted::default() };
-        assert!(matches!(pools(&other(&["fd00::/64"]), &[]), Err(Refusal::Ipv6(_))));
         assert!(matches!(pools(&other(&["192.0.2.0/31"]), &[]), Err(Refusal::Small(_))));
         assert!(matches!(pools(&other(&["192.0.2.0/25", "192.0.2.128/25"]), &[]), Err(Refusal::Second(_))));
     }

@@ -22,7 +22,7 @@ use model::{
     NetworkId, NetworkMode, NodeId, PortSpec, Protocol,
 };
 use net::netlink::{netns, userns};
-use net::plan::{NetworkPlan, NodeKey};
+use net::plan::{Family, NetworkPlan, NodeKey};
 use tokio::sync::watch;
 
 use crate::containers::Record;
@@ -224,30 +224,37 @@ impl Networks {
         held: &BTreeMap<NetworkId, BTreeSet<IpAddr>>,
     ) -> Result<Attachment> {
         let fail = |reason: String| Error::NoAddress { network: network.name.clone(), reason };
-        if let Some(address) = spec.ipv6_address {
-            return Err(fail(format!("its fixed address {address} is IPv6, which is not supported yet")));
-        }
         let mut used = held.get(&network.id).cloned().unwrap_or_default();
         used.extend(network.reserved.iter().copied());
-        if spec.ipv4_address.is_none() {
-            used.extend(network.fixed.iter().copied());
-        }
         let assigned = self.assigned();
         let services = assigned.endpoints.values().flat_map(|endpoint| &endpoint.networks);
         used.extend(services.filter(|on| on.network == network.id).flat_map(|on| on.vips.iter().copied()));
         let kept = record.attachments.iter().find(|attachment| attachment.network == network.id);
-        let kept = kept.and_then(|attachment| attachment.addresses.first().copied());
-        let wanted = spec.ipv4_address.or(kept.filter(|address| !used.contains(address)));
-        let chosen = addresses::choose(&network.subnets, &network.blocks, &used, wanted);
-        let address = match chosen {
-            // The subnet has changed under a container that had no fixed address.
-            Err(_) if spec.ipv4_address.is_none() && wanted.is_some() => {
-                addresses::choose(&network.subnets, &network.blocks, &used, None)
+        let kept = kept.map(|attachment| attachment.addresses.as_slice()).unwrap_or_default();
+        let mut addresses = Vec::new();
+        for family in Family::ALL {
+            let fixed = match family {
+                Family::V4 => spec.ipv4_address,
+                Family::V6 => spec.ipv6_address,
+            };
+            match (network.side(family), fixed) {
+                (Some((subnet, blocks)), fixed) => {
+                    let kept = kept.iter().copied().find(|address| Family::of(*address) == family);
+                    let mut used = used.clone();
+                    used.extend(network.fixed.iter().filter(|_| fixed.is_none()));
+                    let chosen = choose(subnet, &blocks, &used, fixed, kept);
+                    addresses.push(chosen.map_err(|error| fail(error.to_string()))?);
+                }
+                (None, Some(address)) => {
+                    return Err(fail(format!("it has no subnet of the family of the fixed address {address}")));
+                }
+                (None, None) => {}
             }
-            other => other,
-        };
-        let address = address.map_err(|error| fail(error.to_string()))?;
-        Ok(Attachment { network: network.id, addresses: vec![address] })
+        }
+        if addresses.is_empty() {
+            return Err(fail("it has no subnet".into()));
+        }
+        Ok(Attachment { network: network.id, addresses })
     }
 
     /// Published ports of a container, each with the port that was chosen.
@@ -379,16 +386,13 @@ impl Networks {
         let given: Vec<_> =
             record.attachments.iter().map(|attachment| spec(attachment.network)?.interface_name.clone()).collect();
         let on = |(attachment, interface): (&Attachment, String)| {
-            let address = attachment.addresses.iter().find_map(|address| match address {
-                IpAddr::V4(address) => Some(*address),
-                IpAddr::V6(_) => None,
-            })?;
+            let first = *attachment.addresses.first()?;
             let spec = spec(attachment.network);
             Some(On {
                 network: attachment.network,
-                address,
+                addresses: attachment.addresses.clone(),
                 aliases: spec.map(|spec| spec.aliases.clone()).unwrap_or_default(),
-                mac: spec.and_then(|spec| spec.mac_address).unwrap_or_else(|| MacAddress::of(address)),
+                mac: spec.and_then(|spec| spec.mac_address).unwrap_or_else(|| MacAddress::of(first)),
                 interface,
             })
         };
@@ -500,6 +504,22 @@ impl Networks {
             assigned: &assigned,
             active: &active,
         })
+    }
+}
+
+/// An address of a subnet: the fixed one, else the one that was kept if it may stay, else a free one.
+fn choose(
+    subnet: IpSubnet,
+    blocks: &[IpSubnet],
+    used: &BTreeSet<IpAddr>,
+    fixed: Option<IpAddr>,
+    kept: Option<IpAddr>,
+) -> std::result::Result<IpAddr, addresses::NoAddress> {
+    let wanted = fixed.or(kept.filter(|address| !used.contains(address)));
+    match addresses::choose(&[subnet], blocks, used, wanted) {
+        // The subnet has changed under a container that had no fixed address.
+        Err(_) if fixed.is_none() && wanted.is_some() => addresses::choose(&[subnet], blocks, used, None),
+        other => other,
     }
 }
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::{AddressRange, LocalNetwork, NetworkId};
+use model::{AddressRange, IpSubnet, LocalNetwork, NetworkId, NodeId};
+use net::plan::Family;
 
 use super::ipam::{self, Taken};
 use super::{BRIDGE, Networks, predefined_id};
@@ -25,8 +26,8 @@ pub struct CreateNetwork {
     pub internal: bool,
     /// For show: standalone containers may always join.
     pub attachable: bool,
-    /// With IPv6.
-    pub ipv6: bool,
+    /// Which families it is to have.
+    pub families: Vec<Family>,
     /// Its addresses.
     pub wanted: ipam::Wanted,
 }
@@ -48,6 +49,9 @@ impl NetworkView {
         PREDEFINED.iter().any(|(name, _)| *name == self.network.name) && !self.assigned
     }
 }
+
+/// Length of a node's prefix: room for 65,536 subnets.
+const ULA_PREFIX: u8 = 48;
 
 /// Names that every node has, with their drivers.
 const PREDEFINED: [(&str, &str); 3] = [(BRIDGE, "bridge"), ("host", "host"), ("none", "null")];
@@ -77,7 +81,7 @@ impl Networks {
     fn served_pools(&self, id: NetworkId) -> Vec<AddressRange> {
         let Some(served) = self.served(id) else { return Vec::new() };
         let pool = |subnet: &model::IpSubnet| {
-            let gateway = served.gateway.filter(|gateway| subnet.contains(*gateway))?;
+            let gateway = *served.gateways.iter().find(|gateway| subnet.contains(**gateway))?;
             Some(AddressRange { subnet: *subnet, range: None, gateway, auxiliary: BTreeMap::new() })
         };
         served.subnets.iter().filter_map(pool).collect()
@@ -107,12 +111,12 @@ impl Networks {
     /// # Errors
     /// [`Error::NetworkExists`], [`Error::Network`] naming what it overlaps or lacks.
     pub fn create(&self, request: CreateNetwork) -> Result<LocalNetwork> {
-        let CreateNetwork { name, driver, options, labels, internal, attachable, ipv6, wanted } = request;
+        let CreateNetwork { name, driver, options, labels, internal, attachable, families, wanted } = request;
         model::check_object_name("network", &name)?;
         let refuse = |reason: String| Error::Network { name: name.clone(), reason };
         check_driver(&driver).map_err(|reason| refuse(reason.into()))?;
-        if ipv6 {
-            return Err(refuse("networks of the node have no IPv6 yet: leave --ipv6 out".into()));
+        if families.contains(&Family::V6) && !net::netlink::has_ipv6() {
+            return Err(refuse(net::Error::NoIpv6.to_string()));
         }
         ipam::check_options(&options).map_err(|refusal| refuse(refusal.to_string()))?;
         let foreign = net::netlink::foreign_subnets()?;
@@ -122,7 +126,8 @@ impl Networks {
         if list.iter().any(|view| view.network.name == name) || name == "default" {
             return Err(Error::NetworkExists(name));
         }
-        let pools = ipam::pools(&wanted, &taken(&list, foreign)).map_err(|refusal| refuse(refusal.to_string()))?;
+        let pools = ipam::pools(&families, &wanted, &taken(&list, foreign), ula(self.node))
+            .map_err(|refusal| refuse(refusal.to_string()))?;
         let created_at = clock::wall();
         let network = LocalNetwork { id, name, created_at, labels, options, internal, attachable, pools };
         self.change_own(|own| own.insert(id, network.clone()));
@@ -170,6 +175,15 @@ impl Networks {
         let active = self.active(record, 0);
         active.attachments.into_iter().map(|on| on.interface).collect()
     }
+}
+
+/// Where a node's IPv6 subnets are chosen from: a prefix of its own of the addresses that are for private use (RFC 4193).
+fn ula(node: NodeId) -> Option<IpSubnet> {
+    let digest = ring::digest::digest(&ring::digest::SHA256, format!("ula {node}").as_bytes());
+    let mut octets = [0; 16];
+    octets[0] = 0xfd;
+    octets[1..6].copy_from_slice(digest.as_ref().get(..5).unwrap_or(&[0; 5]));
+    IpSubnet::new(octets.into(), ULA_PREFIX)
 }
 
 fn plain(id: NetworkId, name: &str, pools: Vec<AddressRange>) -> LocalNetwork {

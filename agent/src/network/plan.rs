@@ -1,14 +1,14 @@
 //! From assignments and running containers to the node's network and its names. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use model::{
     Assignments, Backend, ContainerId, EndpointMode, LocalNetwork, MacAddress, NetworkAssignment, NetworkId, NodeId,
     PortSpec, Protocol, PublishMode, ServiceEndpoint, TaskId,
 };
-use net::plan::{AttachmentPlan, NodeKey, NodePlan, PortPlan, VipPlan};
+use net::plan::{AttachmentPlan, Family, NodeKey, NodePlan, PortPlan, VipPlan};
 use net::resolve::{Asker, Tables, Zone};
 
 use super::served::Served;
@@ -41,14 +41,20 @@ pub struct Active {
 pub struct On {
     /// Which network.
     pub network: NetworkId,
-    /// Its address there.
-    pub address: Ipv4Addr,
+    /// Its addresses there, one a family at most.
+    pub addresses: Vec<IpAddr>,
     /// Its further names there.
     pub aliases: Vec<String>,
     /// Its device's link address.
     pub mac: MacAddress,
     /// Its device's name.
     pub interface: String,
+}
+
+impl On {
+    fn address(&self, family: Family) -> Option<IpAddr> {
+        self.addresses.iter().copied().find(|address| Family::of(*address) == family)
+    }
 }
 
 /// Names of a container's devices, of which some are given: the others get the first free ones of `eth0`, `eth1` and so on.
@@ -105,40 +111,39 @@ pub fn plan(inputs: &Inputs<'_>) -> NodePlan {
 
 fn attach(plan: &mut NodePlan, inputs: &Inputs<'_>, id: ContainerId, active: &Active) {
     let known: Vec<_> = active.attachments.iter().filter(|on| plan.network(on.network).is_some()).collect();
-    let default = known.iter().position(|on| !inputs.is_internal(on.network));
-    for (index, on) in known.into_iter().enumerate() {
+    let way_out = |family| known.iter().position(|on| on.address(family).is_some() && !inputs.is_internal(on.network));
+    let ways_out = Family::ALL.map(|family| (family, way_out(family)));
+    for (index, on) in known.iter().enumerate() {
         plan.attachments.push(AttachmentPlan {
             container: id,
             netns: active.netns.clone(),
             network: on.network,
             interface: on.interface.clone(),
-            address: on.address,
-            address6: None,
+            addresses: on.addresses.clone(),
             mac: Some(on.mac.octets()),
-            default_route: default == Some(index),
+            ways_out: ways_out.iter().filter(|(_, at)| *at == Some(index)).map(|(family, _)| *family).collect(),
         });
     }
 }
 
-fn address_on(backend: &Backend, network: NetworkId) -> Option<Ipv4Addr> {
-    let attachment = backend.attachments.iter().find(|attachment| attachment.network == network)?;
-    attachment.addresses.iter().find_map(|address| match address {
-        IpAddr::V4(address) => Some(*address),
-        IpAddr::V6(_) => None,
-    })
+fn addresses_on(backend: &Backend, network: NetworkId) -> impl Iterator<Item = IpAddr> + '_ {
+    let on = backend.attachments.iter().filter(move |attachment| attachment.network == network);
+    on.flat_map(|attachment| attachment.addresses.iter().copied())
+}
+
+fn address_on(backend: &Backend, network: NetworkId, family: Family) -> Option<IpAddr> {
+    addresses_on(backend, network).find(|address| Family::of(*address) == family)
 }
 
 fn vips(plan: &mut NodePlan, inputs: &Inputs<'_>) {
     for endpoint in inputs.assigned.endpoints.values() {
         let served: Vec<_> = endpoint.networks.iter().filter(|on| plan.network(on.network).is_some()).collect();
         for on in served {
-            let serving = endpoint.backends.iter().filter(|backend| backend.serves);
-            let backends: Vec<_> = serving.filter_map(|backend| address_on(backend, on.network)).collect();
-            for vip in &on.vips {
-                if let IpAddr::V4(address) = vip {
-                    let backends = backends.clone();
-                    plan.vips.push(VipPlan { network: on.network, address: *address, backends });
-                }
+            for &address in &on.vips {
+                let serving = endpoint.backends.iter().filter(|backend| backend.serves);
+                let of_family = |backend| address_on(backend, on.network, Family::of(address));
+                let backends = serving.filter_map(of_family).collect();
+                plan.vips.push(VipPlan { network: on.network, address, backends });
             }
         }
     }
@@ -147,26 +152,45 @@ fn vips(plan: &mut NodePlan, inputs: &Inputs<'_>) {
 type PortKey = (Protocol, u16, Option<IpAddr>);
 
 fn port_key(port: &PortSpec) -> Option<PortKey> {
-    let host_ip = port.host_ip.filter(|address| !address.is_unspecified());
-    Some((port.protocol, port.published?, host_ip))
+    Some((port.protocol, port.published?, port.host_ip))
 }
 
 /// Whether two ports can't be had at once: one protocol, one number, and not two different addresses.
 pub fn ports_clash(one: &PortSpec, other: &PortSpec) -> bool {
     match (port_key(one), port_key(other)) {
-        (Some((p, n, a)), Some((q, m, b))) => p == q && n == m && (a.is_none() || b.is_none() || a == b),
+        (Some((p, n, a)), Some((q, m, b))) => p == q && n == m && addresses_clash(a, b),
         _ => false,
     }
 }
 
+/// Whether one socket could be on both; without an address it is on all, with an unspecified one on all of that family.
+fn addresses_clash(one: Option<IpAddr>, other: Option<IpAddr>) -> bool {
+    let (Some(one), Some(other)) = (one, other) else { return true };
+    Family::of(one) == Family::of(other) && (one.is_unspecified() || other.is_unspecified() || one == other)
+}
+
+/// Where connections to a published port go: to the address of each family that the port is on. On an IPv6 address, a
+/// container without one is reached by its IPv4 address.
+fn targets(port: &PortSpec, address: impl Fn(Family) -> Option<IpAddr>) -> Vec<SocketAddr> {
+    let (four, six) = (address(Family::V4), address(Family::V6));
+    let addresses = match port.host_ip {
+        None => [four, six],
+        Some(IpAddr::V4(_)) => [four, None],
+        Some(IpAddr::V6(_)) => [six.or(four), None],
+    };
+    addresses.into_iter().flatten().map(|address| SocketAddr::new(address, port.target)).collect()
+}
+
 fn ports(plan: &mut NodePlan, inputs: &Inputs<'_>) {
-    let mut published: BTreeMap<PortKey, Vec<SocketAddrV4>> = BTreeMap::new();
+    let mut published: BTreeMap<PortKey, Vec<SocketAddr>> = BTreeMap::new();
     for active in inputs.active.values().filter(|active| active.ready) {
-        let way_out = active.attachments.iter().find(|on| !inputs.is_internal(on.network));
-        let Some(on) = way_out.or(active.attachments.first()) else { continue };
+        let address = |family| {
+            let on = || active.attachments.iter().filter(move |on| on.address(family).is_some());
+            on().find(|on| !inputs.is_internal(on.network)).or_else(|| on().next())?.address(family)
+        };
         for port in &active.ports {
             if let Some(key) = port_key(port) {
-                published.entry(key).or_default().push(SocketAddrV4::new(on.address, port.target));
+                published.entry(key).or_default().extend(targets(port, address));
             }
         }
     }
@@ -189,14 +213,17 @@ fn port_backends<'a>(
     port: &'a PortSpec,
     plan: &'a NodePlan,
     inputs: &'a Inputs<'_>,
-) -> impl Iterator<Item = SocketAddrV4> + 'a {
+) -> impl Iterator<Item = SocketAddr> + 'a {
     let here = |backend: &&Backend| port.mode == PublishMode::Ingress || backend.node == inputs.node;
     let serving = endpoint.backends.iter().filter(|backend| backend.serves).filter(here);
-    serving.filter_map(|backend| {
-        let networks = || backend.attachments.iter().map(|attachment| attachment.network);
-        let way_out = networks().find(|network| !inputs.is_internal(*network)).or_else(|| networks().next())?;
-        plan.network(way_out)?;
-        Some(SocketAddrV4::new(address_on(backend, way_out)?, port.target))
+    serving.flat_map(|backend| {
+        targets(port, |family| {
+            let has = move |network: &NetworkId| address_on(backend, *network, family).is_some();
+            let networks = || backend.attachments.iter().map(|attachment| attachment.network).filter(has);
+            let way_out = networks().find(|network| !inputs.is_internal(*network)).or_else(|| networks().next())?;
+            plan.network(way_out)?;
+            address_on(backend, way_out, family)
+        })
     })
 }
 
@@ -204,21 +231,26 @@ fn port_backends<'a>(
 pub fn names(inputs: &Inputs<'_>) -> Tables {
     let mut tables = Tables::default();
     for network in inputs.networks().filter_map(|network| network.plan()) {
-        tables.zones.insert(network.id, Zone::new(network.name, network.subnet));
+        let mut subnets = network.subnets.iter().map(|side| side.subnet);
+        if let Some(first) = subnets.next() {
+            tables.zones.insert(network.id, Zone::new(network.name, first, subnets.next()));
+        }
     }
     for endpoint in inputs.assigned.endpoints.values() {
         add_service(&mut tables, endpoint);
     }
     for (id, active) in inputs.active {
-        for On { network, address, aliases, .. } in &active.attachments {
+        for On { network, addresses, aliases, .. } in &active.attachments {
             let Some(zone) = tables.zones.get_mut(network) else { continue };
-            zone.add(&active.name, *address);
-            zone.add(&id.short(), *address);
-            // A task's aliases are its service's, which only traffic that it can serve may reach.
-            if active.task.is_none() || inputs.own.contains_key(network) {
-                aliases.iter().for_each(|alias| zone.add(alias, *address));
+            for &address in addresses {
+                zone.add(&active.name, address);
+                zone.add(&id.short(), address);
+                // A task's aliases are its service's, which only traffic that it can serve may reach.
+                if active.task.is_none() || inputs.own.contains_key(network) {
+                    aliases.iter().for_each(|alias| zone.add(alias, address));
+                }
+                zone.set_reverse(address, &format!("{}.{}", active.name, zone.network.clone()));
             }
-            zone.set_reverse(*address, &format!("{}.{}", active.name, zone.network.clone()));
         }
         if active.ready && !active.attachments.is_empty() {
             tables.askers.insert(*id, asker(inputs, active));
@@ -242,24 +274,21 @@ fn add_service(tables: &mut Tables, endpoint: &ServiceEndpoint) {
     for on in &endpoint.networks {
         let Some(zone) = tables.zones.get_mut(&on.network) else { continue };
         let names: BTreeSet<&String> = on.aliases.iter().chain([key, &endpoint.name]).collect();
-        let vips = on.vips.iter().filter_map(|vip| match vip {
-            IpAddr::V4(address) => Some(*address),
-            IpAddr::V6(_) => None,
-        });
-        let vips: Vec<_> = vips.collect();
-        for backend in &endpoint.backends {
-            let Some(address) = address_on(backend, on.network) else { continue };
+        let has_vip = |family| on.vips.iter().any(|vip| Family::of(*vip) == family);
+        let on_network = |backend| addresses_on(backend, on.network).map(move |address| (backend, address));
+        for (backend, address) in endpoint.backends.iter().flat_map(on_network) {
             zone.add(&backend.name, address);
             zone.set_reverse(address, &format!("{}.{}", backend.name, zone.network.clone()));
             zone.add_task(key, address);
             if key != &endpoint.name {
                 zone.add_task(&endpoint.name, address);
             }
-            if backend.serves && (vips.is_empty() || endpoint.mode == EndpointMode::Dnsrr) {
+            let is_itself = !has_vip(Family::of(address)) || endpoint.mode == EndpointMode::Dnsrr;
+            if backend.serves && is_itself {
                 names.iter().for_each(|name| zone.add(name, address));
             }
         }
-        for address in vips.iter().filter(|_| endpoint.mode == EndpointMode::Vip) {
+        for address in on.vips.iter().filter(|_| endpoint.mode == EndpointMode::Vip) {
             names.iter().for_each(|name| zone.add(name, *address));
             zone.set_reverse(*address, &format!("{key}.{}", zone.network.clone()));
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use model::{IpSubnet, LocalNetwork, NetworkAssignment, NetworkId};
-use net::plan::NetworkPlan;
+use net::plan::{Family, NetworkPlan, SubnetPlan};
 
 use super::ipam;
 use crate::addresses;
@@ -20,8 +20,8 @@ pub struct Served {
     pub subnets: Vec<IpSubnet>,
     /// The parts whose addresses this node gives out.
     pub blocks: Vec<IpSubnet>,
-    /// The node's own address there.
-    pub gateway: Option<IpAddr>,
+    /// The node's own address in each of them.
+    pub gateways: Vec<IpAddr>,
     /// Addresses that are not given out.
     pub reserved: BTreeSet<IpAddr>,
     /// Addresses that services claim: given out to them alone.
@@ -37,9 +37,9 @@ pub struct Served {
 impl From<&NetworkAssignment> for Served {
     fn from(network: &NetworkAssignment) -> Self {
         let NetworkAssignment { id, name, subnets, blocks, internal, attachable, fixed } = network.clone();
-        let gateway = addresses::gateway(&subnets, &blocks);
-        let reserved = gateway.into_iter().collect();
-        Self { id, name, subnets, blocks, gateway, reserved, fixed, internal, attachable, mtu: None }
+        let gateways: Vec<_> = subnets.iter().filter_map(|subnet| addresses::gateway(*subnet, &blocks)).collect();
+        let reserved = gateways.iter().copied().collect();
+        Self { id, name, subnets, blocks, gateways, reserved, fixed, internal, attachable, mtu: None }
     }
 }
 
@@ -53,7 +53,7 @@ impl From<&LocalNetwork> for Served {
             name: name.clone(),
             subnets: pools.iter().map(|pool| pool.subnet).collect(),
             blocks: pools.iter().map(|pool| pool.range.unwrap_or(pool.subnet)).collect(),
-            gateway: pools.iter().map(|pool| pool.gateway).find(IpAddr::is_ipv4),
+            gateways: pools.iter().map(|pool| pool.gateway).collect(),
             reserved: pools.iter().flat_map(taken).collect(),
             fixed: Vec::new(),
             internal: *internal,
@@ -64,16 +64,23 @@ impl From<&LocalNetwork> for Served {
 }
 
 impl Served {
-    /// As the node's plan has it; `None` if it has no IPv4 subnet or no block for this node.
+    /// Its subnet of a family with what of its blocks lies in it.
+    pub fn side(&self, family: Family) -> Option<(IpSubnet, Vec<IpSubnet>)> {
+        let subnet = *self.subnets.iter().find(|subnet| family.has(subnet))?;
+        Some((subnet, self.blocks.iter().filter(|block| subnet.contains(block.network())).copied().collect()))
+    }
+
+    /// As the node's plan has it; `None` if it has no subnet, or no block for this node.
     pub fn plan(&self) -> Option<NetworkPlan> {
-        let subnet = self.subnets.iter().find(|subnet| subnet.is_ipv4())?;
-        let Some(IpAddr::V4(gateway)) = self.gateway else { return None };
-        Some(NetworkPlan {
+        let side = |subnet: &IpSubnet| {
+            let gateway = *self.gateways.iter().find(|gateway| subnet.contains(**gateway))?;
+            Some(SubnetPlan { subnet: *subnet, gateway })
+        };
+        let subnets: Vec<_> = self.subnets.iter().filter_map(side).collect();
+        (!subnets.is_empty()).then(|| NetworkPlan {
             id: self.id,
             name: self.name.clone(),
-            subnet: *subnet,
-            gateway,
-            subnet6: None,
+            subnets,
             internal: self.internal,
             mtu: self.mtu,
         })

@@ -5,7 +5,7 @@ use model::{
     Assignments, Attachment, Backend, ContainerId, EndpointMode, EndpointNetwork, NetworkAssignment, NetworkId, NodeId,
     PortSpec, Protocol, PublishMode, ServiceEndpoint, ServiceId, StackMember, TaskId,
 };
-use net::plan::NodeKey;
+use net::plan::{Family, NodeKey, NodePlan};
 use net::resolve::{Kind, Outcome, lookup};
 
 use super::plan::{Active, Inputs, On, interfaces, names, plan, ports_clash};
@@ -30,9 +30,9 @@ fn active(name: &str, networks: &[(u8, u8)]) -> Active {
     let devices = interfaces(&vec![None; networks.len()]);
     let attach = |((n, last), interface): (&(u8, u8), String)| On {
         network: NetworkId::from_random((*n).into()),
-        address: address(*n, *last),
+        addresses: vec![address(*n, *last).into()],
         aliases: vec![format!("{name}-alias")],
-        mac: model::MacAddress::of(address(*n, *last)),
+        mac: model::MacAddress::of(address(*n, *last).into()),
         interface,
     };
     Active {
@@ -100,8 +100,9 @@ fn the_plan_is_valid_and_the_way_out_is_the_first_open_network() {
     let plan = with(endpoint(EndpointMode::Vip, vec![]), active("tool", &[(2, 70), (1, 70)]), plan);
     plan.validate().unwrap();
     assert_eq!(plan.networks.len(), 2, "the node's own network is not needed");
-    assert_eq!(plan.networks[0].gateway, address(1, 64));
-    let interfaces: Vec<_> = plan.attachments.iter().map(|a| (a.interface.as_str(), a.default_route)).collect();
+    assert_eq!(plan.networks[0].subnets[0].gateway, address(1, 64));
+    let interfaces: Vec<_> =
+        plan.attachments.iter().map(|a| (a.interface.as_str(), a.ways_out == Family::ALL[..1])).collect();
     assert_eq!(interfaces, [("eth0", false), ("eth1", true)]);
     assert_eq!(plan.vips[0].backends, [address(1, 65), address(1, 66)]);
 }
@@ -125,11 +126,50 @@ fn published_ports_lead_to_who_serves() {
     plan.validate().unwrap();
     let backends = |published| {
         let port = plan.ports.iter().find(|port| port.published == published).unwrap();
-        port.backends.iter().map(|backend| *backend.ip()).collect::<Vec<_>>()
+        port.backends.iter().map(|backend| backend.ip()).collect::<Vec<_>>()
     };
     assert_eq!(backends(80), [address(1, 65), address(1, 66)]);
     assert_eq!(backends(81), [address(1, 65)], "only this node's");
     assert_eq!(backends(8080), [address(1, 70)], "who has a port keeps it");
+}
+
+#[test]
+fn each_family_has_its_own_way_out_targets_and_names() {
+    let six = |n: u8| IpAddr::from([0xfd00, n.into(), 0, 0, 0, 0, 0, 9]);
+    let mut tool = active("tool", &[(1, 70), (2, 70)]);
+    tool.attachments[1].addresses.push(six(2));
+    let on = |host_ip: Option<&str>, published| PortSpec {
+        host_ip: host_ip.map(|text| text.parse().unwrap()),
+        ..port(published, PublishMode::Host)
+    };
+    tool.ports = vec![on(None, 1000), on(Some("0.0.0.0"), 1001), on(Some("::"), 1002), on(Some("::1"), 1003)];
+    let inputs = |look: fn(&Inputs<'_>) -> NodePlan| {
+        let node = NodeId::from_random(1);
+        let (key, own, bridge) = (NodeKey::of(node), BTreeMap::new(), network(200, false));
+        let mut assigned = Assignments::default();
+        for n in [1, 2] {
+            let mut network = network(n, false);
+            if n == 2 {
+                network.subnets.push("fd00:2::/64".parse().unwrap());
+                network.blocks.push("fd00:2::/72".parse().unwrap());
+            }
+            assigned.networks.insert(network.id, network);
+        }
+        let active = BTreeMap::from([(ContainerId::from_random([9; 32]), Active { ready: true, ..tool.clone() })]);
+        let inputs = Inputs { node, key: &key, bridge: &bridge, own: &own, assigned: &assigned, active: &active };
+        let tables = names(&inputs);
+        let asker = ContainerId::from_random([9; 32]);
+        assert_eq!(lookup(&tables, asker, "tool", Kind::Aaaa, 0), Outcome::Addresses(vec![six(2)]));
+        look(&inputs)
+    };
+    let plan = inputs(plan);
+    plan.validate().unwrap();
+    let ways: Vec<_> = plan.attachments.iter().map(|attachment| attachment.ways_out.clone()).collect();
+    assert_eq!(ways, [vec![Family::V4], vec![Family::V6]]);
+    let targets: Vec<Vec<IpAddr>> =
+        plan.ports.iter().map(|port| port.backends.iter().map(|backend| backend.ip()).collect()).collect();
+    let four = IpAddr::from(address(1, 70));
+    assert_eq!(targets, [vec![four, six(2)], vec![four], vec![six(2)], vec![six(2)]]);
 }
 
 #[test]
@@ -139,7 +179,7 @@ fn names_mean_what_the_asker_may_know() {
         let tables = with(endpoint(mode, vec![]), active("tool", networks), names);
         lookup(&tables, asker, name, Kind::A, 0)
     };
-    let found = |addresses: &[Ipv4Addr]| Outcome::Addresses(addresses.to_vec());
+    let found = |addresses: &[Ipv4Addr]| Outcome::Addresses(addresses.iter().copied().map(IpAddr::V4).collect());
     for name in ["web", "shop-web", "www", "WEB.net1"] {
         assert_eq!(ask(EndpointMode::Vip, &[(1, 70)], name), found(&[address(1, 2)]), "{name}");
     }
@@ -162,6 +202,9 @@ fn ports_clash_unless_addresses_differ() {
     assert!(ports_clash(&on(Some("0.0.0.0"), 80), &on(Some("10.0.0.1"), 80)));
     assert!(!ports_clash(&on(Some("10.0.0.2"), 80), &on(Some("10.0.0.1"), 80)));
     assert!(!ports_clash(&on(None, 80), &on(None, 81)));
+    assert!(!ports_clash(&on(Some("0.0.0.0"), 80), &on(Some("::"), 80)), "one each");
+    assert!(ports_clash(&on(Some("::"), 80), &on(Some("::1"), 80)));
+    assert!(ports_clash(&on(None, 80), &on(Some("::1"), 80)));
     let udp = PortSpec { protocol: Protocol::Udp, ..on(None, 80) };
     assert!(!ports_clash(&on(None, 80), &udp));
 }

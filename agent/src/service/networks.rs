@@ -3,6 +3,7 @@
 use api::network as wire;
 use api::network::networks_server::{Networks, NetworksServer};
 use model::{IpSubnet, MacAddress};
+use net::plan::Family;
 use tonic::{Request, Response, Status};
 
 use super::{NodeService, Reply};
@@ -29,7 +30,7 @@ fn endpoint(container: &ContainerView, view: &NetworkView) -> wire::Endpoint {
     let on = container.attachments.iter().find(|attachment| attachment.network_id == view.network.id);
     let prefix = |address: &std::net::IpAddr| {
         let subnet = view.network.pools.iter().find(|pool| pool.subnet.contains(*address));
-        subnet.map_or(32, |pool| pool.subnet.prefix())
+        subnet.map_or(Family::of(*address).width(), |pool| pool.subnet.prefix())
     };
     let addresses = on.map(|on| on.addresses.as_slice()).unwrap_or_default();
     wire::Endpoint {
@@ -55,6 +56,7 @@ fn create_request(request: wire::CreateRequest) -> Result<CreateNetwork, Status>
         internal,
         attachable,
         ipv6,
+        ipv4,
         subnets,
         ranges,
         gateways,
@@ -71,7 +73,9 @@ fn create_request(request: wire::CreateRequest) -> Result<CreateNetwork, Status>
         gateways: parsed(&gateways, "gateway")?,
         auxiliary: auxiliary.into_iter().flatten().collect(),
     };
-    Ok(CreateNetwork { name, driver, options, labels, internal, attachable, ipv6, wanted })
+    let asked = [(Family::V4, ipv4.unwrap_or(true)), (Family::V6, ipv6)];
+    let families = asked.into_iter().filter(|(_, is_asked)| *is_asked).map(|(family, _)| family).collect();
+    Ok(CreateNetwork { name, driver, options, labels, internal, attachable, families, wanted })
 }
 
 fn fits(labels: &std::collections::BTreeMap<String, String>, filter: &wire::LabelFilter) -> bool {

@@ -2,6 +2,7 @@
 
 use api::node as wire;
 use model::Timestamp;
+use net::plan::Family;
 
 use crate::containers::{AttachmentView, ContainerView, MountView, TaskRef};
 use crate::health::Probe;
@@ -58,13 +59,18 @@ fn task_ref(TaskRef { task, service, slot }: TaskRef) -> wire::TaskRef {
 }
 
 fn attachment(view: AttachmentView) -> wire::NamedAttachment {
-    let AttachmentView { network_id, network, addresses, prefix, gateway, aliases, mac } = view;
+    let AttachmentView { network_id, network, addresses, subnets, aliases, mac } = view;
+    let of = |family: Family| subnets.iter().find(|side| family.has(&side.subnet));
+    let prefix = |family| of(family).map_or(0, |side| side.subnet.prefix().into());
+    let gateway = |family| of(family).map(|side| side.gateway.to_string()).unwrap_or_default();
     wire::NamedAttachment {
         network_id: network_id.to_string(),
         network,
         addresses: addresses.iter().map(ToString::to_string).collect(),
-        prefix: prefix.into(),
-        gateway: gateway.map(|address| address.to_string()).unwrap_or_default(),
+        prefix: prefix(Family::V4),
+        gateway: gateway(Family::V4),
+        prefix6: prefix(Family::V6),
+        gateway6: gateway(Family::V6),
         aliases,
         mac: mac.map(|mac| mac.to_string()).unwrap_or_default(),
     }

@@ -108,9 +108,10 @@ fn describe(container: &Container, now: Timestamp, whole: bool) -> Json {
     let publishers: Vec<Json> = container
         .ports
         .iter()
-        .map(|port| {
+        .flat_map(|port| human::host_addresses(container, port).into_iter().map(move |ip| (port, ip)))
+        .map(|(port, ip)| {
             json!({
-                "URL": port.host_ip.clone().unwrap_or_else(|| "0.0.0.0".into()),
+                "URL": ip,
                 "TargetPort": port.target,
                 "PublishedPort": port.published.unwrap_or(0),
                 "Protocol": human::protocol(port),

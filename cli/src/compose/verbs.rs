@@ -223,7 +223,9 @@ async fn one(host: &Host, project: &ProjectArgs, service: &str, index: u32) -> R
 /// Prints where a port of a service is published.
 pub async fn port(host: &Host, project: &ProjectArgs, args: PortArgs) -> Result<()> {
     let (_, container) = one(host, project, &args.service, args.one.index).await?;
-    format::write(&verbs::ports(&container, Some(&format!("{}/{}", args.private_port, args.protocol)))?)
+    let all = verbs::ports(&container, Some(&format!("{}/{}", args.private_port, args.protocol)))?;
+    // As Compose, which prints the first alone.
+    format::write(all.split_inclusive('\n').next().unwrap_or_default())
 }
 
 /// Joins this terminal to a container of a service.

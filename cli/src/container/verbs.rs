@@ -81,13 +81,13 @@ pub fn ports(container: &Container, private: Option<&str>) -> Result<String> {
     for port in container.ports.iter().filter(|_| human::is_up(container)) {
         let Some(published) = port.published else { continue };
         let target = (port.target, human::protocol(port));
-        let host_ip = port.host_ip.as_deref().unwrap_or("0.0.0.0");
-        let address =
-            if host_ip.contains(':') { format!("[{host_ip}]:{published}") } else { format!("{host_ip}:{published}") };
-        match &private {
-            None => lines.push(format!("{}/{} -> {address}", target.0, target.1)),
-            Some((port, protocol)) if (*port, protocol.as_str()) == target => lines.push(address),
-            Some(_) => {}
+        for host_ip in human::host_addresses(container, port) {
+            let address = format!("{}:{published}", human::bracketed(&host_ip));
+            match &private {
+                None => lines.push(format!("{}/{} -> {address}", target.0, target.1)),
+                Some((port, protocol)) if (*port, protocol.as_str()) == target => lines.push(address),
+                Some(_) => {}
+            }
         }
     }
     match private {
@@ -138,9 +138,12 @@ mod tests {
         let ports_given = vec![port(80, 8080, None), port(443, 8443, Some("127.0.0.1"))];
         let mut container =
             Container { name: "web".into(), ports: ports_given, status: Some(status), ..Container::default() };
-        assert_eq!(ports(&container, None).unwrap(), "80/tcp -> 0.0.0.0:8080\n443/tcp -> 127.0.0.1:8443\n");
+        assert_eq!(
+            ports(&container, None).unwrap(),
+            "80/tcp -> 0.0.0.0:8080\n80/tcp -> [::]:8080\n443/tcp -> 127.0.0.1:8443\n"
+        );
         assert_eq!(ports(&container, Some("443")).unwrap(), "127.0.0.1:8443\n");
-        assert_eq!(ports(&container, Some("80/tcp")).unwrap(), "0.0.0.0:8080\n");
+        assert_eq!(ports(&container, Some("80/tcp")).unwrap(), "0.0.0.0:8080\n[::]:8080\n");
         for bad in ["81", "80/udp", "0", "x", "80/icmp"] {
             assert!(ports(&container, Some(bad)).is_err(), "{bad}");
         }

@@ -35,7 +35,7 @@ pub struct Args {
     /// With IPv6
     #[arg(long)]
     ipv6: bool,
-    /// With IPv4, as always
+    /// With IPv4, unless false
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     ipv4: Option<bool>,
     /// Label: KEY[=VALUE]
@@ -57,9 +57,6 @@ pub struct Args {
 impl Args {
     /// What changes nothing here is refused by its name.
     fn check(&self) -> Result<()> {
-        if self.ipv4 == Some(false) {
-            return Err(refuse("--ipv4", "false", "every network has IPv4"));
-        }
         if self.ipam_driver != "default" {
             return Err(refuse("--ipam-driver", &self.ipam_driver, "only default gives addresses out"));
         }
@@ -85,6 +82,7 @@ pub async fn create(host: &Host, args: Args) -> Result<()> {
         internal: args.internal,
         attachable: args.attachable,
         ipv6: args.ipv6,
+        ipv4: args.ipv4,
         subnets: args.subnet,
         ranges: args.ip_range,
         gateways: args.gateway,

@@ -12,6 +12,7 @@ pub use describe::find;
 use std::collections::BTreeMap;
 
 use api::network::{ListRequest, Network};
+use api::types::LocalNetwork;
 use clap::Subcommand;
 
 use crate::client::{Client, Host};
@@ -52,6 +53,12 @@ pub async fn run(host: &Host, verb: Verb) -> Result<()> {
         Verb::Connect(args) => member::connect(host, args).await,
         Verb::Disconnect(args) => member::disconnect(host, args).await,
     }
+}
+
+/// Whether a network has a subnet of a family; host and none, which have none, count as IPv4, as in Docker.
+fn has_family(network: &LocalNetwork, v6: bool) -> bool {
+    let has = |v6: bool| network.pools.iter().any(|pool| pool.subnet.contains(':') == v6);
+    if v6 { has(true) } else { has(false) || !has(true) }
 }
 
 /// All networks by name, those of projects with their labels, which the managers keep.

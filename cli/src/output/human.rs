@@ -128,19 +128,40 @@ pub fn protocol(port: &PortSpec) -> &'static str {
     }
 }
 
-/// The PORTS column: `0.0.0.0:8080->80/tcp`; empty unless the container runs.
+/// The addresses of the host that a port is published on, as Docker lists them: all of both families where none is named,
+/// as far as something answers there. On IPv6, TCP reaches every container, the rest those that have IPv6.
+pub fn host_addresses(container: &Container, port: &PortSpec) -> Vec<String> {
+    if let Some(ip) = &port.host_ip {
+        return vec![ip.clone()];
+    }
+    let has = |v6: bool| {
+        let addresses = container.attachments.iter().flat_map(|attachment| &attachment.addresses);
+        addresses.into_iter().any(|address| address.contains(':') == v6)
+    };
+    let four = (has(false) || !has(true)).then(|| "0.0.0.0".into());
+    let six = (has(true) || port.protocol() == Protocol::Tcp).then(|| "::".into());
+    four.into_iter().chain(six).collect()
+}
+
+/// An address before a port: IPv6 in brackets.
+pub fn bracketed(ip: &str) -> String {
+    if ip.contains(':') { format!("[{ip}]") } else { ip.to_owned() }
+}
+
+/// The PORTS column: `0.0.0.0:8080->80/tcp, [::]:8080->80/tcp`; empty unless the container runs.
 pub fn ports(container: &Container) -> String {
     if !is_up(container) {
         return String::new();
     }
     let text = |port: &PortSpec| match port.published {
         Some(published) => {
-            let ip = port.host_ip.as_deref().unwrap_or("0.0.0.0");
-            format!("{ip}:{published}->{}/{}", port.target, protocol(port))
+            let target = format!("{published}->{}/{}", port.target, protocol(port));
+            let at = |ip: String| format!("{}:{target}", bracketed(&ip));
+            host_addresses(container, port).into_iter().map(at).collect()
         }
-        None => format!("{}/{}", port.target, protocol(port)),
+        None => vec![format!("{}/{}", port.target, protocol(port))],
     };
-    container.ports.iter().map(text).collect::<Vec<_>>().join(", ")
+    container.ports.iter().flat_map(text).collect::<Vec<_>>().join(", ")
 }
 
 /// The COMMAND column: quoted, at most 20 characters unless `whole`.

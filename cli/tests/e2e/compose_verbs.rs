@@ -76,7 +76,7 @@ fn one_command_runs_in_a_container_of_its_own() {
     assert!(rows.contains("shop-db-1") && !rows.contains("shop-web"), "{rows}");
     let name = compose(&["run", "-d", "--name", "mine", "--service-ports", "web"]);
     assert_eq!(name, "mine\n");
-    assert_eq!(node.ok(&["port", "mine", "80"]), "0.0.0.0:8080\n");
+    assert_eq!(node.ok(&["port", "mine", "80"]), "0.0.0.0:8080\n[::]:8080\n");
     assert_eq!(node.ok(&["exec", "mine", "cat", "/data/x"]), "x\n");
     node.ok(&["rm", "-f", "mine"]);
     compose(&["up", "-d"]);

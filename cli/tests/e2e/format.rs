@@ -25,8 +25,8 @@ fn listings(node: &Node, web: &str) {
     assert_eq!(node.ok(&["ps", "-q", "--no-trunc"]).trim(), web);
     let table = node.ok(&["ps", "-a", "--format", r#"table {{.Names}}\t{{.Ports}}\t{{.Label "tier"}}"#]);
     let lines: Vec<&str> = table.lines().collect();
-    assert_eq!(lines[0], "NAMES     PORTS                  TIER");
-    assert_eq!(lines[2], "web       0.0.0.0:8080->80/tcp   front");
+    assert_eq!(lines[0], "NAMES     PORTS                                     TIER");
+    assert_eq!(lines[2], "web       0.0.0.0:8080->80/tcp, [::]:8080->80/tcp   front");
     let owner = node.ok(&["ps", "-a", "-f", "name=job", "--format", "{{.Label \"com.example.owner\"}}"]);
     assert_eq!(owner, "ann,bob\n", "a label's commas do not end it");
     let row: Value = serde_json::from_str(node.ok(&["ps", "--format", "json"]).trim()).unwrap();

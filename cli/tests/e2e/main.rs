@@ -13,6 +13,7 @@ mod format;
 mod full_disk;
 mod image_names;
 mod images;
+mod ipv6;
 mod isolation;
 mod kill_daemon;
 mod leaks;

@@ -132,7 +132,7 @@ mod tests {
 
     fn tables(addresses: u8) -> Tables {
         let network = NetworkId::from_random(1);
-        let mut zone = Zone::new("net", &["10.1.0.0/16".parse().unwrap()]);
+        let mut zone = Zone::new("net", "10.1.0.0/16".parse().unwrap(), None);
         for n in 0..addresses {
             zone.add("web", IpAddr::from([10, 1, 0, n]));
         }

@@ -27,8 +27,8 @@ use tokio::sync::{Mutex, Notify};
 
 use crate::Error;
 pub use client::Client;
-use protocol::{Reply, Request, VERSION};
 pub use protocol::{Relayed, Report, Reservation, Tables};
+use protocol::{Reply, Request, VERSION};
 use state::State;
 
 /// Name of the socket within the run directory.

@@ -218,7 +218,7 @@ mod tests {
 
     fn requests() -> Vec<Request> {
         let network = NetworkId::from_random(1);
-        let mut zone = resolve::Zone::new("front", &["10.1.0.0/24".parse().unwrap()]);
+        let mut zone = resolve::Zone::new("front", "10.1.0.0/24".parse().unwrap(), None);
         zone.add("web", std::net::IpAddr::from([10, 1, 0, 2]));
         zone.set_reverse([10, 1, 0, 5].into(), "web-1.front");
         let asker = resolve::Asker {

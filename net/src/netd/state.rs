@@ -12,8 +12,8 @@ use model::ContainerId;
 use tokio::task::JoinHandle;
 
 use super::ports;
-use super::relay::{self, Relay, Room};
 use super::protocol::{ContainerFailure, Handover, Held, PortFailure, Relayed, Report, Reservation, Tables};
+use super::relay::{self, Relay, Room};
 use crate::Error;
 use crate::dns::{self, Shared, Sockets};
 

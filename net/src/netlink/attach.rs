@@ -114,7 +114,6 @@ fn switch_ipv6_on(interface: &str) -> Result<(), Error> {
 }
 
 fn container_side(index: u32, network: &NetworkPlan, attachment: &AttachmentPlan) -> Result<Batch, Error> {
-    let way_out = attachment.default_route && !network.internal;
     let mut batch = Batch::default();
     for &address in &attachment.addresses {
         let Some(side) = network.side(Family::of(address)) else { continue };
@@ -129,6 +128,7 @@ fn container_side(index: u32, network: &NetworkPlan, attachment: &AttachmentPlan
         let family = Family::of(address);
         let Some(side) = network.side(family) else { continue };
         let next_hop = family.next_hop();
+        let way_out = attachment.ways_out.contains(&family) && !network.internal;
         if family == Family::V4 {
             // Each device has a route to the next hop; the one of the way out is preferred.
             let metric = if way_out { 0 } else { 100 + index };

@@ -191,7 +191,7 @@ pub(super) fn add_address(batch: &mut Batch, address: &Address<'_>) {
         a.bytes(1, &octets(address.address)); // IFA_ADDRESS
         a.bytes(2, &octets(address.address)); // IFA_LOCAL
         match (&address.mark, family) {
-            (Some(mark), Family::V4) => a.text(3, mark.label), // IFA_LABEL
+            (Some(mark), Family::V4) => a.text(3, mark.label),    // IFA_LABEL
             (Some(mark), Family::V6) => a.number(9, mark.metric), // IFA_RT_PRIORITY
             (None, _) => {}
         }

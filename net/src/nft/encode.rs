@@ -164,7 +164,9 @@ fn add_element(a: &mut Attributes, element: &Element, concatenated: bool) {
 fn add_prefix(a: &mut Attributes, subnet: IpSubnet) {
     a.nest(1, |a| a.nest(1, |a| a.bytes(1, &octets(subnet.network()))));
     let behind = match subnet.network() {
-        IpAddr::V4(first) => u32::try_from(u128::from(u32::from(first)) + subnet.size()).ok().map(|n| n.to_be_bytes().to_vec()),
+        IpAddr::V4(first) => {
+            u32::try_from(u128::from(u32::from(first)) + subnet.size()).ok().map(|n| n.to_be_bytes().to_vec())
+        }
         IpAddr::V6(first) => u128::from(first).checked_add(subnet.size()).map(|n| n.to_be_bytes().to_vec()),
     };
     if let Some(behind) = behind {

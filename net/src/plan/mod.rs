@@ -82,8 +82,8 @@ pub struct AttachmentPlan {
     pub addresses: Vec<IpAddr>,
     /// Link address of its device; `None`: the kernel's choice.
     pub mac: Option<[u8; 6]>,
-    /// Whether the way out leads here; without effect on an internal network.
-    pub default_route: bool,
+    /// Families whose way out leads here; without effect on an internal network.
+    pub ways_out: Vec<Family>,
 }
 
 /// A virtual address: every port of it leads to one of the backends.

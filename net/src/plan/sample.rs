@@ -9,10 +9,7 @@ use super::*;
 
 /// Subnet `10.N.0.0/24` with gateway `10.N.0.G`.
 fn side(n: u8, gateway: u8) -> SubnetPlan {
-    SubnetPlan {
-        subnet: format!("10.{n}.0.0/24").parse().unwrap(),
-        gateway: Ipv4Addr::new(10, n, 0, gateway).into(),
-    }
+    SubnetPlan { subnet: format!("10.{n}.0.0/24").parse().unwrap(), gateway: Ipv4Addr::new(10, n, 0, gateway).into() }
 }
 
 /// Subnet `fd00:N::/64` with gateway `fd00:N::G`.
@@ -43,7 +40,7 @@ pub(crate) fn attachment(c: u8, n: u8, interface: &str) -> AttachmentPlan {
         interface: interface.into(),
         addresses: vec![Ipv4Addr::new(10, n, 0, c).into()],
         mac: None,
-        default_route: interface == "eth0",
+        ways_out: if interface == "eth0" { Family::ALL.to_vec() } else { Vec::new() },
     }
 }
 
@@ -72,7 +69,11 @@ pub(crate) fn plan() -> NodePlan {
                 address: Ipv4Addr::new(10, 1, 0, 2).into(),
                 backends: vec![Ipv4Addr::new(10, 1, 0, 5).into(), Ipv4Addr::new(10, 1, 0, 6).into()],
             },
-            VipPlan { network: NetworkId::from_random(2), address: Ipv4Addr::new(10, 2, 0, 2).into(), backends: vec![] },
+            VipPlan {
+                network: NetworkId::from_random(2),
+                address: Ipv4Addr::new(10, 2, 0, 2).into(),
+                backends: vec![],
+            },
         ],
         ports: vec![
             port(Protocol::Tcp, 8080, None, vec![backend(5, 80), backend(6, 80)]),

@@ -23,7 +23,8 @@ impl NodePlan {
         for (index, network) in self.networks.iter().enumerate() {
             network.validate()?;
             for other in self.networks.iter().take(index) {
-                let shared = network.subnets.iter().find(|side| other.subnets.iter().any(|o| o.subnet.overlaps(&side.subnet)));
+                let shared =
+                    network.subnets.iter().find(|side| other.subnets.iter().any(|o| o.subnet.overlaps(&side.subnet)));
                 if other.id == network.id || shared.is_some() {
                     return Err(Error::Conflict {
                         what: shared.map_or_else(|| network.id.to_string(), |side| format!("subnet {}", side.subnet)),

@@ -35,15 +35,19 @@ pub struct Zone {
     /// The network's name; `NAME.NETWORK` means the same as `NAME`.
     pub network: String,
     /// Addresses whose reverse names are this zone's to know.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub subnet: Option<IpSubnet>,
-    /// The same of IPv6.
+    pub subnet: IpSubnet,
+    /// The IPv6 one, where the other is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subnet6: Option<IpSubnet>,
     /// Names in lower case. What a name means is the caller's choice: a virtual address, or all tasks'.
-    names: BTreeMap<String, BTreeSet<IpAddr>>,
+    names: BTreeMap<String, BTreeSet<Ipv4Addr>>,
     /// The name of an address.
-    reverse: BTreeMap<IpAddr, String>,
+    reverse: BTreeMap<Ipv4Addr, String>,
+    /// The same for IPv6. A netd that knows of none reads the rest.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    names6: BTreeMap<String, BTreeSet<Ipv6Addr>>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    reverse6: BTreeMap<Ipv6Addr, String>,
 }
 
 /// A container that may ask.
@@ -91,16 +95,25 @@ pub enum Outcome {
 
 impl Zone {
     /// A zone without names.
-    pub fn new(network: impl Into<String>, subnets: &[IpSubnet]) -> Self {
-        let of = |v4: bool| subnets.iter().find(|subnet| subnet.is_ipv4() == v4).copied();
-        let (names, reverse) = (BTreeMap::new(), BTreeMap::new());
-        Self { network: network.into(), subnet: of(true), subnet6: of(false), names, reverse }
+    pub fn new(network: impl Into<String>, subnet: IpSubnet, subnet6: Option<IpSubnet>) -> Self {
+        Self {
+            network: network.into(),
+            subnet,
+            subnet6,
+            names: BTreeMap::new(),
+            reverse: BTreeMap::new(),
+            names6: BTreeMap::new(),
+            reverse6: BTreeMap::new(),
+        }
     }
 
     /// Adds an address to a name: a service, an alias, a container, its short id. Names that several containers bear
     /// mean all of them.
     pub fn add(&mut self, name: &str, address: IpAddr) {
-        self.names.entry(canonical(name)).or_default().insert(address);
+        match address {
+            IpAddr::V4(address) => self.names.entry(canonical(name)).or_default().insert(address),
+            IpAddr::V6(address) => self.names6.entry(canonical(name)).or_default().insert(address),
+        };
     }
 
     /// Adds a task of a service under `tasks.SERVICE`, which names each task even where the service has a virtual
@@ -111,19 +124,33 @@ impl Zone {
 
     /// Says which name an address has, for reverse questions.
     pub fn set_reverse(&mut self, address: IpAddr, name: &str) {
-        self.reverse.insert(address, canonical(name));
+        match address {
+            IpAddr::V4(address) => self.reverse.insert(address, canonical(name)),
+            IpAddr::V6(address) => self.reverse6.insert(address, canonical(name)),
+        };
     }
 
     fn holds(&self, address: IpAddr) -> bool {
-        self.subnet.iter().chain(&self.subnet6).any(|subnet| subnet.contains(address))
+        self.subnet.contains(address) || self.subnet6.is_some_and(|subnet| subnet.contains(address))
     }
 
-    fn find(&self, name: &str) -> Option<&BTreeSet<IpAddr>> {
-        let qualified = || {
-            let short = name.strip_suffix(&canonical(&self.network))?.strip_suffix('.')?;
-            self.names.get(short)
+    fn name_of(&self, address: IpAddr) -> Option<&String> {
+        match address {
+            IpAddr::V4(address) => self.reverse.get(&address),
+            IpAddr::V6(address) => self.reverse6.get(&address),
+        }
+    }
+
+    /// All addresses of a name.
+    fn find(&self, name: &str) -> Option<Vec<IpAddr>> {
+        let of = |name: &str| {
+            let (four, six) = (self.names.get(name), self.names6.get(name));
+            let four = four.into_iter().flatten().copied().map(IpAddr::V4);
+            let all: Vec<_> = four.chain(six.into_iter().flatten().copied().map(IpAddr::V6)).collect();
+            (!all.is_empty()).then_some(all)
         };
-        self.names.get(name).or_else(qualified)
+        let qualified = || of(name.strip_suffix(&canonical(&self.network))?.strip_suffix('.')?);
+        of(name).or_else(qualified)
     }
 }
 
@@ -144,7 +171,7 @@ pub fn lookup(tables: &Tables, asker: ContainerId, name: &str, kind: Kind, rotat
     if let Some(address) = reverse_address(&name) {
         let mut own = zones().filter(|zone| zone.holds(address)).peekable();
         if own.peek().is_some() {
-            return match (own.find_map(|zone| zone.reverse.get(&address)), kind) {
+            return match (own.find_map(|zone| zone.name_of(address)), kind) {
                 (Some(name), Kind::Ptr | Kind::Any) => Outcome::Name(name.clone()),
                 (Some(_), _) => Outcome::Addresses(Vec::new()),
                 (None, _) => Outcome::NxDomain,

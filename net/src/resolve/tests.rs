@@ -16,13 +16,13 @@ fn ip(text: &str) -> IpAddr {
 
 /// Container 1 is on front and back, 2 on front, 3 on the internal back alone.
 fn tables() -> Tables {
-    let mut front = Zone::new("app_front", &["10.1.0.0/24".parse().unwrap()]);
+    let mut front = Zone::new("app_front", "10.1.0.0/24".parse().unwrap(), None);
     front.add("web", ip("10.1.0.2"));
     for task in ["10.1.0.5", "10.1.0.6", "10.1.0.7"] {
         front.add_task("web", ip(task));
     }
     front.set_reverse(ip("10.1.0.5"), "web-1.app_front");
-    let mut back = Zone::new("app_back", &["10.2.0.0/24".parse().unwrap(), "fd00:2::/64".parse().unwrap()]);
+    let mut back = Zone::new("app_back", "10.2.0.0/24".parse().unwrap(), "fd00:2::/64".parse().ok());
     back.add("web", ip("fd00:2::9"));
     back.set_reverse(ip("fd00:2::9"), "web.app_back");
     back.add("db", ip("10.2.0.5"));
@@ -100,7 +100,13 @@ fn answers_rotate() {
         Outcome::Addresses(list) => list[0],
         other => panic!("{other:?}"),
     };
-    assert_eq!([first(0), first(1), first(2), first(3)].map(|a| match a { IpAddr::V4(a) => a.octets()[3], IpAddr::V6(_) => 0 }), [5, 6, 7, 5]);
+    assert_eq!(
+        [first(0), first(1), first(2), first(3)].map(|a| match a {
+            IpAddr::V4(a) => a.octets()[3],
+            IpAddr::V6(_) => 0,
+        }),
+        [5, 6, 7, 5]
+    );
 }
 
 proptest! {

@@ -21,7 +21,7 @@ impl Ruleset {
 
 /// The same text with the words that nft has for IPv6.
 fn in_words_of_ipv6(text: String) -> String {
-    const WORDS: [(&str, &str); 7] = [
+    const WORDS: [(&str, &str); 8] = [
         ("table ip ", "table ip6 "),
         ("ip saddr", "ip6 saddr"),
         ("ip daddr", "ip6 daddr"),
@@ -29,6 +29,7 @@ fn in_words_of_ipv6(text: String) -> String {
         ("ip protocol", "meta l4proto"),
         ("dnat ip addr", "dnat ip6 addr"),
         ("icmp port", "icmpv6 port"),
+        ("127.0.0.0/8", "::1"),
     ];
     WORDS.iter().fold(text, |text, (ipv4, ipv6)| text.replace(ipv4, ipv6))
 }

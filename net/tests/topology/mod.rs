@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use model::{ContainerId, NetworkId, NodeId, Protocol};
 use net::netlink::netns;
-use net::plan::{AttachmentPlan, NetworkPlan, NodeKey, NodePlan, PortPlan, SubnetPlan, VipPlan};
+use net::plan::{AttachmentPlan, Family, NetworkPlan, NodeKey, NodePlan, PortPlan, SubnetPlan, VipPlan};
 
 /// The host's address towards the outside, and the outside machine's.
 pub const HOST: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
@@ -191,7 +191,7 @@ pub fn attachment(path: &Path, c: u8, n: u8, interface: &str) -> AttachmentPlan 
         interface: interface.into(),
         addresses: vec![Ipv4Addr::new(10, n, 0, c).into()],
         mac: Some([2, 0x42, 10, n, 0, c]),
-        default_route: interface == "eth0",
+        ways_out: if interface == "eth0" { Family::ALL.to_vec() } else { Vec::new() },
     }
 }
 
@@ -212,7 +212,9 @@ pub fn vip(backends: &[u8]) -> VipPlan {
 /// alone on 2. The host and the outside machine have IPv6 too.
 pub fn dual_plan(topology: &mut Topology) -> NodePlan {
     for (name, device, address) in [("host", "uplink0", HOST6), ("outside", "eth0", OUTSIDE6)] {
-        let on = format!("echo 0 > /proc/sys/net/ipv6/conf/{device}/disable_ipv6; echo 0 > /proc/sys/net/ipv6/icmp/ratelimit");
+        let on = format!(
+            "echo 0 > /proc/sys/net/ipv6/conf/{device}/disable_ipv6; echo 0 > /proc/sys/net/ipv6/icmp/ratelimit"
+        );
         assert!(topology.run(name, "sh", &["-c", &on]).status.success());
         topology.ip(name, &format!("addr add {address}/64 dev {device} nodad"));
     }

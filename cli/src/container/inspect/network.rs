@@ -44,19 +44,18 @@ struct Addresses {
     v6_gateway: String,
 }
 
-/// The prefix and the gateway are those of the first address.
 fn addresses(attachment: &NamedAttachment) -> Addresses {
     let is_v6 = |address: &&String| address.contains(':');
     let v4 = attachment.addresses.iter().find(|address| !is_v6(address)).cloned().unwrap_or_default();
     let v6 = attachment.addresses.iter().find(is_v6).cloned().unwrap_or_default();
-    let gateway = attachment.gateway.clone();
-    let (v4_prefix, v6_prefix) = match (v4.is_empty(), v6.is_empty()) {
-        (true, true) => (0, 0),
-        (false, _) => (attachment.prefix, if v6.is_empty() { 0 } else { 64 }),
-        (true, false) => (0, attachment.prefix),
-    };
-    let (gateway, v6_gateway) = if gateway.contains(':') { (String::new(), gateway) } else { (gateway, String::new()) };
-    Addresses { v4, v4_prefix, v6, v6_prefix, gateway, v6_gateway }
+    Addresses {
+        v4,
+        v4_prefix: attachment.prefix,
+        v6,
+        v6_prefix: attachment.prefix6,
+        gateway: attachment.gateway.clone(),
+        v6_gateway: attachment.gateway6.clone(),
+    }
 }
 
 fn endpoint(container: &Container, attachment: &NamedAttachment) -> Json {
@@ -91,17 +90,18 @@ pub fn bindings(container: &Container) -> Map<String, Json> {
     for port in &container.ports {
         let key = format!("{}/{}", port.target, human::protocol(port));
         let entry = bindings.entry(key).or_insert(Json::Null);
-        if let Some(host) = published(port) {
-            match entry {
-                Json::Array(all) => all.push(host),
-                other => *other = json!([host]),
-            }
+        let hosts = published(container, port);
+        match entry {
+            Json::Array(all) => all.extend(hosts),
+            other if !hosts.is_empty() => *other = Json::Array(hosts),
+            _ => {}
         }
     }
     bindings
 }
 
-fn published(port: &PortSpec) -> Option<Json> {
-    let ip = port.host_ip.clone().unwrap_or_else(|| "0.0.0.0".into());
-    Some(json!({ "HostIp": ip, "HostPort": port.published?.to_string() }))
+fn published(container: &Container, port: &PortSpec) -> Vec<Json> {
+    let Some(published) = port.published else { return Vec::new() };
+    let at = |ip: String| json!({ "HostIp": ip, "HostPort": published.to_string() });
+    human::host_addresses(container, port).into_iter().map(at).collect()
 }
