@@ -47,9 +47,9 @@ pub fn choose(
 }
 
 /// The node's own address in a subnet: the first usable one of its blocks there.
-pub fn gateway(subnet: IpSubnet, blocks: &[IpSubnet]) -> Option<IpAddr> {
+pub fn gateway(subnet: IpSubnet, blocks: &[IpSubnet], used: &BTreeSet<IpAddr>) -> Option<IpAddr> {
     let blocks: Vec<_> = blocks.iter().filter(|block| subnet.contains(block.network())).copied().collect();
-    choose(&[subnet], &blocks, &BTreeSet::new(), None).ok()
+    choose(&[subnet], &blocks, used, None).ok()
 }
 
 #[cfg(test)]

@@ -28,6 +28,10 @@ pub fn assignments(state: &State, node: NodeId) -> Assignments {
                 internal: network.spec.internal,
                 attachable: network.spec.attachable,
                 fixed: fixed(state, &network.spec.name),
+                driver: network.spec.driver.clone(),
+                options: network.spec.options.clone(),
+                gateways: network.spec.ipam.gateways.clone(),
+                reserved: network.spec.ipam.reserved().collect(),
             };
             (network.id, assignment)
         })

@@ -42,6 +42,14 @@ pub struct NetworkAssignment {
     pub attachable: bool,
     /// Addresses that services claim for themselves: nobody else is given one.
     pub fixed: Vec<IpAddr>,
+    /// What carries it, as in its spec.
+    pub driver: String,
+    /// Options of the driver.
+    pub options: BTreeMap<String, String>,
+    /// The node's own addresses in it, where they were asked for.
+    pub gateways: Vec<IpAddr>,
+    /// Addresses that nobody is given.
+    pub reserved: Vec<IpAddr>,
 }
 
 /// A service as seen from a network: its names, addresses and the tasks behind them.

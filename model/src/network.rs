@@ -21,8 +21,55 @@ pub struct NetworkSpec {
     pub internal: bool,
     /// Standalone containers may join.
     pub attachable: bool,
-    /// Subnets asked for; empty: allocated from the cluster's pool.
+    /// Subnets asked for, one a family; those that are missing are allocated.
     pub subnets: Vec<IpSubnet>,
+    /// What carries it: `bridge`, which may be left out, and `overlay` are routed; `macvlan` is the node's own link.
+    pub driver: String,
+    /// Options of the driver.
+    pub options: BTreeMap<String, String>,
+    /// How its addresses are given out.
+    pub ipam: Ipam,
+}
+
+/// How a network's addresses are given out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Ipam {
+    /// Without IPv4.
+    pub no_ipv4: bool,
+    /// With IPv6.
+    pub ipv6: bool,
+    /// Parts of the subnets that addresses are given out from, one a subnet.
+    pub ranges: Vec<IpSubnet>,
+    /// The node's address in each subnet; where none is given, one is chosen.
+    pub gateways: Vec<IpAddr>,
+    /// Addresses that belong to something else, by its name.
+    pub auxiliary: BTreeMap<String, IpAddr>,
+}
+
+impl Ipam {
+    /// Addresses that no container and no service is given.
+    pub fn reserved(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.gateways.iter().chain(self.auxiliary.values()).copied()
+    }
+
+    /// The part of a subnet that addresses are given out from.
+    pub fn range_of(&self, subnet: IpSubnet) -> IpSubnet {
+        self.ranges.iter().copied().find(|range| subnet.contains(range.network())).unwrap_or(subnet)
+    }
+}
+
+impl NetworkSpec {
+    /// Whether its containers are on one link: there are no virtual addresses, since nothing of Orca's is in between.
+    pub fn is_link(&self) -> bool {
+        crate::LinkOptions::parse(&self.driver, &self.options).is_ok_and(|options| options.link != crate::Link::Routed)
+    }
+
+    /// Whether a subnet of each family that it is to have is among these.
+    pub fn is_complete(&self, subnets: &[IpSubnet]) -> bool {
+        let has = |v4: bool| subnets.iter().any(|subnet| subnet.is_ipv4() == v4);
+        (self.ipam.no_ipv4 || has(true)) && (!self.ipam.ipv6 || has(false))
+    }
 }
 
 /// How a container is connected.

@@ -286,6 +286,24 @@ fn a_udp_flow_leaves_a_backend_that_is_gone() {
     assert_eq!(ask(), b"b");
 }
 
+#[test]
+fn a_network_may_keep_its_containers_apart_and_their_addresses_as_they_are() {
+    let mut t = Topology::new();
+    let mut plan = plan(&mut t);
+    plan.networks[0].apart = true;
+    plan.networks[0].own_source = true;
+    let network = Network::new(key());
+    apply(&t, &network, &plan);
+    t.serve("a", ip("10.1.0.5"), 80);
+    t.serve("b", Ipv4Addr::UNSPECIFIED, 80);
+    t.serve("outside", OUTSIDE, 99);
+    t.ip("outside", "route add 10.1.0.0/24 via 192.0.2.1");
+    assert_eq!(t.ask("b", "tcp", ip("10.1.0.5"), 80), "ConnectionRefusedError", "apart");
+    assert_eq!(t.ask("b", "tcp", HOST, 8081), "a 10.1.0.6", "but at published ports");
+    assert_eq!(t.ask("d", "tcp", ip("10.3.0.6"), 80), "b 10.3.0.8", "another network's containers meet");
+    assert_eq!(t.ask("a", "tcp", OUTSIDE, 99), "outside 10.1.0.5", "not masqueraded");
+}
+
 /// What Docker makes (`iptables -P FORWARD DROP` and its chains), with a denial of the administrator's own in it.
 const DOCKER: &str = "iptables-nft -P FORWARD DROP && iptables-nft -N DOCKER-USER && iptables-nft -N DOCKER-FORWARD && \
     iptables-nft -A FORWARD -j DOCKER-USER && iptables-nft -A FORWARD -j DOCKER-FORWARD && \

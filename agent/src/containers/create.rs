@@ -91,6 +91,7 @@ impl Shared {
                 other => self.executor.networks().canonical(other)?,
             };
             record.attachments = self.executor.networks().addresses(&record, &held_addresses(&state, id))?;
+            self.executor.networks().bind_ports(&record.network, &mut record.ports)?;
             check_families(&record)?;
             self.executor.networks().choose_ports(&mut record.ports, &held_ports(&state))?;
             state.entries.insert(id, Entry::new(record.clone(), machine));

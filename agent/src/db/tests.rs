@@ -109,6 +109,10 @@ async fn networks_are_kept_and_secrets_are_not() {
         internal: false,
         attachable: true,
         fixed: Vec::new(),
+        driver: String::new(),
+        options: BTreeMap::new(),
+        gateways: Vec::new(),
+        reserved: Vec::new(),
     };
     let secret = SecretData::new(b"a-very-secret-word".to_vec());
     let assignments = Assignments {

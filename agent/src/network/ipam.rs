@@ -12,8 +12,6 @@ const POOL: ([u8; 4], u8) = ([10, 64, 0, 0], 12);
 const CHOSEN_PREFIX: u8 = 22;
 /// How large a chosen IPv6 subnet is: as every link's (RFC 4291, section 2.5.1).
 const CHOSEN_PREFIX6: u8 = 64;
-/// The option of Docker's bridge driver that sets the largest packet.
-pub const MTU: &str = "com.docker.network.driver.mtu";
 
 /// What is asked for.
 #[derive(Debug, Clone, Default)]
@@ -61,8 +59,6 @@ pub enum Refusal {
     NoFamily,
     #[error("subnet {0} is link-local or multicast: those addresses are the link's own; choose one of fd00::/8")]
     LinkLocal(IpSubnet),
-    #[error("option {0} is not supported: {1}")]
-    Option(String, &'static str),
 }
 
 /// The pools of a network of these families as it is asked for, free of what is taken. IPv6 subnets are chosen from `ula`.
@@ -175,38 +171,6 @@ fn pool(subnet: IpSubnet, wanted: &Wanted) -> Result<AddressRange, Refusal> {
     Ok(AddressRange { subnet, range, gateway, auxiliary })
 }
 
-/// Refuses options that change nothing here, by name.
-///
-/// # Errors
-/// [`Refusal::Option`].
-pub fn check_options(options: &BTreeMap<String, String>) -> Result<(), Refusal> {
-    for (key, value) in options {
-        let reason = match (key.as_str(), value.as_str()) {
-            (MTU, value) if mtu(value).is_some() => continue,
-            (MTU, _) => "expected a number from 68 to 65535",
-            ("com.docker.network.bridge.enable_icc" | "com.docker.network.bridge.enable_ip_masquerade", "true") => {
-                continue;
-            }
-            ("com.docker.network.bridge.enable_icc", _) => {
-                "containers of a network can always talk to each other; put them on networks of their own"
-            }
-            ("com.docker.network.bridge.enable_ip_masquerade", _) => {
-                "networks leave by the node's address; use --internal for one that does not leave"
-            }
-            ("com.docker.network.bridge.name", _) => "networks are routed and have no bridge device",
-            ("com.docker.network.bridge.host_binding_ipv4", _) => "name the address with --publish ADDRESS:PORT:PORT",
-            _ => "no option of this name changes anything here",
-        };
-        return Err(Refusal::Option(key.clone(), reason));
-    }
-    Ok(())
-}
-
-/// The largest packet that an option names.
-pub fn mtu(value: &str) -> Option<u32> {
-    value.parse().ok().filter(|mtu| (68..=65_535).contains(mtu))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -292,15 +256,6 @@ mod tests {
         let other = |texts: &[&str]| Wanted { subnets: texts.iter().map(|t| subnet(t)).collect(), ..Wanted::default() };
         assert!(matches!(pools(&other(&["192.0.2.0/31"]), &[]), Err(Refusal::Small(_))));
         assert!(matches!(pools(&other(&["192.0.2.0/25", "192.0.2.128/25"]), &[]), Err(Refusal::Second(_))));
-    }
-
-    #[test]
-    fn options_that_change_nothing_are_refused() {
-        let one = |key: &str, value: &str| check_options(&BTreeMap::from([(key.to_owned(), value.to_owned())]));
-        assert_eq!(one(MTU, "1400"), Ok(()));
-        for (key, value) in [(MTU, "7"), ("com.docker.network.bridge.name", "br7"), ("parent", "eth0")] {
-            assert!(one(key, value).unwrap_err().to_string().contains(key));
-        }
     }
 
     proptest! {

@@ -114,6 +114,10 @@ impl Networks {
             internal: false,
             attachable: true,
             fixed: Vec::new(),
+            driver: String::new(),
+            options: BTreeMap::new(),
+            gateways: Vec::new(),
+            reserved: Vec::new(),
         };
         Arc::new(Self {
             node,
@@ -288,6 +292,14 @@ impl Networks {
             port.published = Some(number);
             taken.push(port.clone());
         }
+        Ok(())
+    }
+
+    /// Gives ports that name no address the one that the container's first network says.
+    pub fn bind_ports(&self, network: &NetworkMode, ports: &mut [PortSpec]) -> Result<()> {
+        let networks = self.resolve(network, true)?;
+        let Some(address) = networks.first().and_then(|(_, network)| network.link.host_binding) else { return Ok(()) };
+        ports.iter_mut().for_each(|port| port.host_ip = port.host_ip.or(Some(address)));
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::{AddressRange, IpSubnet, LocalNetwork, NetworkId, NodeId};
+use model::{AddressRange, IpSubnet, LinkOptions, LocalNetwork, NetworkId, NodeId};
 use net::plan::Family;
 
 use super::ipam::{self, Taken};
@@ -118,7 +118,7 @@ impl Networks {
         if families.contains(&Family::V6) && !net::netlink::has_ipv6() {
             return Err(refuse(net::Error::NoIpv6.to_string()));
         }
-        ipam::check_options(&options).map_err(|refusal| refuse(refusal.to_string()))?;
+        LinkOptions::parse("", &options).map_err(|error| refuse(error.to_string()))?;
         let foreign = net::netlink::foreign_subnets()?;
         let id = NetworkId::from_random(random::bits128()?);
         let _one_at_a_time = self.creating.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

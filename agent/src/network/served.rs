@@ -1,12 +1,11 @@
 //! A network as containers of this node are on it, whoever made it. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use model::{IpSubnet, LocalNetwork, NetworkAssignment, NetworkId};
+use model::{IpSubnet, LinkOptions, LocalNetwork, NetworkAssignment, NetworkId};
 use net::plan::{Family, NetworkPlan, SubnetPlan};
 
-use super::ipam;
 use crate::addresses;
 
 /// A network that containers of this node may be on.
@@ -30,16 +29,34 @@ pub struct Served {
     pub internal: bool,
     /// Standalone containers may join.
     pub attachable: bool,
-    /// The largest packet.
-    pub mtu: Option<u32>,
+    /// How its containers are linked.
+    pub link: LinkOptions,
 }
 
 impl From<&NetworkAssignment> for Served {
     fn from(network: &NetworkAssignment) -> Self {
-        let NetworkAssignment { id, name, subnets, blocks, internal, attachable, fixed } = network.clone();
-        let gateways: Vec<_> = subnets.iter().filter_map(|subnet| addresses::gateway(*subnet, &blocks)).collect();
-        let reserved = gateways.iter().copied().collect();
-        Self { id, name, subnets, blocks, gateways, reserved, fixed, internal, attachable, mtu: None }
+        let NetworkAssignment {
+            id,
+            name,
+            subnets,
+            blocks,
+            internal,
+            attachable,
+            fixed,
+            driver,
+            options,
+            gateways: given,
+            reserved,
+        } = network.clone();
+        let mut reserved: BTreeSet<IpAddr> = reserved.into_iter().collect();
+        let gateway = |subnet: &IpSubnet| {
+            let given = given.iter().copied().find(|gateway| subnet.contains(*gateway));
+            given.or_else(|| addresses::gateway(*subnet, &blocks, &reserved))
+        };
+        let gateways: Vec<_> = subnets.iter().filter_map(gateway).collect();
+        reserved.extend(gateways.iter().copied());
+        let link = link_options(&driver, &options);
+        Self { id, name, subnets, blocks, gateways, reserved, fixed, internal, attachable, link }
     }
 }
 
@@ -58,9 +75,14 @@ impl From<&LocalNetwork> for Served {
             fixed: Vec::new(),
             internal: *internal,
             attachable: true,
-            mtu: options.get(ipam::MTU).and_then(|value| ipam::mtu(value)),
+            link: link_options("", options),
         }
     }
+}
+
+/// Options were checked when the network was made; a network of a later release may have others.
+fn link_options(driver: &str, options: &BTreeMap<String, String>) -> LinkOptions {
+    LinkOptions::parse(driver, options).unwrap_or_default()
 }
 
 impl Served {
@@ -82,7 +104,9 @@ impl Served {
             name: self.name.clone(),
             subnets,
             internal: self.internal,
-            mtu: self.mtu,
+            mtu: self.link.mtu,
+            apart: self.link.apart,
+            own_source: self.link.own_source,
         })
     }
 }

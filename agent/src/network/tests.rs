@@ -19,6 +19,10 @@ fn network(n: u8, internal: bool) -> NetworkAssignment {
         internal,
         attachable: true,
         fixed: Vec::new(),
+        driver: String::new(),
+        options: BTreeMap::new(),
+        gateways: Vec::new(),
+        reserved: Vec::new(),
     }
 }
 

@@ -7,9 +7,32 @@ use crate::{Error, types};
 
 impl From<model::NetworkAssignment> for types::NetworkAssignment {
     fn from(network: model::NetworkAssignment) -> Self {
-        let model::NetworkAssignment { id, name, subnets, blocks, internal, attachable, fixed } = network;
-        let (subnets, blocks) = (strings(subnets), strings(blocks));
-        Self { id: id.to_string(), name, subnets, blocks, internal, attachable, fixed: strings(fixed) }
+        let model::NetworkAssignment {
+            id,
+            name,
+            subnets,
+            blocks,
+            internal,
+            attachable,
+            fixed,
+            driver,
+            options,
+            gateways,
+            reserved,
+        } = network;
+        Self {
+            id: id.to_string(),
+            name,
+            subnets: strings(subnets),
+            blocks: strings(blocks),
+            internal,
+            attachable,
+            fixed: strings(fixed),
+            driver,
+            options,
+            gateways: strings(gateways),
+            reserved: strings(reserved),
+        }
     }
 }
 
@@ -17,11 +40,32 @@ impl TryFrom<types::NetworkAssignment> for model::NetworkAssignment {
     type Error = Error;
 
     fn try_from(network: types::NetworkAssignment) -> Result<Self, Error> {
-        let types::NetworkAssignment { id, name, subnets, blocks, internal, attachable, fixed } = network;
-        let subnets = texts("network.subnets", subnets)?;
-        let blocks = texts("network.blocks", blocks)?;
-        let fixed = texts("network.fixed", fixed)?;
-        Ok(Self { id: text("network.id", id)?, name, subnets, blocks, internal, attachable, fixed })
+        let types::NetworkAssignment {
+            id,
+            name,
+            subnets,
+            blocks,
+            internal,
+            attachable,
+            fixed,
+            driver,
+            options,
+            gateways,
+            reserved,
+        } = network;
+        Ok(Self {
+            id: text("network.id", id)?,
+            name,
+            subnets: texts("network.subnets", subnets)?,
+            blocks: texts("network.blocks", blocks)?,
+            internal,
+            attachable,
+            fixed: texts("network.fixed", fixed)?,
+            driver,
+            options,
+            gateways: texts("network.gateways", gateways)?,
+            reserved: texts("network.reserved", reserved)?,
+        })
     }
 }
 

@@ -5,8 +5,9 @@ use crate::{Error, types};
 
 impl From<model::NetworkSpec> for types::NetworkSpec {
     fn from(spec: model::NetworkSpec) -> Self {
-        let model::NetworkSpec { name, labels, stack, internal, attachable, subnets } = spec;
-        Self { name, labels, stack, internal, attachable, subnets: strings(subnets) }
+        let model::NetworkSpec { name, labels, stack, internal, attachable, subnets, driver, options, ipam } = spec;
+        let ipam = (ipam != model::Ipam::default()).then(|| ipam.into());
+        Self { name, labels, stack, internal, attachable, subnets: strings(subnets), driver, options, ipam }
     }
 }
 
@@ -14,8 +15,33 @@ impl TryFrom<types::NetworkSpec> for model::NetworkSpec {
     type Error = Error;
 
     fn try_from(spec: types::NetworkSpec) -> Result<Self, Error> {
-        let types::NetworkSpec { name, labels, stack, internal, attachable, subnets } = spec;
-        Ok(Self { name, labels, stack, internal, attachable, subnets: texts("network.subnets", subnets)? })
+        let types::NetworkSpec { name, labels, stack, internal, attachable, subnets, driver, options, ipam } = spec;
+        let (subnets, ipam) = (texts("network.subnets", subnets)?, ipam.map(TryInto::try_into).transpose()?);
+        Ok(Self { name, labels, stack, internal, attachable, subnets, driver, options, ipam: ipam.unwrap_or_default() })
+    }
+}
+
+impl From<model::Ipam> for types::Ipam {
+    fn from(ipam: model::Ipam) -> Self {
+        let model::Ipam { no_ipv4, ipv6, ranges, gateways, auxiliary } = ipam;
+        let auxiliary = auxiliary.into_iter().map(|(name, address)| (name, address.to_string())).collect();
+        Self { no_ipv4, ipv6, ranges: strings(ranges), gateways: strings(gateways), auxiliary }
+    }
+}
+
+impl TryFrom<types::Ipam> for model::Ipam {
+    type Error = Error;
+
+    fn try_from(ipam: types::Ipam) -> Result<Self, Error> {
+        let types::Ipam { no_ipv4, ipv6, ranges, gateways, auxiliary } = ipam;
+        let address = |(name, address)| Ok((name, text("ipam.auxiliary", address)?));
+        Ok(Self {
+            no_ipv4,
+            ipv6,
+            ranges: texts("ipam.ranges", ranges)?,
+            gateways: texts("ipam.gateways", gateways)?,
+            auxiliary: auxiliary.into_iter().map(address).collect::<Result<_, Error>>()?,
+        })
     }
 }
 

@@ -228,6 +228,10 @@ pub fn assignments_diff() -> AssignmentsDiff {
         internal: true,
         attachable: true,
         fixed: Vec::new(),
+        driver: String::new(),
+        options: Default::default(),
+        gateways: Vec::new(),
+        reserved: Vec::new(),
     };
     let backend = Backend {
         task: TaskId::from_random(24),

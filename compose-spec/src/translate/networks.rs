@@ -3,7 +3,9 @@
 use std::cmp::Reverse;
 use std::net::IpAddr;
 
-use model::{AttachmentSpec, NetworkMode, NetworkSpec, PortRange, PortSpec, Protocol, PublishMode, Stack};
+use model::{
+    AttachmentSpec, IpSubnet, Ipam, LinkOptions, NetworkMode, NetworkSpec, PortRange, PortSpec, Protocol, PublishMode, Stack,
+};
 
 use super::fields::Fields;
 use crate::error::Error;
@@ -31,17 +33,26 @@ pub fn declare(project: &Project, stack: &mut Stack, errors: &mut Vec<Error>) {
 }
 
 fn network(project: &Project, key: &str, name: String, fields: &Fields, errors: &mut Vec<Error>) -> NetworkSpec {
-    if fields.text("driver").is_some_and(|driver| !["bridge", "overlay", "default"].contains(&driver.as_str())) {
-        fields.refuse("driver", Some("only bridge and overlay, which are the same here"), errors);
+    let driver = match fields.text("driver").as_deref() {
+        None | Some("bridge" | "overlay" | "default") => String::new(),
+        Some(_) => {
+            fields.refuse("driver", Some("only bridge and overlay, which are the same here"), errors);
+            String::new()
+        }
+    };
+    let options = fields.strings("driver_opts");
+    match LinkOptions::parse(&driver, &options) {
+        Err(error) => fields.invalid("driver_opts", error.to_string(), errors),
+        Ok(LinkOptions { host_binding: Some(_), .. }) => {
+            let reason = "of a project's networks the address is said with each port: ports: [\"ADDRESS:PORT:PORT\"]";
+            fields.invalid("driver_opts", reason, errors);
+        }
+        Ok(_) => {}
     }
-    if !fields.strings("driver_opts").is_empty() {
-        fields.refuse("driver_opts", None, errors);
-    }
-    if fields.take("enable_ipv4").and_then(Node::as_bool) == Some(false) {
-        fields.refuse("enable_ipv4", Some("networks have IPv4"), errors);
-    }
-    if fields.flag("enable_ipv6") {
-        fields.refuse("enable_ipv6", None, errors);
+    let no_ipv4 = fields.take("enable_ipv4").and_then(Node::as_bool) == Some(false);
+    let mut ipam = Ipam { no_ipv4, ipv6: fields.flag("enable_ipv6"), ..Ipam::default() };
+    if ipam.no_ipv4 && !ipam.ipv6 {
+        fields.invalid("enable_ipv4", "a network without IPv4 needs enable_ipv6: true", errors);
     }
     let mut labels = fields.strings("labels");
     labels.insert("com.docker.compose.project".into(), project.name.clone());
@@ -53,28 +64,84 @@ fn network(project: &Project, key: &str, name: String, fields: &Fields, errors: 
         internal: fields.flag("internal"),
         // As in Docker, where whatever runs on the node may join a project's networks.
         attachable: fields.take("attachable").and_then(Node::as_bool).unwrap_or(true),
-        subnets: subnets(fields, errors),
+        subnets: subnets(fields, &mut ipam, errors),
+        driver,
+        options,
+        ipam,
     }
 }
 
-fn subnets(fields: &Fields, errors: &mut Vec<Error>) -> Vec<model::IpSubnet> {
-    let mut subnets = Vec::new();
-    let Some(ipam) = fields.nested("ipam") else { return subnets };
-    if ipam.text("driver").is_some_and(|driver| driver != "default") {
-        ipam.refuse("driver", Some("only default"), errors);
+fn subnets(fields: &Fields, ipam: &mut Ipam, errors: &mut Vec<Error>) -> Vec<IpSubnet> {
+    let mut subnets: Vec<IpSubnet> = Vec::new();
+    let Some(config) = fields.nested("ipam") else { return subnets };
+    if config.text("driver").is_some_and(|driver| driver != "default") {
+        config.refuse("driver", Some("only default"), errors);
     }
-    for (index, node) in ipam.list("config").iter().enumerate() {
-        let pool = Fields::new(node, format!("{}[{index}]", ipam.path("config")));
-        if let Some(text) = pool.text("subnet") {
-            match text.parse() {
-                Ok(subnet) => subnets.push(subnet),
-                Err(error) => pool.invalid("subnet", format!("{error}"), errors),
+    for (index, node) in config.list("config").iter().enumerate() {
+        let pool = Fields::new(node, format!("{}[{index}]", config.path("config")));
+        if let Some(subnet) = self::pool(&pool, ipam, errors) {
+            if subnets.iter().any(|other| other.is_ipv4() == subnet.is_ipv4()) {
+                pool.invalid("subnet", format!("{subnet} comes second: a network has one subnet of a family"), errors);
             }
+            subnets.push(subnet);
         }
         pool.finish(errors);
     }
-    ipam.finish(errors);
+    config.finish(errors);
     subnets
+}
+
+/// One subnet, and how its addresses are given out.
+fn pool(pool: &Fields, ipam: &mut Ipam, errors: &mut Vec<Error>) -> Option<IpSubnet> {
+    let subnet: Option<IpSubnet> = parsed(pool, "subnet", errors);
+    let range: Option<IpSubnet> = parsed(pool, "ip_range", errors);
+    let gateway: Option<IpAddr> = parsed(pool, "gateway", errors);
+    let auxiliary = pool.strings("aux_addresses");
+    let Some(subnet) = subnet else {
+        let key = if range.is_some() { "ip_range" } else if gateway.is_some() { "gateway" } else { "aux_addresses" };
+        if range.is_some() || gateway.is_some() || !auxiliary.is_empty() {
+            pool.invalid(key, "it needs a subnet beside it", errors);
+        }
+        return None;
+    };
+    match (subnet.is_ipv4(), ipam.no_ipv4, ipam.ipv6) {
+        (true, true, _) => pool.invalid("subnet", format!("{subnet} is IPv4, and enable_ipv4 is false"), errors),
+        (false, _, false) => pool.invalid("subnet", format!("{subnet} is IPv6: set enable_ipv6: true"), errors),
+        _ => {}
+    }
+    // The first and the last address are nobody's.
+    let usable = |address: IpAddr| {
+        subnet.offset_of(address).is_some_and(|offset| offset != 0 && offset + 1 != subnet.size())
+    };
+    match range {
+        Some(range) if subnet.contains(range.network()) && range.prefix() >= subnet.prefix() => ipam.ranges.push(range),
+        Some(range) => pool.invalid("ip_range", format!("{range} lies outside of {subnet}"), errors),
+        None => {}
+    }
+    match gateway {
+        Some(gateway) if usable(gateway) => ipam.gateways.push(gateway),
+        Some(gateway) => pool.invalid("gateway", format!("{gateway} is not a usable address of {subnet}"), errors),
+        None => {}
+    }
+    for (name, text) in auxiliary {
+        match text.parse::<IpAddr>().ok().filter(|address| usable(*address)) {
+            Some(address) if Some(address) != gateway => {
+                ipam.auxiliary.insert(name, address);
+            }
+            Some(_) => pool.invalid("aux_addresses", format!("{name}: {text} is the gateway"), errors),
+            None => pool.invalid("aux_addresses", format!("{name}: {text:?} is not a usable address of {subnet}"), errors),
+        }
+    }
+    Some(subnet)
+}
+
+fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
+    fields: &Fields,
+    key: &'static str,
+    errors: &mut Vec<Error>,
+) -> Option<T> {
+    let text = fields.text(key)?;
+    text.parse().map_err(|error| fields.invalid(key, format!("{text:?}: {error}"), errors)).ok()
 }
 
 /// How the service's containers are connected; the network with the default route first.

@@ -62,22 +62,30 @@ fn vips(state: &State, service: &Service, taken: &mut Taken) -> Vec<Vip> {
 
 /// The address that the service has, as long as it may stay; else a free one.
 fn vip(network: &Network, service: &Service, taken: &mut Taken) -> Option<Vip> {
-    let parts = || network.subnets.iter().filter_map(services_part);
+    let ipam = &network.spec.ipam;
+    let parts = || network.subnets.iter().filter_map(|subnet| services_part(&ipam.range_of(*subnet)));
+    let is_reserved = |address: IpAddr| ipam.reserved().any(|reserved| reserved == address);
     let stays = |vip: &&Vip| {
-        let is_inside = parts().any(|part| part.contains(vip.address));
+        let is_inside = parts().any(|part| part.contains(vip.address)) && !is_reserved(vip.address);
         vip.network == network.id && is_inside && !taken.fixed_addresses.contains(&vip.address)
     };
+    if network.spec.is_link() {
+        return None;
+    }
     if let Some(vip) = service.endpoint.vips.iter().find(stays) {
         return Some(*vip);
     }
-    let address = parts().find_map(|part| free_address(&part, taken))?;
+    let address = parts().find_map(|part| free_address(&part, taken, is_reserved))?;
     taken.addresses.insert(address);
     Some(Vip { network: network.id, address })
 }
 
 /// The first free address of a subnet's first part; the very first is the network's own.
-fn free_address(part: &IpSubnet, taken: &Taken) -> Option<IpAddr> {
-    let is_free = |address: &IpAddr| !taken.addresses.contains(address) && !taken.fixed_addresses.contains(address);
+fn free_address(part: &IpSubnet, taken: &Taken, is_reserved: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
+    let is_free = |address: &IpAddr| {
+        let is_taken = taken.addresses.contains(address) || taken.fixed_addresses.contains(address);
+        !is_taken && !is_reserved(*address)
+    };
     (1..part.size()).filter_map(|offset| part.nth(offset)).find(is_free)
 }
 

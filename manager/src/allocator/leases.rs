@@ -44,12 +44,15 @@ pub fn allocate(state: &State, commands: &mut Vec<Command>) {
         let taken = grown.entry(network.id).or_insert_with(|| network.leases.values().flatten().copied().collect());
         let mut blocks = network.leases.get(&node).cloned().unwrap_or_default();
         let before = blocks.len();
-        // The first address of a node's first part is the node's own.
-        let spare = SPARE.min(network.subnets.iter().map(IpSubnet::size).sum::<u128>() / 16);
-        while usable(network, &blocks, &fixed) < tasks + spare + 1 {
-            let Some(block) = free_block(network, taken, &fixed) else { break };
-            taken.insert(block);
-            blocks.push(block);
+        let reserved = fixed.iter().copied().chain(network.spec.ipam.reserved()).collect();
+        for &subnet in &network.subnets {
+            // The first address of a node's first part is the node's own.
+            let spare = SPARE.min(network.spec.ipam.range_of(subnet).size() / 16);
+            while usable(subnet, &blocks, &reserved) < tasks + spare + 1 {
+                let Some(block) = free_block(network, subnet, taken, &fixed) else { break };
+                taken.insert(block);
+                blocks.push(block);
+            }
         }
         if blocks.len() > before {
             commands.push(Command::SetLease { network: network.id, node, blocks, seen: network.meta.version });
@@ -65,38 +68,51 @@ fn uses<'a>(state: &'a State, task: &'a Task) -> impl Iterator<Item = (NetworkId
 /// Whether a node has addresses of a network, or there is a part left for it.
 pub fn can_lease(network: &Network, node: NodeId) -> bool {
     let taken = || network.leases.values().flatten().copied().collect();
-    network.leases.contains_key(&node) || free_block(network, &taken(), &BTreeSet::new()).is_some()
+    let is_free = |subnet: &IpSubnet| free_block(network, *subnet, &taken(), &BTreeSet::new()).is_some();
+    network.leases.contains_key(&node) || network.subnets.iter().all(is_free)
 }
 
-/// How many addresses a node can give out of its parts, its own among them: neither the subnet's last nor a fixed one.
-fn usable(network: &Network, blocks: &[IpSubnet], fixed: &BTreeSet<IpAddr>) -> u128 {
+/// How many addresses of a subnet a node can give out of its parts, its own among them: neither the subnet's ends nor a
+/// reserved one.
+fn usable(subnet: IpSubnet, blocks: &[IpSubnet], reserved: &BTreeSet<IpAddr>) -> u128 {
+    let blocks: Vec<&IpSubnet> = blocks.iter().filter(|block| subnet.contains(block.network())).collect();
     let inside = |address: &IpAddr| blocks.iter().any(|block| block.contains(*address));
-    let last = network.subnets.iter().filter_map(|subnet| subnet.nth(subnet.size() - 1));
-    let nobodys = last.chain(fixed.iter().copied()).filter(inside).collect::<BTreeSet<_>>().len();
-    blocks.iter().map(IpSubnet::size).sum::<u128>().saturating_sub(nobodys as u128)
+    let ends = [0, subnet.size() - 1].into_iter().filter_map(|offset| subnet.nth(offset));
+    let nobodys = ends.chain(reserved.iter().copied()).filter(inside).collect::<BTreeSet<_>>().len();
+    blocks.iter().map(|block| block.size()).sum::<u128>().saturating_sub(nobodys as u128)
 }
 
 /// The first part that nobody has, if possible one without a fixed address: its node has to keep that free.
-fn free_block(network: &Network, taken: &BTreeSet<IpSubnet>, fixed: &BTreeSet<IpAddr>) -> Option<IpSubnet> {
-    let subnets = network.subnets.iter().filter(|subnet| subnet.is_ipv4());
-    let mut free = subnets.flat_map(node_parts).filter(|block| !taken.contains(block)).peekable();
+fn free_block(
+    network: &Network,
+    subnet: IpSubnet,
+    taken: &BTreeSet<IpSubnet>,
+    fixed: &BTreeSet<IpAddr>,
+) -> Option<IpSubnet> {
+    let range = network.spec.ipam.range_of(subnet);
+    let services = if network.spec.is_link() { None } else { services_part(&range) };
+    let mut free = node_parts(range, services).filter(|block| !taken.contains(block)).peekable();
     let first = free.peek().copied();
     free.find(|block| !fixed.iter().any(|address| block.contains(*address))).or(first)
 }
 
 /// The parts after the services' one.
-fn node_parts(subnet: &IpSubnet) -> impl Iterator<Item = IpSubnet> + use<> {
-    let (subnet, prefix, services) = (*subnet, block_prefix(subnet), services_part(subnet));
-    let parts = (0u128..).map_while(move |index| subnet.part(prefix, index));
+fn node_parts(range: IpSubnet, services: Option<IpSubnet>) -> impl Iterator<Item = IpSubnet> {
+    let prefix = block_prefix(&range);
+    let parts = (0u128..).map_while(move |index| range.part(prefix, index));
     parts.skip_while(move |part| services.is_some_and(|services| services.contains(part.network())))
 }
 
-/// A quarter of a small subnet.
+/// A quarter of a small subnet. Of an IPv6 subnet there are parts for a thousand nodes.
 fn block_prefix(subnet: &IpSubnet) -> u8 {
+    if !subnet.is_ipv4() {
+        return subnet.prefix().saturating_add(10).min(126);
+    }
     BLOCK.max(subnet.prefix().saturating_add(2)).min(30)
 }
 
-/// The first part of an IPv4 subnet, which is for the services' addresses: a sixteenth, but not less than a node's part.
+/// The first part of an IPv4 range, which is for the services' addresses: a sixteenth, but not less than a node's part.
+/// In IPv6 services have no addresses of their own: their names mean all tasks'.
 pub fn services_part(subnet: &IpSubnet) -> Option<IpSubnet> {
     let prefix = subnet.prefix().saturating_add(SERVICES).min(block_prefix(subnet));
     if subnet.is_ipv4() { subnet.part(prefix, 0) } else { None }

@@ -56,6 +56,10 @@ pub struct NetworkPlan {
     pub internal: bool,
     /// Largest packet in bytes; `None`: 1500.
     pub mtu: Option<u32>,
+    /// Its containers do not reach each other, but at virtual addresses and published ports.
+    pub apart: bool,
+    /// What leaves for the outside keeps its source address.
+    pub own_source: bool,
 }
 
 /// A network's addresses of one family.

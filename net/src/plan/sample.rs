@@ -28,6 +28,8 @@ pub(crate) fn network(n: u8, internal: bool) -> NetworkPlan {
         subnets: vec![side(n, 1)],
         internal,
         mtu: None,
+        apart: false,
+        own_source: false,
     }
 }
 

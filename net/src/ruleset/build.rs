@@ -34,7 +34,7 @@ impl Ruleset {
         let networks: Vec<Served> = plan.networks.iter().filter_map(|n| Served::of(family, n)).collect();
         let mut sets = member_sets(&members);
         sets.push(set("subnets", &[Type::Prefix], prefixes(&networks, |_| true)));
-        sets.push(set("outbound", &[Type::Prefix], prefixes(&networks, |network| !network.internal)));
+        sets.push(set("outbound", &[Type::Prefix], prefixes(&networks, |network| !network.internal && !network.own_source)));
         sets.extend(networks.iter().map(|served| network_members(&members, served.network)));
         let balanced = balancer_sets(family, previous, plan, &mut sets);
         sets.extend(idle_ports(family, plan));
@@ -256,8 +256,12 @@ fn refuse() -> Chain {
 fn from_network(served: &Served<'_>) -> Chain {
     let network = served.network;
     let outside = if network.internal { Action::Drop } else { Action::Accept };
+    let mut members = vec![in_set(&[Field::Destination], &members_set(network))];
+    if network.apart {
+        members.push(Match::Translated);
+    }
     let rules = vec![
-        rule(vec![in_set(&[Field::Destination], &members_set(network))], Action::Accept),
+        rule(members, Action::Accept),
         rule(vec![Match::InPrefix(Field::Destination, served.subnet)], Action::Goto(REFUSE.into())),
         rule(vec![Match::OriginalDestination("subnets".into())], Action::Drop),
         rule(vec![], outside),

@@ -180,6 +180,8 @@ pub fn network(n: u8, internal: bool) -> NetworkPlan {
         }],
         internal,
         mtu: None,
+        apart: false,
+        own_source: false,
     }
 }
 

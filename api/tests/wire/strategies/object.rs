@@ -180,8 +180,13 @@ prop_compose! {
         internal in any::<bool>(),
         attachable in any::<bool>(),
         fixed in few(any::<std::net::IpAddr>()),
+        (driver, options) in (text(), labels()),
+        gateways in few(any::<std::net::IpAddr>()),
+        reserved in few(any::<std::net::IpAddr>()),
     ) -> NetworkAssignment {
-        NetworkAssignment { id, name, subnets, blocks, internal, attachable, fixed }
+        NetworkAssignment {
+            id, name, subnets, blocks, internal, attachable, fixed, driver, options, gateways, reserved,
+        }
     }
 }
 

@@ -16,8 +16,22 @@ prop_compose! {
         internal in any::<bool>(),
         attachable in any::<bool>(),
         subnets in few(subnet()),
+        (driver, options) in (text(), self::labels()),
+        ipam in ipam(),
     ) -> NetworkSpec {
-        NetworkSpec { name, labels, stack, internal, attachable, subnets }
+        NetworkSpec { name, labels, stack, internal, attachable, subnets, driver, options, ipam }
+    }
+}
+
+prop_compose! {
+    fn ipam()(
+        no_ipv4 in any::<bool>(),
+        ipv6 in any::<bool>(),
+        ranges in few(subnet()),
+        gateways in few(any::<IpAddr>()),
+        auxiliary in btree_map(text(), any::<IpAddr>(), 0..3),
+    ) -> Ipam {
+        Ipam { no_ipv4, ipv6, ranges, gateways, auxiliary }
     }
 }
 
@@ -27,7 +41,7 @@ prop_compose! {
         aliases in texts(),
         ipv4_address in any::<Option<IpAddr>>(),
         ipv6_address in any::<Option<IpAddr>>(),
-        mac in any::<Option<std::net::Ipv4Addr>>(),
+        mac in any::<Option<IpAddr>>(),
         interface_name in maybe(text()),
         local in any::<bool>(),
     ) -> AttachmentSpec {

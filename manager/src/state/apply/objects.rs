@@ -14,6 +14,9 @@ const POOL: ([u8; 4], u8, u8) = ([10, 128, 0, 0], 9, 20);
 /// Longest prefix of a subnet: 8 addresses, of which two are nobody's, one is the node's, and some are services'.
 const PREFIX_MAX: u8 = 29;
 
+/// The same of an IPv6 subnet.
+const PREFIX_MAX_V6: u8 = 120;
+
 /// The network of standalone containers.
 pub(super) const BRIDGE: &str = "bridge";
 
@@ -84,7 +87,8 @@ impl Draft<'_> {
 
     /// Subnets are disjoint in the whole cluster.
     pub(super) fn check_subnets(&self, name: &str, subnets: &[IpSubnet]) -> Result<(), Refusal> {
-        if let Some(subnet) = subnets.iter().find(|subnet| subnet.is_ipv4() && subnet.prefix() > PREFIX_MAX) {
+        let is_small = |subnet: &&IpSubnet| subnet.prefix() > if subnet.is_ipv4() { PREFIX_MAX } else { PREFIX_MAX_V6 };
+        if let Some(subnet) = subnets.iter().find(is_small) {
             return Err(Refusal::SubnetTooSmall { network: name.to_owned(), subnet: *subnet });
         }
         for (index, subnet) in subnets.iter().enumerate() {

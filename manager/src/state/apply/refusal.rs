@@ -93,7 +93,7 @@ pub enum Refusal {
         holder: String,
     },
     /// A subnet without room for the node, a service's address and a container.
-    #[error("network {network}: subnet {subnet} is too small; give it a prefix of /29 or shorter")]
+    #[error("network {network}: subnet {subnet} is too small; give it a prefix of /29 or shorter, or /120 in IPv6")]
     SubnetTooSmall {
         /// Who asks.
         network: String,

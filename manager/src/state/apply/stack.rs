@@ -112,14 +112,15 @@ impl Draft<'_> {
         check_owner("network", &spec.name, network.spec.stack.as_deref(), spec.stack.as_deref())?;
         let mut spec = spec.clone();
         if recreate == Recreate::Never {
-            spec.subnets.clone_from(&network.spec.subnets);
-            spec.internal = network.spec.internal;
+            let before = network.spec.clone();
+            spec = NetworkSpec { name: spec.name, labels: spec.labels, stack: spec.stack, attachable: spec.attachable, ..before };
         }
         if network.spec == spec {
             return Ok(());
         }
-        let moved = network.spec.subnets != spec.subnets;
-        if moved || network.spec.internal != spec.internal {
+        let of = |spec: &NetworkSpec| (spec.subnets.clone(), spec.ipam.clone(), spec.is_link());
+        let moved = of(&network.spec) != of(&spec);
+        if moved || network.spec.internal != spec.internal || network.spec.options != spec.options {
             changed.networks.insert(spec.name.clone());
         }
         let mut network = Network { spec: spec.clone(), ..network };
