@@ -90,7 +90,8 @@ fn take(free: &mut Free, task: &Task) {
 /// The first network of the task whose addresses are not known yet.
 fn unallocated<'a>(state: &State, task: &'a Task) -> Option<&'a str> {
     let unknown = |name: &&str| {
-        let lacks = |network: &model::Network| network.subnets.is_empty() || !network.spec.is_complete(&network.subnets);
+        let lacks =
+            |network: &model::Network| network.subnets.is_empty() || !network.spec.is_complete(&network.subnets);
         state.network_named(name).is_none_or(lacks)
     };
     let attachments = task.spec.network.attachments().iter().filter(|attachment| !attachment.local);

@@ -147,3 +147,56 @@ fn a_network_of_ipv6_alone_and_what_is_refused() {
     assert!(node.fails(1, &["network", "create", "--ipv6", "bad"]).contains("this host has IPv6 off"));
     node.in_host(&["sh", "-c", "echo 0 > /proc/sys/net/ipv6/conf/lo/disable_ipv6"]);
 }
+
+/// Two services on a project's network, as the Compose Specification has its keys.
+const PROJECT: &str = r#"
+name: sixes
+services:
+  web:
+    image: busybox
+    command: ["busybox", "httpd", "-f", "-p", "[::]:80", "-h", "/etc"]
+    ports: ["8090:80"]
+    networks: {back: {ipv4_address: 10.79.0.9, ipv6_address: "fd00:79::9"}}
+  tool:
+    image: busybox
+    command: ["sleep", "1000"]
+    networks: [back, only]
+networks:
+  back:
+    enable_ipv6: true
+    driver_opts: {com.docker.network.driver.mtu: 1400}
+    ipam:
+      config:
+        - {subnet: 10.79.0.0/24, ip_range: 10.79.0.128/25, gateway: 10.79.0.254, aux_addresses: {router: 10.79.0.200}}
+        - {subnet: "fd00:79::/64", gateway: "fd00:79::ff"}
+  only: {enable_ipv4: false, enable_ipv6: true, internal: true}
+"#;
+
+#[test]
+fn a_projects_networks() {
+    let node = start();
+    let file = node.file("compose.yml", PROJECT);
+    let file = file.to_str().unwrap();
+    node.ok(&["up", "-d", "-f", file]);
+    let tool = &object(&node, &["inspect", "sixes-tool-1"])["NetworkSettings"]["Networks"];
+    let back = &tool["sixes_back"];
+    assert_eq!((&back["Gateway"], &back["IPv6Gateway"]), (&"10.79.0.254".into(), &"fd00:79::ff".into()));
+    let last: u8 = back["IPAddress"].as_str().unwrap().rsplit('.').next().unwrap().parse().unwrap();
+    assert!(last > 128 && last != 200 && last != 254, "{back}");
+    let only = &tool["sixes_only"];
+    assert!(only["IPAddress"] == "" && only["GlobalIPv6Address"].as_str().unwrap().starts_with("fd"), "{only}");
+    let network = object(&node, &["network", "inspect", "sixes_back"]);
+    assert_eq!(network["EnableIPv6"], true);
+
+    assert_eq!(exec(&node, "sixes-tool-1", "cat /sys/class/net/eth0/mtu"), "1400\n");
+    let answers = exec(&node, "sixes-tool-1", "nslookup -type=aaaa web");
+    assert!(answers.contains("fd00:79::9"), "{answers}");
+    assert!(exec(&node, "sixes-tool-1", "ping -6 -c 1 -w 5 web").contains("1 packets received"));
+    assert!(exec(&node, "sixes-tool-1", "ping -4 -c 1 -w 5 10.79.0.254").contains("1 packets received"));
+    for url in ["127.0.0.1:8090", "[::1]:8090", "[2001:db8::1]:8090"] {
+        node.wait_for(url, || node.get(&format!("http://{url}/passwd")).is_some());
+    }
+    node.ok(&["up", "-d", "-f", file]);
+    node.ok(&["down", "-f", file]);
+    node.wait_for("its routes go", || !node.in_host(&["ip", "-6", "route"]).contains("fd00:79:"));
+}

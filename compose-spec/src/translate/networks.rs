@@ -4,7 +4,8 @@ use std::cmp::Reverse;
 use std::net::IpAddr;
 
 use model::{
-    AttachmentSpec, IpSubnet, Ipam, LinkOptions, NetworkMode, NetworkSpec, PortRange, PortSpec, Protocol, PublishMode, Stack,
+    AttachmentSpec, IpSubnet, Ipam, LinkOptions, NetworkMode, NetworkSpec, PortRange, PortSpec, Protocol, PublishMode,
+    Stack,
 };
 
 use super::fields::Fields;
@@ -98,7 +99,13 @@ fn pool(pool: &Fields, ipam: &mut Ipam, errors: &mut Vec<Error>) -> Option<IpSub
     let gateway: Option<IpAddr> = parsed(pool, "gateway", errors);
     let auxiliary = pool.strings("aux_addresses");
     let Some(subnet) = subnet else {
-        let key = if range.is_some() { "ip_range" } else if gateway.is_some() { "gateway" } else { "aux_addresses" };
+        let key = if range.is_some() {
+            "ip_range"
+        } else if gateway.is_some() {
+            "gateway"
+        } else {
+            "aux_addresses"
+        };
         if range.is_some() || gateway.is_some() || !auxiliary.is_empty() {
             pool.invalid(key, "it needs a subnet beside it", errors);
         }
@@ -110,9 +117,8 @@ fn pool(pool: &Fields, ipam: &mut Ipam, errors: &mut Vec<Error>) -> Option<IpSub
         _ => {}
     }
     // The first and the last address are nobody's.
-    let usable = |address: IpAddr| {
-        subnet.offset_of(address).is_some_and(|offset| offset != 0 && offset + 1 != subnet.size())
-    };
+    let usable =
+        |address: IpAddr| subnet.offset_of(address).is_some_and(|offset| offset != 0 && offset + 1 != subnet.size());
     match range {
         Some(range) if subnet.contains(range.network()) && range.prefix() >= subnet.prefix() => ipam.ranges.push(range),
         Some(range) => pool.invalid("ip_range", format!("{range} lies outside of {subnet}"), errors),
@@ -129,7 +135,9 @@ fn pool(pool: &Fields, ipam: &mut Ipam, errors: &mut Vec<Error>) -> Option<IpSub
                 ipam.auxiliary.insert(name, address);
             }
             Some(_) => pool.invalid("aux_addresses", format!("{name}: {text} is the gateway"), errors),
-            None => pool.invalid("aux_addresses", format!("{name}: {text:?} is not a usable address of {subnet}"), errors),
+            None => {
+                pool.invalid("aux_addresses", format!("{name}: {text:?} is not a usable address of {subnet}"), errors)
+            }
         }
     }
     Some(subnet)

@@ -155,6 +155,71 @@ fn what_cant_be_carried_is_refused_by_name_and_place() {
 }
 
 #[test]
+fn networks_say_how_addresses_are_given_out() {
+    let stack = stack(
+        r#"
+name: shop
+services: {a: {image: a, networks: {dual: {ipv6_address: "fd00:7::9"}, six: {}}}}
+networks:
+  dual:
+    enable_ipv6: true
+    driver_opts: {com.docker.network.driver.mtu: 1400, com.docker.network.bridge.enable_icc: "false"}
+    ipam:
+      config:
+        - {subnet: 10.7.0.0/24, ip_range: 10.7.0.128/25, gateway: 10.7.0.254, aux_addresses: {router: 10.7.0.129}}
+        - {subnet: "fd00:7::/64", gateway: "fd00:7::ff"}
+  six: {enable_ipv4: false, enable_ipv6: true}
+"#,
+    );
+    let dual = &stack.networks[0];
+    assert_eq!(dual.subnets, ["10.7.0.0/24".parse().unwrap(), "fd00:7::/64".parse().unwrap()]);
+    let expected = Ipam {
+        no_ipv4: false,
+        ipv6: true,
+        ranges: vec!["10.7.0.128/25".parse().unwrap()],
+        gateways: vec!["10.7.0.254".parse().unwrap(), "fd00:7::ff".parse().unwrap()],
+        auxiliary: [("router".to_owned(), "10.7.0.129".parse().unwrap())].into(),
+    };
+    assert_eq!(dual.ipam, expected);
+    let options = LinkOptions::parse(&dual.driver, &dual.options).unwrap();
+    assert_eq!((options.mtu, options.apart), (Some(1400), true));
+    assert!(stack.networks[1].ipam.no_ipv4 && stack.networks[1].ipam.ipv6);
+}
+
+#[test]
+fn addresses_that_make_no_sense_are_refused_where_they_stand() {
+    let found = refusals(
+        r#"
+name: shop
+services: {a: {image: a, networks: [a, b, c, d]}}
+networks:
+  a: {enable_ipv4: false}
+  b: {ipam: {config: [{subnet: "fd00:7::/64"}]}}
+  c:
+    driver_opts: {com.docker.network.bridge.default_bridge: "true"}
+    ipam:
+      config:
+        - {subnet: 10.7.0.0/24, ip_range: 10.8.0.0/25, gateway: 10.7.0.255, aux_addresses: {x: 10.9.0.1}}
+        - {subnet: 10.9.0.0/24}
+  d: {ipam: {config: [{gateway: 10.7.0.1}]}}
+"#,
+    );
+    for words in [
+        "networks.a.enable_ipv4: a network without IPv4",
+        "networks.b.ipam.config[0].subnet: fd00:7::/64 is IPv6: set enable_ipv6",
+        "networks.c.driver_opts: option com.docker.network.bridge.default_bridge=true",
+        "networks.c.ipam.config[0].ip_range: 10.8.0.0/25 lies outside",
+        "networks.c.ipam.config[0].gateway: 10.7.0.255 is not a usable",
+        "networks.c.ipam.config[0].aux_addresses: x: \"10.9.0.1\"",
+        "networks.c.ipam.config[1].subnet: 10.9.0.0/24 comes second",
+        "networks.d.ipam.config[0].gateway: it needs a subnet",
+    ] {
+        assert!(found.iter().any(|line| line.contains(words)), "{words} is not in {found:#?}");
+    }
+    assert_eq!(found.len(), 8, "{found:#?}");
+}
+
+#[test]
 fn isolation_is_carried_over() {
     let text = "name: p\nservices:\n  donor: {image: x, ipc: shareable}\n  named: {image: x, container_name: own}\n  a:\n    image: x\n    pid: service:named\n    ipc: service:donor\n    uts: host\n    userns_mode: host\n    cgroup: private\n    cgroup_parent: /batch\n    runtime: crun\n    device_cgroup_rules: ['c 189:* rwm']\n    security_opt: [seccomp:p.json, apparmor=x, systempaths=unconfined]\n    oom_kill_disable: true\n    mem_swappiness: 10\n    cpu_period: 50000\n    cpu_quota: 25000\n    cpu_rt_runtime: 400\n    blkio_config:\n      weight: 300\n      weight_device: [{path: /dev/sda, weight: 400}]\n      device_read_bps: [{path: /dev/sda, rate: 12mb}]\n      device_write_iops: [{path: /dev/sda, rate: 30}]\n";
     let a = stack(text).services.into_iter().find(|service| service.name == "p-a").unwrap().container;

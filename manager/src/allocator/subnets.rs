@@ -38,9 +38,10 @@ fn ula(cluster: ClusterId) -> Option<IpSubnet> {
     let mut octets = [0; 16];
     octets[0] = 0xfd;
     // FNV-1a over the id's text: the bits of its characters alone would be few.
-    let hash = cluster.to_string().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = cluster
+        .to_string()
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     octets[1..6].copy_from_slice(&hash.to_be_bytes()[..5]);
     IpSubnet::new(octets.into(), PREFIXES_V6.0)
 }

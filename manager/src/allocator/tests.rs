@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use model::{
-    AttachmentSpec, EndpointMode, IpSubnet, Network, NetworkMode, NetworkSpec, PortSpec, Protocol, ServiceSpec, Stack,
+    AttachmentSpec, EndpointMode, IpSubnet, Ipam, Network, NetworkMode, NetworkSpec, PortSpec, Protocol, ServiceSpec,
+    Stack,
 };
 
 use super::allocate;
@@ -185,4 +186,43 @@ fn no_ports_are_left_at_some_point() {
     world.settle();
     let published: Vec<Option<u16>> = world.service("web").endpoint.ports.iter().map(|port| port.published).collect();
     assert_eq!((published[2_767], published[2_768]), (Some(32_767), None));
+}
+
+#[test]
+fn both_families_are_allocated_within_what_is_asked_for() {
+    let mut world = World::new(2);
+    let ipam = Ipam {
+        ipv6: true,
+        ranges: vec![subnet("10.1.0.128/25")],
+        gateways: vec!["10.1.0.129".parse().unwrap()],
+        auxiliary: [("router".to_owned(), "10.1.0.130".parse().unwrap())].into(),
+        ..Ipam::default()
+    };
+    let dual = NetworkSpec { ipam, ..network(NET, &["10.1.0.0/24"]) };
+    let six = NetworkSpec { ipam: Ipam { no_ipv4: true, ipv6: true, ..Ipam::default() }, ..network("shop_six", &[]) };
+    let both = NetworkMode::Networks(vec![on(NET), on("shop_six")]);
+    let app = ServiceSpec { network: both, mode: replicas(4), ..service("web") };
+    world.up(Stack { networks: vec![dual, six], ..stack([app]) }).unwrap();
+    world.converge();
+    let dual = net(&world, NET);
+    assert_eq!(dual.subnets[0], subnet("10.1.0.0/24"));
+    let six = &net(&world, "shop_six").subnets;
+    assert_eq!((six.len(), dual.subnets.len()), (1, 2));
+    assert!(six[0].prefix() == 64 && six[0].to_string().starts_with("fd") && six[0] != dual.subnets[1]);
+    for (node, blocks) in &dual.leases {
+        for v4 in [true, false] {
+            assert!(blocks.iter().any(|block| block.is_ipv4() == v4), "{node} has {blocks:?}");
+        }
+        let range = subnet("10.1.0.128/25");
+        assert!(blocks.iter().filter(|block| block.is_ipv4()).all(|block| range.contains(block.network())));
+    }
+    let vips = &world.service("web").endpoint.vips;
+    let addresses: Vec<String> = vips.iter().map(|vip| vip.address.to_string()).collect();
+    assert_eq!(addresses, ["10.1.0.131"], "of the range, nobody else's, and none in IPv6");
+    assert_eq!(allocate(&world.state), []);
+    // Another wish moves the network.
+    let plain = network(NET, &["10.1.0.0/24"]);
+    world.up(Stack { networks: vec![plain], ..stack([service("web")]) }).unwrap();
+    world.converge();
+    assert_eq!(net(&world, NET).subnets.len(), 1);
 }

@@ -34,7 +34,11 @@ impl Ruleset {
         let networks: Vec<Served> = plan.networks.iter().filter_map(|n| Served::of(family, n)).collect();
         let mut sets = member_sets(&members);
         sets.push(set("subnets", &[Type::Prefix], prefixes(&networks, |_| true)));
-        sets.push(set("outbound", &[Type::Prefix], prefixes(&networks, |network| !network.internal && !network.own_source)));
+        sets.push(set(
+            "outbound",
+            &[Type::Prefix],
+            prefixes(&networks, |network| !network.internal && !network.own_source),
+        ));
         sets.extend(networks.iter().map(|served| network_members(&members, served.network)));
         let balanced = balancer_sets(family, previous, plan, &mut sets);
         sets.extend(idle_ports(family, plan));

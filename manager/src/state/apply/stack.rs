@@ -113,7 +113,13 @@ impl Draft<'_> {
         let mut spec = spec.clone();
         if recreate == Recreate::Never {
             let before = network.spec.clone();
-            spec = NetworkSpec { name: spec.name, labels: spec.labels, stack: spec.stack, attachable: spec.attachable, ..before };
+            spec = NetworkSpec {
+                name: spec.name,
+                labels: spec.labels,
+                stack: spec.stack,
+                attachable: spec.attachable,
+                ..before
+            };
         }
         if network.spec == spec {
             return Ok(());

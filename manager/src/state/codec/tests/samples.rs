@@ -50,6 +50,7 @@ fn network_spec() -> NetworkSpec {
         internal: true,
         attachable: true,
         subnets: vec![subnet("10.4.0.0/24")],
+        ..NetworkSpec::default()
     }
 }
 
