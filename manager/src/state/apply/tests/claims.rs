@@ -109,7 +109,7 @@ fn subnets_are_apart_and_large_enough() {
     );
     assert_eq!(
         refusal(&mut world, with(&["10.4.0.0/30"])),
-        "network blog_net: subnet 10.4.0.0/30 is too small; give it a prefix of /29 or shorter"
+        "network blog_net: subnet 10.4.0.0/30 is too small; give it a prefix of /29 or shorter, or /120 in IPv6"
     );
 }
 
