@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use image::Unpacker;
 use model::{Assignments, IpSubnet, NodeDescription, NodeId};
+use net::netlink::netns;
 use net::plan::NodeKey;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -102,6 +103,9 @@ impl Agent {
         let (identity, images, (db, contents)) = blocking("opening the data directory", move || {
             let identity = Identity::open(opening.data())?;
             make_dirs(&opening)?;
+            for dir in opening.namespace_dirs() {
+                netns::keep_apart(&dir)?;
+            }
             mount_secrets(&opening.secrets())?;
             let images = image::Store::open(opening.data())?;
             Ok((identity, images, Db::open(&opening.database())?))
@@ -182,6 +186,9 @@ impl Agent {
     /// container is left.
     pub fn clean_up(&self) {
         let _ = nix::mount::umount2(&self.paths.secrets(), nix::mount::MntFlags::MNT_DETACH);
+        for dir in self.paths.namespace_dirs() {
+            netns::keep_no_longer_apart(&dir);
+        }
         // Mounted on only in mount namespaces of shims.
         let _ = std::fs::remove_dir(executor::stage(&self.identity.key));
         let name = format!("orca-{}", self.identity.key);
@@ -210,10 +217,11 @@ fn make_dirs(paths: &Paths) -> Result<()> {
         (paths.volumes(), 0o711),
         (paths.mounts(), 0o700),
         (paths.run().to_path_buf(), 0o755),
-        (paths.netns_dir(), 0o700),
-        (paths.userns_dir(), 0o700),
         (paths.run().join("shim"), 0o700),
-    ] {
+    ]
+    .into_iter()
+    .chain(paths.namespace_dirs().map(|dir| (dir, 0o700)))
+    {
         std::fs::DirBuilder::new().recursive(true).mode(mode).create(&dir).map_err(Error::io("make", &dir))?;
     }
     Ok(())

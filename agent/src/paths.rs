@@ -97,6 +97,11 @@ impl Paths {
         self.run.join("userns")
     }
 
+    /// The directories in which namespaces of containers are bound: mounts of their own.
+    pub fn namespace_dirs(&self) -> [PathBuf; 2] {
+        [self.netns_dir(), self.userns_dir()]
+    }
+
     /// Where the user namespace of one run of a container is bound, if it has one of its own: beside its network's, by the
     /// same name.
     pub fn userns(&self, netns: &Path) -> PathBuf {

@@ -91,6 +91,10 @@ pub struct ShimSpec {
     /// The users of the container; `None`: the host's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub users: Option<Users>,
+    /// Mounted directories in which the namespaces of all containers are bound. The shim unmounts them for itself, but for
+    /// what this container joins: a thousand neighbours would be a thousand mounts to copy and to read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub namespace_dirs: Vec<PathBuf>,
 }
 
 /// Another container's /dev/shm.

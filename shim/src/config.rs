@@ -55,6 +55,13 @@ struct MountView {
 struct LinuxView {
     #[serde(default)]
     cgroups_path: PathBuf,
+    #[serde(default)]
+    namespaces: Vec<NamespaceView>,
+}
+
+#[derive(Debug, Deserialize)]
+struct NamespaceView {
+    path: Option<PathBuf>,
 }
 
 /// What this host is like, as far as configurations must heed it.
@@ -73,6 +80,11 @@ impl View {
     #[must_use]
     pub fn root(&self, bundle: &Path) -> PathBuf {
         bundle.join(&self.root.path)
+    }
+
+    /// The namespaces that it joins rather than makes.
+    pub fn joined(&self) -> impl Iterator<Item = &Path> {
+        self.linux.namespaces.iter().filter_map(|namespace| namespace.path.as_deref())
     }
 
     /// The first process's working directory.

@@ -7,7 +7,7 @@
 //! From the outside in:
 //! - [`main`] reads the arguments; [`run`] is a shim's life, [`cleanup`] what is done after its violent death
 //! - [`bundle`] the directory shared with the agent · [`config`] what config.json must and must not say
-//! - [`isolate`] leaving the daemon · [`overlay`] mounting the snapshot · [`users`] for users who are not the host's
+//! - [`isolate`] leaving the daemon · [`namespaces`] what it joins · [`overlay`] mounting the snapshot · [`users`] for users who are not the host's
 //! - [`rootfs`], [`user`] looking into it
 //! - [`runtime`] the seam in front of libcontainer · [`report`] how a process says why it could not execute
 //! - [`serve`] the loop: exit, output, socket, execs · [`log`] the log file · [`terminal`] pseudo-terminals
@@ -24,6 +24,7 @@ pub mod error;
 mod init;
 mod isolate;
 mod log;
+mod namespaces;
 mod overlay;
 mod report;
 mod rootfs;

@@ -15,7 +15,7 @@ use crate::runtime::embedded::Embedded;
 use crate::runtime::external::{self, External};
 use crate::serve::{Parts, Supervisor, announce, make};
 use crate::user::Identity;
-use crate::{isolate, overlay, shared, users};
+use crate::{isolate, namespaces, overlay, shared, users};
 
 /// Runs the container of `bundle` to its end. Returns the process's exit code: 0 if there is an exit record, else Docker's
 /// code for the failure.
@@ -87,6 +87,9 @@ fn create(bundle: Bundle, spec: ShimSpec) -> Result<Supervisor> {
     }
     let log = Log::open(&spec.log)?;
     isolate::leave_parent()?;
+    if spec.runtime.is_none() {
+        namespaces::forget_others(&spec.namespace_dirs, view.joined())?;
+    }
     let root = view.root(bundle.path());
     let users = spec.users.as_ref().map(users::Namespace::open).transpose()?;
     if let Some(users) = &spec.users {

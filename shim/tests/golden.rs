@@ -62,6 +62,7 @@ fn files() {
         runtime: None,
         shared_shm: None,
         users: None,
+        namespace_dirs: Vec::new(),
     };
     golden("shim", &spec);
     golden("exit", &record());

@@ -193,6 +193,7 @@ impl Executor {
             create_cwd: true,
             runtime: self.runtime(record)?,
             users: None,
+            namespace_dirs: self.paths.namespace_dirs().into(),
             shared_shm: peers.ipc.and_then(|pid| {
                 let target = self.paths.shared_shm(record.id);
                 i32::try_from(pid).ok().map(|pid| SharedShm { pid, target })

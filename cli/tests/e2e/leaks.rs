@@ -55,6 +55,24 @@ fn containers_leave_nothing_behind() {
     });
 }
 
+/// Otherwise each container would cost more than the one before.
+#[test]
+fn a_shim_does_not_see_the_namespaces_of_other_containers() {
+    let node = Node::start().with_busybox();
+    for name in ["one", "two", "three"] {
+        node.ok(&["run", "-d", "--name", name, "busybox", "sleep", "1000"]);
+    }
+    let inspected: serde_json::Value = serde_json::from_str(&node.ok(&["inspect", "three"])).unwrap();
+    let init = inspected[0]["State"]["Pid"].as_i64().unwrap();
+    let stat = fs::read_to_string(format!("/proc/{init}/stat")).unwrap();
+    let shim = stat.rsplit(')').next().unwrap().split_whitespace().nth(1).unwrap();
+    let mounts = fs::read_to_string(format!("/proc/{shim}/mountinfo")).unwrap();
+    let bound: Vec<&str> = mounts.lines().filter(|line| line.contains(&node.run_dir().display().to_string())).collect();
+    let namespaces: Vec<&&str> = bound.iter().filter(|line| line.contains(" - nsfs ")).collect();
+    assert_eq!(namespaces.len(), 1, "{bound:#?}");
+    assert!(namespaces[0].contains(inspected[0]["Id"].as_str().unwrap()), "{bound:#?}");
+}
+
 /// What the whole machine shows of this host.
 fn listings(node: &Node) -> Vec<String> {
     let commands: [&[&str]; 5] = [

@@ -40,6 +40,37 @@ pub fn create(path: &Path) -> Result<(), Error> {
     })
 }
 
+/// Makes an empty directory, in which namespaces are to be bound, a mount of its own: binds in it then propagate to no other
+/// mount namespace, and whoever wants to be rid of them unmounts one directory. One that is mounted already, or has
+/// anything in it, stays as it is.
+pub fn keep_apart(dir: &Path) -> Result<(), Error> {
+    let mounted = is_mount_point(dir).map_err(|source| failed("look at", dir, source))?;
+    let mut entries = std::fs::read_dir(dir).map_err(|source| failed("look at", dir, source))?;
+    if mounted || entries.next().is_some() {
+        return Ok(());
+    }
+    let bind = |source, flags| mount(source, dir, None::<&str>, flags, None::<&str>);
+    bind(Some(dir), MsFlags::MS_BIND)
+        .and_then(|()| bind(None, MsFlags::MS_PRIVATE))
+        .map_err(|errno| failed("mount", dir, errno))
+}
+
+/// Undoes [`keep_apart`].
+pub fn keep_no_longer_apart(dir: &Path) {
+    // Nothing is mounted there if it was not empty when the node began.
+    let _ = umount2(dir, MntFlags::MNT_DETACH);
+}
+
+/// Whether something is mounted on a path.
+///
+/// # Errors
+/// If it can't be looked at.
+pub fn is_mount_point(path: &Path) -> io::Result<bool> {
+    use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+    let found = statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS)?;
+    Ok(found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+}
+
 /// Makes the file that a namespace is bound to.
 pub(super) fn claim(path: &Path) -> Result<(), Error> {
     let mut options = OpenOptions::new();

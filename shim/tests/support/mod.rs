@@ -77,6 +77,7 @@ impl Sandbox {
             runtime: None,
             shared_shm: None,
             users: None,
+            namespace_dirs: Vec::new(),
         };
         Self { dir, id, config, spec, children: Vec::new() }
     }
