@@ -2,8 +2,9 @@
 
 use std::io::{self, Read};
 
-use tar::{EntryType, Header};
+use tar::EntryType;
 
+use crate::archive::header;
 use crate::content::Ingested;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
@@ -73,15 +74,4 @@ fn archive(binary: impl Read, size: u64, writer: impl io::Write) -> io::Result<(
         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the binary is shorter than its size"));
     }
     tar.finish()
-}
-
-fn header(kind: EntryType, mode: u32, size: u64) -> Header {
-    let mut header = Header::new_ustar();
-    header.set_entry_type(kind);
-    header.set_mode(mode);
-    header.set_size(size);
-    header.set_uid(0);
-    header.set_gid(0);
-    header.set_mtime(0);
-    header
 }

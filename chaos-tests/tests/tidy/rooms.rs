@@ -20,6 +20,9 @@ const PURE: &[&str] = &[
     "agent/src/task",
     "agent/src/bundle",
     "agent/src/health.rs",
+    "agent/src/events/filter.rs",
+    "agent/src/events/life.rs",
+    "agent/src/cgroup/settings.rs",
     "agent/src/files/path.rs",
     "agent/src/top/options.rs",
     "agent/src/top/column.rs",
@@ -40,6 +43,7 @@ const PURE: &[&str] = &[
     "image/src/registry/range.rs",
     "cli/src/template",
     "cli/src/filter.rs",
+    "cli/src/detach_keys.rs",
     "chaos-tests/src",
 ];
 

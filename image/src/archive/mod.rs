@@ -11,6 +11,8 @@ mod writer;
 
 use std::io::{self, Read};
 
+use tar::{EntryType, Header};
+
 pub(crate) use compression::{Compression, Decoder};
 pub(crate) use entry::{Entry, Kind};
 pub(crate) use reader::TarReader;
@@ -70,4 +72,16 @@ impl<R: Read> Read for Limited<R> {
             self.left.checked_sub(count as u64).ok_or(Error::LimitExceeded { what: self.what, limit: self.limit })?;
         Ok(count)
     }
+}
+
+/// The header of an entry that says nothing of who made it, or when.
+pub(crate) fn header(kind: EntryType, mode: u32, size: u64) -> Header {
+    let mut header = Header::new_ustar();
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_size(size);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header
 }

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use serde_json::{Value, json};
-use tar::{EntryType, Header};
+use tar::EntryType;
 
 use super::{Image, Store};
+use crate::archive::header;
 use crate::catalog::familiar;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
@@ -158,15 +159,4 @@ fn check_platform(image: &Image, name: &str, wanted: &Platform) -> Result<()> {
 
 fn path(digest: &Digest) -> String {
     format!("blobs/sha256/{}", digest.hex())
-}
-
-fn header(kind: EntryType, mode: u32, size: u64) -> Header {
-    let mut header = Header::new_ustar();
-    header.set_entry_type(kind);
-    header.set_mode(mode);
-    header.set_size(size);
-    header.set_uid(0);
-    header.set_gid(0);
-    header.set_mtime(0);
-    header
 }
