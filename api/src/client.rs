@@ -34,6 +34,13 @@ pub enum Endpoint {
     Unix(PathBuf),
     /// Another machine, by its ssh client: what follows `ssh`.
     Ssh(Vec<String>),
+    /// Another machine, with certificates.
+    Tcp {
+        /// Its name or address.
+        host: String,
+        /// Its port.
+        port: u16,
+    },
 }
 
 impl Endpoint {
@@ -46,16 +53,33 @@ impl Endpoint {
         match address.split_once("://") {
             Some(("unix", path)) if path.starts_with('/') => Ok(Self::Unix(path.into())),
             Some(("unix", _)) => error("the path must be absolute, as in unix:///run/orca/orca.sock"),
-            Some(("tcp", _)) => {
-                error("tcp:// needs the mTLS identity of a cluster, and this node has none: use unix:///PATH")
-            }
+            Some(("tcp", place)) => match tcp(place) {
+                Some((host, port)) => Ok(Self::Tcp { host, port }),
+                None => error("expected tcp://HOST[:PORT]"),
+            },
             Some(("ssh", place)) => match ssh(place) {
                 Some(args) => Ok(Self::Ssh(args)),
                 None => error("expected ssh://[USER@]HOST[:PORT][/PATH/OF/SOCKET]"),
             },
-            _ => error("expected unix:///PATH, as in unix:///run/orca/orca.sock, or ssh://[USER@]HOST[:PORT]"),
+            _ => error(
+                "expected unix:///PATH, as in unix:///run/orca/orca.sock, ssh://[USER@]HOST[:PORT] or tcp://HOST[:PORT]",
+            ),
         }
     }
+}
+
+/// Docker's port for TLS.
+const TLS_PORT: u16 = 2376;
+
+fn tcp(place: &str) -> Option<(String, u16)> {
+    let place = place.trim_end_matches('/');
+    let (host, port) = match place.rsplit_once(':').filter(|(host, _)| !host.contains(':') || host.ends_with(']')) {
+        Some((host, port)) => (host, port.parse().ok()?),
+        None => (place, TLS_PORT),
+    };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let fine = !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-:".contains(&b));
+    fine.then(|| (host.to_owned(), port))
 }
 
 /// The arguments of `ssh` for a place; none for what could be taken for an option.
@@ -98,6 +122,9 @@ pub async fn connect(endpoint: &Endpoint) -> Result<Channel, Error> {
     match endpoint {
         Endpoint::Unix(path) => connect_unix(path).await,
         Endpoint::Ssh(args) => connect_ssh(args).await,
+        Endpoint::Tcp { host, .. } => {
+            Err(Error::Remote { address: host.clone(), reason: "tcp:// is used with certificates only".into() })
+        }
     }
 }
 
@@ -201,7 +228,8 @@ mod tests {
             ("", "expected unix:///PATH"),
             ("/a", "expected unix:///PATH"),
             ("unix://a", "must be absolute"),
-            ("tcp://192.0.2.4:2377", "tcp:// needs"),
+            ("tcp://", "expected tcp://"),
+            ("tcp://a:b", "expected tcp://"),
             ("ssh://", "expected ssh://"),
             ("ssh://-oProxyCommand=x", "expected ssh://"),
             ("ssh://host:port", "expected ssh://"),
@@ -217,10 +245,22 @@ mod tests {
     }
 
     #[test]
+    fn tcp_has_dockers_port() {
+        for (address, host, port) in [
+            ("tcp://far", "far", 2376),
+            ("tcp://10.0.0.1:99/", "10.0.0.1", 99),
+            ("tcp://[::1]:99", "::1", 99),
+            ("tcp://::1", "::1", 2376),
+        ] {
+            assert_eq!(Endpoint::parse(address).unwrap(), Endpoint::Tcp { host: host.into(), port });
+        }
+    }
+
+    #[test]
     fn ssh_gets_its_words() {
         let words = |address: &str| match Endpoint::parse(address).unwrap() {
             Endpoint::Ssh(args) => args[3..].join(" "),
-            Endpoint::Unix(_) => panic!("{address}"),
+            other => panic!("{address}: {other:?}"),
         };
         assert_eq!(words("ssh://host"), "-- host orca system dial-stdio");
         assert_eq!(words("ssh://ann@host:2222"), "-l ann -p 2222 -- host orca system dial-stdio");

@@ -71,6 +71,22 @@ pub enum Error {
         /// The transport's reason.
         source: tonic::transport::Error,
     },
+    /// A daemon on another machine could not be reached, or one side does not accept the other's certificate.
+    #[error("cannot use the daemon at {address}: {reason}")]
+    Remote {
+        /// Its name.
+        address: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A certificate or key that is of no use.
+    #[error("the {what} is of no use: {reason}")]
+    Identity {
+        /// `CA`, `certificate` or `key`.
+        what: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The socket is open, but no HTTP/2 connection came about.
     #[error("cannot speak with the daemon at {}: {}; is it a daemon of Orca?", path.display(), root_cause(source))]
     Transport {
@@ -119,6 +135,8 @@ impl From<Error> for Status {
             | Error::Refused { .. }
             | Error::Connect { .. }
             | Error::Ssh { .. }
+            | Error::Remote { .. }
+            | Error::Identity { .. }
             | Error::Transport { .. }
             | Error::Lost { .. } => Code::Unavailable,
             Error::Daemon { code, .. } => *code,
@@ -142,7 +160,7 @@ impl From<Status> for Error {
 }
 
 /// The innermost reason: those around it say no more than "transport error".
-fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
     let mut error = error;
     while let Some(source) = error.source() {
         error = source;

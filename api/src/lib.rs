@@ -2,12 +2,14 @@
 //!
 //! - [`wire`]: generated from `proto/`; stays at the wire, in the Raft log and in the agent's db
 //! - [`convert`]: model to wire and back, exhaustively, so that a forgotten field does not compile
-//! - [`client`]: connections to a daemon
+//! - [`client`]: connections to a daemon · [`remote`], [`tls`]: to one on another machine, with certificates
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod client;
 pub mod convert;
 mod error;
+pub mod remote;
+pub mod tls;
 
 pub use error::Error;
 

@@ -1,11 +1,15 @@
 //! Connections from a command to its daemon.
 
+use std::net::SocketAddr;
+use std::path::Path;
+
 use api::client::Endpoint;
 use api::control::control_client::ControlClient;
 use api::files::files_client::FilesClient;
 use api::image::images_client::ImagesClient;
 use api::network::networks_client::NetworksClient;
 use api::node::node_client::NodeClient;
+use api::tls::Identity;
 use tonic::transport::Channel;
 
 use crate::daemon::background;
@@ -17,12 +21,45 @@ pub const DEFAULT_HOST: &str = "unix:///run/orca/orca.sock";
 /// The daemon that commands talk to.
 #[derive(Debug, Clone)]
 pub struct Host {
-    /// `unix://PATH` or `ssh://[USER@]HOST[:PORT]`.
+    /// `unix://PATH`, `ssh://[USER@]HOST[:PORT]` or `tcp://HOST[:PORT]`.
     pub address: String,
     /// Whether the user named it, so that Orca starts none by itself.
     pub explicit: bool,
     /// The context that names it.
     pub context: String,
+    /// The certificates for `tcp://`.
+    pub identity: Option<Identity>,
+}
+
+/// Largest file of certificates or of a key.
+const PEM_MAX: u64 = 1 << 20;
+
+/// A file of certificates or with a key.
+pub fn read_pem(path: &Path) -> Result<String> {
+    use std::io::Read;
+    let mut text = String::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(PEM_MAX).read_to_string(&mut text));
+    read.map_err(|source| Error::File { action: "read", path: path.into(), source })?;
+    Ok(text)
+}
+
+/// Opens the connection that an address means.
+async fn channel(host: &Host) -> Result<Channel> {
+    let endpoint = Endpoint::parse(&host.address)?;
+    let Endpoint::Tcp { host: name, port } = &endpoint else {
+        return Ok(api::client::connect(&endpoint).await?);
+    };
+    let remote = |reason: String| api::Error::Remote { address: host.address.clone(), reason };
+    let identity = host.identity.as_ref().ok_or_else(|| {
+        remote(
+            "without certificates anybody could answer, or listen: set ORCA_TLS_VERIFY=1 and ORCA_CERT_PATH (ca.pem, cert.pem, \
+                key.pem), give --tlsverify, or make a context with ca=, cert= and key="
+                .into(),
+        )
+    })?;
+    let found = ::image::registry::lookup(name).await.map_err(|error| remote(error.to_string()))?;
+    let addresses = found.into_iter().map(|address| SocketAddr::new(address, *port)).collect();
+    Ok(api::remote::connect(name, addresses, identity).await?)
 }
 
 /// A connection to a daemon: its node and, where it is a manager, the cluster's control.
@@ -43,7 +80,7 @@ pub struct Client {
 impl Client {
     /// Connects to a daemon that runs.
     pub async fn connect(host: &Host) -> Result<Self> {
-        let channel = api::client::connect(&Endpoint::parse(&host.address)?).await?;
+        let channel = channel(host).await?;
         Ok(Self {
             node: api::client::node_client(channel.clone()),
             files: api::client::files_client(channel.clone()),

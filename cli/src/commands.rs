@@ -19,7 +19,7 @@ use crate::{compose, container, daemon, image, info, inspect, manual, network, r
     arg_required_else_help = true
 )]
 struct Cli {
-    /// Daemon to talk to: unix://PATH or ssh://[USER@]HOST[:PORT]; else ORCA_HOST
+    /// Daemon to talk to: unix://PATH, ssh://[USER@]HOST[:PORT] or tcp://HOST[:PORT]; else ORCA_HOST or DOCKER_HOST
     #[arg(short = 'H', long, value_name = "ADDRESS")]
     host: Option<String>,
     /// Context whose daemon to talk to; else ORCA_CONTEXT, or that of `orca context use`
@@ -28,6 +28,8 @@ struct Cli {
     /// Where contexts are kept; else ORCA_CONFIG, or ~/.orca
     #[arg(long, value_name = "DIR")]
     config: Option<std::path::PathBuf>,
+    #[command(flatten)]
+    tls: context::TlsChoice,
     /// Show the version
     #[arg(short, long, action = clap::ArgAction::Version)]
     version: Option<bool>,
@@ -133,7 +135,7 @@ enum Command {
     #[command(subcommand)]
     System(SystemVerb),
     /// Run the daemon, or install it as a service
-    Daemon(daemon::DaemonArgs),
+    Daemon(Box<daemon::DaemonArgs>),
     /// Give daemons names, and choose one
     #[command(subcommand)]
     Context(context::ContextVerb),
@@ -312,11 +314,11 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(code) => return ExitCode::from(code),
     };
-    let Cli { host, context, config, command, version: _ } = cli;
-    let choice = Choice { host, context, config, ..Choice::default() }.with_environment();
+    let Cli { host, context, config, tls, command, version: _ } = cli;
+    let choice = Choice { host, context, config, tls, ..Choice::default() }.with_environment();
     // These need no daemon.
     let command = match command {
-        Command::Daemon(args) => return end(daemon::run(args), 1),
+        Command::Daemon(args) => return end(daemon::run(*args), 1),
         Command::Completion { shell } => return end(manual::completion(shell), 1),
         Command::Man { directory } => return end(manual::pages(&directory), 1),
         command => command,
@@ -408,7 +410,7 @@ async fn run(host: &Host, command: Command) -> Result<()> {
         Command::System(SystemVerb::DialStdio) => client::dial_stdio(host).await,
         Command::System(SystemVerb::Info(args)) => info::info(host, args).await,
         Command::System(SystemVerb::Reset(args)) => system::reset(host, args).await,
-        Command::Daemon(args) => daemon::run(args),
+        Command::Daemon(args) => daemon::run(*args),
         Command::Context(_) | Command::Completion { .. } | Command::Man { .. } => Ok(()),
         Command::Info(args) => info::info(host, args).await,
         Command::Version(args) => info::version(host, args).await,

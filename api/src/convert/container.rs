@@ -53,6 +53,7 @@ impl From<model::ContainerSpec> for types::ContainerSpec {
             cgroup_parent,
             device_cgroup_rules,
             runtime,
+            device_requests,
         } = spec;
         Self {
             image,
@@ -87,6 +88,7 @@ impl From<model::ContainerSpec> for types::ContainerSpec {
             ulimits: ulimits.into_iter().map(|(name, limit)| (name, limit.into())).collect(),
             shm_size,
             devices: wires(devices),
+            device_requests: wires(device_requests),
             resources: Some(resources.into()),
             pid: isolation::old_pid(&pid).number(),
             ipc: isolation::old_ipc(&ipc).number(),
@@ -158,6 +160,7 @@ impl TryFrom<types::ContainerSpec> for model::ContainerSpec {
             cgroup_parent,
             device_cgroup_rules,
             runtime,
+            device_requests,
         } = spec;
         Ok(Self {
             image,
@@ -192,6 +195,7 @@ impl TryFrom<types::ContainerSpec> for model::ContainerSpec {
             ulimits: map_values(ulimits)?,
             shm_size,
             devices: all(devices)?,
+            device_requests: all(device_requests)?,
             resources: or_default(resources)?,
             pid: isolation::pid(pid, pid_mode)?,
             ipc: isolation::ipc(ipc, ipc_mode)?,

@@ -24,6 +24,7 @@ macro_rules! same_fields {
 same_fields! {
     Ulimit { soft, hard }
     Device { source, target, permissions }
+    DeviceRequest { driver, count, device_ids, capabilities, options }
     FileTarget { path, uid, gid, mode }
     VolumeSpec { labels, driver_opts, external }
     DeviceRate { path, rate }

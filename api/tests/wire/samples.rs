@@ -116,6 +116,7 @@ fn container(test: HealthTest) -> ContainerSpec {
         cgroup_parent: None,
         device_cgroup_rules: Vec::new(),
         runtime: None,
+        device_requests: Vec::new(),
         oom_score_adj: Some(-500),
         restart: RestartPolicy {
             condition: RestartCondition::OnFailure,

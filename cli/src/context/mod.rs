@@ -4,7 +4,7 @@ mod resolve;
 mod store;
 mod transfer;
 
-pub use resolve::{Choice, resolve};
+pub use resolve::{Choice, TlsChoice, resolve};
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::inspect;
 use crate::output::format::{self, Format, Listing};
 use crate::template::Value;
-use store::{Context, Store};
+use store::{Context, Store, Tls};
 
 /// The context that is always there.
 pub const DEFAULT: &str = "default";
@@ -51,7 +51,8 @@ pub struct CreateArgs {
     /// What it is for
     #[arg(long)]
     description: Option<String>,
-    /// Where the daemon answers: host=unix://PATH or host=ssh://[USER@]HOST[:PORT]
+    /// Where the daemon answers: host=unix://PATH, host=ssh://[USER@]HOST[:PORT], or
+    /// host=tcp://HOST[:PORT],ca=FILE,cert=FILE,key=FILE
     #[arg(long, value_name = "KEY=VALUE,...")]
     docker: Option<String>,
     /// Copy another context
@@ -67,7 +68,8 @@ pub struct UpdateArgs {
     /// What it is for
     #[arg(long)]
     description: Option<String>,
-    /// Where the daemon answers: host=unix://PATH or host=ssh://[USER@]HOST[:PORT]
+    /// Where the daemon answers: host=unix://PATH, host=ssh://[USER@]HOST[:PORT], or
+    /// host=tcp://HOST[:PORT],ca=FILE,cert=FILE,key=FILE
     #[arg(long, value_name = "KEY=VALUE,...")]
     docker: Option<String>,
     /// Name
@@ -177,7 +179,10 @@ fn create(store: &Store, args: CreateArgs) -> Result<()> {
             return Err(Error::Unsupported { what: "--from with --docker".into(), instead: "give one of them".into() });
         }
         (Some(from), None) => Context { name: args.name.clone(), ..store.get(from)? },
-        (None, Some(endpoint)) => Context::new(&args.name, &host_of(endpoint)?),
+        (None, Some(endpoint)) => {
+            let (host, tls) = endpoint_of(endpoint)?;
+            Context { tls, ..Context::new(&args.name, &host) }
+        }
         (None, None) => Context { name: args.name.clone(), ..store.get(DEFAULT)? },
     };
     if let Some(description) = args.description {
@@ -193,29 +198,49 @@ fn update(store: &Store, args: UpdateArgs) -> Result<()> {
         context.description = description;
     }
     if let Some(endpoint) = &args.docker {
-        context.host = host_of(endpoint)?;
+        (context.host, context.tls) = endpoint_of(endpoint)?;
     }
     store.change(&context)?;
     done(&args.name, "updated")
 }
 
-/// The address in `host=ssh://a,…`.
-fn host_of(endpoint: &str) -> Result<String> {
+/// What `host=tcp://a,ca=…,cert=…,key=…` says.
+fn endpoint_of(endpoint: &str) -> Result<(String, Option<Tls>)> {
     let refuse = |reason: &str| Error::Flag { flag: "--docker", value: endpoint.into(), reason: reason.into() };
-    let mut host = None;
+    let (mut host, mut files) = (None, [None, None, None]);
     for pair in endpoint.split(',') {
         match pair.split_once('=') {
             Some(("host", address)) => host = Some(address.to_owned()),
-            Some(("ca" | "cert" | "key" | "skip-tls-verify", _)) => {
-                return Err(refuse("tcp:// with certificates is not supported yet: use ssh://"));
+            Some(("ca", path)) => files[0] = Some(path),
+            Some(("cert", path)) => files[1] = Some(path),
+            Some(("key", path)) => files[2] = Some(path),
+            Some(("skip-tls-verify", "false")) => {}
+            Some(("skip-tls-verify", _)) => {
+                return Err(refuse(
+                    "a daemon whose certificate is not looked at could be anybody: give its CA with ca=",
+                ));
             }
             Some(("from", _)) => return Err(refuse("use --from CONTEXT")),
-            _ => return Err(refuse("expected host=unix://PATH or host=ssh://[USER@]HOST[:PORT]")),
+            _ => {
+                return Err(refuse(
+                    "expected host=unix://PATH, host=ssh://[USER@]HOST[:PORT] or host=tcp://HOST[:PORT],ca=FILE,cert=FILE,key=FILE",
+                ));
+            }
         }
     }
     let host = host.ok_or_else(|| refuse("expected host=ADDRESS"))?;
-    api::client::Endpoint::parse(&host)?;
-    Ok(host)
+    let is_tcp = matches!(api::client::Endpoint::parse(&host)?, api::client::Endpoint::Tcp { .. });
+    match (is_tcp, files) {
+        (false, [None, None, None]) => Ok((host, None)),
+        (false, _) => Err(refuse("certificates are for tcp:// only")),
+        (true, [Some(ca), Some(cert), Some(key)]) => {
+            let read = |path: &str| crate::client::read_pem(std::path::Path::new(path));
+            let tls = Tls { ca: read(ca)?, cert: read(cert)?, key: read(key)? };
+            api::tls::Identity::from(tls.clone()).client()?;
+            Ok((host, Some(tls)))
+        }
+        (true, _) => Err(refuse("tcp:// needs ca=FILE, cert=FILE and key=FILE: both sides show who they are")),
+    }
 }
 
 async fn show_all(store: &Store, choice: &Choice, args: InspectArgs) -> Result<()> {
@@ -230,7 +255,8 @@ async fn show_all(store: &Store, choice: &Choice, args: InspectArgs) -> Result<(
             "Name": context.name,
             "Metadata": metadata,
             "Endpoints": { "docker": { "Host": context.host, "SkipTLSVerify": false } },
-            "TLSMaterial": {},
+            "TLSMaterial": context.tls.as_ref().map_or_else(
+                || json!({}), |_| json!({ "docker": ["ca.pem", "cert.pem", "key.pem"] })),
             "Storage": { "MetadataPath": store.place(name), "TLSPath": "<IN MEMORY>" },
         }))
     })

@@ -2,9 +2,12 @@
 
 use std::path::PathBuf;
 
+use api::tls::Identity;
+use clap::Args;
+
 use super::DEFAULT;
 use super::store::Store;
-use crate::client::{DEFAULT_HOST, Host};
+use crate::client::{DEFAULT_HOST, Host, read_pem};
 use crate::error::{Error, Result};
 
 /// What the user says on the command line and in the environment.
@@ -14,19 +17,60 @@ pub struct Choice {
     pub host: Option<String>,
     /// `--context`.
     pub context: Option<String>,
-    /// `ORCA_HOST`.
+    /// `ORCA_HOST`, or else `DOCKER_HOST`.
     pub environment_host: Option<String>,
     /// `ORCA_CONTEXT`.
     pub environment_context: Option<String>,
     /// `--config`.
     pub config: Option<PathBuf>,
+    /// Certificates for an address.
+    pub tls: TlsChoice,
+}
+
+/// Which certificates `tcp://` is used with, when no context says.
+#[derive(Debug, Clone, Default, Args)]
+pub struct TlsChoice {
+    /// With tcp://, show a certificate and demand one; else ORCA_TLS_VERIFY
+    #[arg(long)]
+    tlsverify: bool,
+    /// CA of the daemon; else ca.pem in ORCA_CERT_PATH, or in ~/.docker
+    #[arg(long, value_name = "FILE")]
+    tlscacert: Option<PathBuf>,
+    /// The own certificate; else cert.pem there
+    #[arg(long, value_name = "FILE")]
+    tlscert: Option<PathBuf>,
+    /// Its key; else key.pem there
+    #[arg(long, value_name = "FILE")]
+    tlskey: Option<PathBuf>,
+}
+
+fn variable(names: [&str; 2]) -> Option<String> {
+    names.into_iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+}
+
+impl TlsChoice {
+    /// The certificates, if any are asked for.
+    fn identity(&self) -> Result<Option<Identity>> {
+        let by_flag = self.tlsverify || self.tlscacert.is_some() || self.tlscert.is_some() || self.tlskey.is_some();
+        if !by_flag && variable(["ORCA_TLS_VERIFY", "DOCKER_TLS_VERIFY"]).is_none() {
+            return Ok(None);
+        }
+        let home = || PathBuf::from(variable(["HOME", "HOME"]).unwrap_or_else(|| "/root".into())).join(".docker");
+        let directory = variable(["ORCA_CERT_PATH", "DOCKER_CERT_PATH"]).map_or_else(home, PathBuf::from);
+        let read = |file: &Option<PathBuf>, name: &str| read_pem(&file.clone().unwrap_or_else(|| directory.join(name)));
+        Ok(Some(Identity {
+            ca: read(&self.tlscacert, "ca.pem")?,
+            cert: read(&self.tlscert, "cert.pem")?,
+            key: read(&self.tlskey, "key.pem")?,
+        }))
+    }
 }
 
 impl Choice {
     /// With what the environment says.
     pub fn with_environment(mut self) -> Self {
         let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-        self.environment_host = set("ORCA_HOST");
+        self.environment_host = variable(["ORCA_HOST", "DOCKER_HOST"]);
         self.environment_context = set("ORCA_CONTEXT");
         self
     }
@@ -57,7 +101,9 @@ pub fn resolve(choice: &Choice) -> Result<Host> {
     if choice.context.is_none()
         && let Some(address) = choice.host.as_ref().or(choice.environment_host.as_ref())
     {
-        return Ok(Host { address: address.clone(), explicit: true, context: DEFAULT.into() });
+        let is_tcp = address.starts_with("tcp://");
+        let identity = if is_tcp { choice.tls.identity()? } else { None };
+        return Ok(Host { address: address.clone(), explicit: true, context: DEFAULT.into(), identity });
     }
     let store = Store::open(choice.config.clone());
     let name = match choice.context.as_ref().or(choice.environment_context.as_ref()) {
@@ -65,9 +111,11 @@ pub fn resolve(choice: &Choice) -> Result<Host> {
         None => store.current()?,
     };
     if name == DEFAULT {
-        return Ok(Host { address: DEFAULT_HOST.into(), explicit: false, context: name });
+        return Ok(Host { address: DEFAULT_HOST.into(), explicit: false, context: name, identity: None });
     }
-    Ok(Host { address: store.get(&name)?.host, explicit: true, context: name })
+    let context = store.get(&name)?;
+    let identity = context.tls.map(Identity::from);
+    Ok(Host { address: context.host, explicit: true, context: name, identity })
 }
 
 #[cfg(test)]
@@ -88,6 +136,7 @@ mod tests {
                 environment_host: some(environment_host),
                 environment_context: some(environment_context),
                 config: config.clone(),
+                ..Choice::default()
             }
         };
         let address =

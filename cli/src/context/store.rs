@@ -25,12 +25,39 @@ pub struct Context {
     pub description: String,
     /// Where the daemon answers.
     pub host: String,
+    /// The certificates for `tcp://`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+}
+
+/// Certificates and a key as PEM; the file that has them is the user's alone.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Tls {
+    /// Whom to trust.
+    pub ca: String,
+    /// The user's certificate.
+    pub cert: String,
+    /// Its key.
+    pub key: String,
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tls")
+    }
+}
+
+impl From<Tls> for api::tls::Identity {
+    fn from(Tls { ca, cert, key }: Tls) -> Self {
+        Self { ca, cert, key }
+    }
 }
 
 impl Context {
     /// A context without a description.
     pub fn new(name: &str, host: &str) -> Self {
-        Self { format: 1, name: name.into(), description: String::new(), host: host.into() }
+        Self { format: 1, name: name.into(), description: String::new(), host: host.into(), tls: None }
     }
 }
 
@@ -171,7 +198,11 @@ fn write<T: Serialize>(path: &Path, value: &T) -> Result<()> {
         std::fs::create_dir_all(directory).map_err(error)?;
     }
     let draft = path.with_extension(format!("new{}", std::process::id()));
-    std::fs::write(&draft, text + "\n").and_then(|()| std::fs::rename(&draft, path)).map_err(error)
+    let _ = std::fs::remove_file(&draft);
+    let mut options = std::fs::OpenOptions::new();
+    let file = std::os::unix::fs::OpenOptionsExt::mode(options.write(true).create_new(true), 0o600).open(&draft);
+    let written = file.and_then(|mut file| std::io::Write::write_all(&mut file, (text + "\n").as_bytes()));
+    written.and_then(|()| std::fs::rename(&draft, path)).map_err(error)
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! Contexts as files, to take them to another machine: a tar with `meta.json` in Docker's shape.
 
 use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
 
-use super::store::{Context, FILE_MAX};
+use super::store::{Context, FILE_MAX, Tls};
 use crate::error::{Error, Result};
 
 /// Writes a context into a tar.
@@ -16,7 +17,9 @@ pub fn export(context: &Context, file: Option<PathBuf>) -> Result<()> {
     if path == Path::new("-") {
         return std::io::stdout().write_all(&bytes).map_err(error);
     }
-    let mut out = std::fs::OpenOptions::new().write(true).create_new(true).open(&path).map_err(error)?;
+    // It may have a key.
+    let mut options = std::fs::OpenOptions::new();
+    let mut out = options.write(true).create_new(true).mode(0o600).open(&path).map_err(error)?;
     out.write_all(&bytes).map_err(error)?;
     eprintln!("Written file {:?}", path.display().to_string());
     Ok(())
@@ -34,6 +37,14 @@ fn pack(context: &Context) -> std::io::Result<Vec<u8>> {
     header.set_mode(0o644);
     let mut archive = tar::Builder::new(Vec::new());
     archive.append_data(&mut header, "meta.json", text.as_bytes())?;
+    if let Some(tls) = &context.tls {
+        for (name, text) in TLS_FILES.iter().zip([&tls.ca, &tls.cert, &tls.key]) {
+            let mut header = tar::Header::new_ustar();
+            header.set_size(text.len() as u64);
+            header.set_mode(0o600);
+            archive.append_data(&mut header, format!("{TLS_DIR}{name}"), text.as_bytes())?;
+        }
+    }
     archive.into_inner()
 }
 
@@ -47,26 +58,50 @@ pub fn import(name: &str, file: &Path) -> Result<Context> {
     };
     let refuse =
         |reason: &str| Error::Flag { flag: "the file", value: file.display().to_string(), reason: reason.into() };
-    let meta = unpack(&bytes).map_err(error)?.ok_or_else(|| refuse("it has no meta.json: export makes such files"))?;
+    let Packed { meta, tls } = unpack(&bytes).map_err(error)?;
+    let meta = meta.ok_or_else(|| refuse("it has no meta.json: export makes such files"))?;
     let text = |path: &str| meta.pointer(path).and_then(Json::as_str).unwrap_or_default().to_owned();
     let host = text("/Endpoints/docker/Host");
-    api::client::Endpoint::parse(&host)?;
-    Ok(Context { description: text("/Metadata/Description"), ..Context::new(name, &host) })
+    let is_tcp = matches!(api::client::Endpoint::parse(&host)?, api::client::Endpoint::Tcp { .. });
+    let tls = match tls {
+        [Some(ca), Some(cert), Some(key)] => Some(Tls { ca, cert, key }),
+        [None, None, None] => None,
+        _ => return Err(refuse("of ca.pem, cert.pem and key.pem it has only some")),
+    };
+    if is_tcp && tls.is_none() {
+        return Err(refuse("its address is tcp:// and it has no certificates"));
+    }
+    Ok(Context { description: text("/Metadata/Description"), tls, ..Context::new(name, &host) })
 }
 
-fn unpack(bytes: &[u8]) -> std::io::Result<Option<Json>> {
+/// Where Docker has a context's certificates, and their names there.
+const TLS_DIR: &str = "tls/docker/";
+const TLS_FILES: [&str; 3] = ["ca.pem", "cert.pem", "key.pem"];
+
+#[derive(Default)]
+struct Packed {
+    meta: Option<Json>,
+    tls: [Option<String>; 3],
+}
+
+fn unpack(bytes: &[u8]) -> std::io::Result<Packed> {
     let mut archive = tar::Archive::new(bytes);
+    let mut packed = Packed::default();
     for entry in archive.entries()? {
         let entry = entry?;
-        let path = entry.path_bytes();
-        if path.as_ref() == b"meta.json" || path.as_ref() == b"./meta.json" {
-            return Ok(Some(serde_json::from_reader(entry.take(FILE_MAX))?));
-        }
-        if path.starts_with(b"tls/") {
-            return Err(std::io::Error::other("it has certificates, which contexts do not take yet: use ssh://"));
+        let path = String::from_utf8_lossy(&entry.path_bytes()).trim_start_matches("./").to_owned();
+        if path == "meta.json" {
+            packed.meta = Some(serde_json::from_reader(entry.take(FILE_MAX))?);
+        } else if let Some(name) = path.strip_prefix(TLS_DIR).filter(|name| !name.is_empty()) {
+            let index = TLS_FILES.iter().position(|own| *own == name);
+            let index =
+                index.ok_or_else(|| std::io::Error::other(format!("{path} is not one of a context's files")))?;
+            let mut text = String::new();
+            entry.take(FILE_MAX).read_to_string(&mut text)?;
+            packed.tls[index] = Some(text);
         }
     }
-    Ok(None)
+    Ok(packed)
 }
 
 #[cfg(test)]
@@ -75,11 +110,17 @@ mod tests {
 
     #[test]
     fn what_is_packed_is_read_back() {
+        let tls = Tls { ca: "a".into(), cert: "b".into(), key: "c".into() };
+        let tcp = Context { tls: Some(tls), ..Context::new("far", "tcp://far:2376") };
         let context = Context { description: "the far one".into(), ..Context::new("far", "ssh://ann@far:2222") };
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.tar");
         std::fs::write(&path, pack(&context).unwrap()).unwrap();
         assert_eq!(import("near", &path).unwrap(), Context { name: "near".into(), ..context });
+        std::fs::write(&path, pack(&tcp).unwrap()).unwrap();
+        assert_eq!(import("near", &path).unwrap(), Context { name: "near".into(), ..tcp.clone() });
+        std::fs::write(&path, pack(&Context { tls: None, ..tcp }).unwrap()).unwrap();
+        assert!(import("near", &path).is_err(), "tcp without certificates");
         std::fs::write(&path, [0; 4096]).unwrap();
         assert!(import("near", &path).is_err());
         std::fs::write(&path, "no tar").unwrap();

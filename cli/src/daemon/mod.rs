@@ -6,6 +6,7 @@ mod install;
 mod notify;
 mod programs;
 mod registries;
+mod remote;
 mod serve;
 mod socket;
 
@@ -41,6 +42,8 @@ pub struct DaemonArgs {
     journal_socket: PathBuf,
     #[command(flatten)]
     registries: registries::RegistryArgs,
+    #[command(flatten)]
+    remote: remote::RemoteArgs,
     /// An OCI runtime that containers may ask for with `--runtime`, such as crun=/usr/bin/crun
     #[arg(long, value_name = "NAME=PATH", value_parser = runtime)]
     add_runtime: Vec<(String, PathBuf)>,
@@ -50,6 +53,9 @@ pub struct DaemonArgs {
     /// With --userns-remap: show binds as if the container's ids were the host's
     #[arg(long, global = true, requires = "userns_remap")]
     idmap_binds: bool,
+    /// Directory with CDI device specifications; the last one stands above the others [default: /etc/cdi, /var/run/cdi]
+    #[arg(long, global = true, value_name = "DIR")]
+    cdi_spec_dir: Vec<PathBuf>,
     /// Where passwd, group, subuid and subgid are
     #[arg(long, hide = true, default_value = "/etc", value_name = "DIR")]
     user_databases: PathBuf,
@@ -82,7 +88,10 @@ pub fn run(args: DaemonArgs) -> Result<()> {
     if let Some(Verb::Install(install)) = args.verb {
         // What is wrong with them is told now, and not by a unit that doesn't start.
         args.registries.settings()?;
+        args.remote.remote()?;
         let mut words = args.registries.words();
+        words.extend(args.remote.words());
+        words.extend(args.cdi_spec_dir.iter().map(|dir| format!("--cdi-spec-dir={}", dir.display())));
         if let Some(user) = &args.userns_remap {
             words.extend(["--userns-remap".into(), user.clone()]);
             words.extend(args.idmap_binds.then(|| "--idmap-binds".into()));
@@ -107,7 +116,9 @@ pub fn run(args: DaemonArgs) -> Result<()> {
     let idmapped_binds = args.idmap_binds;
     let users =
         args.userns_remap.map(|remap| agent::UsersConfig { remap, idmapped_binds, databases: args.user_databases });
-    let options = serve::Options { logging, registries, runtimes, users };
+    let remote = args.remote.remote()?;
+    let cdi = Some(args.cdi_spec_dir).filter(|directories| !directories.is_empty());
+    let options = serve::Options { logging, registries, runtimes, users, cdi, remote };
     runtime.block_on(serve::serve(args.data_dir, args.run_dir, options))
 }
 

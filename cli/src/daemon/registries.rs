@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use image::registry::{Insecure, Settings, origin};
+use image::registry::{Insecure, Proxies, Settings, origin};
 
 use crate::error::{Error, Result};
 
@@ -59,6 +59,7 @@ impl RegistryArgs {
             insecure: insecure.collect::<Result<_>>()?,
             certificates: self.registry_certs.clone(),
             patience: Duration::from_secs(self.registry_timeout),
+            proxies: Proxies::from_environment(),
         })
     }
 }

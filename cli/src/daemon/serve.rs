@@ -14,9 +14,11 @@ use shim::SealedBinary;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio_stream::wrappers::UnixListenerStream;
+use tonic::service::Routes;
 use tonic::transport::Server;
 
 use super::programs::OwnPrograms;
+use super::remote::Remote;
 use super::socket::{Access, listen};
 use super::{demo_image, notify};
 use crate::error::{Error, Result};
@@ -35,18 +37,22 @@ pub struct Options {
     pub runtimes: BTreeMap<String, PathBuf>,
     /// Users of containers.
     pub users: Option<UsersConfig>,
+    /// Where device specifications are; `None`: in the usual places.
+    pub cdi: Option<Vec<PathBuf>>,
+    /// Where commands of other machines come.
+    pub remote: Option<Remote>,
 }
 
 /// Runs a node until a signal or a reset ends it. Containers, published ports and names go on without it.
 pub async fn serve(data_dir: PathBuf, run_dir: PathBuf, options: Options) -> Result<()> {
-    let Options { logging, registries, runtimes, users } = options;
+    let Options { logging, registries, runtimes, users, cdi, remote } = options;
     // Signals from here on end the daemon in order, also while it starts.
     let mut end = End::new()?;
     make_run_dir(&run_dir)?;
     let program = std::env::current_exe().map_err(failed("find its own program"))?;
     let manager_socket = run_dir.join("manager.sock");
     // Containers are taken over before anything else: they need no manager.
-    let agent = start_agent(&data_dir, &run_dir, &manager_socket, &program, logging, runtimes, users).await?;
+    let agent = start_agent(&data_dir, &run_dir, &manager_socket, &program, logging, runtimes, (users, cdi)).await?;
     let config = ManagerConfig { data_dir: data_dir.clone(), node: agent.node() };
     let manager = Manager::start(config).await.map_err(failed("start its manager"))?;
     let (stop, stopped) = watch::channel(());
@@ -65,17 +71,18 @@ pub async fn serve(data_dir: PathBuf, run_dir: PathBuf, options: Options) -> Res
     let incoming = UnixListenerStream::new(listen(&run_dir.join("orca.sock"), Access::Group)?);
     let node = node_service(&agent, data_dir, Arc::clone(&reset));
     let images = ImagesService::new(agent.containers().clone(), Registries::new(registries));
-    let mut server = Server::builder()
-        .initial_stream_window_size(api::client::STREAM_WINDOW)
-        .initial_connection_window_size(api::client::CONNECTION_WINDOW)
-        .max_frame_size(api::client::FRAME_MAX);
-    let services = server
-        .add_service(manager.control_service())
+    let services = Routes::new(manager.control_service())
         .add_service(node.files_server())
         .add_service(node.networks_server())
         .add_service(node.into_server())
         .add_service(images.into_server());
-    let mut api = tokio::spawn(services.serve_with_incoming_shutdown(incoming, until(stopped)));
+    let mut api = tokio::spawn(
+        server().add_routes(services.clone()).serve_with_incoming_shutdown(incoming, until(stopped.clone())),
+    );
+    if let Some(remote) = remote {
+        let incoming = remote.listen().await?;
+        tokio::spawn(server().add_routes(services).serve_with_incoming_shutdown(incoming, until(stopped)));
+    }
     tracing::info!(run_dir = %run_dir.display(), "ready");
     notify::ready();
     tokio::select! {
@@ -96,6 +103,15 @@ pub async fn serve(data_dir: PathBuf, run_dir: PathBuf, options: Options) -> Res
     Ok(())
 }
 
+fn server() -> Server {
+    Server::builder()
+        .initial_stream_window_size(api::client::STREAM_WINDOW)
+        .initial_connection_window_size(api::client::CONNECTION_WINDOW)
+        .max_frame_size(api::client::FRAME_MAX)
+        // A client whose machine is gone is noticed, and what it waited for given up.
+        .http2_keepalive_interval(Some(std::time::Duration::from_secs(60)))
+}
+
 async fn start_agent(
     data_dir: &Path,
     run_dir: &Path,
@@ -103,7 +119,7 @@ async fn start_agent(
     program: &Path,
     logging: Logging,
     runtimes: BTreeMap<String, PathBuf>,
-    users: Option<UsersConfig>,
+    (users, cdi): (Option<UsersConfig>, Option<Vec<PathBuf>>),
 ) -> Result<Agent> {
     let sealed = SealedBinary::of_current().map_err(failed("copy its program into memory"))?;
     let config = AgentConfig {
@@ -116,6 +132,7 @@ async fn start_agent(
         logging,
         runtimes,
         users,
+        cdi,
     };
     Agent::start(config).await.map_err(failed("start its agent"))
 }

@@ -33,6 +33,17 @@ impl Names {
     }
 }
 
+/// The addresses of a host, by name or as they are.
+///
+/// # Errors
+/// What the name servers say.
+pub async fn lookup(host: &str) -> io::Result<Vec<std::net::IpAddr>> {
+    match host.parse() {
+        Ok(address) => Ok(vec![address]),
+        Err(_) => Ok(Names::default().addresses(host.to_owned()).await?.map(|address| address.ip()).collect()),
+    }
+}
+
 impl Service<Name> for Names {
     type Response = std::vec::IntoIter<SocketAddr>;
     type Error = io::Error;

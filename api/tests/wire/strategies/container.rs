@@ -143,6 +143,18 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn device_request()(
+        driver in text(),
+        count in any::<i64>(),
+        device_ids in texts(),
+        capabilities in texts(),
+        options in labels(),
+    ) -> DeviceRequest {
+        DeviceRequest { driver, count, device_ids, capabilities, options }
+    }
+}
+
+prop_compose! {
     fn ulimit()(soft in any::<i64>(), hard in any::<i64>()) -> Ulimit {
         Ulimit { soft, hard }
     }
@@ -182,6 +194,7 @@ prop_compose! {
         ulimits in btree_map(text(), ulimit(), 0..3).boxed(),
         shm_size in any::<Option<u64>>(),
         devices in few(device()),
+        device_requests in few(device_request()),
         resources in resources().boxed(),
         pid in pid(),
         ipc in ipc(),
@@ -201,7 +214,7 @@ prop_compose! {
             tty, open_stdin, stop_signal, stop_grace_period, read_only, privileged, cap_add, cap_drop, security, mounts,
             secrets, configs, healthcheck, extra_hosts, dns, dns_search, dns_options, sysctls, ulimits, shm_size,
             devices, resources, pid, ipc, oom_score_adj, restart, log, init, uts, userns, cgroupns, cgroup_parent,
-            device_cgroup_rules, runtime,
+            device_cgroup_rules, runtime, device_requests,
         }
     }
 }

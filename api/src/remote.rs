@@ -1,0 +1,103 @@
+//! The connection to a daemon on another machine, over TCP with mutual TLS.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tonic::transport::{Channel, Endpoint as Target, Uri};
+
+use crate::Error;
+use crate::client::{CONNECTION_WINDOW, FRAME_MAX, STREAM_WINDOW};
+use crate::tls::{Identity, explain};
+
+/// How long a connection and its handshake may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// A connection that says nothing for so long is asked whether it lives.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+
+/// Connects to the daemon that `name` is in the certificate of, at the first of `addresses` that answers.
+///
+/// # Errors
+/// [`Error::Remote`] with what is wrong: nobody listens, or whose certificate is not accepted and why.
+pub async fn connect(name: &str, addresses: Vec<SocketAddr>, identity: &Identity) -> Result<Channel, Error> {
+    let failed = |reason: String| Error::Remote { address: name.to_owned(), reason };
+    let server = ServerName::try_from(name.to_owned()).map_err(|_| failed("that is no name of a host".into()))?;
+    let config = Arc::new(identity.client()?);
+    // Made here, so that its error can say what is the matter; it is then handed to the channel.
+    let first = dial(&addresses, &config, &server).await.map_err(|error| failed(explain(&error)))?;
+    let mut first = Some(first);
+    let connector = tower::service_fn(move |_: Uri| {
+        let (ready, addresses, config, server) = (first.take(), addresses.clone(), config.clone(), server.clone());
+        async move {
+            let stream = match ready {
+                Some(stream) => stream,
+                None => dial(&addresses, &config, &server).await?,
+            };
+            Ok::<_, io::Error>(TokioIo::new(stream))
+        }
+    });
+    let target = Target::from_static("http://orca.remote")
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(FRAME_MAX)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_while_idle(true);
+    target.connect_with_connector(connector).await.map_err(|source| failed(crate::error::root_cause(&source)))
+}
+
+async fn dial(addresses: &[SocketAddr], config: &Arc<ClientConfig>, server: &ServerName<'static>) -> io::Result<Begun> {
+    let dialled = async {
+        let stream = TcpStream::connect(addresses).await?;
+        stream.set_nodelay(true)?;
+        let mut stream = TlsConnector::from(config.clone()).connect(server.clone(), stream).await?;
+        // With TLS 1.3 the daemon looks at the client's certificate after the client is done: the first byte of its HTTP/2
+        // settings, which it sends unasked, is the sign that it is content.
+        let first = stream.read_u8().await?;
+        Ok(Begun { first: Some(first), stream })
+    };
+    let late = |_| Err(io::Error::new(io::ErrorKind::TimedOut, "no answer within 30 s"));
+    tokio::time::timeout(PATIENCE, dialled).await.unwrap_or_else(late)
+}
+
+/// A connection whose first byte has been read.
+struct Begun {
+    first: Option<u8>,
+    stream: TlsStream<TcpStream>,
+}
+
+impl AsyncRead for Begun {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if buffer.remaining() > 0
+            && let Some(first) = self.first.take()
+        {
+            buffer.put_slice(&[first]);
+            return Poll::Ready(Ok(()));
+        }
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Begun {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,202 @@
+//! Commands of other machines: `orca daemon -H tcp://HOST:PORT --tlsverify`. Who may connect is root on this machine, so
+//! nobody may without a certificate of the daemon's CA.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use clap::Args;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::server::Connected;
+
+use crate::client::read_pem;
+use crate::error::{Error, Result};
+
+/// How long a handshake may take, and how many there are at once.
+const PATIENCE: Duration = Duration::from_secs(10);
+const HANDSHAKES: usize = 64;
+/// Docker's port for TLS.
+const PORT: u16 = 2376;
+
+/// Where the daemon listens beside its own socket, and as whom.
+#[derive(Debug, Args)]
+pub struct RemoteArgs {
+    /// Also answer commands of other machines: tcp://ADDRESS[:PORT], with --tlsverify
+    #[arg(short = 'H', long = "host", id = "listen", value_name = "tcp://ADDRESS[:PORT]")]
+    listen: Vec<String>,
+    /// Answer only who has a certificate of the CA; -H demands it
+    #[arg(long)]
+    tlsverify: bool,
+    /// CA of the clients' certificates
+    #[arg(long, value_name = "FILE", default_value = "/etc/orca/tls/ca.pem")]
+    tlscacert: PathBuf,
+    /// The daemon's certificate
+    #[arg(long, value_name = "FILE", default_value = "/etc/orca/tls/cert.pem")]
+    tlscert: PathBuf,
+    /// Its key
+    #[arg(long, value_name = "FILE", default_value = "/etc/orca/tls/key.pem")]
+    tlskey: PathBuf,
+}
+
+/// What to listen on.
+pub struct Remote {
+    addresses: Vec<SocketAddr>,
+    acceptor: TlsAcceptor,
+}
+
+impl RemoteArgs {
+    /// What these flags mean; `None`: nothing beside the daemon's own socket.
+    pub fn remote(&self) -> Result<Option<Remote>> {
+        let addresses = self.listen.iter().map(|text| address(text)).collect::<Result<Vec<_>>>()?;
+        let Some(first) = self.listen.first() else { return Ok(None) };
+        if !self.tlsverify {
+            let reason =
+                "whoever reaches the port would be root on this machine: give --tlsverify, --tlscacert, --tlscert \
+                and --tlskey; there is no listening without"
+                    .into();
+            return Err(Error::Flag { flag: "--host", value: first.clone(), reason });
+        }
+        let identity = api::tls::Identity {
+            ca: read_pem(&self.tlscacert)?,
+            cert: read_pem(&self.tlscert)?,
+            key: read_pem(&self.tlskey)?,
+        };
+        Ok(Some(Remote { addresses, acceptor: TlsAcceptor::from(Arc::new(identity.server()?)) }))
+    }
+
+    /// The flags for what is not the default, for a unit that is to say the same.
+    pub fn words(&self) -> Vec<String> {
+        let mut words: Vec<String> = self.listen.iter().map(|address| format!("--host={address}")).collect();
+        if self.tlsverify {
+            words.push("--tlsverify".into());
+            let files = [("ca", &self.tlscacert), ("", &self.tlscert), ("", &self.tlskey)];
+            let names = ["--tlscacert", "--tlscert", "--tlskey"];
+            words.extend(names.iter().zip(files).map(|(name, (_, path))| format!("{name}={}", path.display())));
+        }
+        words
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr> {
+    let refused = |reason: &str| Error::Flag { flag: "--host", value: text.into(), reason: reason.into() };
+    let place = match text.split_once("://") {
+        Some(("tcp", place)) => place,
+        Some(("unix", _)) => return Err(refused("the daemon's own socket is orca.sock in --run-dir")),
+        _ => return Err(refused("expected tcp://ADDRESS[:PORT]")),
+    };
+    let place = place.trim_end_matches('/');
+    let place = place.strip_prefix("localhost").map_or_else(|| place.to_owned(), |port| format!("127.0.0.1{port}"));
+    let place = if place.is_empty() || place.starts_with(':') { format!("0.0.0.0{place}") } else { place };
+    let bare = || place.trim_matches(['[', ']']).parse().map(|ip| SocketAddr::new(ip, PORT));
+    place
+        .parse()
+        .or_else(|_| bare())
+        .map_err(|_| refused("expected an address of this machine, such as tcp://0.0.0.0:2376"))
+}
+
+impl Remote {
+    /// Listens; what comes is a client that has proved who it is.
+    pub async fn listen(self) -> Result<ReceiverStream<io::Result<Client>>> {
+        let (sender, receiver) = mpsc::channel(16);
+        let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
+        for address in self.addresses {
+            let listener = TcpListener::bind(address)
+                .await
+                .map_err(|error| Error::Start { action: "listen", reason: format!("tcp://{address}: {error}") })?;
+            tracing::info!(%address, "listening for commands of other machines");
+            tokio::spawn(accept(listener, self.acceptor.clone(), handshakes.clone(), sender.clone()));
+        }
+        Ok(ReceiverStream::new(receiver))
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    handshakes: Arc<Semaphore>,
+    clients: mpsc::Sender<io::Result<Client>>,
+) {
+    loop {
+        let Ok(turn) = handshakes.clone().acquire_owned().await else { return };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = clients.closed() => return,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Descriptors run out, or the client has gone already.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let (acceptor, clients) = (acceptor.clone(), clients.clone());
+        tokio::spawn(async move {
+            let _ = stream.set_nodelay(true);
+            let shaken = tokio::time::timeout(PATIENCE, acceptor.accept(stream)).await;
+            drop(turn);
+            match shaken {
+                Ok(Ok(stream)) => drop(clients.send(Ok(Client(stream))).await),
+                Ok(Err(error)) => tracing::info!(%peer, %error, "a client was refused"),
+                Err(_) => tracing::info!(%peer, "a client was refused: no handshake within 10 s"),
+            }
+        });
+    }
+}
+
+/// A client that has shown its certificate.
+pub struct Client(TlsStream<TcpStream>);
+
+impl Connected for Client {
+    type ConnectInfo = ();
+
+    fn connect_info(&self) {}
+}
+
+impl AsyncRead for Client {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Client {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_or_refused() {
+        let shown = |text: &str| address(text).map(|address| address.to_string());
+        assert_eq!(shown("tcp://10.0.0.1:99").unwrap(), "10.0.0.1:99");
+        assert_eq!(shown("tcp://0.0.0.0").unwrap(), "0.0.0.0:2376");
+        assert_eq!(shown("tcp://:2376").unwrap(), "0.0.0.0:2376");
+        assert_eq!(shown("tcp://localhost:1").unwrap(), "127.0.0.1:1");
+        assert_eq!(shown("tcp://[::1]").unwrap(), "[::1]:2376");
+        for bad in ["unix:///a", "fd://", "10.0.0.1:1", "tcp://host:1", "tcp://1.2.3.4:x"] {
+            assert!(shown(bad).is_err(), "{bad}");
+        }
+    }
+}
