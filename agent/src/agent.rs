@@ -54,6 +54,8 @@ pub struct AgentConfig {
     pub runtimes: BTreeMap<String, PathBuf>,
     /// Whose subordinate ids containers have instead of the host's, and whether binds are shown with them.
     pub users: Option<UsersConfig>,
+    /// Where device specifications are; `None`: /etc/cdi and /var/run/cdi.
+    pub cdi: Option<Vec<PathBuf>>,
 }
 
 /// Users of containers.
@@ -97,6 +99,7 @@ impl Agent {
             logging,
             runtimes,
             users,
+            cdi,
         } = config;
         let paths = Paths::new(&data_dir, &run_dir);
         let (opening, own_paths) = (paths.clone(), paths.clone());
@@ -112,6 +115,9 @@ impl Agent {
         })
         .await?;
         let mut host = executor::host(&runtimes);
+        if let Some(directories) = cdi {
+            host.cdi = directories;
+        }
         if let Some(users) = users {
             let dir = paths.data().to_path_buf();
             let kernel = host.kernel;

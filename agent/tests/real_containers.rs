@@ -96,6 +96,7 @@ impl Node {
             logging: agent::Logging { default: model::LogConfig::default(), journal: "/nonexistent/journal".into() },
             runtimes: Default::default(),
             users: None,
+            cdi: None,
         })
         .await
         .unwrap()

@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CgroupnsMode, ConfigId, Healthcheck, IpcMode, LogConfig, Mount, NamespaceMode, PidMode, Resources, RestartPolicy,
-    SecretId, SecurityOptions,
+    CgroupnsMode, ConfigId, Device, DeviceRequest, Healthcheck, IpcMode, LogConfig, Mount, NamespaceMode, PidMode,
+    Resources, RestartPolicy, SecretId, SecurityOptions,
 };
 
 /// How to make and run one container. `None` and empty mean "as the image says" or Docker's default.
@@ -79,6 +79,8 @@ pub struct ContainerSpec {
     pub shm_size: Option<u64>,
     /// Host devices made available.
     pub devices: Vec<Device>,
+    /// Devices that the node chooses and prepares.
+    pub device_requests: Vec<DeviceRequest>,
     /// Limits and reservations.
     pub resources: Resources,
     /// What may be done with which devices beyond these, such as `c 189:* rwm`.
@@ -133,17 +135,6 @@ pub struct Ulimit {
     pub soft: i64,
     /// How far the process may raise it.
     pub hard: i64,
-}
-
-/// A host device.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Device {
-    /// Path on the host.
-    pub source: String,
-    /// Path in the container.
-    pub target: String,
-    /// Some of `r`, `w`, `m` (mknod).
-    pub permissions: String,
 }
 
 /// A secret placed as a file in memory.

@@ -10,6 +10,7 @@
 mod address;
 mod assignment;
 mod container;
+mod device;
 mod health;
 mod id;
 mod isolation;
@@ -29,6 +30,7 @@ mod time;
 pub use address::*;
 pub use assignment::*;
 pub use container::*;
+pub use device::*;
 pub use health::*;
 pub use id::*;
 pub use isolation::*;

@@ -116,7 +116,7 @@ fn create(bundle: Bundle, spec: ShimSpec) -> Result<Supervisor> {
     let identity = spec.user.as_deref().map(|user| rootfs.identity(user)).transpose()?;
     let config_dir = prepare_config(&bundle, &spec, &view, &bytes, identity.as_ref(), &state_dir)?;
     bundle.reserve_exit_record();
-    let (theirs, ours) = make(spec.terminal, spec.stdin)?;
+    let (theirs, ours) = make(spec.terminal, spec.stdin, spec.runtime.as_deref())?;
     let uid = identity.as_ref().map_or(view.uid(), |identity| identity.uid);
     theirs.give_to(spec.users.as_ref().map_or(Some(uid), |users| users.map.uid(uid)))?;
     let mut runtime = runtime(&spec, &config_dir, &state_dir);

@@ -2,11 +2,12 @@
 //!
 //! - [`capabilities`] and [`seccomp`]: what the process may do · [`environment`]: args, environment, directory
 //! - [`logging`]: where output goes
-//! - [`devices`]: what is below /dev · [`limits`], [`block_io`]: cgroup and process limits · [`filesystem`]: mounts and
+//! - [`devices`]: what is below /dev · [`cdi`]: devices by their vendors' files · [`limits`], [`block_io`]: cgroup and process limits · [`filesystem`]: mounts and
 //!   hidden paths · [`users`]: users that are not the host's · [`checks`]: what is refused before anything is made
 
 mod block_io;
 pub mod capabilities;
+pub mod cdi;
 mod checks;
 mod committed;
 mod devices;
@@ -27,8 +28,9 @@ use image::user::ExecUser;
 use model::shim::IdMap;
 use model::{CgroupnsMode, ContainerId, ContainerSpec, IpcMode, NamespaceMode, PidMode, SeccompProfile};
 use oci_spec::runtime::{
-    Capabilities, Capability, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxNamespace, LinuxNamespaceBuilder,
-    LinuxNamespaceType, LinuxSeccomp, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
+    Capabilities, Capability, Hook, HookBuilder, Hooks, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxNamespace,
+    LinuxNamespaceBuilder, LinuxNamespaceType, LinuxSeccomp, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder,
+    UserBuilder,
 };
 
 use crate::{Error, Result};
@@ -77,6 +79,8 @@ pub struct Host {
     pub selinux: bool,
     /// Names of the runtimes beside the built-in one.
     pub runtimes: BTreeSet<String>,
+    /// Where device specifications are.
+    pub cdi: Vec<PathBuf>,
     /// The ids that containers have instead of the host's.
     pub users: Option<IdMap>,
     /// Binds show their owners as if the container's ids were the host's.
@@ -125,6 +129,8 @@ pub struct Facts<'a> {
     pub netns: Option<&'a Path>,
     /// Below each hierarchy's root; never empty, or the runtime would take its caller's.
     pub cgroup: &'a Path,
+    /// What comes with its devices beyond nodes, mounts and groups.
+    pub edits: &'a cdi::Edits,
     /// Where its user namespace is bound, and its ids; `None`: the host's.
     pub users: Option<(&'a Path, &'a IdMap)>,
     /// The node.
@@ -180,7 +186,35 @@ pub fn runtime_spec(facts: &Facts<'_>) -> Result<Spec> {
         // The builder has a name of its own.
         config.set_hostname(None);
     }
+    if !facts.edits.hooks.is_empty() {
+        config.set_hooks(Some(hooks(&facts.edits.hooks)?));
+    }
     Ok(config)
+}
+
+/// Programs that make devices ready, by their moments.
+fn hooks(hooks: &[cdi::Hook]) -> Result<Hooks> {
+    let of = |kind: cdi::HookKind| -> Result<Option<Vec<Hook>>> {
+        let own: Vec<&cdi::Hook> = hooks.iter().filter(|hook| hook.kind == kind).collect();
+        let build = |hook: &&cdi::Hook| {
+            let mut builder = HookBuilder::default().path(&hook.path).args(hook.args.clone()).env(hook.env.clone());
+            if let Some(timeout) = hook.timeout {
+                builder = builder.timeout(timeout);
+            }
+            Ok::<_, Error>(builder.build()?)
+        };
+        (!own.is_empty()).then(|| own.iter().map(build).collect()).transpose()
+    };
+    let mut built = Hooks::default();
+    // Prestart is what createRuntime was called before; its moment is the same.
+    #[allow(deprecated)]
+    built
+        .set_prestart(of(cdi::HookKind::Prestart)?)
+        .set_create_runtime(of(cdi::HookKind::CreateRuntime)?)
+        .set_create_container(of(cdi::HookKind::CreateContainer)?)
+        .set_start_container(of(cdi::HookKind::StartContainer)?)
+        .set_poststart(of(cdi::HookKind::Poststart)?);
+    Ok(built)
 }
 
 fn process(facts: &Facts<'_>) -> Result<Process> {
@@ -194,7 +228,7 @@ fn process(facts: &Facts<'_>) -> Result<Process> {
         .terminal(spec.tty)
         .user(user)
         .args(facts.args)
-        .env(environment(facts))
+        .env(with_edits(environment(facts), &facts.edits.env))
         .cwd(environment::working_dir(spec, facts.image))
         .capabilities(process_capabilities(facts)?)
         .rlimits(limits::process_limits(spec)?);
@@ -208,6 +242,16 @@ fn process(facts: &Facts<'_>) -> Result<Process> {
     // Some(false) with a seccomp filter is refused by the runtime: absent, or true.
     process.set_no_new_privileges(spec.security.no_new_privileges.then_some(true));
     Ok(process)
+}
+
+/// Devices have the last word on the variables that they need.
+fn with_edits(mut env: Vec<String>, edits: &[String]) -> Vec<String> {
+    let name = |entry: &str| entry.split_once('=').map_or(entry.len(), |(name, _)| name.len());
+    for edit in edits {
+        env.retain(|entry| entry[..name(entry)] != edit[..name(edit)]);
+        env.push(edit.clone());
+    }
+    env
 }
 
 /// Bounding, permitted and effective are one set for root; another user has only the bound, as execve(2) would leave it.

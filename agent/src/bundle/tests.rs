@@ -26,6 +26,7 @@ fn host(unified_cgroups: bool) -> Host {
         runtimes: ["crun".to_owned()].into(),
         users: None,
         idmapped_binds: false,
+        cdi: Vec::new(),
     }
 }
 
@@ -65,6 +66,7 @@ fn config(spec: &ContainerSpec, user: &ExecUser, host: &Host) -> Value {
         shm: Path::new("/c/shm"),
         netns: Some(Path::new("/run/netns/c")),
         cgroup: Path::new("/orca-abcdef/c"),
+        edits: &super::cdi::Edits::default(),
         users: None,
         host,
     };

@@ -9,7 +9,7 @@ use image::user::{resolve_groups, resolve_user};
 use model::NetworkMode;
 use model::shim::{CONFIG_FILE, SPEC_FILE, SPEC_VERSION, SharedShm, ShimSpec, Snapshot, StdinMode, Users};
 
-use super::{Executor, devices};
+use super::{Executor, cdi, devices};
 use crate::bundle::logging::LogFacts;
 use crate::bundle::{self, Facts, Peers};
 use crate::containers::Record;
@@ -63,7 +63,9 @@ impl Executor {
         };
         let (passwd, group) = (read("/etc/passwd")?, read("/etc/group")?);
         let user = resolve_user(spec.user.as_deref().unwrap_or(&run.user), &passwd, &group)?;
-        let groups = resolve_groups(spec.group_add.iter().map(String::as_str), &group)?;
+        let mut groups = resolve_groups(spec.group_add.iter().map(String::as_str), &group)?;
+        let edits = cdi::edits(&spec.device_requests, &self.host.cdi)?;
+        groups.extend(&edits.groups);
         let host_network = record.network == NetworkMode::Host;
         let partner = record.network.is_shared().then(|| self.networks.partner(record.id)).flatten();
         let hostname = match &partner {
@@ -102,7 +104,12 @@ impl Executor {
             mounts.push(mounts::init(&self.paths)?);
             args.splice(0..0, [mounts::INIT, "init"].map(String::from));
         }
-        let devices = devices::devices(&record.spec)?;
+        mounts.extend(cdi::mounts(&edits)?);
+        let mut devices = devices::devices(&record.spec)?;
+        let prepared = cdi::devices(&edits, (user.uid, user.gid))?;
+        // Of two nodes at one place the one that the vendor describes counts.
+        devices.retain(|device| !prepared.iter().any(|own| own.target == device.target));
+        devices.extend(prepared);
         let block_devices = devices::block_devices(&record.spec)?;
         let own_netns = || self.paths.netns(record.id, generation);
         let netns = (!host_network).then(|| partner.map_or_else(own_netns, |partner| partner.netns));
@@ -123,6 +130,7 @@ impl Executor {
             shm: &self.paths.shared_shm(record.id),
             netns: netns.as_deref(),
             cgroup: &self.cgroup_path(record),
+            edits: &edits,
             users: namespace.as_ref().map(|(path, map)| (path.as_path(), *map)),
             host: &self.host,
         })?;

@@ -60,7 +60,8 @@ fn collect(source: &Path, target: &Path, access: &str, found: &mut Vec<HostDevic
     Ok(())
 }
 
-fn host_device(source: &Path, target: &Path, metadata: &fs::Metadata, access: &str) -> Option<HostDevice> {
+/// `None`: it is not a device.
+pub(super) fn host_device(source: &Path, target: &Path, metadata: &fs::Metadata, access: &str) -> Option<HostDevice> {
     let kind = metadata.mode() & libc::S_IFMT;
     matches!(kind, libc::S_IFCHR | libc::S_IFBLK).then(|| HostDevice {
         source: source.to_string_lossy().into_owned(),

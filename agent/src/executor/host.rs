@@ -42,6 +42,7 @@ pub fn host(runtimes: &BTreeMap<String, PathBuf>) -> Host {
         runtimes: runtimes.keys().cloned().collect(),
         users: None,
         idmapped_binds: false,
+        cdi: super::cdi::DIRECTORIES.map(PathBuf::from).to_vec(),
     }
 }
 

@@ -1,9 +1,10 @@
 //! Carries out one action of a container: the hands of the agent. It decides nothing and holds no container's state.
 //!
-//! - [`host`](Host): what this node is like · `bundle`, `devices`, `users`: what a shim is given · `shim`: starting, watching,
+//! - [`host`](Host): what this node is like · `bundle`, `devices`, `cdi`, `users`: what a shim is given · `shim`: starting, watching,
 //!   cleaning up · `recover`: what an earlier daemon left · `files`: the files of containers that don't run
 
 mod bundle;
+mod cdi;
 mod devices;
 mod files;
 pub(crate) mod host;
@@ -173,6 +174,7 @@ impl Executor {
     pub fn check(&self, spec: &ContainerSpec, network: &NetworkMode) -> Result<()> {
         crate::bundle::check(spec, network, &self.host)?;
         host::check_profile(spec)?;
+        cdi::edits(&spec.device_requests, &self.host.cdi)?;
         devices::check(spec)
     }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 use model::{
-    ContainerSpec, Device, HealthTest, Healthcheck, HostEntry, Limits, Mount, NetworkMode, PortSpec, Reservations,
-    Resources, RestartPolicy, Ulimit,
+    ContainerSpec, DeviceRequest, HealthTest, Healthcheck, HostEntry, Limits, Mount, NetworkMode, PortSpec,
+    Reservations, Resources, RestartPolicy, Ulimit,
 };
 
 use super::isolation::IsolationArgs;
@@ -158,9 +158,12 @@ pub struct CreateArgs {
     /// Size of /dev/shm
     #[arg(long, value_name = "BYTES", value_parser = flags::bytes)]
     pub shm_size: Option<u64>,
-    /// Make a host device available
-    #[arg(long, value_name = "DEVICE", value_parser = flags::device)]
-    pub device: Vec<Device>,
+    /// Make a host device available: PATH[:PATH][:rwm], or a CDI device, vendor.com/class=name
+    #[arg(long, value_name = "DEVICE", value_parser = flags::device_flag)]
+    pub device: Vec<flags::DeviceFlag>,
+    /// GPUs to use: all, a number, or "device=ID,…"
+    #[arg(long, value_name = "GPUS", value_parser = flags::gpus)]
+    pub gpus: Vec<DeviceRequest>,
     /// Adjust the OOM killer's score
     #[arg(long, value_name = "SCORE", allow_hyphen_values = true)]
     pub oom_score_adj: Option<i32>,
@@ -293,6 +296,13 @@ impl CreateArgs {
         let image = image_and_command.next().unwrap_or_default();
         let command: Vec<String> = image_and_command.collect();
         let entrypoint = self.entrypoint.map(|program| if program.is_empty() { Vec::new() } else { vec![program] });
+        let (mut devices, mut device_requests) = (Vec::new(), self.gpus);
+        for device in self.device {
+            match device {
+                flags::DeviceFlag::Path(device) => devices.push(device),
+                flags::DeviceFlag::Request(request) => device_requests.push(request),
+            }
+        }
         let mut spec = ContainerSpec {
             image,
             entrypoint,
@@ -324,7 +334,8 @@ impl CreateArgs {
             sysctls: flags::labels(&self.sysctl),
             ulimits: self.ulimit.into_iter().collect(),
             shm_size: self.shm_size,
-            devices: self.device,
+            devices,
+            device_requests,
             resources: Resources { limits, reservations },
             oom_score_adj: self.oom_score_adj,
             restart: self.restart.unwrap_or_default(),

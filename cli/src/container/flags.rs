@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::error::Error;
 use model::{
-    Device, HostAddress, HostEntry, PortRange, PortSpec, Protocol, PublishMode, RestartCondition, RestartPolicy, Ulimit,
+    Device, DeviceRequest, HostAddress, HostEntry, PortRange, PortSpec, Protocol, PublishMode, RestartCondition,
+    RestartPolicy, Ulimit,
 };
 
 /// `8080:80`, `127.0.0.1:53:53/udp`, `80`, `7000-7002:7000-7002`.
@@ -177,8 +178,78 @@ pub fn ulimit(value: &str) -> Result<(String, Ulimit), String> {
     Ok((name.to_owned(), Ulimit { soft: number(soft)?, hard: number(hard)? }))
 }
 
-/// `/dev/source[:/dev/target][:rwm]`.
-pub fn device(value: &str) -> Result<Device, String> {
+/// A device by path, or by its qualified name of the Container Device Interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeviceFlag {
+    /// `/dev/source[:/dev/target][:rwm]`.
+    Path(Device),
+    /// `vendor.com/class=name`.
+    Request(DeviceRequest),
+}
+
+/// `--device`.
+pub fn device_flag(value: &str) -> Result<DeviceFlag, String> {
+    match DeviceRequest::cdi(value) {
+        Some(request) => Ok(DeviceFlag::Request(request)),
+        None => device(value).map(DeviceFlag::Path),
+    }
+}
+
+/// `--gpus`: `all`, a number, or Docker's list, such as `"device=0,2",capabilities=utility`.
+pub fn gpus(value: &str) -> Result<DeviceRequest, String> {
+    let mut request = DeviceRequest { count: 1, ..DeviceRequest::default() };
+    let mut counted = false;
+    let list = |text: &str| text.split(',').filter(|part| !part.is_empty()).map(str::to_owned).collect::<Vec<_>>();
+    for field in comma_separated(value)? {
+        let (key, text) = field.split_once('=').unwrap_or(("count", &field));
+        match key {
+            "count" => {
+                request.count = match text {
+                    "all" => -1,
+                    number => number.parse().ok().filter(|count| *count >= 0).ok_or_else(|| {
+                        format!("{number:?} is neither a number nor all; use device=ID for one by its name")
+                    })?,
+                };
+                counted = true;
+            }
+            "driver" => request.driver = text.to_owned(),
+            "device" => request.device_ids = list(text),
+            "capabilities" => request.capabilities = list(text),
+            "options" => {
+                let pair = |pair: String| pair.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()));
+                let pairs: Option<_> = list(text).into_iter().map(pair).collect();
+                request.options = pairs.ok_or("expected options=KEY=VALUE")?;
+            }
+            other => return Err(format!("{other:?} is not one of count, device, driver, capabilities, options")),
+        }
+    }
+    if !request.device_ids.is_empty() {
+        if counted {
+            return Err("give a count or devices, not both".into());
+        }
+        request.count = 0;
+    }
+    if !request.capabilities.iter().any(|capability| capability == "gpu") {
+        request.capabilities.push("gpu".into());
+    }
+    Ok(request)
+}
+
+/// A line of comma-separated fields, some in double quotes, as Docker reads it.
+fn comma_separated(text: &str) -> Result<Vec<String>, String> {
+    let (mut fields, mut field, mut quoted) = (Vec::new(), String::new(), false);
+    for c in text.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            ',' if !quoted => fields.push(std::mem::take(&mut field)),
+            c => field.push(c),
+        }
+    }
+    fields.push(field);
+    if quoted { Err("a quote has no end".into()) } else { Ok(fields) }
+}
+
+fn device(value: &str) -> Result<Device, String> {
     let parts: Vec<&str> = value.split(':').collect();
     let is_permissions = |text: &str| !text.is_empty() && text.bytes().all(|b| b"rwm".contains(&b));
     let (source, target, permissions) = match parts[..] {

@@ -210,7 +210,8 @@ fn what_cannot_be_had_is_refused_by_name() {
     for (flags, expected) in [
         (&["--kernel-memory", "10m"][..], "--kernel-memory"),
         (&["--storage-opt", "size=1g"], "overlayfs"),
-        (&["--gpus", "all"], "--gpus"),
+        (&["--gpus", "all"], "no device of kind nvidia.com/gpu"),
+        (&["--device", "v.test/c=x"], "v.test/c"),
         (&["--isolation", "hyperv"], "isolation"),
         (&["--cpu-count", "2"], "Windows"),
         (&["--io-maxbandwidth", "2"], "Windows"),

@@ -4,6 +4,7 @@
 
 mod attach;
 mod bad_input;
+mod cdi;
 mod compose;
 mod compose_verbs;
 mod containers;
@@ -26,6 +27,7 @@ mod remains;
 mod runtimes;
 mod storage;
 mod support;
+mod tls;
 mod unified;
 mod users;
 mod verbs;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use model::{ContainerSpec, Device, HostAddress, HostEntry, Ulimit};
+use model::{ContainerSpec, Device, DeviceRequest, HostAddress, HostEntry, Ulimit};
 
 use super::fields::Fields;
 use super::{file_objects, isolation, mounts, policies, resources};
@@ -27,6 +27,10 @@ pub fn spec(
     } else if image.is_none() {
         fields.invalid("image", format!("service {:?} names no image", service.name), errors);
     }
+    let (resources, reserved) = resources::all(fields, errors);
+    let (devices, mut device_requests) = devices(fields, errors);
+    device_requests.extend(resources::device_requests(fields, "gpus", errors).into_iter().map(gpu));
+    device_requests.extend(reserved);
     ContainerSpec {
         image: image.unwrap_or_default(),
         entrypoint: fields.take("entrypoint").map(|_| fields.texts("entrypoint")),
@@ -60,8 +64,9 @@ pub fn spec(
         sysctls: fields.strings("sysctls"),
         ulimits: ulimits(fields),
         shm_size: fields.bytes("shm_size"),
-        devices: devices(fields, errors),
-        resources: resources::all(fields, errors),
+        devices,
+        device_requests,
+        resources,
         device_cgroup_rules: fields.texts("device_cgroup_rules"),
         pid: isolation::mode(project, fields, "pid", errors),
         ipc: isolation::mode(project, fields, "ipc", errors),
@@ -114,13 +119,26 @@ fn ulimits(fields: &Fields) -> BTreeMap<String, Ulimit> {
     map.into_iter().flat_map(Map::iter).map(|(name, node)| (name.clone(), limit(node))).collect()
 }
 
-fn devices(fields: &Fields, errors: &mut Vec<Error>) -> Vec<Device> {
-    let mut devices = Vec::new();
+/// `gpus` are GPUs, whatever else they must be able to do.
+fn gpu(mut request: DeviceRequest) -> DeviceRequest {
+    if !request.capabilities.iter().any(|capability| capability == "gpu") {
+        request.capabilities.push("gpu".into());
+    }
+    request
+}
+
+fn devices(fields: &Fields, errors: &mut Vec<Error>) -> (Vec<Device>, Vec<DeviceRequest>) {
+    let (mut devices, mut requests) = (Vec::new(), Vec::new());
     for (index, node) in fields.list("devices").iter().enumerate() {
         let device = Fields::new(node, format!("{}[{index}]", fields.path("devices")));
         let source = device.text("source").unwrap_or_default();
-        if !source.starts_with('/') {
-            device.refuse("source", Some("only devices with a path such as /dev/fuse"), errors);
+        let request = DeviceRequest::cdi(&source);
+        if request.is_none() && !source.starts_with('/') {
+            device.refuse(
+                "source",
+                Some("give a path such as /dev/fuse, or a CDI device: vendor.com/class=name"),
+                errors,
+            );
         }
         let target = device.text("target").unwrap_or_else(|| source.clone());
         let permissions = device.text("permissions").unwrap_or_else(|| "rwm".into());
@@ -128,7 +146,10 @@ fn devices(fields: &Fields, errors: &mut Vec<Error>) -> Vec<Device> {
             device.invalid("permissions", format!("{permissions:?} is not made of r, w and m"), errors);
         }
         device.finish(errors);
-        devices.push(Device { source, target, permissions });
+        match request {
+            Some(request) => requests.push(request),
+            None => devices.push(Device { source, target, permissions }),
+        }
     }
-    devices
+    (devices, requests)
 }

@@ -64,7 +64,4 @@ pub fn refuse_others(fields: &Fields, errors: &mut Vec<Error>) {
     if fields.take("storage_opt").is_some() {
         fields.refuse("storage_opt", Some("containers are on overlayfs, which has no options to set"), errors);
     }
-    if fields.take("gpus").is_some() {
-        fields.refuse("gpus", Some("there are no device plug-ins: give device nodes with devices"), errors);
-    }
 }

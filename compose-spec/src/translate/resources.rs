@@ -1,6 +1,6 @@
 //! Limits and reservations, which Compose lets users say in two places.
 
-use model::{BlockIo, DeviceRate, Limits, Reservations, Resources};
+use model::{BlockIo, DeviceRate, DeviceRequest, Limits, Reservations, Resources};
 
 use super::fields::Fields;
 use crate::error::Error;
@@ -8,8 +8,8 @@ use crate::node::Node;
 
 const NANO: f64 = 1e9;
 
-/// The service's limits and reservations. Where both places say something they say the same.
-pub fn all(fields: &Fields, errors: &mut Vec<Error>) -> Resources {
+/// The service's limits and reservations, and the devices among the latter. Where both places say something they say the same.
+pub fn all(fields: &Fields, errors: &mut Vec<Error>) -> (Resources, Vec<DeviceRequest>) {
     let mut limits = Limits {
         nano_cpus: nano_cpus(fields, "cpus", errors).filter(|cpus| *cpus > 0),
         cpu_shares: fields.integer("cpu_shares").and_then(|shares| u64::try_from(shares).ok()),
@@ -27,6 +27,7 @@ pub fn all(fields: &Fields, errors: &mut Vec<Error>) -> Resources {
         block_io: block_io(fields, errors),
     };
     let mut reservations = Reservations { nano_cpus: 0, memory: fields.bytes("mem_reservation").unwrap_or(0) };
+    let mut requests = Vec::new();
     let deploy = fields.nested("deploy").and_then(|deploy| deploy.nested("resources"));
     if let Some(resources) = deploy {
         if let Some(section) = resources.nested("limits") {
@@ -38,6 +39,7 @@ pub fn all(fields: &Fields, errors: &mut Vec<Error>) -> Resources {
         if let Some(section) = resources.nested("reservations") {
             reservations.nano_cpus = nano_cpus(&section, "cpus", errors).unwrap_or(0);
             reservations.memory = section.bytes("memory").unwrap_or(reservations.memory);
+            requests = device_requests(&section, "devices", errors);
             section.finish(errors);
         }
         resources.finish(errors);
@@ -45,7 +47,24 @@ pub fn all(fields: &Fields, errors: &mut Vec<Error>) -> Resources {
     if limits.memory.is_some_and(|limit| reservations.memory > limit) {
         fields.invalid("deploy", "the memory reservation is larger than the limit", errors);
     }
-    Resources { limits, reservations }
+    (Resources { limits, reservations }, requests)
+}
+
+/// Requests for devices that the node chooses.
+pub fn device_requests(fields: &Fields, key: &'static str, errors: &mut Vec<Error>) -> Vec<DeviceRequest> {
+    let mut requests = Vec::new();
+    for (index, node) in fields.list(key).iter().enumerate() {
+        let request = Fields::new(node, format!("{}[{index}]", fields.path(key)));
+        requests.push(DeviceRequest {
+            driver: request.text("driver").unwrap_or_default(),
+            count: request.integer("count").unwrap_or(0),
+            device_ids: request.texts("device_ids"),
+            capabilities: request.texts("capabilities"),
+            options: request.strings("options"),
+        });
+        request.finish(errors);
+    }
+    requests
 }
 
 fn nano_cpus(fields: &Fields, key: &'static str, errors: &mut Vec<Error>) -> Option<u64> {

@@ -240,7 +240,7 @@ fn isolation_is_carried_over() {
 #[test]
 fn modes_and_options_that_there_are_none_of_are_refused() {
     let found = refusals(
-        "services:\n  a:\n    image: x\n    pid: sharable\n    ipc: sharable\n    uts: private-ish\n    security_opt: [seccomp=none.json, proc=unmask]\n    cpu_count: 2\n    gpus: all\n    isolation: hyperv\n",
+        "services:\n  a:\n    image: x\n    pid: sharable\n    ipc: sharable\n    uts: private-ish\n    security_opt: [seccomp=none.json, proc=unmask]\n    cpu_count: 2\n    isolation: hyperv\n",
     );
     for expected in [
         "services.a.pid: \"sharable\": expected host or container:NAME",
@@ -249,7 +249,6 @@ fn modes_and_options_that_there_are_none_of_are_refused() {
         "/p/none.json does not exist",
         "services.a.security_opt: \"proc=unmask\": expected apparmor=PROFILE",
         "services.a.cpu_count: not supported by orca: it is for Windows",
-        "services.a.gpus: not supported by orca",
         "services.a.isolation: not supported by orca",
     ] {
         assert!(found.iter().any(|line| line.contains(expected)), "{expected}: {found:#?}");
@@ -280,4 +279,34 @@ fn hashes_change_with_the_service_and_its_configs_only() {
     );
     assert_ne!(hash(base), hash("name: p\nservices: {a: {image: x, configs: [c]}}\nconfigs: {c: {content: two}}\n"));
     assert_ne!(hash(base), hash("name: p\nservices: {a: {image: y, configs: [c]}}\nconfigs: {c: {content: one}}\n"));
+}
+
+#[test]
+fn devices_by_request() {
+    let text = "name: p\nservices:\n  a:\n    image: x\n    devices: [/dev/fuse, 'v.com/c=one']\n    gpus: all\n    deploy: {resources: {reservations: {devices: [{capabilities: [gpu, utility], device_ids: ['0', '2'], driver: nvidia}, {driver: cdi, capabilities: [any], device_ids: ['v.com/c=two']}]}}}\n  b: {image: x, gpus: [{count: 2}]}\n";
+    let stack = stack(text);
+    let of = |name: &str| {
+        let service = stack.services.iter().find(|service| service.name == format!("p-{name}")).unwrap();
+        (service.container.devices.clone(), service.container.device_requests.clone())
+    };
+    let (devices, requests) = of("a");
+    assert_eq!(devices.len(), 1);
+    let told = |requests: &[model::DeviceRequest]| -> Vec<(String, i64, String, String)> {
+        let one = |request: &model::DeviceRequest| {
+            (request.driver.clone(), request.count, request.device_ids.join(","), request.capabilities.join(","))
+        };
+        requests.iter().map(one).collect()
+    };
+    let text =
+        |driver: &str, count, ids: &str, capabilities: &str| (driver.into(), count, ids.into(), capabilities.into());
+    assert_eq!(
+        told(&requests),
+        [
+            text("cdi", 0, "v.com/c=one", ""),
+            text("", -1, "", "gpu"),
+            text("nvidia", 0, "0,2", "gpu,utility"),
+            text("cdi", 0, "v.com/c=two", "any")
+        ]
+    );
+    assert_eq!(told(&of("b").1), [text("", 2, "", "gpu")]);
 }

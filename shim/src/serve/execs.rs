@@ -72,7 +72,7 @@ impl Supervisor {
             return Err(ShimError::Misplaced { what: "exec without a command", why: "args must not be empty" });
         }
         let stdin = if request.stdin { StdinMode::Open } else { StdinMode::Null };
-        let (theirs, ours) = make(request.terminal, stdin)?;
+        let (theirs, ours) = make(request.terminal, stdin, self.spec.runtime.as_deref())?;
         let launched = self.runtime.exec(request, theirs)?;
         let (output, sink) = connect(ours, launched.terminal, request.terminal_size)?;
         self.next_id += 1;

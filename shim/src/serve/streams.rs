@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::path::Path;
 
 use model::shim::frame::Kind;
 use model::shim::{StdinMode, TerminalSize};
@@ -42,12 +43,14 @@ pub enum ContainerIo {
 ///
 /// # Errors
 /// If there are no descriptors left.
-pub fn make(terminal: bool, stdin: StdinMode) -> Result<(ProcessIo, ContainerIo)> {
+pub fn make(terminal: bool, stdin: StdinMode, runtime: Option<&Path>) -> Result<(ProcessIo, ContainerIo)> {
     if terminal {
         return Ok((ProcessIo::Terminal, ContainerIo::Terminal));
     }
     let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(ShimError::system("make a pipe"));
     let (their_stdin, our_stdin) = match stdin {
+        // crun gives whatever it finds there to the container's user, and /dev/null is the host's: an empty pipe ends as soon.
+        StdinMode::Null if runtime.is_some() => (pipe()?.0, None),
         StdinMode::Null => {
             let null = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
                 .map_err(ShimError::io("open", "/dev/null"))?;

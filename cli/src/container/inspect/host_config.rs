@@ -3,7 +3,8 @@
 use api::node::Container;
 use api::types::network_mode::Mode;
 use model::{
-    CgroupnsMode, ContainerSpec, DeviceRate, MountSource, Propagation, Recursive, RestartCondition, SeccompProfile,
+    CgroupnsMode, ContainerSpec, DeviceRate, DeviceRequest, MountSource, Propagation, Recursive, RestartCondition,
+    SeccompProfile,
 };
 use serde_json::{Map, Value as Json, json};
 
@@ -102,6 +103,7 @@ fn resources(spec: &ContainerSpec) -> Json {
             })
         })
         .collect();
+    let requests: Vec<Json> = spec.device_requests.iter().map(device_request).collect();
     json!({
         "Runtime": spec.runtime.as_deref().unwrap_or("orca"),
         "Isolation": "",
@@ -123,7 +125,7 @@ fn resources(spec: &ContainerSpec) -> Json {
         "CpusetMems": limits.cpuset_mems.clone().unwrap_or_default(),
         "Devices": devices,
         "DeviceCgroupRules": listed(&spec.device_cgroup_rules),
-        "DeviceRequests": null,
+        "DeviceRequests": if requests.is_empty() { Json::Null } else { json!(requests) },
         "MemoryReservation": spec.resources.reservations.memory,
         "MemorySwap": limits.memory_swap.unwrap_or_else(|| swap(limits.memory)),
         "MemorySwappiness": limits.memory_swappiness,
@@ -147,6 +149,18 @@ fn optional(name: &str, value: Json, leave_out: bool) -> Json {
 }
 
 /// Docker has null for no list.
+/// As Docker's. CDI devices have a driver and names and nothing else.
+fn device_request(request: &DeviceRequest) -> Json {
+    let listed_twice = |items: &[String]| if items.is_empty() { Json::Null } else { json!([items]) };
+    json!({
+        "Driver": request.driver,
+        "Count": request.count,
+        "DeviceIDs": listed(&request.device_ids),
+        "Capabilities": listed_twice(&request.capabilities),
+        "Options": request.options,
+    })
+}
+
 fn listed(items: &[String]) -> Json {
     if items.is_empty() { Json::Null } else { json!(items) }
 }
