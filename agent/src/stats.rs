@@ -1,9 +1,11 @@
 //! What containers use, read from their cgroups and from /proc.
 //!
-//! A file that is missing counts nothing. One buffer is used again for all files: hundreds of containers are read each second.
+//! A file that is missing counts nothing. Hundreds of containers are read each second: files stay open between two readings,
+//! as far as descriptors allow, and one buffer is used again for all of them.
 
+use std::collections::HashMap;
 use std::fs::File;
-use std::io::Read;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::cgroup::Cgroup;
@@ -45,21 +47,58 @@ pub struct HostSample {
     pub memory: u64,
 }
 
-/// Reads counters.
+/// Of the descriptors that this process may have, so large a part is kept open by one reader: one in so many.
+const SHARE: u64 = 16;
+/// What a file of counters has room in mostly.
+const BUFFER: usize = 8 << 10;
+
+/// Reads counters, again and again.
 #[derive(Debug, Default)]
 pub struct Reader {
     buffer: Vec<u8>,
+    open: HashMap<PathBuf, Open>,
+    /// Counts the readings.
+    round: u64,
+}
+
+/// A file that stays open.
+#[derive(Debug)]
+struct Open {
+    file: File,
+    /// When it was last read.
+    round: u64,
 }
 
 impl Reader {
     /// A file as text; empty if it can't be read.
     fn text(&mut self, path: &Path) -> &str {
-        self.buffer.clear();
-        let read = File::open(path).and_then(|mut file| file.read_to_end(&mut self.buffer));
-        if read.is_err() {
-            self.buffer.clear();
+        let length = self.read(path);
+        std::str::from_utf8(&self.buffer[..length]).unwrap_or_default()
+    }
+
+    /// Reads a file into the buffer. One that is open is read from its start again, which makes the kernel count anew; after
+    /// its cgroup or process is gone that fails, and whatever has its name now is opened.
+    fn read(&mut self, path: &Path) -> usize {
+        if let Some(open) = self.open.get_mut(path) {
+            open.round = self.round;
+            match fill(&open.file, &mut self.buffer) {
+                Ok(length) => return length,
+                Err(_) => drop(self.open.remove(path)),
+            }
         }
-        std::str::from_utf8(&self.buffer).unwrap_or_default()
+        let Ok(file) = File::open(path) else { return 0 };
+        let length = fill(&file, &mut self.buffer).unwrap_or(0);
+        if (self.open.len() as u64) < most_open() {
+            self.open.insert(path.to_owned(), Open { file, round: self.round });
+        }
+        length
+    }
+
+    /// Ends a reading: files that it had no use for are closed.
+    pub fn finish(&mut self) {
+        let round = self.round;
+        self.open.retain(|_, open| open.round == round);
+        self.round += 1;
     }
 
     fn number(&mut self, dir: &Path, file: &str) -> Option<u64> {
@@ -121,6 +160,25 @@ impl Reader {
     }
 }
 
+/// The whole of a file, from its start; how long it is.
+fn fill(file: &File, buffer: &mut Vec<u8>) -> std::io::Result<usize> {
+    buffer.resize(buffer.len().max(BUFFER), 0);
+    let mut length = 0;
+    loop {
+        match file.read_at(&mut buffer[length..], length as u64)? {
+            0 => return Ok(length),
+            count => length += count,
+        }
+        if length == buffer.len() {
+            buffer.resize(length * 2, 0);
+        }
+    }
+}
+
+fn most_open() -> u64 {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX) / SHARE
+}
+
 /// The number after `key` in lines of `key value`.
 fn keyed(text: &str, key: &str) -> Option<u64> {
     let value = text.lines().find_map(|line| line.strip_prefix(key).filter(|rest| rest.starts_with(' ')))?;
@@ -179,6 +237,29 @@ mod tests {
         assert_eq!(traffic(dev), (105, 57));
         assert_eq!(v1_block_bytes("8:0 Read 10\n8:0 Write 5\n8:16 Read 7\nTotal 22\n", "Read"), 17);
         assert_eq!(v2_block_bytes("8:0 rbytes=10 wbytes=5 rios=1\n8:16 rbytes=7 wbytes=0\n", "rbytes="), 17);
+    }
+
+    #[test]
+    fn what_is_kept_open_is_read_anew_and_let_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("cpuacct.usage");
+        let mut reader = Reader::default();
+        let number = |reader: &mut Reader| reader.number(dir.path(), "cpuacct.usage");
+        std::fs::write(&path, "1\n").unwrap();
+        assert_eq!(number(&mut reader), Some(1));
+        std::fs::write(&path, "22\n").unwrap();
+        assert_eq!(number(&mut reader), Some(22));
+        let large = "x".repeat(3 * BUFFER);
+        std::fs::write(&path, &large).unwrap();
+        assert_eq!(reader.text(&path), large);
+        std::fs::write(&path, "3").unwrap();
+        assert_eq!(number(&mut reader), Some(3), "nothing is left of what was longer");
+        reader.finish();
+        assert_eq!(reader.open.len(), 1);
+        reader.finish();
+        assert_eq!(reader.open.len(), 0, "not read since");
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(number(&mut reader), None);
     }
 
     #[test]

@@ -96,6 +96,7 @@ fn read(
         let earlier = before.cpu.get(id).copied().unwrap_or(sample.cpu);
         reply.containers.push(usage(*id, name, running.is_some(), sample, earlier));
     }
+    reader.finish();
     (reply, (now, reader))
 }
 
