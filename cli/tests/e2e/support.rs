@@ -16,6 +16,7 @@ pub struct Node {
     dir: TempDir,
     daemon: Option<Child>,
     args: Vec<String>,
+    variables: Vec<(String, String)>,
     has_disk: bool,
 }
 
@@ -38,8 +39,13 @@ impl Node {
     pub fn prepare(args: &[&str]) -> Self {
         let prefix = format!("orca-t{}-{}-", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let dir = tempfile::Builder::new().prefix(&prefix).tempdir().unwrap();
-        let node =
-            Self { dir, daemon: None, args: args.iter().map(|arg| (*arg).to_owned()).collect(), has_disk: false };
+        let node = Self {
+            dir,
+            daemon: None,
+            args: args.iter().map(|arg| (*arg).to_owned()).collect(),
+            variables: Vec::new(),
+            has_disk: false,
+        };
         net::netlink::netns::create(&node.host()).unwrap();
         node.in_host(&["ip", "link", "set", "lo", "up"]);
         node
@@ -48,6 +54,11 @@ impl Node {
     /// Further arguments of the daemon, before it is started.
     pub fn add_args(&mut self, args: &[&str]) {
         self.args.extend(args.iter().map(|arg| (*arg).to_owned()));
+    }
+
+    /// A variable of the daemon's environment, before it is started.
+    pub fn add_env(&mut self, name: &str, value: &str) {
+        self.variables.push((name.to_owned(), value.to_owned()));
     }
 
     /// The file that names the host's network namespace.
@@ -129,6 +140,7 @@ impl Node {
             .arg("--run-dir")
             .arg(self.run_dir())
             .args(&self.args)
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

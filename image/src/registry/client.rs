@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, LINK, LOCATION, RANGE};
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LINK, LOCATION, RANGE};
 use http::{HeaderMap, HeaderName, Method, Response, StatusCode};
 use hyper::body::Incoming;
 use serde::Deserialize;
@@ -250,14 +250,28 @@ impl Repository {
         Ok(next.map_err(|reason| Error::Redirect { url: origin::shown(url), reason })?.url)
     }
 
-    /// Sends all of a blob to where its upload began; the caller bounds the wait.
-    pub async fn put_blob(&self, to: &Url, digest: &Digest, size: u64, body: Body) -> Result<()> {
+    /// How far an upload of `size` bytes has come, and where it goes on. `None`: from the beginning, elsewhere.
+    pub async fn progress(&self, begun: &Url, size: u64) -> Option<(Url, u64)> {
+        let response = self.ask(Method::GET, begun, &self.scope(Access::Push), &[]).await.ok()?;
+        if response.status() != StatusCode::NO_CONTENT {
+            return None;
+        }
+        let offset = range::uploaded(text(response.headers(), &RANGE)?.as_str(), size)?;
+        let url = self.location(begun, response.headers()).ok()?;
+        (url.origin() == begun.origin()).then_some((url, offset))
+    }
+
+    /// Sends a blob from byte `offset` on to where its upload began; the caller bounds the wait.
+    pub async fn put_blob(&self, to: &Url, blob: &Descriptor, offset: u64, body: Body) -> Result<()> {
         let mut url = to.clone();
-        url.query_pairs_mut().append_pair("digest", &digest.to_string());
+        url.query_pairs_mut().append_pair("digest", &blob.digest.to_string());
         let base = self.url("").await?;
         let mut call = Call::new(Method::PUT, url.clone(), self.endpoint.insecure)
             .header(CONTENT_TYPE, "application/octet-stream")
-            .header(CONTENT_LENGTH, size.to_string());
+            .header(CONTENT_LENGTH, (blob.size - offset).to_string());
+        if offset > 0 {
+            call = call.header(CONTENT_RANGE, format!("{offset}-{}", blob.size - 1));
+        }
         if base.origin() == url.origin() {
             call.authorization = self.auth.header(&self.scope(Access::Push));
         }

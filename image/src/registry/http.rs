@@ -6,7 +6,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, LOCATION, RETRY_AFTER, USER_AGENT};
+use http::header::{AUTHORIZATION, LOCATION, PROXY_AUTHORIZATION, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, HeaderName, Method, Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Full};
@@ -18,12 +18,13 @@ use hyper_util::rt::TokioExecutor;
 use url::Url;
 
 use super::origin::{authority, redirect, shown};
+use super::proxy::Connector;
 use super::resolve::Names;
 use super::{Error, Result, Settings, backoff, problem, tls};
 
 /// A request's body.
 pub type Body = UnsyncBoxBody<Bytes, io::Error>;
-type Https = Client<HttpsConnector<HttpConnector<Names>>, Body>;
+type Https = Client<HttpsConnector<Connector>, Body>;
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -124,7 +125,11 @@ impl Http {
     /// Sends a request; the wait for its answer has no bound but the caller's.
     pub async fn send(&self, call: &Call, body: Body) -> Result<Response<Incoming>> {
         let client = self.client(&call.url, call.insecure)?;
-        client.request(call.request(body)?).await.map_err(|error| failure(&call.url, &error))
+        let mut request = call.request(body)?;
+        if let Some(value) = self.settings.proxies.authorization(request.uri()) {
+            request.headers_mut().insert(PROXY_AUTHORIZATION, value);
+        }
+        client.request(request).await.map_err(|error| failure(&call.url, &error))
     }
 
     async fn bounded<T>(&self, call: &Call, work: impl Future<Output = Result<T>>) -> Result<T> {
@@ -145,9 +150,10 @@ impl Http {
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(CONNECT));
+        let proxies = self.settings.proxies.clone();
         let config = tls::config(&host, insecure, &self.settings.certificates)?;
         let connector = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1();
-        let client = Client::builder(TokioExecutor::new()).build(connector.wrap_connector(tcp));
+        let client = Client::builder(TokioExecutor::new()).build(connector.wrap_connector(Connector { proxies, tcp }));
         clients.insert((host, insecure), Https::clone(&client));
         Ok(client)
     }

@@ -7,7 +7,7 @@
 //! | [`backoff`] | pure | when to try again |
 //! | [`credentials`] | pure | Docker's `config.json` |
 //! | [`login`] | shell | the same on disk, and credential helpers |
-//! | `resolve`, `tls`, `http` | shell | names, trust, requests with bounds on everything |
+//! | `resolve`, `proxy`, `tls`, `http` | shell | names, ways, trust, requests with bounds on everything |
 //! | `auth`, `client` | shell | tokens; manifests, blobs, tags, uploads of one repository |
 //! | `transfer`, `pull`, `push` | shell | layers that several pulls share; whole images |
 //!
@@ -25,6 +25,7 @@ mod http;
 pub mod login;
 pub mod origin;
 pub mod problem;
+mod proxy;
 mod pull;
 mod push;
 pub mod range;
@@ -44,8 +45,10 @@ pub use credentials::Credentials;
 pub use error::{Error, Result};
 pub use event::{Done, Event, LayerState, Reporter};
 pub use origin::Insecure;
+pub use proxy::Proxies;
 pub use pull::PullRequest;
 pub use push::PushRequest;
+pub use resolve::lookup;
 
 use crate::reference::Reference;
 
@@ -65,6 +68,8 @@ pub struct Settings {
     pub certificates: Vec<PathBuf>,
     /// How long a registry may be silent.
     pub patience: Duration,
+    /// The proxies on the way to registries.
+    pub proxies: Proxies,
 }
 
 /// The registries, as a node works with them.

@@ -26,6 +26,8 @@ const PIECE: usize = 128 << 10;
 const AHEAD: usize = 8;
 /// How often it is looked whether bytes go out.
 const LOOK: Duration = Duration::from_millis(100);
+/// After so many failures a registry that doesn't let uploads go on is believed.
+const FRESH_STARTS: u32 = 3;
 /// How many repositories are asked for a layer that they may share.
 const MOUNTS_MAX: usize = 3;
 
@@ -154,18 +156,21 @@ impl Push<'_> {
         Ok(None)
     }
 
-    /// Sends a blob, from its beginning again where that fails.
+    /// Sends a blob. Where the connection breaks it goes on behind what the registry has, if that one can say how much it is.
     async fn upload(&self, blob: &Descriptor, tell: impl Fn(u64)) -> Result<()> {
         let mut failures = 0;
+        let mut begun = None;
         loop {
-            let result = match self.repository.begin(&blob.digest, None).await {
-                Ok(Upload::Mounted) => return Ok(()),
-                Ok(Upload::To(url)) => self.send(blob, &url, &tell).await,
-                // It was tried several times already.
-                Err(error) => return Err(error),
-            };
-            let Err(error) = result else { return Ok(()) };
+            // To begin was tried several times already.
+            let Some((url, offset)) = self.place(blob, begun.as_ref()).await? else { return Ok(()) };
+            let Err(error) = self.send(blob, &url, offset, &tell).await else { return Ok(()) };
             failures += 1;
+            if offset > 0 && !error.is_passing() && failures < FRESH_STARTS {
+                // A registry that does not take the rest gets all of it.
+                begun = None;
+                continue;
+            }
+            begun = Some(url);
             if let Some(wait) = retry::outlook(failures, &error) {
                 let detail = Some(format!("{error}; trying again in {} s", wait.as_secs_f64().ceil()));
                 let (digest, state, total) = (blob.digest, LayerState::Retrying, blob.size);
@@ -175,18 +180,31 @@ impl Push<'_> {
         }
     }
 
-    async fn send(&self, blob: &Descriptor, to: &Url, tell: &impl Fn(u64)) -> Result<()> {
+    /// Where a blob's bytes go, and how many of them are there; `None`: all.
+    async fn place(&self, blob: &Descriptor, begun: Option<&Url>) -> Result<Option<(Url, u64)>> {
+        if let Some(begun) = begun
+            && let Some(place) = self.repository.progress(begun, blob.size).await
+        {
+            return Ok(Some(place));
+        }
+        match self.repository.begin(&blob.digest, None).await? {
+            Upload::Mounted => Ok(None),
+            Upload::To(url) => Ok(Some((url, 0))),
+        }
+    }
+
+    async fn send(&self, blob: &Descriptor, to: &Url, offset: u64, tell: &impl Fn(u64)) -> Result<()> {
         let (sender, receiver) = mpsc::channel::<Result<Bytes, std::io::Error>>(AHEAD);
         let (store, read) = (Arc::clone(self.store), blob.clone());
-        let reading = tokio::task::spawn_blocking(move || pieces(&store, &read, &sender));
-        let sent = Arc::new(AtomicU64::new(0));
+        let reading = tokio::task::spawn_blocking(move || pieces(&store, &read, offset, &sender));
+        let sent = Arc::new(AtomicU64::new(offset));
         let counter = Arc::clone(&sent);
         let body = received(receiver).map(move |piece| {
             let piece = piece?;
             counter.fetch_add(piece.len() as u64, Ordering::Relaxed);
             Ok(Frame::data(piece))
         });
-        let put = self.repository.put_blob(to, &blob.digest, blob.size, StreamBody::new(body).boxed_unsync());
+        let put = self.repository.put_blob(to, blob, offset, StreamBody::new(body).boxed_unsync());
         let watch = self.watch(&sent, tell);
         let result = tokio::select! {
             result = put => result,
@@ -216,10 +234,17 @@ impl Push<'_> {
     }
 }
 
-/// Reads a blob; ends early when the request has.
-fn pieces(store: &Store, blob: &Descriptor, sender: &mpsc::Sender<Result<Bytes, std::io::Error>>) -> Result<()> {
-    let failed = |error| crate::Error::io("read", format!("blob {}", blob.digest), error);
+/// Reads a blob from byte `offset` on; ends early when the request has.
+fn pieces(
+    store: &Store,
+    blob: &Descriptor,
+    offset: u64,
+    sender: &mpsc::Sender<Result<Bytes, std::io::Error>>,
+) -> Result<()> {
+    let failed = |error| Error::from(crate::Error::io("read", format!("blob {}", blob.digest), error));
     let mut content = store.blob_reader(blob)?;
+    // Read all the same, since its digest is looked at.
+    std::io::copy(&mut content.by_ref().take(offset), &mut std::io::sink()).map_err(failed)?;
     loop {
         let mut piece = vec![0; PIECE];
         let count = match content.read(&mut piece) {
@@ -227,7 +252,7 @@ fn pieces(store: &Store, blob: &Descriptor, sender: &mpsc::Sender<Result<Bytes, 
             Ok(count) => count,
             Err(error) => {
                 let _ = sender.blocking_send(Err(std::io::Error::other("the blob cannot be read")));
-                return Err(failed(error).into());
+                return Err(failed(error));
             }
         };
         piece.truncate(count);

@@ -28,6 +28,15 @@ pub fn judge(status: u16, content_range: Option<&str>, have: u64, size: u64) -> 
     }
 }
 
+/// How many bytes of `size` a registry has when it says `Range: 0-LAST` of an upload. `None`: it can't be told, as of one
+/// byte, of which is said what is said of none, or there is nothing left to send.
+pub fn uploaded(range: &str, size: u64) -> Option<u64> {
+    let range = range.trim();
+    let (first, last) = range.strip_prefix("bytes=").unwrap_or(range).split_once('-')?;
+    let have = number(last)?.checked_add(1)?;
+    (number(first)? == 0 && have > 1 && have < size).then_some(have)
+}
+
 /// First byte and total size of `bytes FIRST-LAST/TOTAL` (RFC 9110, section 14.4); the total may be `*`.
 fn parse(value: &str) -> Option<(u64, Option<u64>)> {
     let (range, total) = value.trim().strip_prefix("bytes ")?.split_once('/')?;
@@ -64,6 +73,14 @@ mod tests {
             [None, Some(""), Some("bytes 8-9/10"), Some("bytes 7-9/11"), Some("bytes 9-7/10"), Some("bytes +7-9/10")]
         {
             assert!(matches!(judge(206, bad, 7, 10), Body::Refuse(_)), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_uploaded_is_told_or_not() {
+        assert_eq!((uploaded("0-9", 20), uploaded("bytes=0-9", 20)), (Some(10), Some(10)));
+        for bad in ["0-0", "1-9", "0-19", "0-20", "", "0-", "x-9", "0-18446744073709551615"] {
+            assert_eq!(uploaded(bad, 20), None, "{bad}");
         }
     }
 

@@ -4,6 +4,8 @@ mod auth;
 mod compose;
 mod faults;
 mod images;
+mod proxy;
+mod resume;
 mod server;
 mod transfer;
 
