@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use model::shim::{IdMap, SPEC_FILE, ShimSpec};
-use model::{ContainerId, MountSource};
+use model::{ContainerId, MountSource, VolumeSpec};
 use net::plan::NodeKey;
 
 use super::Executor;
@@ -76,6 +76,12 @@ fn reserve(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Whether a volume is a path of the host.
+fn is_path(spec: &VolumeSpec) -> bool {
+    let options = spec.driver_opts.get("o").map_or("", String::as_str);
+    options.split(',').any(|option| matches!(option, "bind" | "rbind"))
+}
+
 /// The number of the user namespace that a file of /proc or of the run directory names.
 fn namespace_number(path: &Path) -> Result<u64> {
     fs::metadata(path).map(|found| found.ino()).map_err(Error::io("inspect", path))
@@ -109,19 +115,23 @@ impl Executor {
     }
 
     /// Whether files there have the ids that the container gives them: what a volume holds, like a layer, and binds if the
-    /// node is told so.
+    /// node is told so. A volume that is a path of the host by another name is a bind.
     pub(super) fn has_own_ids(&self, record: &Record, source: &Path) -> bool {
         let is_bind = |mount: &model::Mount| match &mount.source {
             MountSource::Bind { path, .. } => Path::new(path) == source,
             _ => false,
         };
-        let is_part = |(index, mount): (usize, &model::Mount)| {
-            let of_volume = matches!(mount.source, MountSource::Volume { .. });
-            of_volume && self.volumes.held().part_point(record.id, index) == source
-        };
-        source.starts_with(self.paths.volumes())
-            || record.spec.mounts.iter().enumerate().any(is_part)
-            || self.host.idmapped_binds && record.spec.mounts.iter().any(is_bind)
+        if self.host.idmapped_binds && record.spec.mounts.iter().any(is_bind) {
+            return true;
+        }
+        let held = self.volumes.held();
+        let part = |index: usize| held.part_point(record.id, index) == source;
+        let part =
+            record.spec.mounts.iter().enumerate().find(|(index, _)| part(*index)).map(|(_, mount)| &mount.target);
+        record.volumes.iter().any(|volume| {
+            let is_its = source.starts_with(self.volumes.mountpoint(&volume.name)) || part == Some(&volume.target);
+            is_its && !self.volumes.get(&volume.name).is_some_and(|found| is_path(&found.spec))
+        })
     }
 
     /// Where the shim of a running container has mounted its root file system.

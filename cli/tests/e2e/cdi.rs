@@ -96,5 +96,5 @@ fn devices_are_made_ready_as_their_vendor_says() {
     let logs = |name: &str| node.ok(&["logs", name]);
     node.wait_for("both have looked", || logs("p-a-1").lines().count() == 2 && logs("p-b-1").lines().count() == 2);
     assert_eq!((logs("p-a-1").as_str(), logs("p-b-1").as_str()), ("gpu1\nvendor\n", "gpu0\ngpu1\n"));
-    node.ok(&["compose", "-f", file.to_str().unwrap(), "down", "-t", "0"]);
+    node.ok(&["compose", "-f", file.to_str().unwrap(), "down"]);
 }

@@ -78,6 +78,17 @@ fn a_containers_root_is_nobody_on_the_host() {
         "any container sees them so"
     );
 
+    // Parts of volumes too; what is a path of the host under another name is the host's.
+    let part = "type=volume,src=fresh,dst=/part,volume-subpath=sub";
+    node.ok(&["exec", "web", "mkdir", "/fresh/sub"]);
+    assert_eq!(run(&["--mount", part, "busybox", "sh", "-c", "touch /part/x; stat -c %u /part"]), "0\n");
+    assert_eq!(owner(&volumes.join("fresh/_data/sub/x")), (0, 0));
+    let hosts = node.files().join("hosts");
+    std::fs::create_dir(&hosts).unwrap();
+    let device = format!("device={}", hosts.display());
+    node.ok(&["volume", "create", "-o", "type=none", "-o", "o=bind", "-o", &device, "hosts"]);
+    node.fails(1, &["run", "--rm", "-v", "hosts:/hosts", "busybox", "touch", "/hosts/x"]);
+
     // Changes, copies in and out, images made of it.
     let changes = node.ok(&["diff", "web"]);
     assert!(changes.contains("A /made") && changes.contains("C /etc/passwd"), "{changes}");
