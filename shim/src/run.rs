@@ -88,7 +88,10 @@ fn create(bundle: Bundle, spec: ShimSpec) -> Result<Supervisor> {
     let log = Log::open(&spec.log)?;
     isolate::leave_parent()?;
     if spec.runtime.is_none() {
-        namespaces::forget_others(&spec.namespace_dirs, view.joined())?;
+        // What is staged is named in the configuration by another place.
+        let staged = spec.users.iter().flat_map(|users| &users.binds).filter(|bind| bind.namespace);
+        let joined = view.joined().chain(staged.map(|bind| bind.source.as_path()));
+        namespaces::forget_others(&spec.namespace_dirs, joined)?;
     }
     let root = view.root(bundle.path());
     let users = spec.users.as_ref().map(users::Namespace::open).transpose()?;
