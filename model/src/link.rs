@@ -11,6 +11,8 @@ const MTU: &str = "com.docker.network.driver.mtu";
 const BRIDGE_NAME: &str = "com.docker.network.bridge.name";
 const ICC: &str = "com.docker.network.bridge.enable_icc";
 const MASQUERADE: &str = "com.docker.network.bridge.enable_ip_masquerade";
+const PARENT: &str = "parent";
+const MACVLAN_MODE: &str = "macvlan_mode";
 const HOST_BINDING: &str = "com.docker.network.bridge.host_binding_ipv4";
 
 /// How containers of a network are linked.
@@ -21,15 +23,13 @@ pub enum Link {
     Routed,
     /// All by ports of one bridge device, on which broadcast and multicast are heard.
     Bridge {
-        /// Its name; `None`: one of Orca's.
+        /// A further name of the device, which has one of Orca's.
         name: Option<String>,
     },
     /// By devices of their own on a device of the host, in the network that this one is in.
     Macvlan {
-        /// The device; `None`: none, so that containers reach each other alone.
-        parent: Option<String>,
-        /// The VLAN of it, whose device Orca makes.
-        vlan: Option<u16>,
+        /// The device; `DEVICE.ID` is made where it is not there, for that VLAN of the device.
+        parent: String,
         /// Who reaches whom.
         mode: MacvlanMode,
     },
@@ -81,15 +81,46 @@ impl LinkOptions {
     /// Values that make no sense and options that would change nothing, by name.
     pub fn parse(driver: &str, options: &BTreeMap<String, String>) -> Result<Self, LinkOptionError> {
         let mut parsed = Self::default();
+        if driver == "macvlan" {
+            parsed.link = Link::Macvlan { parent: String::new(), mode: MacvlanMode::default() };
+        }
         for (key, value) in options {
             let refuse = |reason| LinkOptionError { key: key.clone(), value: value.clone(), reason };
-            parsed.option(driver, key, value).map_err(refuse)?;
+            parsed.option(key, value).map_err(refuse)?;
         }
-        Ok(parsed)
+        match &parsed.link {
+            Link::Macvlan { parent, .. } if parent.is_empty() => {
+                let reason = "driver macvlan needs the device of the host that containers are to be on: parent=eth0";
+                Err(LinkOptionError { key: PARENT.into(), value: String::new(), reason })
+            }
+            Link::Bridge { .. } if parsed.apart => {
+                let reason = "containers on a bridge device are on one link: leave orca.link=l2 out";
+                Err(LinkOptionError { key: ICC.into(), value: "false".into(), reason })
+            }
+            _ => Ok(parsed),
+        }
     }
 
-    fn option(&mut self, driver: &str, key: &str, value: &str) -> Result<(), &'static str> {
+    fn option(&mut self, key: &str, value: &str) -> Result<(), &'static str> {
         let flag = || value.parse::<bool>().map_err(|_| "expected true or false");
+        if let Link::Macvlan { parent, mode } = &mut self.link {
+            match key {
+                PARENT if is_device(value) => value.clone_into(parent),
+                PARENT => return Err("expected the name of a device"),
+                MACVLAN_MODE => {
+                    *mode = match value {
+                        "private" => MacvlanMode::Private,
+                        "vepa" => MacvlanMode::Vepa,
+                        "bridge" => MacvlanMode::Bridge,
+                        "passthru" => MacvlanMode::Passthru,
+                        _ => return Err("expected bridge, private, vepa or passthru"),
+                    }
+                }
+                MTU => return Err("macvlan devices have the parent's"),
+                _ => return Err("driver macvlan has options parent and macvlan_mode"),
+            }
+            return Ok(());
+        }
         match key {
             MTU => {
                 let mtu = value.parse().ok().filter(|mtu| (68..=65_535).contains(mtu));
@@ -101,14 +132,24 @@ impl LinkOptions {
                 let address = value.parse().ok().filter(IpAddr::is_ipv4);
                 self.host_binding = Some(address.ok_or("expected an IPv4 address")?);
             }
-            LINK if value == "l3" => {}
-            LINK => return Err("expected l3"),
-            BRIDGE_NAME => return Err("networks are routed and have no bridge device"),
-            _ if driver.is_empty() => return Err("no option of this name changes anything here"),
-            _ => return Err("no option of this name changes anything for this driver"),
+            LINK => match (value, &self.link) {
+                ("l2", Link::Routed) => self.link = Link::Bridge { name: None },
+                ("l3", Link::Bridge { .. }) => return Err("a network whose bridge device has a name is l2"),
+                ("l2" | "l3", _) => {}
+                _ => return Err("expected l2 or l3"),
+            },
+            // Only a network with such a device can have a name for it.
+            BRIDGE_NAME if is_device(value) => self.link = Link::Bridge { name: Some(value.to_owned()) },
+            BRIDGE_NAME => return Err("expected the name of a device: 1 to 15 letters, digits, '-', '_' or '.'"),
+            _ => return Err("no option of this name changes anything here"),
         }
         Ok(())
     }
+}
+
+fn is_device(name: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    (1..=15).contains(&name.len()) && !matches!(name, "." | ".." | "lo" | "all" | "default") && name.bytes().all(allowed)
 }
 
 #[cfg(test)]
@@ -137,10 +178,32 @@ mod tests {
             (ICC, "yes"),
             (HOST_BINDING, "::1"),
             (LINK, "l7"),
+            (BRIDGE_NAME, "a bridge"),
             ("com.docker.network.bridge.trusted_host_interfaces", "eth0"),
             ("parent", "eth0"),
         ] {
             assert!(parse("", &[(key, value)]).unwrap_err().to_string().contains(key), "{key}");
+        }
+    }
+
+    #[test]
+    fn links_are_told_by_driver_and_options() {
+        let link = |driver, options: &[(&str, &str)]| parse(driver, options).map(|parsed| parsed.link);
+        assert_eq!(link("", &[(LINK, "l2")]), Ok(Link::Bridge { name: None }));
+        let named = Link::Bridge { name: Some("br7".into()) };
+        assert_eq!(link("", &[(BRIDGE_NAME, "br7")]), Ok(named.clone()));
+        assert_eq!(link("", &[(BRIDGE_NAME, "br7"), (LINK, "l2")]), Ok(named));
+        let macvlan = |mode| Ok(Link::Macvlan { parent: "eth0.7".into(), mode });
+        assert_eq!(link("macvlan", &[(PARENT, "eth0.7")]), macvlan(MacvlanMode::Bridge));
+        assert_eq!(link("macvlan", &[(PARENT, "eth0.7"), (MACVLAN_MODE, "vepa")]), macvlan(MacvlanMode::Vepa));
+        for (driver, options, words) in [
+            ("macvlan", &[][..], "parent=eth0"),
+            ("macvlan", &[(PARENT, "eth0"), (MACVLAN_MODE, "odd")], "macvlan_mode"),
+            ("macvlan", &[(PARENT, "eth0"), (MTU, "1400")], "mtu"),
+            ("", &[(LINK, "l2"), (ICC, "false")], "enable_icc"),
+            ("", &[(BRIDGE_NAME, "br7"), (LINK, "l3")], "orca.link"),
+        ] {
+            assert!(link(driver, options).unwrap_err().to_string().contains(words), "{words}");
         }
     }
 }

@@ -140,6 +140,8 @@ pub struct LocalNetwork {
     pub created_at: Timestamp,
     /// Labels.
     pub labels: BTreeMap<String, String>,
+    /// What carries it: `macvlan`, or empty for `bridge`.
+    pub driver: String,
     /// Options of the driver, as given.
     pub options: BTreeMap<String, String>,
     /// No way out.

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use model::Link;
+
 use crate::plan::{Action, AttachmentPlan, Family, NetworkPlan, NodeKey, NodePlan, Observed, diff};
 use crate::ruleset::{FlowGuards, Ruleset};
 use crate::{Error, netlink, nft};
@@ -95,6 +97,7 @@ impl Network {
         }
         // The table first: a device must never be up before the rules that hold it.
         self.load(plan, &mut report)?;
+        self.detach(plan, &mut report);
         for action in diff(&netlink::observe(&self.node_key)?, plan) {
             self.carry_out(&action, &mut report);
         }
@@ -107,8 +110,13 @@ impl Network {
         if let Some(loaded) = &mut *self.loaded() {
             loaded.current = false;
         }
+        let mut gone = Report::default();
+        self.detach(plan, &mut gone);
         self.attached().clear();
-        self.apply(plan)
+        let mut report = self.apply(plan)?;
+        report.removed += gone.removed;
+        report.failures.append(&mut gone.failures);
+        Ok(report)
     }
 
     /// Replaces the table of this plan alone, without looking at devices: after an endpoint changed. Several changes
@@ -125,7 +133,7 @@ impl Network {
     pub fn attach(&self, network: &NetworkPlan, attachment: &AttachmentPlan) -> Result<(), Error> {
         network.validate()?;
         attachment.validate()?;
-        netlink::attach(&self.node_key.device(attachment.container, attachment.network), network, attachment)
+        netlink::attach(&self.node_key, network, attachment)
     }
 
     /// Whether the kernel has no device, address or route of this node.
@@ -148,6 +156,27 @@ impl Network {
         Ok(report)
     }
 
+    /// Takes containers off networks that have no device for them on the host, which would tell by itself.
+    fn detach(&self, plan: &NodePlan, report: &mut Report) {
+        let wanted: BTreeSet<String> = plan.attachments.iter().map(|attachment| plan.device(attachment)).collect();
+        let is_gone = |device: &String, (_, network): &(AttachmentPlan, NetworkPlan)| {
+            !wanted.contains(device) && matches!(network.link, Link::Macvlan { .. })
+        };
+        let gone: Vec<_> = {
+            let attached = self.attached();
+            let gone = attached.iter().filter(|(device, on)| is_gone(device, on));
+            gone.map(|(device, (attachment, _))| (device.clone(), attachment.clone())).collect()
+        };
+        for (device, attachment) in gone {
+            self.attached().remove(&device);
+            report.removed += 1;
+            if let Err(error) = netlink::detach(&attachment.netns, &attachment.interface) {
+                let item = format!("device {} of container {}", attachment.interface, attachment.container.short());
+                report.failures.push(ItemError { item, error });
+            }
+        }
+    }
+
     /// A host whose tables can't be read is no reason to leave its containers without a network.
     fn pass(&self, report: &mut Report) {
         match nft::open_passage(&self.node_key.table(), &self.node_key.device_prefix()) {
@@ -164,7 +193,7 @@ impl Network {
     fn set_up(&self, network: &NetworkPlan, attachment: &AttachmentPlan, exists: bool) -> Result<(), Error> {
         let device = self.node_key.device(attachment.container, attachment.network);
         let is_as_wanted = |(of, on): &(AttachmentPlan, NetworkPlan)| of == attachment && on == network;
-        if exists && self.attached().get(&device).is_some_and(is_as_wanted) {
+        if (exists || !network.meets_host()) && self.attached().get(&device).is_some_and(is_as_wanted) {
             return Ok(());
         }
         self.attached().remove(&device);
@@ -225,6 +254,9 @@ impl Network {
             }
             Action::AddSubnet { subnet, source } => {
                 (format!("route to {subnet}"), netlink::add_subnet_route(*subnet, *source))
+            }
+            Action::Link(network) => {
+                (format!("the link of network {}", network.name), netlink::ensure_link(&self.node_key, network))
             }
             Action::Attach { attachment, network, adopt } => {
                 let count = if *adopt { &mut report.adopted } else { &mut report.attached };

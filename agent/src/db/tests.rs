@@ -148,6 +148,7 @@ async fn the_nodes_own_networks_are_kept_in_databases_of_before_them_too() {
         name: "front".into(),
         created_at: Timestamp(7),
         labels: BTreeMap::from([("a".into(), "b".into())]),
+        driver: "macvlan".into(),
         options: BTreeMap::from([("c".into(), "d".into())]),
         internal: true,
         attachable: true,

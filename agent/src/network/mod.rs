@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::shim::IdMap;
 use model::{
-    Assignments, Attachment, AttachmentSpec, ContainerId, IpSubnet, LocalNetwork, MacAddress, NetworkAssignment,
+    Assignments, Attachment, AttachmentSpec, ContainerId, IpSubnet, Link, LocalNetwork, MacAddress, NetworkAssignment,
     NetworkId, NetworkMode, NodeId, PortSpec, Protocol,
 };
 use net::netlink::{netns, userns};
@@ -295,9 +295,17 @@ impl Networks {
         Ok(())
     }
 
-    /// Gives ports that name no address the one that the container's first network says.
+    /// Gives ports that name no address the one that the container's first network says. Networks that do not come by the
+    /// host publish none.
     pub fn bind_ports(&self, network: &NetworkMode, ports: &mut [PortSpec]) -> Result<()> {
         let networks = self.resolve(network, true)?;
+        let is_macvlan = |(_, network): &(_, Served)| matches!(network.link.link, Link::Macvlan { .. });
+        if let Some((_, first)) = networks.first().filter(|_| !ports.is_empty() && networks.iter().all(is_macvlan)) {
+            let reason = "its containers have addresses of the network that its parent device is in, and are reached there: \
+                          leave --publish out"
+                .into();
+            return Err(Error::Network { name: first.name.clone(), reason });
+        }
         let Some(address) = networks.first().and_then(|(_, network)| network.link.host_binding) else { return Ok(()) };
         ports.iter_mut().for_each(|port| port.host_ip = port.host_ip.or(Some(address)));
         Ok(())

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::{AddressRange, IpSubnet, LinkOptions, LocalNetwork, NetworkId, NodeId};
+use model::{AddressRange, IpSubnet, Link, LinkOptions, LocalNetwork, NetworkId, NodeId};
 use net::plan::Family;
 
 use super::ipam::{self, Taken};
@@ -16,7 +16,7 @@ use crate::{Error, Result, clock, random};
 pub struct CreateNetwork {
     /// Its name.
     pub name: String,
-    /// `bridge`, which may be left out.
+    /// `bridge`, which may be left out, or `macvlan`.
     pub driver: String,
     /// Options of the driver.
     pub options: BTreeMap<String, String>,
@@ -69,11 +69,12 @@ impl Networks {
             NetworkView { network, driver, assigned: false }
         });
         let own =
-            own.values().map(|network| NetworkView { network: network.clone(), driver: "bridge", assigned: false });
+            own.values().map(|network| NetworkView { network: network.clone(), driver: driver(&network.driver), assigned: false });
         let assigned = assigned.networks.values().map(|network| {
             let mut view = plain(network.id, &network.name, self.served_pools(network.id));
             (view.internal, view.attachable) = (network.internal, network.attachable);
-            NetworkView { network: view, driver: "bridge", assigned: true }
+            view.options.clone_from(&network.options);
+            NetworkView { network: view, driver: driver(&network.driver), assigned: true }
         });
         predefined.into_iter().chain(own).chain(assigned).collect()
     }
@@ -118,8 +119,12 @@ impl Networks {
         if families.contains(&Family::V6) && !net::netlink::has_ipv6() {
             return Err(refuse(net::Error::NoIpv6.to_string()));
         }
-        LinkOptions::parse("", &options).map_err(|error| refuse(error.to_string()))?;
-        let foreign = net::netlink::foreign_subnets()?;
+        let wanted_driver = if driver == "macvlan" { "macvlan" } else { "" };
+        let link = LinkOptions::parse(wanted_driver, &options).map_err(|error| refuse(error.to_string()))?.link;
+        check_link(&link).map_err(|reason| refuse(reason.to_string()))?;
+        // A macvlan network has the subnet of the host's own network.
+        let is_own = matches!(link, Link::Macvlan { .. });
+        let foreign = if is_own { Vec::new() } else { net::netlink::foreign_subnets()? };
         let id = NetworkId::from_random(random::bits128()?);
         let _one_at_a_time = self.creating.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let list = self.list();
@@ -129,7 +134,8 @@ impl Networks {
         let pools = ipam::pools(&families, &wanted, &taken(&list, foreign), ula(self.node))
             .map_err(|refusal| refuse(refusal.to_string()))?;
         let created_at = clock::wall();
-        let network = LocalNetwork { id, name, created_at, labels, options, internal, attachable, pools };
+        let driver = if driver == "macvlan" { driver } else { String::new() };
+        let network = LocalNetwork { id, name, created_at, labels, driver, options, internal, attachable, pools };
         self.change_own(|own| own.insert(id, network.clone()));
         Ok(network)
     }
@@ -192,6 +198,7 @@ fn plain(id: NetworkId, name: &str, pools: Vec<AddressRange>) -> LocalNetwork {
         name: name.into(),
         created_at: model::Timestamp(0),
         labels: BTreeMap::new(),
+        driver: String::new(),
         options: BTreeMap::new(),
         internal: false,
         attachable: false,
@@ -209,14 +216,32 @@ fn taken(list: &[NetworkView], foreign: Vec<(model::IpSubnet, String)>) -> Vec<T
     networks.chain(routes).collect()
 }
 
+/// Docker's name of a driver.
+fn driver(name: &str) -> &'static str {
+    if name == "macvlan" { "macvlan" } else { "bridge" }
+}
+
+/// What a network is to lie on must be there, and what it is to be called must not.
+fn check_link(link: &Link) -> Result<(), String> {
+    let unknown = |error: net::Error| error.to_string();
+    match link {
+        Link::Macvlan { parent, .. } if !net::netlink::has_parent(parent).map_err(unknown)? => {
+            Err(format!("there is no device {parent} on this host: name one that there is with -o parent=DEVICE"))
+        }
+        Link::Bridge { name: Some(name) } if net::netlink::has_device(name).map_err(unknown)? => {
+            Err(format!("there is a device {name} already, which is not Orca's: choose another name"))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn check_driver(driver: &str) -> Result<(), &'static str> {
     Err(match driver {
-        "" | "bridge" | "default" => return Ok(()),
+        "" | "bridge" | "default" | "macvlan" => return Ok(()),
         "host" => "driver host has one network only, which is there already: --network host",
         "none" | "null" => "driver null has one network only, which is there already: --network none",
         "overlay" => "driver overlay is for clusters: networks of a stack span nodes by themselves",
-        "macvlan" => "driver macvlan is not supported yet: publish ports on an address of the node",
-        "ipvlan" => "driver ipvlan is not supported: publish ports on an address of the node",
-        _ => "there are no driver plugins: only driver bridge",
+        "ipvlan" => "driver ipvlan is not supported: use macvlan, or publish ports on an address of the node",
+        _ => "there are no driver plugins: only drivers bridge and macvlan",
     })
 }

@@ -8,7 +8,7 @@ use model::{
     Assignments, Backend, ContainerId, EndpointMode, LocalNetwork, MacAddress, NetworkAssignment, NetworkId, NodeId,
     PortSpec, Protocol, PublishMode, ServiceEndpoint, TaskId,
 };
-use net::plan::{AttachmentPlan, Family, NodeKey, NodePlan, PortPlan, VipPlan};
+use net::plan::{AttachmentPlan, Family, NetworkPlan, NodeKey, NodePlan, PortPlan, VipPlan};
 use net::resolve::{Asker, Tables, Zone};
 
 use super::served::Served;
@@ -185,7 +185,8 @@ fn ports(plan: &mut NodePlan, inputs: &Inputs<'_>) {
     let mut published: BTreeMap<PortKey, Vec<SocketAddr>> = BTreeMap::new();
     for active in inputs.active.values().filter(|active| active.ready) {
         let address = |family| {
-            let on = || active.attachments.iter().filter(move |on| on.address(family).is_some());
+            let meets_host = |on: &&On| plan.network(on.network).is_some_and(NetworkPlan::meets_host);
+            let on = || active.attachments.iter().filter(meets_host).filter(move |on| on.address(family).is_some());
             on().find(|on| !inputs.is_internal(on.network)).or_else(|| on().next())?.address(family)
         };
         for port in &active.ports {
@@ -221,7 +222,7 @@ fn port_backends<'a>(
             let has = move |network: &NetworkId| address_on(backend, *network, family).is_some();
             let networks = || backend.attachments.iter().map(|attachment| attachment.network).filter(has);
             let way_out = networks().find(|network| !inputs.is_internal(*network)).or_else(|| networks().next())?;
-            plan.network(way_out)?;
+            plan.network(way_out).filter(|network| network.meets_host())?;
             address_on(backend, way_out, family)
         })
     })

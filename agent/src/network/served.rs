@@ -62,7 +62,7 @@ impl From<&NetworkAssignment> for Served {
 
 impl From<&LocalNetwork> for Served {
     fn from(network: &LocalNetwork) -> Self {
-        let LocalNetwork { id, name, options, internal, pools, .. } = network;
+        let LocalNetwork { id, name, driver, options, internal, pools, .. } = network;
         let taken =
             |pool: &model::AddressRange| pool.auxiliary.values().copied().chain([pool.gateway]).collect::<Vec<_>>();
         Self {
@@ -75,7 +75,7 @@ impl From<&LocalNetwork> for Served {
             fixed: Vec::new(),
             internal: *internal,
             attachable: true,
-            link: link_options("", options),
+            link: link_options(driver, options),
         }
     }
 }
@@ -105,6 +105,7 @@ impl Served {
             subnets,
             internal: self.internal,
             mtu: self.link.mtu,
+            link: self.link.link.clone(),
             apart: self.link.apart,
             own_source: self.link.own_source,
         })

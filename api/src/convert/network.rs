@@ -110,12 +110,13 @@ impl TryFrom<types::AttachmentSpec> for model::AttachmentSpec {
 
 impl From<model::LocalNetwork> for types::LocalNetwork {
     fn from(network: model::LocalNetwork) -> Self {
-        let model::LocalNetwork { id, name, created_at, labels, options, internal, attachable, pools } = network;
+        let model::LocalNetwork { id, name, created_at, labels, driver, options, internal, attachable, pools } = network;
         Self {
             id: id.to_string(),
             name,
             created_at: created_at.0,
             labels,
+            driver,
             options,
             internal,
             attachable,
@@ -128,12 +129,13 @@ impl TryFrom<types::LocalNetwork> for model::LocalNetwork {
     type Error = Error;
 
     fn try_from(network: types::LocalNetwork) -> Result<Self, Error> {
-        let types::LocalNetwork { id, name, created_at, labels, options, internal, attachable, pools } = network;
+        let types::LocalNetwork { id, name, created_at, labels, driver, options, internal, attachable, pools } = network;
         Ok(Self {
             id: text("network.id", id)?,
             name,
             created_at: model::Timestamp(created_at),
             labels,
+            driver,
             options,
             internal,
             attachable,

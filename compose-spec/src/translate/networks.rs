@@ -36,8 +36,9 @@ pub fn declare(project: &Project, stack: &mut Stack, errors: &mut Vec<Error>) {
 fn network(project: &Project, key: &str, name: String, fields: &Fields, errors: &mut Vec<Error>) -> NetworkSpec {
     let driver = match fields.text("driver").as_deref() {
         None | Some("bridge" | "overlay" | "default") => String::new(),
+        Some("macvlan") => "macvlan".into(),
         Some(_) => {
-            fields.refuse("driver", Some("only bridge and overlay, which are the same here"), errors);
+            fields.refuse("driver", Some("only macvlan, and bridge and overlay, which are the same here"), errors);
             String::new()
         }
     };

@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use model::IpSubnet;
+use model::{IpSubnet, MacvlanMode};
 
-use super::message::{Attributes, Batch, NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, attribute, read_u32};
+use super::message::{Attributes, Batch, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, attribute, read_u32};
 use super::socket::Netlink;
 use crate::Error;
 use crate::plan::Family;
@@ -13,6 +13,7 @@ use crate::plan::Family;
 pub(super) const NEWLINK: u16 = 16;
 pub(super) const DELLINK: u16 = 17;
 pub(super) const GETLINK: u16 = 18;
+const NEWLINKPROP: u16 = 108;
 const NEWADDR: u16 = 20;
 const DELADDR: u16 = 21;
 pub(super) const GETADDR: u16 = 22;
@@ -24,7 +25,9 @@ const IFLA_ADDRESS: u16 = 1;
 pub(super) const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
 pub(super) const IFLA_LINK: u16 = 5;
+const IFLA_MASTER: u16 = 10;
 const IFLA_LINKINFO: u16 = 18;
+pub(super) const IFLA_IFALIAS: u16 = 20;
 const IFLA_AF_SPEC: u16 = 26;
 const IFLA_NET_NS_FD: u16 = 28;
 const IFF_UP: u32 = 1;
@@ -99,6 +102,75 @@ pub(super) fn create_veth(batch: &mut Batch, name: &str, peer: &Peer<'_>, mtu: O
                 });
             });
         });
+    });
+}
+
+/// Creates a bridge device.
+pub(super) fn create_bridge(batch: &mut Batch, name: &str, mtu: Option<u32>) {
+    let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
+    batch.message(format!("create bridge {name}"), NEWLINK, flags, &link_header(0, 0, 0), |a| {
+        a.text(IFLA_IFNAME, name);
+        mtu.into_iter().for_each(|mtu| a.number(IFLA_MTU, mtu));
+        a.nest(IFLA_LINKINFO, |a| a.bytes(1, b"bridge"));
+    });
+}
+
+/// Creates the device of a VLAN.
+pub(super) fn create_vlan(batch: &mut Batch, name: &str, parent: u32, id: u16) {
+    let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
+    batch.message(format!("create device {name} of VLAN {id}"), NEWLINK, flags, &link_header(0, 0, 0), |a| {
+        a.text(IFLA_IFNAME, name);
+        a.number(IFLA_LINK, parent);
+        a.nest(IFLA_LINKINFO, |a| {
+            a.bytes(1, b"vlan");
+            a.nest(2, |a| a.bytes(1, &id.to_ne_bytes())); // IFLA_VLAN_ID
+        });
+    });
+}
+
+/// Creates a macvlan device on a parent, in another namespace.
+pub(super) fn create_macvlan(batch: &mut Batch, peer: &Peer<'_>, parent: u32, mode: MacvlanMode) {
+    let Peer { name, netns, mac } = peer;
+    // MACVLAN_MODE_PRIVATE and so on.
+    let mode = match mode {
+        MacvlanMode::Private => 1,
+        MacvlanMode::Vepa => 2,
+        MacvlanMode::Bridge => 4,
+        MacvlanMode::Passthru => 8,
+    };
+    let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
+    batch.message(format!("create macvlan device {name}"), NEWLINK, flags, &link_header(0, 0, 0), |a| {
+        a.text(IFLA_IFNAME, name);
+        a.number(IFLA_LINK, parent);
+        a.number(IFLA_NET_NS_FD, netns.as_raw_fd() as u32);
+        // A passthru device has the parent's.
+        if let Some(mac) = mac.filter(|_| mode != 8) {
+            a.bytes(IFLA_ADDRESS, &mac);
+        }
+        a.nest(IFLA_LINKINFO, |a| {
+            a.bytes(1, b"macvlan");
+            a.nest(2, |a| a.number(1, mode)); // IFLA_MACVLAN_MODE
+        });
+    });
+}
+
+/// Gives a device a further name.
+pub(super) fn name_also(batch: &mut Batch, index: u32, name: &str) {
+    let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL | NLM_F_APPEND;
+    batch.message(format!("name a device {name}"), NEWLINKPROP, flags, &link_header(index, 0, 0), |a| {
+        a.nest(52, |a| a.text(53, name)); // IFLA_PROP_LIST, IFLA_ALT_IFNAME
+    });
+}
+
+/// Marks a device.
+pub(super) fn set_alias(batch: &mut Batch, index: u32, alias: &str) {
+    batch.message("mark a device", NEWLINK, NLM_F_ACK, &link_header(index, 0, 0), |a| a.text(IFLA_IFALIAS, alias));
+}
+
+/// Makes a device a port of a bridge.
+pub(super) fn set_master(batch: &mut Batch, index: u32, bridge: u32) {
+    batch.message("add a port to a bridge", NEWLINK, NLM_F_ACK, &link_header(index, 0, 0), |a| {
+        a.number(IFLA_MASTER, bridge);
     });
 }
 

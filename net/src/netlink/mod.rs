@@ -9,11 +9,15 @@ mod link;
 pub(crate) mod message;
 pub mod netns;
 mod observe;
+mod shared;
 pub(crate) mod socket;
 pub mod userns;
 
 pub use attach::attach;
 pub use observe::{foreign_subnets, local_addresses, observe};
+pub use shared::{detach, ensure_link, has_parent};
+
+use observe::addresses_of;
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -70,6 +74,11 @@ pub fn remove_device(name: &str) -> Result<(), Error> {
     let mut batch = Batch::default();
     link::remove(&mut batch, name);
     Netlink::route()?.execute(&batch, &[libc::ENODEV])
+}
+
+/// Whether there is a device of that name.
+pub fn has_device(name: &str) -> Result<bool, Error> {
+    Ok(link::find(&Netlink::route()?, name)?.is_some())
 }
 
 /// Lets the kernel forward packets of a family between devices.

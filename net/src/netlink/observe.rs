@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use model::IpSubnet;
 
 use super::link::{
-    ADDRESS_HEADER_LEN, GETADDR, GETLINK, GETROUTE, IFLA_IFNAME, LINK_HEADER_LEN, LOOPBACK, ROUTE_HEADER_LEN,
+    ADDRESS_HEADER_LEN, GETADDR, GETLINK, GETROUTE, IFLA_IFALIAS, IFLA_IFNAME, LINK_HEADER_LEN, LOOPBACK, ROUTE_HEADER_LEN,
     ROUTE_PROTOCOL, family_number, link_header,
 };
 use super::message::{NLM_F_DUMP, attribute, read_text, read_u32};
@@ -22,7 +22,15 @@ const IFA_RT_PRIORITY: u16 = 9;
 /// Reads the devices, addresses and routes that carry this node's key.
 pub fn observe(key: &NodeKey) -> Result<Observed, Error> {
     let socket = Netlink::route()?;
-    let mut observed = Observed { devices: devices(&socket, &key.device_prefix())?, ..Observed::default() };
+    let mut observed = Observed::default();
+    let (prefix, alias) = (key.device_prefix(), key.alias());
+    devices(&socket, |name, found| {
+        if name.starts_with(&prefix) {
+            observed.devices.insert(name);
+        } else if found == Some(alias.as_str()) {
+            observed.vlans.insert(name);
+        }
+    })?;
     let (label, metric) = (key.address_label(), key.address_metric());
     let is_ours = |found: &Found| match Family::of(found.address) {
         Family::V4 => found.label == label,
@@ -64,6 +72,13 @@ pub fn foreign_subnets() -> Result<Vec<(IpSubnet, String)>, Error> {
     Ok(found.into_iter().map(named).collect())
 }
 
+/// All addresses of a device.
+pub(super) fn addresses_of(socket: &Netlink, index: u32) -> Result<Vec<IpAddr>, Error> {
+    let mut all = Vec::new();
+    addresses(socket, |found| all.extend((found.index == index).then_some(found.address)))?;
+    Ok(all)
+}
+
 /// All addresses of this host.
 pub fn local_addresses() -> Result<BTreeSet<IpAddr>, Error> {
     let mut all = BTreeSet::new();
@@ -81,8 +96,8 @@ fn header<const LEN: usize>(family: Family) -> [u8; LEN] {
     header
 }
 
-fn devices(socket: &Netlink, prefix: &str) -> Result<BTreeSet<String>, Error> {
-    let mut names = BTreeSet::new();
+/// Names and aliases of all devices.
+fn devices(socket: &Netlink, mut each: impl FnMut(String, Option<&str>)) -> Result<(), Error> {
     socket.query(
         "devices",
         GETLINK,
@@ -91,11 +106,12 @@ fn devices(socket: &Netlink, prefix: &str) -> Result<BTreeSet<String>, Error> {
         |_| {},
         |payload| {
             let attributes = payload.get(LINK_HEADER_LEN..).unwrap_or_default();
-            let name = attribute(attributes, IFLA_IFNAME).map(read_text);
-            names.extend(name.filter(|name| name.starts_with(prefix)));
+            let text = |kind| attribute(attributes, kind).map(read_text);
+            if let Some(name) = text(IFLA_IFNAME) {
+                each(name, text(IFLA_IFALIAS).as_deref());
+            }
         },
-    )?;
-    Ok(names)
+    )
 }
 
 /// An address of a device.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use model::IpSubnet;
+use model::{IpSubnet, Link};
 
 use super::{AttachmentPlan, Family, NetworkPlan, NodePlan};
 
@@ -12,6 +12,8 @@ use super::{AttachmentPlan, Family, NetworkPlan, NodePlan};
 pub struct Observed {
     /// Host sides of veth pairs whose names begin with this node's prefix.
     pub devices: BTreeSet<String>,
+    /// Devices of VLANs that this node made.
+    pub vlans: BTreeSet<String>,
     /// Addresses on the loopback device that are this node's.
     pub loopback: BTreeSet<IpAddr>,
     /// Routes of whole subnets to the loopback device, with their source addresses.
@@ -38,6 +40,8 @@ pub enum Action {
         /// The host's address in it.
         source: IpAddr,
     },
+    /// Make what a network's containers are linked by, or adopt it: its bridge device, or the device of its VLAN.
+    Link(Box<NetworkPlan>),
     /// Create a veth pair, or adopt the one that is there, and set up both sides.
     Attach {
         /// Which container, where.
@@ -52,22 +56,34 @@ pub enum Action {
 /// What turns `observed` into `desired`, in the order in which to do it: what is stale goes first, so that its names
 /// and addresses are free.
 pub fn diff(observed: &Observed, desired: &NodePlan) -> Vec<Action> {
-    let devices: BTreeSet<String> = desired.attachments.iter().map(|a| desired.device(a)).collect();
-    let sides = desired.networks.iter().flat_map(|network| &network.subnets);
+    let mut devices: BTreeSet<String> = desired.attachments.iter().map(|a| desired.device(a)).collect();
+    let mut vlans = BTreeSet::new();
+    for network in &desired.networks {
+        match &network.link {
+            Link::Routed => {}
+            Link::Bridge { .. } => drop(devices.insert(desired.node_key.bridge(network.id))),
+            Link::Macvlan { parent, .. } => drop(vlans.insert(parent.clone())),
+        }
+    }
+    let routed = || desired.networks.iter().filter(|network| network.link == Link::Routed);
+    let sides = routed().flat_map(|network| &network.subnets);
     let subnets: BTreeMap<IpSubnet, IpAddr> = sides.map(|side| (side.subnet, side.gateway)).collect();
     let mut addresses: BTreeSet<IpAddr> = subnets.values().copied().collect();
-    if !desired.networks.is_empty() {
+    if routed().next().is_some() {
         addresses.insert(Family::V4.next_hop());
     }
 
     let mut actions = Vec::new();
     actions.extend(observed.devices.difference(&devices).cloned().map(Action::RemoveDevice));
+    actions.extend(observed.vlans.difference(&vlans).cloned().map(Action::RemoveDevice));
     let stale_route = |(subnet, source): &(&IpSubnet, &IpAddr)| subnets.get(subnet) != Some(*source);
     actions.extend(observed.subnets.iter().filter(stale_route).map(|(subnet, _)| Action::RemoveSubnet(*subnet)));
     actions.extend(observed.loopback.difference(&addresses).copied().map(Action::RemoveAddress));
     actions.extend(addresses.difference(&observed.loopback).copied().map(Action::AddAddress));
     let missing_route = |(subnet, source): &(&IpSubnet, &IpAddr)| observed.subnets.get(subnet) != Some(*source);
     actions.extend(subnets.iter().filter(missing_route).map(|(&subnet, &source)| Action::AddSubnet { subnet, source }));
+    let links = desired.networks.iter().filter(|network| network.link != Link::Routed);
+    actions.extend(links.map(|network| Action::Link(Box::new(network.clone()))));
     for attachment in &desired.attachments {
         let Some(network) = desired.network(attachment.network) else { continue };
         let adopt = observed.devices.contains(&desired.device(attachment));
@@ -89,7 +105,12 @@ mod tests {
     /// What the kernel holds after an action.
     fn carry_out(observed: &mut Observed, action: &Action, plan: &NodePlan) {
         match action {
-            Action::RemoveDevice(name) => assert!(observed.devices.remove(name)),
+            Action::RemoveDevice(name) => assert!(observed.devices.remove(name) || observed.vlans.remove(name)),
+            Action::Link(network) => match &network.link {
+                Link::Routed => panic!("nothing to make"),
+                Link::Bridge { .. } => drop(observed.devices.insert(plan.node_key.bridge(network.id))),
+                Link::Macvlan { parent, .. } => drop(observed.vlans.insert(parent.clone())),
+            },
             Action::RemoveSubnet(subnet) => assert!(observed.subnets.remove(subnet).is_some()),
             Action::RemoveAddress(address) => {
                 assert!(observed.loopback.remove(address));
@@ -101,8 +122,9 @@ mod tests {
                 assert!(observed.loopback.contains(source), "the kernel refuses a source that is not there");
                 observed.subnets.insert(*subnet, *source);
             }
-            Action::Attach { attachment, adopt, .. } => {
-                assert_eq!(!observed.devices.insert(plan.device(attachment)), *adopt);
+            Action::Attach { attachment, network, adopt } => {
+                let is_macvlan = matches!(network.link, Link::Macvlan { .. });
+                assert!(is_macvlan || !observed.devices.insert(plan.device(attachment)) == *adopt);
             }
         }
     }
@@ -132,7 +154,12 @@ mod tests {
                     carry_out(&mut observed, &action, plan);
                 }
                 let left = diff(&observed, plan);
-                prop_assert!(left.iter().all(|a| matches!(a, Action::Attach { adopt: true, .. })), "{:?}", left);
+                let is_adoption = |action: &Action| match action {
+                    Action::Attach { adopt, network, .. } => *adopt || !network.meets_host(),
+                    Action::Link(_) => true,
+                    _ => false,
+                };
+                prop_assert!(left.iter().all(is_adoption), "{:?}", left);
             }
             prop_assert_eq!(observed, Observed::default());
         }

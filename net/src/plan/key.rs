@@ -40,6 +40,17 @@ impl NodeKey {
         format!("o{}{}", self.0, base36(hash, DEVICE_LEN))
     }
 
+    /// Name of a network's bridge device.
+    pub fn bridge(&self, network: NetworkId) -> String {
+        let hash = stable_hash(&[b"bridge", network.to_string().as_bytes()]);
+        format!("o{}{}", self.0, base36(hash, DEVICE_LEN))
+    }
+
+    /// Marks devices whose names are not Orca's to choose.
+    pub fn alias(&self) -> String {
+        format!("orca {}", self.0)
+    }
+
     /// Name of this node's nftables table.
     pub fn table(&self) -> String {
         format!("orca_{}", self.0)

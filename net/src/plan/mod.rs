@@ -17,7 +17,7 @@ pub(crate) mod sample;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use model::{ContainerId, IpSubnet, NetworkId, Protocol};
+use model::{ContainerId, IpSubnet, Link, NetworkId, Protocol};
 use serde::{Deserialize, Serialize};
 
 pub use diff::{Action, Observed, diff};
@@ -56,6 +56,8 @@ pub struct NetworkPlan {
     pub internal: bool,
     /// Largest packet in bytes; `None`: 1500.
     pub mtu: Option<u32>,
+    /// How its containers are linked.
+    pub link: Link,
     /// Its containers do not reach each other, but at virtual addresses and published ports.
     pub apart: bool,
     /// What leaves for the outside keeps its source address.
@@ -129,9 +131,23 @@ impl NodePlan {
     pub fn device(&self, attachment: &AttachmentPlan) -> String {
         self.node_key.device(attachment.container, attachment.network)
     }
+
+    /// The device that an attachment's packets come to the host by; `None` where they do not.
+    pub(crate) fn way_in(&self, attachment: &AttachmentPlan) -> Option<String> {
+        match self.network(attachment.network)?.link {
+            Link::Routed => Some(self.device(attachment)),
+            Link::Bridge { .. } => Some(self.node_key.bridge(attachment.network)),
+            Link::Macvlan { .. } => None,
+        }
+    }
 }
 
 impl NetworkPlan {
+    /// Whether its packets come to the host at all.
+    pub const fn meets_host(&self) -> bool {
+        !matches!(self.link, Link::Macvlan { .. })
+    }
+
     /// Its addresses of a family.
     pub fn side(&self, family: Family) -> Option<&SubnetPlan> {
         self.subnets.iter().find(|side| family.has(&side.subnet))

@@ -28,6 +28,7 @@ pub(crate) fn network(n: u8, internal: bool) -> NetworkPlan {
         subnets: vec![side(n, 1)],
         internal,
         mtu: None,
+        link: model::Link::Routed,
         apart: false,
         own_source: false,
     }
@@ -131,7 +132,12 @@ pub(crate) fn small_plans() -> impl Strategy<Value = NodePlan> {
                         3 => vec![side(n, gateway), side6(n, gateway.into())],
                         _ => vec![side(n, gateway)],
                     };
-                    NetworkPlan { subnets: sides, ..network(n, n % 2 == 0) }
+                    let link = match n {
+                        2 => Link::Bridge { name: None },
+                        4 => Link::Macvlan { parent: "eth0.4".into(), mode: model::MacvlanMode::Bridge },
+                        _ => Link::Routed,
+                    };
+                    NetworkPlan { subnets: sides, link, ..network(n, n % 2 == 0) }
                 });
             NodePlan {
                 networks: networks.collect(),

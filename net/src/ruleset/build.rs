@@ -14,7 +14,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use model::{IpSubnet, Protocol};
+use model::{IpSubnet, Link, Protocol};
 
 use super::{Action, Chain, Datum, Element, Field, Hook, Match, Rule, Ruleset, Set, Type};
 use crate::plan::{AttachmentPlan, Family, NetworkPlan, NodePlan, PortPlan, SizeClass, slots_after};
@@ -53,7 +53,7 @@ impl Ruleset {
             input(),
             forward(&prefix),
             output(),
-            sources_nat(family, &prefix),
+            sources_nat(family, &prefix, &networks),
         ]);
         Self { family, table: plan.node_key.table(), sets, chains }
     }
@@ -71,7 +71,7 @@ impl<'a> Member<'a> {
     fn of(family: Family, plan: &'a NodePlan, attachment: &AttachmentPlan) -> Option<Self> {
         let network = plan.network(attachment.network)?;
         let gateway = network.side(family)?.gateway;
-        Some(Self { device: plan.device(attachment), address: attachment.address(family)?, gateway, network })
+        Some(Self { device: plan.way_in(attachment)?, address: attachment.address(family)?, gateway, network })
     }
 }
 
@@ -83,7 +83,8 @@ struct Served<'a> {
 
 impl<'a> Served<'a> {
     fn of(family: Family, network: &'a NetworkPlan) -> Option<Self> {
-        Some(Self { network, subnet: network.side(family)?.subnet })
+        let subnet = network.side(family)?.subnet;
+        network.meets_host().then_some(Self { network, subnet })
     }
 }
 
@@ -327,11 +328,17 @@ fn output() -> Chain {
     chain("output", Hook::FilterOutput, rules)
 }
 
-fn sources_nat(family: Family, prefix: &str) -> Chain {
+fn sources_nat(family: Family, prefix: &str, networks: &[Served<'_>]) -> Chain {
     let as_gateway = || Action::Snat { field: Field::Destination, map: "gateways".into() };
     let mut rules = vec![rule(vec![in_set(&[Field::Source, Field::Destination], "hairpin")], as_gateway())];
     if family == Family::V4 {
         rules.push(rule(vec![Match::ToDevices(prefix.into()), Match::InLoopback(Field::Source)], as_gateway()));
+    }
+    // On a bridge device an answer would go straight to who asked, from another address than was asked.
+    for bridged in networks.iter().filter(|served| served.network.link != Link::Routed) {
+        let within = |field| in_set(&[field], &members_set(bridged.network));
+        let matches = vec![within(Field::Source), within(Field::Destination), Match::Translated];
+        rules.push(rule(matches, as_gateway()));
     }
     rules.push(rule(
         vec![in_set(&[Field::Source], "outbound"), not_in_set(&[Field::Destination], "subnets")],

@@ -180,6 +180,7 @@ pub fn network(n: u8, internal: bool) -> NetworkPlan {
         }],
         internal,
         mtu: None,
+        link: model::Link::Routed,
         apart: false,
         own_source: false,
     }
