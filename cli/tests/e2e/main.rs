@@ -18,6 +18,7 @@ mod ipv6;
 mod isolation;
 mod kill_daemon;
 mod leaks;
+mod links;
 mod local_networks;
 mod logs;
 mod networks;

@@ -1,0 +1,104 @@
+//! Networks on a device of the host's, and on a bridge device.
+
+use crate::support::Node;
+
+fn exec(node: &Node, container: &str, script: &str) -> String {
+    node.ok(&["exec", container, "sh", "-c", script])
+}
+
+/// A host with a device towards a network of its own.
+fn start() -> Node {
+    let node = Node::start().with_busybox();
+    node.in_host(&["ip", "link", "add", "lan0", "type", "veth", "peer", "name", "far0"]);
+    for device in ["lan0", "far0"] {
+        node.in_host(&["ip", "link", "set", device, "up"]);
+    }
+    node
+}
+
+#[test]
+fn a_macvlan_network() {
+    let mut node = start();
+    let create = |args: &[&str], name: &str| {
+        node.ok(&[&["network", "create", "-d", "macvlan"], args, &[name]].concat());
+    };
+    let lan = ["--subnet", "192.0.2.0/24", "--gateway", "192.0.2.1", "--ip-range", "192.0.2.64/26"];
+    create(&[&lan[..], &["-o", "parent=lan0"]].concat(), "lan");
+    create(&["--subnet", "198.51.100.0/24", "-o", "parent=lan0.50", "-o", "macvlan_mode=private"], "tagged");
+    node.wait_for("the VLAN's device is made", || node.in_host(&["ip", "-d", "link"]).contains("id 50"));
+    assert_eq!(node.ok(&["network", "ls", "--filter", "driver=macvlan", "--format", "{{.Name}}"]), "lan\ntagged\n");
+    node.ok(&["run", "-d", "--name", "web", "--network", "lan", "busybox", "httpd", "-f", "-h", "/etc"]);
+    node.ok(&["run", "-d", "--name", "tool", "--network", "name=lan,ip=192.0.2.99", "busybox", "sleep", "1000"]);
+    let check = |node: &Node| {
+        assert!(exec(node, "tool", "wget -qO- http://web/passwd").contains("root:"), "by name");
+        assert!(exec(node, "web", "ip addr show dev eth0").contains("192.0.2.64/24"), "of the range");
+        assert!(exec(node, "web", "ip route").contains("default via 192.0.2.1"));
+    };
+    check(&node);
+    node.kill_daemon();
+    node.start_daemon();
+    check(&node);
+    // Joined and left while it runs.
+    node.ok(&["network", "connect", "tagged", "tool"]);
+    assert!(exec(&node, "tool", "ip addr show dev eth1").contains("198.51.100.2/24"));
+    let error = node.fails(1, &["network", "rm", "tagged"]);
+    assert!(error.contains("active endpoints"), "{error}");
+    node.ok(&["network", "disconnect", "tagged", "tool"]);
+    assert!(!exec(&node, "tool", "ip link").contains("eth1"));
+    node.ok(&["network", "rm", "tagged"]);
+    node.wait_for("the VLAN's device goes", || !node.in_host(&["ip", "-d", "link"]).contains("lan0.50"));
+
+    let error = node.fails(125, &["run", "--rm", "--network", "lan", "-p", "80:80", "busybox", "true"]);
+    assert!(error.contains("lan") && error.contains("--publish"), "{error}");
+    for (options, words) in [
+        (&["-o", "parent=nowhere0"][..], "no device nowhere0"),
+        (&[], "parent=eth0"),
+        (&["-o", "parent=lan0", "-o", "macvlan_mode=odd"], "macvlan_mode=odd"),
+        (&["-o", "parent=lan0", "-o", "com.docker.network.driver.mtu=1400"], "driver.mtu"),
+    ] {
+        let error = node.fails(1, &[&["network", "create", "-d", "macvlan"], options, &["bad"]].concat());
+        assert!(error.contains(words), "{error}");
+    }
+    node.reset();
+    let left = node.in_host(&["ip", "-d", "link"]);
+    assert!(left.contains("lan0") && !left.contains("macvlan"), "{left}");
+}
+
+const PROJECT: &str = r#"
+name: linked
+services:
+  hear:
+    image: busybox
+    command: ["sh", "-c", "nc -u -l -p 9 -e cat; sleep 1000"]
+    networks: [l2]
+  shout:
+    image: busybox
+    command: ["sleep", "1000"]
+    networks: [l2, lan]
+networks:
+  l2:
+    driver_opts: {com.docker.network.bridge.name: br-linked}
+    ipam: {config: [{subnet: 10.81.0.0/24}]}
+  lan:
+    driver: macvlan
+    driver_opts: {parent: lan0}
+    ipam: {config: [{subnet: 192.0.2.0/24, gateway: 192.0.2.1}]}
+"#;
+
+#[test]
+fn a_projects_bridge_device_and_macvlan() {
+    let node = start();
+    let file = node.file("compose.yml", PROJECT);
+    let file = file.to_str().unwrap();
+    node.ok(&["up", "-d", "-f", file]);
+    assert!(node.in_host(&["ip", "link", "show", "dev", "br-linked"]).contains("altname br-linked"));
+    assert!(exec(&node, "linked-shout-1", "ping -c 1 -w 5 hear").contains("1 packets received"));
+    // Who shares a link is found by its link address.
+    assert!(exec(&node, "linked-shout-1", "arping -c 1 -w 5 -I eth0 $(nslookup -type=a hear | awk '/^Address: 10/ {print $2}')")
+        .contains("Received 1"));
+    assert!(exec(&node, "linked-shout-1", "ip addr").contains("192.0.2."));
+    let error = node.fails(1, &["network", "create", "-o", "com.docker.network.bridge.name=lan0", "bad"]);
+    assert!(error.contains("device lan0 already"), "{error}");
+    node.ok(&["down", "-f", file]);
+    node.wait_for("the bridge goes", || !node.in_host(&["ip", "link"]).contains("br-linked"));
+}
