@@ -183,7 +183,7 @@ pub struct PortSpec {
     pub published: Option<u16>,
     /// Port in the container.
     pub target: u16,
-    /// tcp or udp.
+    /// tcp, udp or sctp.
     pub protocol: Protocol,
     /// On every node, or only where a task runs.
     pub mode: PublishMode,
@@ -208,6 +208,7 @@ pub enum Protocol {
     #[default]
     Tcp,
     Udp,
+    Sctp,
 }
 
 /// Where a published port answers.
@@ -226,6 +227,7 @@ impl std::fmt::Display for Protocol {
         f.write_str(match self {
             Self::Tcp => "tcp",
             Self::Udp => "udp",
+            Self::Sctp => "sctp",
         })
     }
 }

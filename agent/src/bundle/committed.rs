@@ -32,6 +32,7 @@ pub fn committed(record: &Record, image: &RunConfig) -> RunConfig {
         let protocol = match port.protocol {
             Protocol::Tcp => "tcp",
             Protocol::Udp => "udp",
+            Protocol::Sctp => "sctp",
         };
         config.exposed_ports.insert(format!("{}/{protocol}", port.target), Unit {});
     }

@@ -1,7 +1,8 @@
 //! Making containers: what a request, an image and the node's rules add up to.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use image::manifest::RunConfig;
@@ -244,6 +245,7 @@ fn publish_exposed(ports: &mut Vec<PortSpec>, image: &RunConfig) {
         let protocol = match protocol {
             "tcp" => Protocol::Tcp,
             "udp" => Protocol::Udp,
+            "sctp" => Protocol::Sctp,
             _ => continue,
         };
         let Ok(target) = number.parse::<u16>() else { continue };
@@ -279,6 +281,13 @@ fn check_ports(network: &NetworkMode, ports: &mut Vec<PortSpec>) -> Result<Vec<S
         let value = format!("[::1]:{}/{}", port.target, port.protocol);
         let reason = "on ::1 only TCP can be published: use 127.0.0.1, or another address of the node".into();
         return Err(Error::Spec { key: "published address", value, reason });
+    }
+    let any = SocketAddr::from(([0, 0, 0, 0], 0));
+    if ports.iter().any(|port| port.protocol == Protocol::Sctp)
+        && net::netd::can_bind(Protocol::Sctp, any).is_err_and(|error| error.kind() == ErrorKind::Unsupported)
+    {
+        let (value, reason) = ("sctp".to_owned(), "this host's kernel has no SCTP (module sctp): load it".into());
+        return Err(Error::Spec { key: "protocol of a published port", value, reason });
     }
     match network {
         NetworkMode::Networks(_) => Ok(Vec::new()),

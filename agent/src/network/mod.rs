@@ -559,6 +559,7 @@ fn can_bind(port: &PortSpec) -> bool {
     match port.protocol {
         Protocol::Tcp => TcpListener::bind(address).is_ok(),
         Protocol::Udp => UdpSocket::bind(address).is_ok(),
+        Protocol::Sctp => net::netd::can_bind(port.protocol, address).is_ok(),
     }
 }
 

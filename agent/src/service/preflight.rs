@@ -126,6 +126,7 @@ fn try_bind(address: SocketAddr, protocol: Protocol) -> std::io::Result<()> {
     match protocol {
         Protocol::Tcp => TcpListener::bind(address).map(drop),
         Protocol::Udp => UdpSocket::bind(address).map(drop),
+        Protocol::Sctp => net::netd::can_bind(protocol, address),
     }
 }
 

@@ -138,7 +138,7 @@ enums! {
     Health { None, Starting, Healthy, Unhealthy }
     RestartCondition { No, OnFailure, Always, UnlessStopped }
     LogDriver { JsonFile, Local, None, Journald, Syslog, Default }
-    Protocol { Tcp, Udp }
+    Protocol { Tcp, Udp, Sctp }
     PublishMode { Ingress, Host }
     EndpointMode { Vip, Dnsrr }
     DependencyCondition { ServiceStarted, ServiceHealthy, ServiceCompletedSuccessfully }

@@ -16,7 +16,8 @@ pub fn ports(value: &str) -> Result<Vec<PortSpec>, String> {
         None | Some((_, "")) => (value.trim_end_matches('/'), Protocol::Tcp),
         Some((rest, "tcp")) => (rest, Protocol::Tcp),
         Some((rest, "udp")) => (rest, Protocol::Udp),
-        Some((_, other)) => return Err(format!("protocol {other:?} is not supported: use tcp or udp")),
+        Some((rest, "sctp")) => (rest, Protocol::Sctp),
+        Some((_, other)) => return Err(format!("protocol {other:?} is not supported: use tcp, udp or sctp")),
     };
     let (host, target) = rest.rsplit_once(':').map_or((None, rest), |(host, target)| (Some(host), target));
     let (ip, published) = match host {
@@ -305,7 +306,7 @@ mod tests {
         assert_eq!(ports("7000-7002:8000-8002").unwrap().len(), 3);
         let any = one("7000-7002:80");
         assert_eq!((any.published, any.choose_from), (None, Some(PortRange { first: 7000, last: 7002 })));
-        for bad in ["", "0:80", "a:80", "80/sctp", "1-3:1-2", "3-1:3-1", "x:1:1", "99999"] {
+        for bad in ["", "0:80", "a:80", "80/icmp", "1-3:1-2", "3-1:3-1", "x:1:1", "99999"] {
             assert!(ports(bad).is_err(), "{bad}");
         }
     }

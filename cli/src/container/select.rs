@@ -174,7 +174,7 @@ fn ports(text: &str) -> Option<(std::ops::RangeInclusive<u32>, &str)> {
     let (begin, end) = numbers.split_once('-').unwrap_or((numbers, numbers));
     let number = |text: &str| text.parse::<u16>().ok().filter(|number| *number > 0).map(u32::from);
     let (begin, end) = (number(begin)?, number(end)?);
-    (begin <= end && matches!(protocol, "tcp" | "udp")).then_some((begin..=end, protocol))
+    (begin <= end && matches!(protocol, "tcp" | "udp" | "sctp")).then_some((begin..=end, protocol))
 }
 
 #[cfg(test)]
@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn values_that_there_are_not_are_refused() {
-        for bad in ["status=up", "health=ill", "exited=x", "publish=0", "publish=1/sctp", "expose=9-8", "is-task=maybe"]
+        for bad in ["status=up", "health=ill", "exited=x", "publish=0", "publish=1/icmp", "expose=9-8", "is-task=maybe"]
         {
             let filters = Filters::parse(&[bad.to_owned()], KEYS).unwrap();
             assert!(Selection { all: true, last: None, filters }.check().is_err(), "{bad}");

@@ -120,11 +120,12 @@ pub fn is_up(container: &Container) -> bool {
     matches!(phase, Some(ContainerPhase::Running | ContainerPhase::Paused | ContainerPhase::Restarting))
 }
 
-/// `tcp` or `udp`.
+/// `tcp`, `udp` or `sctp`.
 pub fn protocol(port: &PortSpec) -> &'static str {
     match port.protocol() {
         Protocol::Tcp => "tcp",
         Protocol::Udp => "udp",
+        Protocol::Sctp => "sctp",
     }
 }
 

@@ -142,6 +142,9 @@ fn a_network_of_ipv6_alone_and_what_is_refused() {
     assert!(fails(&["-p", "[2001:db8::1]:53:53/udp"]).contains("no address of that family"));
     assert!(fails(&["--network", "six", "-p", "127.0.0.1:80:80"]).contains("no address of that family"));
     assert!(fails(&["-p", "[::1]:53:53/udp"]).contains("only TCP"));
+    if !std::fs::read_to_string("/proc/net/protocols").unwrap().contains("SCTP") {
+        assert!(fails(&["-p", "5060:5060/sctp"]).contains("no SCTP"));
+    }
     // A host without IPv6.
     node.in_host(&["sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/lo/disable_ipv6"]);
     assert!(node.fails(1, &["network", "create", "--ipv6", "bad"]).contains("this host has IPv6 off"));

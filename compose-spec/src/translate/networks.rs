@@ -262,8 +262,9 @@ fn port(fields: &Fields, errors: &mut Vec<Error>) -> Option<PortSpec> {
     let protocol = match fields.text("protocol").as_deref() {
         None | Some("tcp") => Protocol::Tcp,
         Some("udp") => Protocol::Udp,
+        Some("sctp") => Protocol::Sctp,
         Some(_) => {
-            fields.refuse("protocol", Some("only tcp and udp"), errors);
+            fields.refuse("protocol", Some("only tcp, udp and sctp"), errors);
             return None;
         }
     };

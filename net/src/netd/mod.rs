@@ -27,6 +27,7 @@ use tokio::sync::{Mutex, Notify};
 
 use crate::Error;
 pub use client::Client;
+pub use ports::can_bind;
 pub use protocol::{Relayed, Report, Reservation, Tables};
 use protocol::{Reply, Request, VERSION};
 use state::State;

@@ -10,7 +10,9 @@ use std::path::Path;
 
 use model::Protocol;
 use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, bind, setsockopt, socket, sockopt};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockProtocol, SockType, SockaddrStorage, bind, setsockopt, socket, sockopt,
+};
 
 use super::protocol::Reservation;
 use crate::Error;
@@ -44,13 +46,26 @@ fn bind_one(reservation: Reservation, address: IpAddr) -> Result<OwnedFd, Error>
     })
 }
 
+/// Whether a port of an address is free for a moment.
+///
+/// # Errors
+/// Why it cannot be had; a kernel without the protocol says [`std::io::ErrorKind::Unsupported`], or nothing better.
+pub fn can_bind(protocol: Protocol, address: SocketAddr) -> std::io::Result<()> {
+    match try_bind(protocol, address.ip(), address.port(), false) {
+        Ok(_) => Ok(()),
+        Err(Errno::EPROTONOSUPPORT | Errno::ESOCKTNOSUPPORT) => Err(std::io::ErrorKind::Unsupported.into()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
 fn try_bind(protocol: Protocol, address: IpAddr, port: u16, reuse: bool) -> Result<OwnedFd, Errno> {
-    let kind = match protocol {
-        Protocol::Tcp => SockType::Stream,
-        Protocol::Udp => SockType::Datagram,
+    let (kind, number) = match protocol {
+        Protocol::Tcp => (SockType::Stream, None),
+        Protocol::Udp => (SockType::Datagram, None),
+        Protocol::Sctp => (SockType::Stream, Some(SockProtocol::Sctp)),
     };
     let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
-    let fd = socket(family, kind, SockFlag::SOCK_CLOEXEC, None)?;
+    let fd = socket(family, kind, SockFlag::SOCK_CLOEXEC, number)?;
     if address.is_ipv6() {
         setsockopt(&fd, sockopt::Ipv6V6Only, &true)?;
     }

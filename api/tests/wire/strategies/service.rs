@@ -65,7 +65,7 @@ prop_compose! {
         host_ip in any::<Option<IpAddr>>(),
         published in any::<Option<u16>>(),
         target in any::<u16>(),
-        protocol in one_of(&[Protocol::Tcp, Protocol::Udp]),
+        protocol in one_of(&[Protocol::Tcp, Protocol::Udp, Protocol::Sctp]),
         mode in one_of(&[PublishMode::Ingress, PublishMode::Host]),
         range in any::<Option<(u16, u16)>>(),
     ) -> PortSpec {
