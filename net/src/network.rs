@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use model::Link;
 
 use crate::plan::{Action, AttachmentPlan, Family, NetworkPlan, NodeKey, NodePlan, Observed, diff};
-use crate::ruleset::{FlowGuards, Ruleset};
+use crate::ruleset::{FlowGuards, Ruleset, SetDelta};
 use crate::{Error, netlink, nft};
 
 /// A node's network in the kernel. All calls block for some milliseconds at most, and must come from threads in the
@@ -19,6 +19,9 @@ pub struct Network {
     /// What this process has set up, by device. It is not set up again before the next audit: with every container the others
     /// would cost as much as the new one.
     attached: Mutex<BTreeMap<String, (AttachmentPlan, NetworkPlan)>>,
+    /// What the kernel has of this node's, as this process has left it; `None`: to be looked at. What goes by itself with its
+    /// namespace is no harm: removing it again does none.
+    observed: Mutex<Option<Observed>>,
 }
 
 #[derive(Debug)]
@@ -43,6 +46,17 @@ impl Loaded {
         }
     }
 
+    /// What changes in the tables; `None` where one comes or is to be replaced whole.
+    fn changes<'a>(&'a self, next: &'a Self) -> Option<Vec<(&'a Ruleset, Vec<SetDelta<'a>>)>> {
+        let mut changes = vec![(&self.ruleset, self.ruleset.delta(&next.ruleset)?)];
+        match (&self.ruleset6, &next.ruleset6) {
+            (Some(before), Some(after)) => changes.push((before, before.delta(after)?)),
+            (_, None) => {}
+            (None, Some(_)) => return None,
+        }
+        Some(changes)
+    }
+
     fn is_same(&self, other: &Self) -> bool {
         (&self.ruleset, &self.ruleset6, &self.guards) == (&other.ruleset, &other.ruleset6, &other.guards)
     }
@@ -59,6 +73,8 @@ pub struct Report {
     pub removed: usize,
     /// Whether the packet filter's table was replaced.
     pub table_replaced: bool,
+    /// Bytes exchanged with the kernel.
+    pub exchanged: u64,
     /// How forwarded packets fare in tables of others; looked at where the whole is audited.
     pub passage: Option<nft::Passage>,
     /// UDP flows that were cut.
@@ -79,7 +95,12 @@ pub struct ItemError {
 impl Network {
     /// The network of a node. Nothing happens before the first call.
     pub const fn new(node_key: NodeKey) -> Self {
-        Self { node_key, loaded: Mutex::new(None), attached: Mutex::new(BTreeMap::new()) }
+        Self {
+            node_key,
+            loaded: Mutex::new(None),
+            attached: Mutex::new(BTreeMap::new()),
+            observed: Mutex::new(None),
+        }
     }
 
     /// Brings the kernel to the plan: stale devices go, missing ones come, the table is replaced if it changed. An
@@ -90,6 +111,7 @@ impl Network {
         if plan.networks.iter().any(|network| network.side(Family::V6).is_some()) {
             netlink::enable_forwarding(Family::V6)?;
         }
+        let before = netlink::exchanged();
         let mut report = Report::default();
         let looked = self.loaded().as_ref().is_some_and(|loaded| loaded.current);
         if !plan.networks.is_empty() && !looked {
@@ -98,10 +120,25 @@ impl Network {
         // The table first: a device must never be up before the rules that hold it.
         self.load(plan, &mut report)?;
         self.detach(plan, &mut report);
-        for action in diff(&netlink::observe(&self.node_key)?, plan) {
-            self.carry_out(&action, &mut report);
-        }
+        self.bring(plan, &mut report)?;
+        report.exchanged = netlink::exchanged() - before;
         Ok(report)
+    }
+
+    /// Brings devices, addresses and routes to the plan.
+    fn bring(&self, plan: &NodePlan, report: &mut Report) -> Result<(), Error> {
+        let mut slot = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
+        let observed = match slot.take() {
+            Some(observed) => observed,
+            None => netlink::observe(&self.node_key)?,
+        };
+        let failures = report.failures.len();
+        for action in diff(&observed, plan) {
+            self.carry_out(&action, report);
+        }
+        // After a failure the kernel is looked at before the next change.
+        *slot = Observed::of(plan).filter(|_| report.failures.len() == failures);
+        Ok(())
     }
 
     /// As [`apply`](Self::apply), and replaces the table even where this process believes it to be right already: for
@@ -113,6 +150,7 @@ impl Network {
         let mut gone = Report::default();
         self.detach(plan, &mut gone);
         self.attached().clear();
+        *self.observed.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let mut report = self.apply(plan)?;
         report.removed += gone.removed;
         report.failures.append(&mut gone.failures);
@@ -144,6 +182,7 @@ impl Network {
     /// Removes everything in the kernel that carries this node's key.
     pub fn teardown_all(&self) -> Result<Report, Error> {
         let nothing = NodePlan::empty(self.node_key.clone());
+        *self.observed.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let mut report = Report::default();
         for action in diff(&netlink::observe(&self.node_key)?, &nothing) {
             self.carry_out(&action, &mut report);
@@ -216,14 +255,16 @@ impl Network {
         let guards_changed = before.is_none_or(|before| before.guards != wanted.guards);
         // What an earlier daemon left is not known here.
         let six_may_be_there = before.is_none_or(|before| before.ruleset6.is_some());
-        if let Some(loaded) = &mut *loaded {
-            loaded.current = false;
-        }
+        // Not believed any more until it has been done.
+        let before_change = loaded.take().filter(|loaded| loaded.current);
         if wanted.ruleset6.is_none() && six_may_be_there {
             nft::remove(Family::V6, &wanted.ruleset.table)?;
         }
-        nft::replace(std::iter::once(&wanted.ruleset).chain(&wanted.ruleset6))?;
-        report.table_replaced = true;
+        let changed = before_change.as_ref().and_then(|before| before.changes(&wanted));
+        if changed.is_none_or(|changes| nft::change(changes).is_err()) {
+            nft::replace(std::iter::once(&wanted.ruleset).chain(&wanted.ruleset6))?;
+            report.table_replaced = true;
+        }
         if guards_changed && !wanted.guards.is_empty() {
             let local: BTreeSet<_> = netlink::local_addresses()?;
             let families = Family::ALL.into_iter().filter(|family| *family == Family::V4 || wanted.ruleset6.is_some());

@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use net::Network;
-use net::plan::{Family, NodePlan};
+use net::plan::{Family, NodePlan, PortPlan};
 use net::ruleset::Ruleset;
 use topology::{HOST, HOST6, OUTSIDE, OUTSIDE6, Topology, dual_plan, key, plan, port, vip};
 
@@ -140,7 +140,7 @@ fn networks_are_isolated_and_ports_are_published() {
     plan.vips = vec![vip(&[5])];
     plan.ports[0] = port(model::Protocol::Tcp, 8080, &[(5, 80)]);
     let report = apply(&t, &network, &plan);
-    assert_eq!((report.attached, report.adopted, report.table_replaced), (0, 5, true));
+    assert_eq!((report.attached, report.adopted, report.table_replaced), (0, 5, false), "elements alone change");
     assert!(t.ask_often("outside", "tcp", HOST, 8080, 10).iter().all(|x| x.starts_with("a ")));
     plan.vips = vec![vip(&[])];
     plan.ports[0] = port(model::Protocol::Tcp, 8080, &[]);
@@ -302,6 +302,42 @@ fn a_network_may_keep_its_containers_apart_and_their_addresses_as_they_are() {
     assert_eq!(t.ask("b", "tcp", HOST, 8081), "a 10.1.0.6", "but at published ports");
     assert_eq!(t.ask("d", "tcp", ip("10.3.0.6"), 80), "b 10.3.0.8", "another network's containers meet");
     assert_eq!(t.ask("a", "tcp", OUTSIDE, 99), "outside 10.1.0.5", "not masqueraded");
+}
+
+/// What one more container costs, in bytes exchanged with the kernel: the same beside few as beside many.
+#[test]
+fn one_more_container_costs_the_same_however_many_there_are() {
+    const BESIDE: [u8; 3] = [5, 20, 60];
+    let mut t = Topology::new();
+    let network = Network::new(key());
+    let mut plan = NodePlan { networks: vec![topology::network(1, false)], ..NodePlan::empty(key()) };
+    let mut costs = Vec::new();
+    for c in 2..=BESIDE[2] + 2 {
+        let path = t.namespace(&format!("c{c}"));
+        plan.attachments.push(topology::attachment(&path, c, 1, "eth0"));
+        plan.ports.push(PortPlan {
+            backends: vec![(std::net::IpAddr::from([10, 1, 0, c]), 80).into()],
+            ..port(model::Protocol::Tcp, 9000 + u16::from(c), &[])
+        });
+        let report = apply(&t, &network, &plan);
+        if BESIDE.contains(&(c - 2)) {
+            assert!(!report.table_replaced, "beside {}", c - 2);
+            costs.push(report.exchanged);
+        }
+    }
+    assert_eq!(costs.len(), BESIDE.len());
+    assert!(costs.iter().all(|cost| *cost == costs[0]), "bytes beside {BESIDE:?} containers: {costs:?}");
+    // Going costs nothing that grows either.
+    plan.attachments.pop();
+    plan.ports.pop();
+    let report = apply(&t, &network, &plan);
+    assert!(!report.table_replaced && report.exchanged < costs[0], "{report:?}");
+    // Whatever was taken for granted, the audit puts right.
+    let gone = t.run("host", "sh", &["-c", "ip route flush proto 111; nft flush ruleset"]);
+    assert!(gone.status.success());
+    t.on_host(|| network.audit(&plan).unwrap());
+    assert!(String::from_utf8(t.run("host", "ip", &["route"]).stdout).unwrap().contains("10.1.0.61 dev"));
+    assert!(!t.run("host", "nft", &["list", "ruleset"]).stdout.is_empty());
 }
 
 /// What Docker makes (`iptables -P FORWARD DROP` and its chains), with a denial of the administrator's own in it.

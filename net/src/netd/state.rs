@@ -58,6 +58,11 @@ impl State {
         self.shared.set_tables(Arc::new(tables.dns.clone()));
         self.servers.retain(|container, _| tables.dns.askers.contains_key(container));
         for (&container, asker) in &tables.dns.askers {
+            // Where nothing has changed nothing is looked at: with every container all others would be.
+            let is_same = self.tables.dns.askers.get(&container).is_some_and(|known| known.netns == asker.netns);
+            if is_same && self.servers.get(&container).is_some_and(|server| !server.task.is_finished()) {
+                continue;
+            }
             if let Err(error) = self.ensure_server(container, &asker.netns) {
                 report.containers.push(ContainerFailure { container, message: error.to_string() });
             }

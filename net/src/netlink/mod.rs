@@ -16,6 +16,7 @@ pub mod userns;
 pub use attach::attach;
 pub use observe::{foreign_subnets, local_addresses, observe};
 pub use shared::{detach, ensure_link, has_parent};
+pub(crate) use socket::exchanged;
 
 use observe::addresses_of;
 

@@ -21,6 +21,20 @@ const SOL_NETLINK: libc::c_int = 270;
 /// The largest answer datagram the kernel builds for a dump.
 const RECEIVE_LEN: usize = 64 * 1024;
 
+thread_local! {
+    /// Bytes that this thread has exchanged with the kernel.
+    static EXCHANGED: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
+/// How many bytes this thread has exchanged with the kernel: what work costs, whatever the machine.
+pub(crate) fn exchanged() -> u64 {
+    EXCHANGED.get()
+}
+
+fn count(bytes: usize) {
+    EXCHANGED.set(EXCHANGED.get() + bytes as u64);
+}
+
 /// A socket of one netlink protocol, in the network namespace of the thread that opened it.
 #[derive(Debug)]
 pub(crate) struct Netlink {
@@ -91,8 +105,13 @@ impl Netlink {
     }
 
     pub(crate) fn send(&self, bytes: &[u8]) -> Result<(), Error> {
+        count(bytes.len());
         sendto(self.fd.as_raw_fd(), bytes, &NetlinkAddr::new(0, 0), MsgFlags::empty()).map_err(failed("send"))?;
         Ok(())
+    }
+
+    fn receive(&self, buffer: &mut [u8], flags: MsgFlags) -> Result<usize, nix::Error> {
+        recv(self.fd.as_raw_fd(), buffer, flags).inspect(|length| count(*length))
     }
 
     /// Sends messages that all ask for an acknowledgement; returns those that were refused.
@@ -105,7 +124,7 @@ impl Netlink {
         let mut buffer = vec![0; RECEIVE_LEN];
         let mut answered = 0;
         while answered < batch.len() {
-            let length = recv(self.fd.as_raw_fd(), &mut buffer, MsgFlags::empty()).map_err(failed("receive"))?;
+            let length = self.receive(&mut buffer, MsgFlags::empty()).map_err(failed("receive"))?;
             for message in messages(&buffer[..length]).filter(|m| m.kind == NLMSG_ERROR) {
                 answered += 1;
                 refusals.extend(refusal(message.payload, message.flags, &batch.label(message.sequence)));
@@ -125,7 +144,7 @@ impl Netlink {
         let mut buffer = vec![0; RECEIVE_LEN];
         let mut first = None;
         loop {
-            match recv(self.fd.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
+            match self.receive(&mut buffer, MsgFlags::MSG_DONTWAIT) {
                 Ok(length) => {
                     for message in messages(&buffer[..length]).filter(|m| m.kind == NLMSG_ERROR) {
                         let found = refusal(message.payload, message.flags, &batch.label(message.sequence));
@@ -153,7 +172,7 @@ impl Netlink {
         self.send(batch.as_bytes())?;
         let mut buffer = vec![0; RECEIVE_LEN];
         loop {
-            let length = recv(self.fd.as_raw_fd(), &mut buffer, MsgFlags::empty()).map_err(failed("receive"))?;
+            let length = self.receive(&mut buffer, MsgFlags::empty()).map_err(failed("receive"))?;
             if length < HEADER_LEN {
                 return Err(Error::Malformed { what });
             }

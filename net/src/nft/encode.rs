@@ -8,12 +8,13 @@ use super::expression::rule_expressions;
 use super::{NEWTABLE, SUBSYSTEM, TABLE_NAME, generic, number, word};
 use crate::netlink::message::{Attributes, Batch, NLM_F_APPEND, NLM_F_CREATE};
 use crate::plan::Family;
-use crate::ruleset::{Chain, Datum, Element, Hook, Ruleset, Set, Type};
+use crate::ruleset::{Chain, Datum, Element, Hook, Ruleset, Set, SetDelta, Type};
 
 const NEWCHAIN: u16 = SUBSYSTEM | 3;
 const NEWRULE: u16 = SUBSYSTEM | 6;
 const NEWSET: u16 = SUBSYSTEM | 9;
 const NEWSETELEM: u16 = SUBSYSTEM | 12;
+const DELSETELEM: u16 = SUBSYSTEM | 14;
 
 const SET_INTERVAL: u32 = 4;
 const SET_MAP: u32 = 8;
@@ -38,7 +39,8 @@ pub(super) fn table(batch: &mut Batch, ruleset: &Ruleset, flags: u16) {
     }
     for (set, id) in ruleset.sets.iter().zip(1u32..) {
         add_set(batch, family, table, set, id);
-        add_elements(batch, &header, table, set);
+        let elements: Vec<&Element> = set.elements.iter().collect();
+        add_elements(batch, &header, table, &set.name, &elements);
     }
     for chain in &ruleset.chains {
         for (index, rule) in chain.rules.iter().enumerate() {
@@ -98,8 +100,8 @@ fn add_set(batch: &mut Batch, family: Family, table: &str, set: &Set, id: u32) {
             a.be32(6, type_number(family, &set.value));
             a.be32(7, length(&set.value));
         }
-        if !interval && !set.elements.is_empty() {
-            a.nest(9, |a| a.be32(1, set.elements.len() as u32));
+        if !interval {
+            a.nest(9, |a| a.be32(1, set.capacity));
         }
         a.be32(10, id);
     });
@@ -130,23 +132,43 @@ const fn padded(family: Family, part: Type) -> u32 {
     }
 }
 
-fn add_elements(batch: &mut Batch, header: &[u8], table: &str, set: &Set) {
-    for chunk in set.elements.chunks(CHUNK) {
-        let label = format!("add elements of set {}", set.name);
+/// Changes elements of sets.
+pub(super) fn changes(batch: &mut Batch, family: Family, table: &str, changes: &[SetDelta<'_>]) {
+    let header = generic(number(family), 0);
+    for change in changes {
+        for chunk in change.removed.chunks(CHUNK) {
+            let label = format!("delete elements of set {}", change.set);
+            batch.message(label, DELSETELEM, 0, &header, |a| {
+                a.text(1, table);
+                a.text(2, change.set);
+                a.nest(3, |a| chunk.iter().for_each(|element| a.nest(1, |a| add_key(a, element))));
+            });
+        }
+        add_elements(batch, &header, table, change.set, &change.added);
+    }
+}
+
+fn add_elements(batch: &mut Batch, header: &[u8], table: &str, set: &str, elements: &[&Element]) {
+    for chunk in elements.chunks(CHUNK) {
+        let label = format!("add elements of set {set}");
         batch.message(label, NEWSETELEM, NLM_F_CREATE, header, |a| {
             a.text(1, table);
-            a.text(2, &set.name);
-            a.nest(3, |a| chunk.iter().for_each(|element| add_element(a, element, set.key.len() > 1)));
+            a.text(2, set);
+            a.nest(3, |a| chunk.iter().for_each(|element| add_element(a, element)));
         });
     }
 }
 
-fn add_element(a: &mut Attributes, element: &Element, concatenated: bool) {
+fn add_key(a: &mut Attributes, element: &Element) {
+    a.nest(1, |a| a.bytes(1, &data(&element.key, element.key.len() > 1)));
+}
+
+fn add_element(a: &mut Attributes, element: &Element) {
     if let [Datum::Prefix(subnet)] = element.key.as_slice() {
         return add_prefix(a, *subnet);
     }
     a.nest(1, |a| {
-        a.nest(1, |a| a.bytes(1, &data(&element.key, concatenated)));
+        add_key(a, element);
         match element.value.as_slice() {
             [] => {}
             [Datum::Jump(chain)] => a.nest(2, |a| {

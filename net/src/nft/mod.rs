@@ -14,7 +14,7 @@ use crate::Error;
 use crate::netlink::message::{Batch, NLM_F_CREATE, NLM_F_EXCL};
 use crate::netlink::socket::Netlink;
 use crate::plan::Family;
-use crate::ruleset::Ruleset;
+use crate::ruleset::{Ruleset, SetDelta};
 
 pub use conntrack::cut_stale_flows;
 pub use foreign::{Passage, close_passage, open_passage};
@@ -58,6 +58,17 @@ pub fn replace<'a>(rulesets: impl IntoIterator<Item = &'a Ruleset>) -> Result<()
         encode::table(&mut batch, ruleset, 0);
     }
     commit(batch)
+}
+
+/// Changes elements of sets of tables that are there, in one transaction. The kernel refuses it whole where they are not as
+/// they are believed to be.
+pub fn change<'a>(tables: impl IntoIterator<Item = (&'a Ruleset, Vec<SetDelta<'a>>)>) -> Result<(), Error> {
+    let mut batch = begin();
+    for (ruleset, changes) in tables {
+        encode::changes(&mut batch, ruleset.family, &ruleset.table, &changes);
+    }
+    // The transaction's own first message is in it.
+    if batch.len() > 1 { commit(batch) } else { Ok(()) }
 }
 
 /// Adds a table whose name is new, or else does as [`replace`]: adding alone costs a tenth, since the kernel has nothing

@@ -20,6 +20,16 @@ pub struct Observed {
     pub subnets: BTreeMap<IpSubnet, IpAddr>,
 }
 
+impl Observed {
+    /// What the kernel has when everything is as planned; `None` where only the kernel tells which devices are Orca's: those
+    /// that macvlan networks lie on may be the host's.
+    pub fn of(plan: &NodePlan) -> Option<Self> {
+        let (devices, parents) = devices(plan);
+        let (loopback, subnets) = (addresses(plan), subnets(plan));
+        parents.is_empty().then(|| Self { devices, vlans: BTreeSet::new(), loopback, subnets })
+    }
+}
+
 /// One change to devices, addresses or routes. Carrying one out twice does no harm.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
@@ -56,22 +66,8 @@ pub enum Action {
 /// What turns `observed` into `desired`, in the order in which to do it: what is stale goes first, so that its names
 /// and addresses are free.
 pub fn diff(observed: &Observed, desired: &NodePlan) -> Vec<Action> {
-    let mut devices: BTreeSet<String> = desired.attachments.iter().map(|a| desired.device(a)).collect();
-    let mut vlans = BTreeSet::new();
-    for network in &desired.networks {
-        match &network.link {
-            Link::Routed => {}
-            Link::Bridge { .. } => drop(devices.insert(desired.node_key.bridge(network.id))),
-            Link::Macvlan { parent, .. } => drop(vlans.insert(parent.clone())),
-        }
-    }
-    let routed = || desired.networks.iter().filter(|network| network.link == Link::Routed);
-    let sides = routed().flat_map(|network| &network.subnets);
-    let subnets: BTreeMap<IpSubnet, IpAddr> = sides.map(|side| (side.subnet, side.gateway)).collect();
-    let mut addresses: BTreeSet<IpAddr> = subnets.values().copied().collect();
-    if routed().next().is_some() {
-        addresses.insert(Family::V4.next_hop());
-    }
+    let (devices, vlans) = devices(desired);
+    let (subnets, addresses) = (subnets(desired), addresses(desired));
 
     let mut actions = Vec::new();
     actions.extend(observed.devices.difference(&devices).cloned().map(Action::RemoveDevice));
@@ -94,6 +90,36 @@ pub fn diff(observed: &Observed, desired: &NodePlan) -> Vec<Action> {
         });
     }
     actions
+}
+
+fn routed(plan: &NodePlan) -> impl Iterator<Item = &NetworkPlan> {
+    plan.networks.iter().filter(|network| network.link == Link::Routed)
+}
+
+/// Subnets of routed networks, each with the node's own address in it.
+fn subnets(plan: &NodePlan) -> BTreeMap<IpSubnet, IpAddr> {
+    routed(plan).flat_map(|network| &network.subnets).map(|side| (side.subnet, side.gateway)).collect()
+}
+
+/// Addresses of the loopback device.
+fn addresses(plan: &NodePlan) -> BTreeSet<IpAddr> {
+    let next_hop = routed(plan).next().map(|_| Family::V4.next_hop());
+    subnets(plan).into_values().chain(next_hop).collect()
+}
+
+/// Devices of Orca's, and those that macvlan networks lie on.
+fn devices(plan: &NodePlan) -> (BTreeSet<String>, BTreeSet<String>) {
+    let meets_host = |a: &&AttachmentPlan| plan.network(a.network).is_some_and(NetworkPlan::meets_host);
+    let mut devices: BTreeSet<String> = plan.attachments.iter().filter(meets_host).map(|a| plan.device(a)).collect();
+    let mut vlans = BTreeSet::new();
+    for network in &plan.networks {
+        match &network.link {
+            Link::Routed => {}
+            Link::Bridge { .. } => drop(devices.insert(plan.node_key.bridge(network.id))),
+            Link::Macvlan { parent, .. } => drop(vlans.insert(parent.clone())),
+        }
+    }
+    (devices, vlans)
 }
 
 #[cfg(test)]
@@ -152,6 +178,9 @@ mod tests {
             for plan in [&before, &after, &NodePlan::empty(after.node_key.clone())] {
                 for action in diff(&observed, plan) {
                     carry_out(&mut observed, &action, plan);
+                }
+                if let Some(expected) = Observed::of(plan) {
+                    prop_assert_eq!(&observed, &expected);
                 }
                 let left = diff(&observed, plan);
                 let is_adoption = |action: &Action| match action {

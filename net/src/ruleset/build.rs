@@ -16,6 +16,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use model::{IpSubnet, Link, Protocol};
 
+use super::delta::{capacity, keep_capacity};
 use super::{Action, Chain, Datum, Element, Field, Hook, Match, Rule, Ruleset, Set, Type};
 use crate::plan::{AttachmentPlan, Family, NetworkPlan, NodePlan, PortPlan, SizeClass, slots_after};
 
@@ -42,6 +43,7 @@ impl Ruleset {
         sets.extend(networks.iter().map(|served| network_members(&members, served.network)));
         let balanced = balancer_sets(family, previous, plan, &mut sets);
         sets.extend(idle_ports(family, plan));
+        keep_capacity(previous, &mut sets);
 
         let mut chains = vec![refuse()];
         chains.extend(networks.iter().map(from_network));
@@ -117,7 +119,8 @@ fn set(name: &str, key: &[Type], keys: impl Iterator<Item = Vec<Datum>>) -> Set 
 
 fn map(name: &str, key: &[Type], value: &[Type], elements: impl Iterator<Item = (Vec<Datum>, Vec<Datum>)>) -> Set {
     let elements: BTreeSet<Element> = elements.map(|(key, value)| Element { key, value }).collect();
-    Set { name: name.into(), key: key.into(), value: value.into(), elements: elements.into_iter().collect() }
+    let capacity = capacity(elements.len());
+    Set { name: name.into(), key: key.into(), value: value.into(), elements: elements.into_iter().collect(), capacity }
 }
 
 fn prefixes(networks: &[Served<'_>], wanted: fn(&NetworkPlan) -> bool) -> impl Iterator<Item = Vec<Datum>> {

@@ -8,6 +8,7 @@
 //! one table never undoes the `drop` of another.
 
 mod build;
+mod delta;
 mod flows;
 mod name_server;
 mod text;
@@ -18,6 +19,7 @@ use model::{IpSubnet, Protocol};
 
 use crate::plan::Family;
 
+pub use delta::SetDelta;
 pub use flows::{Flow, FlowGuards};
 
 /// One table of one family.
@@ -44,6 +46,8 @@ pub struct Set {
     pub value: Vec<Type>,
     /// What is in it, sorted and without duplicates.
     pub elements: Vec<Element>,
+    /// How many elements it has room for; sets of prefixes grow as they must.
+    pub capacity: u32,
 }
 
 /// Type of a part of a key or value, as nft names them.

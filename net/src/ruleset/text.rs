@@ -43,8 +43,8 @@ fn set_text(set: &Set) -> String {
     text.push('\n');
     if set.key.contains(&Type::Prefix) {
         text.push_str("\t\tflags interval\n");
-    } else if !set.elements.is_empty() {
-        let _ = writeln!(text, "\t\tsize {}", set.elements.len());
+    } else {
+        let _ = writeln!(text, "\t\tsize {}", set.capacity);
     }
     let element = |e: &super::Element| {
         let key = join(&e.key, " . ");
