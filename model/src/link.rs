@@ -149,7 +149,9 @@ impl LinkOptions {
 
 fn is_device(name: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    (1..=15).contains(&name.len()) && !matches!(name, "." | ".." | "lo" | "all" | "default") && name.bytes().all(allowed)
+    (1..=15).contains(&name.len())
+        && !matches!(name, "." | ".." | "lo" | "all" | "default")
+        && name.bytes().all(allowed)
 }
 
 #[cfg(test)]

@@ -117,6 +117,8 @@ pub struct AttachmentSpec {
     pub network: String,
     /// Further names that DNS answers on this network.
     pub aliases: Vec<String>,
+    /// Names that this container alone has for others on its networks: what it calls them, and what they are called.
+    pub links: BTreeMap<String, String>,
     /// A fixed IPv4 address.
     pub ipv4_address: Option<IpAddr>,
     /// A fixed IPv6 address.

@@ -95,12 +95,7 @@ pub struct ItemError {
 impl Network {
     /// The network of a node. Nothing happens before the first call.
     pub const fn new(node_key: NodeKey) -> Self {
-        Self {
-            node_key,
-            loaded: Mutex::new(None),
-            attached: Mutex::new(BTreeMap::new()),
-            observed: Mutex::new(None),
-        }
+        Self { node_key, loaded: Mutex::new(None), attached: Mutex::new(BTreeMap::new()), observed: Mutex::new(None) }
     }
 
     /// Brings the kernel to the plan: stale devices go, missing ones come, the table is replaced if it changed. An

@@ -141,8 +141,7 @@ fn a_vlans_device_is_made_and_goes_with_its_network() {
         t.ip(name, "link set tagged up");
     }
     let mut plan = macvlan_plan(&mut t, "uplink0.50", MacvlanMode::Private);
-    let tagged =
-        SubnetPlan { subnet: "198.51.100.0/24".parse().unwrap(), gateway: "198.51.100.1".parse().unwrap() };
+    let tagged = SubnetPlan { subnet: "198.51.100.0/24".parse().unwrap(), gateway: "198.51.100.1".parse().unwrap() };
     plan.networks[3].subnets = vec![tagged];
     for (attachment, last) in plan.attachments[5..].iter_mut().zip(21..) {
         attachment.addresses = vec![IpAddr::from([198, 51, 100, last])];

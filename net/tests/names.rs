@@ -70,7 +70,7 @@ fn tables(t: &Topology) -> Tables {
     let asker = |name: &str, c: u8, networks: &[u8], forward| {
         let networks = networks.iter().map(|&n| NetworkId::from_random(n.into())).collect();
         let servers = vec![SocketAddr::from((OUTSIDE, 5300))];
-        (container(c), Asker { netns: t.path(name), networks, forward, servers })
+        (container(c), Asker { netns: t.path(name), networks, forward, servers, links: Default::default() })
     };
     let many: Vec<(&str, u8)> = (10..90).map(|c| ("many", c)).collect();
     let mut dns = resolve::Tables {

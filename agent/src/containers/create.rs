@@ -22,6 +22,8 @@ use crate::{Error, Result, bundle, clock, random, signal};
 
 /// Docker's grace period.
 const GRACE: std::time::Duration = std::time::Duration::from_secs(10);
+/// Compose's label of what belongs to a project.
+const PROJECT: &str = "com.docker.compose.project";
 /// How often a generated name may clash.
 const NAME_ATTEMPTS: u32 = 32;
 
@@ -89,7 +91,9 @@ impl Shared {
             record.name = free_name(&state, name)?;
             record.network = match &record.network {
                 NetworkMode::Container(name) => NetworkMode::Container(state.resolve(name)?.to_string()),
-                other => self.executor.networks().canonical(other)?,
+                // Of a project's one-off container, links name services.
+                other if record.labels.contains_key(PROJECT) => self.executor.networks().canonical(other)?,
+                other => linked(&state, self.executor.networks().canonical(other)?)?,
             };
             record.attachments = self.executor.networks().addresses(&record, &held_addresses(&state, id))?;
             self.executor.networks().bind_ports(&record.network, &mut record.ports)?;
@@ -318,6 +322,19 @@ fn check_families(record: &Record) -> Result<()> {
             Err(Error::Spec { key: "published address", value, reason })
         }
     }
+}
+
+/// Links by the ids of the containers that they lead to, so that they outlive a change of names.
+///
+/// # Errors
+/// [`Error::NoSuchContainer`], [`Error::AmbiguousContainer`].
+pub fn linked(state: &State, mut network: NetworkMode) -> Result<NetworkMode> {
+    if let NetworkMode::Networks(specs) = &mut network {
+        for name in specs.iter_mut().flat_map(|spec| spec.links.values_mut()) {
+            *name = state.resolve(name)?.short();
+        }
+    }
+    Ok(network)
 }
 
 fn free_name(state: &State, name: Option<String>) -> Result<String> {

@@ -2,7 +2,7 @@
 
 use model::{AttachmentSpec, ContainerId, LocalNetwork, NetworkId, NetworkMode, Timestamp};
 
-use super::create::held_addresses;
+use super::create::{held_addresses, linked};
 use super::{Containers, Record, Shared, State};
 use crate::events::Kind;
 use crate::network::{CreateNetwork, NetworkView};
@@ -94,7 +94,7 @@ impl Containers {
             }
             pin(&mut specs, networks.device_names(record));
             specs.push(AttachmentSpec { network: name, local: !view.assigned, ..spec });
-            record.network = NetworkMode::Networks(specs);
+            record.network = linked(state, NetworkMode::Networks(specs))?;
             record.attachments = networks.addresses(record, &held_addresses(state, id))?;
             Ok(())
         })

@@ -301,9 +301,10 @@ impl Networks {
         let networks = self.resolve(network, true)?;
         let is_macvlan = |(_, network): &(_, Served)| matches!(network.link.link, Link::Macvlan { .. });
         if let Some((_, first)) = networks.first().filter(|_| !ports.is_empty() && networks.iter().all(is_macvlan)) {
-            let reason = "its containers have addresses of the network that its parent device is in, and are reached there: \
+            let reason =
+                "its containers have addresses of the network that its parent device is in, and are reached there: \
                           leave --publish out"
-                .into();
+                    .into();
             return Err(Error::Network { name: first.name.clone(), reason });
         }
         let Some(address) = networks.first().and_then(|(_, network)| network.link.host_binding) else { return Ok(()) };
@@ -412,6 +413,7 @@ impl Networks {
                 network: attachment.network,
                 addresses: attachment.addresses.clone(),
                 aliases: spec.map(|spec| spec.aliases.clone()).unwrap_or_default(),
+                links: spec.map(|spec| spec.links.clone()).unwrap_or_default(),
                 mac: spec.and_then(|spec| spec.mac_address).unwrap_or_else(|| MacAddress::of(first)),
                 interface,
             })

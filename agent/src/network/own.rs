@@ -68,8 +68,11 @@ impl Networks {
             let network = plain(predefined_id(name, self.node), name, pools);
             NetworkView { network, driver, assigned: false }
         });
-        let own =
-            own.values().map(|network| NetworkView { network: network.clone(), driver: driver(&network.driver), assigned: false });
+        let own = own.values().map(|network| NetworkView {
+            network: network.clone(),
+            driver: driver(&network.driver),
+            assigned: false,
+        });
         let assigned = assigned.networks.values().map(|network| {
             let mut view = plain(network.id, &network.name, self.served_pools(network.id));
             (view.internal, view.attachable) = (network.internal, network.attachable);

@@ -45,6 +45,8 @@ pub struct On {
     pub addresses: Vec<IpAddr>,
     /// Its further names there.
     pub aliases: Vec<String>,
+    /// Its own names for others.
+    pub links: BTreeMap<String, String>,
     /// Its device's link address.
     pub mac: MacAddress,
     /// Its device's name.
@@ -262,9 +264,12 @@ pub fn names(inputs: &Inputs<'_>) -> Tables {
 
 fn asker(inputs: &Inputs<'_>, active: &Active) -> Asker {
     let networks: Vec<_> = active.attachments.iter().map(|on| on.network).collect();
+    let links = active.attachments.iter().flat_map(|on| &on.links);
+    let links = links.map(|(alias, name)| (alias.to_ascii_lowercase(), name.clone()));
     Asker {
         netns: active.netns.clone(),
         forward: networks.iter().any(|network| !inputs.is_internal(*network)),
+        links: links.collect(),
         servers: active.dns.iter().map(|address| SocketAddr::new(*address, 53)).collect(),
         networks,
     }

@@ -36,6 +36,7 @@ fn active(name: &str, networks: &[(u8, u8)]) -> Active {
         network: NetworkId::from_random((*n).into()),
         addresses: vec![address(*n, *last).into()],
         aliases: vec![format!("{name}-alias")],
+        links: BTreeMap::new(),
         mac: model::MacAddress::of(address(*n, *last).into()),
         interface,
     };

@@ -80,12 +80,21 @@ impl TryFrom<types::NetworkMode> for model::NetworkMode {
 
 impl From<model::AttachmentSpec> for types::AttachmentSpec {
     fn from(spec: model::AttachmentSpec) -> Self {
-        let model::AttachmentSpec { network, aliases, ipv4_address, ipv6_address, mac_address, interface_name, local } =
-            spec;
+        let model::AttachmentSpec {
+            network,
+            aliases,
+            links,
+            ipv4_address,
+            ipv6_address,
+            mac_address,
+            interface_name,
+            local,
+        } = spec;
         let address = |address: Option<std::net::IpAddr>| address.map(|address| address.to_string());
         Self {
             network,
             aliases,
+            links,
             ipv4_address: address(ipv4_address),
             ipv6_address: address(ipv6_address),
             mac_address: mac_address.map(|address| address.to_string()),
@@ -99,18 +108,27 @@ impl TryFrom<types::AttachmentSpec> for model::AttachmentSpec {
     type Error = Error;
 
     fn try_from(spec: types::AttachmentSpec) -> Result<Self, Error> {
-        let types::AttachmentSpec { network, aliases, ipv4_address, ipv6_address, mac_address, interface_name, local } =
-            spec;
+        let types::AttachmentSpec {
+            network,
+            aliases,
+            ipv4_address,
+            ipv6_address,
+            mac_address,
+            interface_name,
+            local,
+            links,
+        } = spec;
         let ipv4_address = optional_text("attachment.ipv4_address", ipv4_address)?;
         let ipv6_address = optional_text("attachment.ipv6_address", ipv6_address)?;
         let mac_address = optional_text("attachment.mac_address", mac_address)?;
-        Ok(Self { network, aliases, ipv4_address, ipv6_address, mac_address, interface_name, local })
+        Ok(Self { network, aliases, links, ipv4_address, ipv6_address, mac_address, interface_name, local })
     }
 }
 
 impl From<model::LocalNetwork> for types::LocalNetwork {
     fn from(network: model::LocalNetwork) -> Self {
-        let model::LocalNetwork { id, name, created_at, labels, driver, options, internal, attachable, pools } = network;
+        let model::LocalNetwork { id, name, created_at, labels, driver, options, internal, attachable, pools } =
+            network;
         Self {
             id: id.to_string(),
             name,
@@ -129,7 +147,8 @@ impl TryFrom<types::LocalNetwork> for model::LocalNetwork {
     type Error = Error;
 
     fn try_from(network: types::LocalNetwork) -> Result<Self, Error> {
-        let types::LocalNetwork { id, name, created_at, labels, driver, options, internal, attachable, pools } = network;
+        let types::LocalNetwork { id, name, created_at, labels, driver, options, internal, attachable, pools } =
+            network;
         Ok(Self {
             id: text("network.id", id)?,
             name,

@@ -163,7 +163,9 @@ async fn localize(client: &mut Client, stack: &mut Stack) -> Result<()> {
         return Ok(());
     }
     let networks = client.networks.list_networks(api::network::ListRequest {}).await?.into_inner().networks;
-    let own = networks.into_iter().filter(|network| network.stack.is_none() && ["bridge", "macvlan"].contains(&network.driver.as_str()));
+    let own = networks
+        .into_iter()
+        .filter(|network| network.stack.is_none() && ["bridge", "macvlan"].contains(&network.driver.as_str()));
     let own: BTreeSet<String> = own.filter_map(|network| Some(network.network?.name)).collect();
     stack.external_networks.retain(|name| !own.contains(name));
     for service in &mut stack.services {

@@ -62,6 +62,9 @@ pub struct CreateArgs {
     /// A further name on the network
     #[arg(long, alias = "net-alias", value_name = "NAME")]
     pub network_alias: Vec<String>,
+    /// A name of its own for another container, without environment variables: CONTAINER[:ALIAS]
+    #[arg(long, value_name = "CONTAINER[:ALIAS]")]
+    pub link: Vec<String>,
     /// IPv4 address on the network
     #[arg(long)]
     pub ip: Option<std::net::Ipv4Addr>,
@@ -244,7 +247,8 @@ impl CreateArgs {
     fn network_mode(&self) -> Result<NetworkMode> {
         let refuse =
             |flag, value: &str, reason: &str| Err(Error::Flag { flag, value: value.into(), reason: reason.into() });
-        let first = First { aliases: self.network_alias.clone(), ip: self.ip, ip6: self.ip6, mac: self.mac_address };
+        let (aliases, links) = (self.network_alias.clone(), self.link.clone());
+        let first = First { aliases, links, ip: self.ip, ip6: self.ip6, mac: self.mac_address };
         attachments(&self.network, first).or_else(|reason| refuse("--network", &self.network.join(" "), &reason))
     }
 

@@ -1,5 +1,6 @@
 //! `--network` of `run` and `create`: a name, or `name=NETWORK,ip=…,alias=…`. Pure.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use model::{AttachmentSpec, MacAddress, NetworkMode};
@@ -9,6 +10,8 @@ use model::{AttachmentSpec, MacAddress, NetworkMode};
 pub struct First {
     /// `--network-alias`.
     pub aliases: Vec<String>,
+    /// `--link`.
+    pub links: Vec<String>,
     /// `--ip`.
     pub ip: Option<Ipv4Addr>,
     /// `--ip6`.
@@ -53,19 +56,40 @@ pub fn attachments(values: &[String], first: First) -> Result<NetworkMode, Strin
 }
 
 fn alone(mode: NetworkMode, first: &First) -> Result<NetworkMode, String> {
-    let First { aliases, ip, ip6, mac } = first;
-    if aliases.is_empty() && ip.is_none() && ip6.is_none() && mac.is_none() {
+    let First { aliases, links, ip, ip6, mac } = first;
+    if aliases.is_empty() && links.is_empty() && ip.is_none() && ip6.is_none() && mac.is_none() {
         return Ok(mode);
     }
-    Err("addresses and aliases need a network of one's own, not none, host or another container's".into())
+    Err("addresses, aliases and links need a network of one's own, not none, host or another container's".into())
 }
 
 fn merge(spec: &mut AttachmentSpec, first: First) -> Result<(), String> {
-    let First { aliases, ip, ip6, mac } = first;
+    let First { aliases, links, ip, ip6, mac } = first;
     spec.aliases.extend(aliases);
+    spec.links = self::links(&links)?;
     one(&mut spec.ipv4_address, ip.map(IpAddr::V4), "ip")?;
     one(&mut spec.ipv6_address, ip6.map(IpAddr::V6), "ip6")?;
     one(&mut spec.mac_address, mac, "mac-address")
+}
+
+/// `NAME[:ALIAS]`: what the container calls another, and what that is called.
+///
+/// # Errors
+/// A link without a name, or two of one alias.
+pub fn links(texts: &[String]) -> Result<BTreeMap<String, String>, String> {
+    let mut links = BTreeMap::new();
+    for text in texts {
+        let (name, alias) = text.split_once(':').unwrap_or((text, text));
+        // As Docker lists them, with the leading slash of a container's name.
+        let (name, alias) = (name.trim_start_matches('/'), alias.rsplit('/').next().unwrap_or(alias));
+        if name.is_empty() || alias.is_empty() {
+            return Err(format!("{text:?}: expected CONTAINER[:ALIAS]"));
+        }
+        if links.insert(alias.to_owned(), name.to_owned()).is_some() {
+            return Err(format!("{alias} is linked twice"));
+        }
+    }
+    Ok(links)
 }
 
 fn one<T>(slot: &mut Option<T>, value: Option<T>, key: &str) -> Result<(), String> {
@@ -168,6 +192,7 @@ mod tests {
         let front = AttachmentSpec {
             network: "front".into(),
             aliases: vec!["a".into(), "b".into()],
+            links: BTreeMap::new(),
             ipv4_address: Some("10.7.0.9".parse().unwrap()),
             ipv6_address: None,
             mac_address: Some("02:42:00:00:00:09".parse().unwrap()),
@@ -179,6 +204,20 @@ mod tests {
         assert_eq!(all(&["none"], First::default()), Ok(NetworkMode::None));
         assert_eq!(all(&[], First::default()).unwrap().attachments()[0].network, "bridge");
         assert_eq!(all(&["default"], First::default()).unwrap().attachments()[0].network, "bridge");
+    }
+
+    #[test]
+    fn links_are_of_the_first_network() {
+        let first = First { links: vec!["db".into(), "/cache:/web/store".into()], ..First::default() };
+        let mode = all(&["front", "back"], first).unwrap();
+        let links: Vec<_> = mode.attachments()[0].links.iter().map(|(alias, name)| format!("{alias}={name}")).collect();
+        assert_eq!((links, mode.attachments()[1].links.len()), (vec!["db=db".to_owned(), "store=cache".into()], 0));
+        for (links, words) in [(&[":x"][..], "expected"), (&["a:x", "b:x"], "twice")] {
+            let links = links.iter().map(|link| (*link).to_owned()).collect();
+            assert!(all(&["front"], First { links, ..First::default() }).unwrap_err().contains(words));
+        }
+        let first = First { links: vec!["db".into()], ..First::default() };
+        assert!(all(&["host"], first).unwrap_err().contains("need a network"));
     }
 
     #[test]

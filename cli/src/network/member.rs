@@ -15,6 +15,9 @@ pub struct ConnectArgs {
     /// A further name there
     #[arg(long, value_name = "NAME")]
     alias: Vec<String>,
+    /// A name of its own for another container: CONTAINER[:ALIAS]
+    #[arg(long, value_name = "CONTAINER[:ALIAS]")]
+    link: Vec<String>,
     /// IPv4 address there
     #[arg(long, value_name = "ADDRESS")]
     ip: Option<Ipv4Addr>,
@@ -56,6 +59,7 @@ pub async fn connect(host: &Host, args: ConnectArgs) -> Result<()> {
     let attachment = AttachmentSpec {
         network: args.network,
         aliases: args.alias,
+        links: super::links(&args.link).map_err(|reason| refuse("--link", &args.link.join(" "), &reason))?,
         ipv4_address: args.ip.map(Into::into),
         ipv6_address: args.ip6.map(Into::into),
         mac_address: None,

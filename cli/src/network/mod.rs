@@ -19,7 +19,7 @@ use crate::client::{Client, Host};
 use crate::error::{Error, Result};
 
 use attachment::driver_options;
-pub use attachment::{First, attachments};
+pub use attachment::{First, attachments, links};
 
 /// What to do with networks.
 #[derive(Debug, Subcommand)]

@@ -1,4 +1,4 @@
-//! Networks on a device of the host's, and on a bridge device.
+//! Networks on a device of the host's, and on a bridge device; links to other containers.
 
 use crate::support::Node;
 
@@ -64,6 +64,34 @@ fn a_macvlan_network() {
     assert!(left.contains("lan0") && !left.contains("macvlan"), "{left}");
 }
 
+#[test]
+fn a_container_has_names_of_its_own_for_others() {
+    let node = Node::start().with_busybox();
+    node.ok(&["network", "create", "net-one"]);
+    node.ok(&["run", "-d", "--name", "database", "--network", "net-one", "busybox", "sleep", "1000"]);
+    let linked = ["--network", "net-one", "--link", "database:store"];
+    node.ok(&[&["run", "-d", "--name", "linker"], &linked[..], &["busybox", "sleep", "1000"]].concat());
+    node.ok(&["run", "-d", "--name", "plain", "--network", "net-one", "busybox", "sleep", "1000"]);
+    let pings = |node: &Node, from: &str, name: &str| {
+        node.orca(&["exec", from, "ping", "-c", "1", "-w", "5", name]).status.success()
+    };
+    assert!(pings(&node, "linker", "store") && pings(&node, "linker", "database"));
+    assert!(!pings(&node, "plain", "store"), "a link is one container's own");
+    node.ok(&["rename", "database", "renamed"]);
+    assert!(pings(&node, "linker", "store"), "it follows the container");
+    assert!(!exec(&node, "linker", "env").contains("STORE_"), "no environment variables");
+    let links = node.ok(&["inspect", "-f", "{{json (index .NetworkSettings.Networks \"net-one\").Links}}", "linker"]);
+    assert!(links.contains(":store"), "{links}");
+    let error = node.fails(125, &["run", "--rm", "--network", "net-one", "--link", "nobody", "busybox", "true"]);
+    assert!(error.contains("nobody"), "{error}");
+    let project = "name: l\nservices:\n  one: {image: busybox, command: [sleep, '1000']}\n  \
+                   two: {image: busybox, command: [sleep, '1000'], links: ['one:first']}\n";
+    let file = node.file("links.yml", project);
+    node.ok(&["up", "-d", "-f", file.to_str().unwrap()]);
+    assert!(pings(&node, "l-two-1", "first") && !pings(&node, "l-one-1", "first"));
+    node.ok(&["down", "-f", file.to_str().unwrap()]);
+}
+
 const PROJECT: &str = r#"
 name: linked
 services:
@@ -94,8 +122,14 @@ fn a_projects_bridge_device_and_macvlan() {
     assert!(node.in_host(&["ip", "link", "show", "dev", "br-linked"]).contains("altname br-linked"));
     assert!(exec(&node, "linked-shout-1", "ping -c 1 -w 5 hear").contains("1 packets received"));
     // Who shares a link is found by its link address.
-    assert!(exec(&node, "linked-shout-1", "arping -c 1 -w 5 -I eth0 $(nslookup -type=a hear | awk '/^Address: 10/ {print $2}')")
-        .contains("Received 1"));
+    assert!(
+        exec(
+            &node,
+            "linked-shout-1",
+            "arping -c 1 -w 5 -I eth0 $(nslookup -type=a hear | awk '/^Address: 10/ {print $2}')"
+        )
+        .contains("Received 1")
+    );
     assert!(exec(&node, "linked-shout-1", "ip addr").contains("192.0.2."));
     let error = node.fails(1, &["network", "create", "-o", "com.docker.network.bridge.name=lan0", "bad"]);
     assert!(error.contains("device lan0 already"), "{error}");

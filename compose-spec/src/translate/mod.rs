@@ -125,16 +125,6 @@ fn without_effect(fields: &Fields, errors: &mut Vec<Error>) {
         }
         _ => {}
     }
-    for link in fields.list("links") {
-        let linked = link.as_str().unwrap_or_default();
-        if linked.split_once(':').is_some_and(|(service, alias)| service != alias) {
-            fields.refuse(
-                "links",
-                Some("links without an alias are the same as depends_on; use networks.<name>.aliases for others"),
-                errors,
-            );
-        }
-    }
     isolation::refuse_others(fields, errors);
 }
 

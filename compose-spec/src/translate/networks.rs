@@ -1,6 +1,7 @@
 //! `networks`, `network_mode` and `ports`.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use model::{
@@ -156,12 +157,16 @@ fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
 /// How the service's containers are connected; the network with the default route first.
 pub fn mode(project: &Project, fields: &Fields, errors: &mut Vec<Error>) -> NetworkMode {
     let networks = fields.take("networks").and_then(Node::as_map);
+    let links = links(fields);
+    if !links.is_empty() && fields.text("network_mode").is_some_and(|mode| mode != "bridge") {
+        fields.invalid("links", "links need networks of one's own, not those of network_mode", errors);
+    }
     match fields.text("network_mode").as_deref() {
         None => {}
         Some("none") => return NetworkMode::None,
         Some("host") => return NetworkMode::Host,
         Some("bridge") => {
-            let node = AttachmentSpec { network: "bridge".into(), local: true, ..AttachmentSpec::default() };
+            let node = AttachmentSpec { network: "bridge".into(), local: true, links, ..AttachmentSpec::default() };
             return NetworkMode::Networks(vec![node]);
         }
         Some(text) => match text.split_once(':') {
@@ -182,7 +187,15 @@ pub fn mode(project: &Project, fields: &Fields, errors: &mut Vec<Error>) -> Netw
         })
         .collect();
     attachments.sort_by(|a, b| a.0.cmp(&b.0));
-    NetworkMode::Networks(attachments.into_iter().map(|(_, attachment)| attachment).collect())
+    let linked = |(_, attachment): (Order, AttachmentSpec)| AttachmentSpec { links: links.clone(), ..attachment };
+    NetworkMode::Networks(attachments.into_iter().map(linked).collect())
+}
+
+/// Names that the service alone has for others; a link without an alias says only what every service of the network knows.
+fn links(fields: &Fields) -> BTreeMap<String, String> {
+    let texts = fields.texts("links").into_iter().chain(fields.texts("external_links"));
+    let links = texts.filter_map(|text| text.split_once(':').map(|(name, alias)| (alias.to_owned(), name.to_owned())));
+    links.filter(|(alias, name)| alias != name).collect()
 }
 
 /// Order: gateway priority, then priority, then name, as Docker chooses the default route.
@@ -205,6 +218,7 @@ fn attachment(project: &Project, key: &str, fields: Fields, errors: &mut Vec<Err
         ipv4_address: address("ipv4_address", IpAddr::is_ipv4),
         ipv6_address: address("ipv6_address", IpAddr::is_ipv6),
         aliases: fields.texts("aliases"),
+        links: BTreeMap::new(),
         mac_address: mac_address(&fields, errors),
         interface_name: fields.text("interface_name"),
         local: false,

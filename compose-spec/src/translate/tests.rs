@@ -187,6 +187,26 @@ networks:
 }
 
 #[test]
+fn links_are_the_services_own_names() {
+    let stack = stack(
+        r#"
+name: shop
+services:
+  db: {image: a}
+  web: {image: a, networks: [front, default], links: [db, "db:database"], external_links: ["theirs:other"]}
+networks: {front: {}}
+"#,
+    );
+    let web = stack.services.iter().find(|service| service.key() == "web").unwrap();
+    for attachment in web.network.attachments() {
+        let links: Vec<_> = attachment.links.iter().map(|(alias, name)| format!("{alias}={name}")).collect();
+        assert_eq!(links, ["database=db", "other=theirs"]);
+    }
+    let found = refusals("name: p\nservices: {a: {image: a}, b: {image: a, network_mode: host, links: ['a:x']}}\n");
+    assert!(found[0].contains("services.b.links") || found[0].contains("links need"), "{found:?}");
+}
+
+#[test]
 fn addresses_that_make_no_sense_are_refused_where_they_stand() {
     let found = refusals(
         r#"

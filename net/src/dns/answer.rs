@@ -136,7 +136,13 @@ mod tests {
         for n in 0..addresses {
             zone.add("web", IpAddr::from([10, 1, 0, n]));
         }
-        let asker = Asker { netns: "/".into(), networks: vec![network], forward: false, servers: vec![] };
+        let asker = Asker {
+            netns: "/".into(),
+            networks: vec![network],
+            forward: false,
+            servers: vec![],
+            links: Default::default(),
+        };
         Tables { zones: [(network, zone)].into(), askers: [(ME, asker)].into() }
     }
 

@@ -226,6 +226,7 @@ mod tests {
             networks: vec![network],
             forward: true,
             servers: vec!["9.9.9.9:53".parse().unwrap()],
+            links: Default::default(),
         };
         let reservation = Reservation { protocol: Protocol::Tcp, port: 8080, host_ip: None };
         let dns = resolve::Tables {

@@ -6,8 +6,8 @@ use model::{IpSubnet, Link as NetworkLink};
 
 use super::link::{self, Link, Route};
 use super::message::Batch;
-use super::socket::Netlink;
 use super::shared::{attach_macvlan, switch_ipv6_on};
+use super::socket::Netlink;
 use super::{netns, sysctl_if_present};
 use crate::Error;
 use crate::plan::{AttachmentPlan, Family, NetworkPlan, NodeKey};

@@ -5,7 +5,9 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use model::{IpSubnet, MacvlanMode};
 
-use super::message::{Attributes, Batch, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, attribute, read_u32};
+use super::message::{
+    Attributes, Batch, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, attribute, read_u32,
+};
 use super::socket::Netlink;
 use crate::Error;
 use crate::plan::Family;

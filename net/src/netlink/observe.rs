@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use model::IpSubnet;
 
 use super::link::{
-    ADDRESS_HEADER_LEN, GETADDR, GETLINK, GETROUTE, IFLA_IFALIAS, IFLA_IFNAME, LINK_HEADER_LEN, LOOPBACK, ROUTE_HEADER_LEN,
-    ROUTE_PROTOCOL, family_number, link_header,
+    ADDRESS_HEADER_LEN, GETADDR, GETLINK, GETROUTE, IFLA_IFALIAS, IFLA_IFNAME, LINK_HEADER_LEN, LOOPBACK,
+    ROUTE_HEADER_LEN, ROUTE_PROTOCOL, family_number, link_header,
 };
 use super::message::{NLM_F_DUMP, attribute, read_text, read_u32};
 use super::socket::Netlink;

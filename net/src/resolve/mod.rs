@@ -61,6 +61,9 @@ pub struct Asker {
     pub forward: bool,
     /// Where to; empty: to the host's own servers.
     pub servers: Vec<SocketAddr>,
+    /// Names of its own for others, in lower case, each with what it means.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub links: BTreeMap<String, String>,
 }
 
 /// What a question asks for.
@@ -167,6 +170,7 @@ fn canonical(name: &str) -> String {
 pub fn lookup(tables: &Tables, asker: ContainerId, name: &str, kind: Kind, rotation: usize) -> Outcome {
     let Some(asker) = tables.askers.get(&asker) else { return Outcome::Refused };
     let name = canonical(name);
+    let name = asker.links.get(&name).map_or(name, |linked| canonical(linked));
     let zones = || asker.networks.iter().filter_map(|id| tables.zones.get(id));
     if let Some(address) = reverse_address(&name) {
         let mut own = zones().filter(|zone| zone.holds(address)).peekable();

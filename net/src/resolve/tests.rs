@@ -32,6 +32,7 @@ fn tables() -> Tables {
         networks: networks.iter().map(|&n| network(n)).collect(),
         forward,
         servers: Vec::new(),
+        links: BTreeMap::new(),
     };
     Tables {
         zones: [(network(1), front), (network(2), back)].into(),
@@ -56,6 +57,17 @@ fn the_asker_decides_what_a_name_means() {
     assert_eq!(ask(1, "db", Kind::A), address("10.2.0.5"));
     assert_eq!(ask(2, "db", Kind::A), Outcome::Forward);
     assert_eq!(ask(9, "web", Kind::A), Outcome::Refused);
+}
+
+#[test]
+fn a_link_is_the_askers_own_name_for_another() {
+    let mut tables = tables();
+    let links = [("database".to_owned(), "DB".to_owned()), ("gone".to_owned(), "nobody".to_owned())];
+    tables.askers.get_mut(&id(1)).unwrap().links = links.into();
+    let ask = |asker, name| lookup(&tables, id(asker), name, Kind::A, 0);
+    assert_eq!(ask(1, "Database"), address("10.2.0.5"));
+    assert_eq!(ask(3, "database"), Outcome::NxDomain, "nobody else's");
+    assert_eq!(ask(1, "gone"), Outcome::Forward);
 }
 
 #[test]

@@ -64,7 +64,8 @@ pub(super) fn capacity(elements: usize) -> u32 {
 pub(super) fn keep_capacity(previous: Option<&Ruleset>, sets: &mut [Set]) {
     for set in sets {
         let before = previous.and_then(|previous| previous.set(&set.name)).map(|before| before.capacity);
-        let fits = |capacity: &u32| set.elements.len() <= *capacity as usize && *capacity <= set.capacity.saturating_mul(4);
+        let fits =
+            |capacity: &u32| set.elements.len() <= *capacity as usize && *capacity <= set.capacity.saturating_mul(4);
         set.capacity = before.filter(fits).unwrap_or(set.capacity);
     }
 }

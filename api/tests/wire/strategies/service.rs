@@ -39,6 +39,7 @@ prop_compose! {
     fn attachment_spec()(
         network in text(),
         aliases in texts(),
+        links in labels(),
         ipv4_address in any::<Option<IpAddr>>(),
         ipv6_address in any::<Option<IpAddr>>(),
         mac in any::<Option<IpAddr>>(),
@@ -46,7 +47,7 @@ prop_compose! {
         local in any::<bool>(),
     ) -> AttachmentSpec {
         let mac_address = mac.map(model::MacAddress::of);
-        AttachmentSpec { network, aliases, ipv4_address, ipv6_address, mac_address, interface_name, local }
+        AttachmentSpec { network, aliases, links, ipv4_address, ipv6_address, mac_address, interface_name, local }
     }
 }
 

@@ -67,7 +67,7 @@ fn endpoint(container: &Container, attachment: &NamedAttachment) -> Json {
     let aliases = if attachment.aliases.is_empty() { Json::Null } else { json!(attachment.aliases) };
     json!({
         "IPAMConfig": null,
-        "Links": null,
+        "Links": links(container, &attachment.network),
         "Aliases": aliases,
         "MacAddress": attachment.mac,
         "DriverOpts": null,
@@ -82,6 +82,18 @@ fn endpoint(container: &Container, attachment: &NamedAttachment) -> Json {
         "GlobalIPv6PrefixLen": found.v6_prefix,
         "DNSNames": names,
     })
+}
+
+/// `NAME:ALIAS`, null without any.
+fn links(container: &Container, network: &str) -> Json {
+    use api::types::network_mode::Mode;
+    let Some(Mode::Networks(specs)) = container.network.as_ref().and_then(|network| network.mode.as_ref()) else {
+        return Json::Null;
+    };
+    let of = specs.attachments.iter().filter(|spec| spec.network == network).flat_map(|spec| &spec.links);
+    let mut all: Vec<String> = of.map(|(alias, name)| format!("{name}:{alias}")).collect();
+    all.sort();
+    if all.is_empty() { Json::Null } else { json!(all) }
 }
 
 /// `80/tcp` with where it is published; null where it is not.
