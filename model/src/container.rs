@@ -105,6 +105,8 @@ pub struct ContainerSpec {
     pub restart: RestartPolicy,
     /// Where output goes.
     pub log: LogConfig,
+    /// Ports that it says it has, besides the image's: `PORT/PROTOCOL`.
+    pub exposed: Vec<String>,
     /// Run the command below a first process that hands signals on and takes leave of orphans.
     pub init: bool,
 }

@@ -41,8 +41,12 @@ impl Shared {
             warnings.extend(self.executor.networks().warnings());
         }
         let image = self.executor.image(&spec.image).await?;
+        check_exposed(&spec)?;
+        spec.exposed.extend(image.config.config.exposed_ports.keys().map(|port| with_protocol(port)));
+        spec.exposed.sort();
+        spec.exposed.dedup();
         if publish_all && matches!(network, NetworkMode::Networks(_)) {
-            publish_exposed(&mut ports, &image.config.config);
+            publish_exposed(&mut ports, &spec.exposed);
         }
         let id = ContainerId::from_random(random::bits256()?);
         let mut record = Record {
@@ -242,17 +246,35 @@ fn healthcheck(image: &image::manifest::Healthcheck) -> Healthcheck {
     }
 }
 
-/// Adds what the image exposes and is not published yet.
-fn publish_exposed(ports: &mut Vec<PortSpec>, image: &RunConfig) {
-    for text in image.exposed_ports.keys() {
-        let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-        let protocol = match protocol {
-            "tcp" => Protocol::Tcp,
-            "udp" => Protocol::Udp,
-            "sctp" => Protocol::Sctp,
-            _ => continue,
-        };
-        let Ok(target) = number.parse::<u16>() else { continue };
+/// `80` as `80/tcp`.
+fn with_protocol(port: &str) -> String {
+    if port.contains('/') { port.to_owned() } else { format!("{port}/tcp") }
+}
+
+fn exposed(text: &str) -> Option<(u16, Protocol)> {
+    let (number, protocol) = text.split_once('/')?;
+    let protocol = match protocol {
+        "tcp" => Protocol::Tcp,
+        "udp" => Protocol::Udp,
+        "sctp" => Protocol::Sctp,
+        _ => return None,
+    };
+    Some((number.parse().ok().filter(|number| *number > 0)?, protocol))
+}
+
+fn check_exposed(spec: &ContainerSpec) -> Result<()> {
+    match spec.exposed.iter().find(|text| exposed(text).is_none()) {
+        None => Ok(()),
+        Some(text) => {
+            let reason = "expected PORT/PROTOCOL such as 80/tcp".into();
+            Err(Error::Spec { key: "exposed port", value: text.clone(), reason })
+        }
+    }
+}
+
+/// Adds what is exposed and not published yet.
+fn publish_exposed(ports: &mut Vec<PortSpec>, all: &[String]) {
+    for (target, protocol) in all.iter().filter_map(|text| exposed(text)) {
         if !ports.iter().any(|port| port.target == target && port.protocol == protocol) {
             let mode = model::PublishMode::Host;
             ports.push(PortSpec { host_ip: None, published: None, target, protocol, mode, choose_from: None });

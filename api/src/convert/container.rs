@@ -46,6 +46,7 @@ impl From<model::ContainerSpec> for types::ContainerSpec {
             oom_score_adj,
             restart,
             log,
+            exposed,
             init,
             uts,
             userns,
@@ -103,6 +104,7 @@ impl From<model::ContainerSpec> for types::ContainerSpec {
             oom_score_adj,
             restart: Some(restart.into()),
             log: Some(log.into()),
+            exposed,
             init,
         }
     }
@@ -151,6 +153,7 @@ impl TryFrom<types::ContainerSpec> for model::ContainerSpec {
             oom_score_adj,
             restart,
             log,
+            exposed,
             init,
             pid_mode,
             ipc_mode,
@@ -208,6 +211,7 @@ impl TryFrom<types::ContainerSpec> for model::ContainerSpec {
             oom_score_adj,
             restart: or_default(restart)?,
             log: or_default(log)?,
+            exposed,
             init,
         })
     }

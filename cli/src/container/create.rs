@@ -53,7 +53,10 @@ pub struct CreateArgs {
     /// Publish a port: [IP:][PUBLISHED:]TARGET[/udp]
     #[arg(short, long, value_name = "PORT")]
     pub publish: Vec<String>,
-    /// Publish every port that the image exposes, on ports that are free
+    /// Say that the container has a port, which publishes it with -P alone: PORT[-PORT][/udp]
+    #[arg(long, value_name = "PORT")]
+    pub expose: Vec<String>,
+    /// Publish every port that the image or --expose names, on ports that are free
     #[arg(short = 'P', long)]
     pub publish_all: bool,
     /// Connect to a network, to `none` or to `host`: NAME, or name=NAME,ip=ADDRESS,alias=NAME,…
@@ -284,6 +287,8 @@ impl CreateArgs {
         let mounts = self.mounts()?;
         let env = self.environment()?;
         let healthcheck = self.healthcheck();
+        let exposed = self.expose.iter().map(|value| parse("--expose", value, flags::exposed));
+        let exposed = exposed.collect::<Result<Vec<_>>>()?.concat();
         let memory_swap = self.memory_swap.as_deref().map(|value| parse("--memory-swap", value, memory_swap));
         let limits = Limits {
             nano_cpus: self.cpus,
@@ -344,6 +349,7 @@ impl CreateArgs {
             oom_score_adj: self.oom_score_adj,
             restart: self.restart.unwrap_or_default(),
             log: crate::logging::config(self.log_driver.as_deref(), &self.log_opt)?,
+            exposed,
             init: self.init,
             ..ContainerSpec::default()
         };

@@ -48,6 +48,15 @@ pub fn ports(value: &str) -> Result<Vec<PortSpec>, String> {
     Ok(specs.collect())
 }
 
+/// `--expose 80`, `7000-7002/udp`.
+pub fn exposed(value: &str) -> Result<Vec<String>, String> {
+    let (range, protocol) = value.rsplit_once('/').unwrap_or((value, "tcp"));
+    if !["tcp", "udp", "sctp"].contains(&protocol) {
+        return Err(format!("protocol {protocol:?} is not supported: use tcp, udp or sctp"));
+    }
+    Ok(port_range(range)?.map(|port| format!("{port}/{protocol}")).collect())
+}
+
 fn port_range(text: &str) -> Result<std::ops::RangeInclusive<u16>, String> {
     let port = |text: &str| match text.parse::<u16>() {
         Ok(port @ 1..) => Ok(port),

@@ -134,7 +134,9 @@ impl Selection {
                 container.mounts.iter().any(|mount| mount.name == wanted || mount.target == wanted)
             })
             && filters.any("publish", |wanted| has_port(container, wanted, |port| port.published))
-            && filters.any("expose", |wanted| has_port(container, wanted, |port| Some(port.target)))
+            && filters.any("expose", |wanted| {
+                has_port(container, wanted, |port| Some(port.target)) || exposes(container, wanted)
+            })
     }
 }
 
@@ -166,6 +168,14 @@ fn has_port(container: &Container, wanted: &str, number: impl Fn(&PortSpec) -> O
         .ports
         .iter()
         .any(|port| human::protocol(port) == protocol && number(port).is_some_and(|number| range.contains(&number)))
+}
+
+fn exposes(container: &Container, wanted: &str) -> bool {
+    let Some((range, protocol)) = ports(wanted) else { return false };
+    human::exposed(container)
+        .iter()
+        .filter_map(|text| text.split_once('/'))
+        .any(|(number, of)| of == protocol && number.parse::<u32>().is_ok_and(|number| range.contains(&number)))
 }
 
 /// `80`, `80-90`, `53/udp`.

@@ -162,7 +162,17 @@ pub fn ports(container: &Container) -> String {
         }
         None => vec![format!("{}/{}", port.target, protocol(port))],
     };
-    container.ports.iter().flat_map(text).collect::<Vec<_>>().join(", ")
+    let own = exposed(container).into_iter().filter(|exposed| !container.ports.iter().any(|port| is(port, exposed)));
+    container.ports.iter().flat_map(text).chain(own).collect::<Vec<_>>().join(", ")
+}
+
+/// The ports that a container says it has, as `80/tcp`, published or not.
+pub fn exposed(container: &Container) -> Vec<String> {
+    container.spec.as_ref().map(|spec| spec.exposed.clone()).unwrap_or_default()
+}
+
+fn is(port: &PortSpec, exposed: &str) -> bool {
+    format!("{}/{}", port.target, protocol(port)) == exposed
 }
 
 /// The COMMAND column: quoted, at most 20 characters unless `whole`.

@@ -68,6 +68,21 @@ fn standalone_containers_publish_ports() {
 }
 
 #[test]
+fn exposed_ports_are_shown_and_published_with_all() {
+    let node = Node::start().with_busybox();
+    let run = |args: &[&str]| node.ok(&[&["run", "-d", "--expose", "80", "--expose", "7000-7001/udp"], args].concat());
+    run(&["--name", "shown", "busybox", "sleep", "1000"]);
+    let shown = node.ok(&["ps", "--filter", "expose=80", "--format", "{{.Names}} {{.Ports}}"]);
+    assert_eq!(shown, "shown 7000/udp, 7001/udp, 80/tcp\n");
+    let ports = node.ok(&["inspect", "-f", "{{json .NetworkSettings.Ports}} {{json .Config.ExposedPorts}}", "shown"]);
+    assert!(ports.contains("\"80/tcp\":null") && ports.contains("\"7001/udp\":{}"), "{ports}");
+    run(&["--name", "published", "-P", "-p", "8085:80", "busybox", "httpd", "-f", "-h", "/etc"]);
+    assert!(node.get("http://127.0.0.1:8085/passwd").is_some());
+    assert_eq!(node.ok(&["port", "published"]).lines().filter(|line| line.contains("/udp")).count(), 2);
+    assert!(node.fails(125, &["run", "--rm", "--expose", "0", "busybox", "true"]).contains("--expose"));
+}
+
+#[test]
 fn a_port_is_chosen_from_a_range() {
     let node = Node::start().with_busybox();
     for name in ["one", "two"] {

@@ -44,6 +44,7 @@ pub fn spec(
         labels: fields.strings("labels"),
         annotations: fields.strings("annotations"),
         tty: fields.flag("tty"),
+        exposed: exposed(fields, errors),
         init: fields.flag("init"),
         open_stdin: fields.flag("stdin_open"),
         stop_signal: fields.text("stop_signal"),
@@ -152,4 +153,20 @@ fn devices(fields: &Fields, errors: &mut Vec<Error>) -> (Vec<Device>, Vec<Device
         }
     }
     (devices, requests)
+}
+
+/// `expose`: `3000`, `8000-8010/udp`.
+fn exposed(fields: &Fields, errors: &mut Vec<Error>) -> Vec<String> {
+    let mut exposed = Vec::new();
+    for text in fields.texts("expose") {
+        let (range, protocol) = text.split_once('/').unwrap_or((&text, "tcp"));
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        match (first.parse::<u16>(), last.parse::<u16>(), protocol) {
+            (Ok(first @ 1..), Ok(last), "tcp" | "udp" | "sctp") if first <= last => {
+                exposed.extend((first..=last).map(|port| format!("{port}/{protocol}")));
+            }
+            _ => fields.invalid("expose", format!("{text:?} is no port: expected PORT[-PORT][/PROTOCOL]"), errors),
+        }
+    }
+    exposed
 }

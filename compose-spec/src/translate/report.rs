@@ -10,11 +10,10 @@ use crate::node::{Map, Node};
 use crate::project::Project;
 
 /// Attributes of a service that its containers aren't made from, and what reads them.
-pub const ELSEWHERE: [(&str, &str); 8] = [
+pub const ELSEWHERE: [(&str, &str); 7] = [
     ("attach", "up decides by it whose output to show"),
     ("depends_on", "the order in which services start and stop"),
     ("develop", "watch reads it; up without --watch does not"),
-    ("expose", "networks here keep no port closed"),
     ("label_file", "its labels are among labels"),
     ("platform", "the image that is pulled"),
     ("profiles", "whether the service takes part"),

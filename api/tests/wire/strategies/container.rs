@@ -207,13 +207,13 @@ prop_compose! {
         oom_score_adj in any::<Option<i32>>(),
         restart in restart_policy().boxed(),
         log in log_config().boxed(),
-        init in any::<bool>(),
+        (exposed, init) in (texts(), any::<bool>()),
     ) -> ContainerSpec {
         ContainerSpec {
             image, entrypoint, command, env, working_dir, user, group_add, hostname, domainname, labels, annotations,
             tty, open_stdin, stop_signal, stop_grace_period, read_only, privileged, cap_add, cap_drop, security, mounts,
             secrets, configs, healthcheck, extra_hosts, dns, dns_search, dns_options, sysctls, ulimits, shm_size,
-            devices, resources, pid, ipc, oom_score_adj, restart, log, init, uts, userns, cgroupns, cgroup_parent,
+            devices, resources, pid, ipc, oom_score_adj, restart, log, exposed, init, uts, userns, cgroupns, cgroup_parent,
             device_cgroup_rules, runtime, device_requests,
         }
     }

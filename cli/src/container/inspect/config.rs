@@ -59,7 +59,7 @@ pub fn describe(container: &Container, spec: &ContainerSpec, image: &Image) -> J
 fn exposed(container: &Container, of_image: &Json) -> Map<String, Json> {
     let own = container.ports.iter().map(|port| format!("{}/{}", port.target, human::protocol(port)));
     let images = of_image.get("ExposedPorts").and_then(Json::as_object).into_iter().flat_map(Map::keys).cloned();
-    let all: std::collections::BTreeSet<String> = own.chain(images).collect();
+    let all: std::collections::BTreeSet<String> = own.chain(images).chain(human::exposed(container)).collect();
     all.into_iter().map(|port| (port, json!({}))).collect()
 }
 

@@ -98,7 +98,8 @@ fn links(container: &Container, network: &str) -> Json {
 
 /// `80/tcp` with where it is published; null where it is not.
 pub fn bindings(container: &Container) -> Map<String, Json> {
-    let mut bindings: Map<String, Json> = Map::new();
+    let mut bindings: Map<String, Json> =
+        human::exposed(container).into_iter().map(|port| (port, Json::Null)).collect();
     for port in &container.ports {
         let key = format!("{}/{}", port.target, human::protocol(port));
         let entry = bindings.entry(key).or_insert(Json::Null);
