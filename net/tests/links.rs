@@ -135,11 +135,9 @@ fn a_container_is_on_the_hosts_own_network() {
 #[test]
 fn a_vlans_device_is_made_and_goes_with_its_network() {
     let mut t = Topology::new();
-    for (name, device) in [("outside", "eth0")] {
-        t.ip(name, &format!("link add link {device} name tagged type vlan id 50"));
-        t.ip(name, "addr add 198.51.100.1/24 dev tagged");
-        t.ip(name, "link set tagged up");
-    }
+    t.ip("outside", "link add link eth0 name tagged type vlan id 50");
+    t.ip("outside", "addr add 198.51.100.1/24 dev tagged");
+    t.ip("outside", "link set tagged up");
     let mut plan = macvlan_plan(&mut t, "uplink0.50", MacvlanMode::Private);
     let tagged = SubnetPlan { subnet: "198.51.100.0/24".parse().unwrap(), gateway: "198.51.100.1".parse().unwrap() };
     plan.networks[3].subnets = vec![tagged];

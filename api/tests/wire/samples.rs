@@ -124,6 +124,7 @@ fn container(test: HealthTest) -> ContainerSpec {
             delay: seconds(2),
             window: seconds(60),
         },
+        exposed: Vec::new(),
         init: false,
         log: LogConfig { driver: LogDriver::Local, options: map([("max-size", text("1m"))]) },
     }

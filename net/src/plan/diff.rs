@@ -150,7 +150,7 @@ mod tests {
             }
             Action::Attach { attachment, network, adopt } => {
                 let is_macvlan = matches!(network.link, Link::Macvlan { .. });
-                assert!(is_macvlan || !observed.devices.insert(plan.device(attachment)) == *adopt);
+                assert!(is_macvlan || observed.devices.insert(plan.device(attachment)) != *adopt);
             }
         }
     }
