@@ -135,7 +135,15 @@ fn a_container_is_on_the_hosts_own_network() {
 #[test]
 fn a_vlans_device_is_made_and_goes_with_its_network() {
     let mut t = Topology::new();
-    t.ip("outside", "link add link eth0 name tagged type vlan id 50");
+    let tagged = ["link", "add", "link", "eth0", "name", "tagged", "type", "vlan", "id", "50"];
+    if !t.run("outside", "ip", &tagged).status.success() {
+        // A kernel without VLANs is told so; what is there already is used all the same.
+        let made = t.on_host(|| net::netlink::ensure_parent(&key(), "uplink0.50").unwrap_err().to_string());
+        assert!(made.contains("create device uplink0.50 of VLAN 50"), "{made}");
+        t.on_host(|| net::netlink::ensure_parent(&key(), "uplink0").unwrap());
+        assert!(links(&t, "host").contains("uplink0") && !links(&t, "host").contains("alias orca"));
+        return;
+    }
     t.ip("outside", "addr add 198.51.100.1/24 dev tagged");
     t.ip("outside", "link set tagged up");
     let mut plan = macvlan_plan(&mut t, "uplink0.50", MacvlanMode::Private);

@@ -124,7 +124,6 @@ impl Networks {
         }
         let wanted_driver = if driver == "macvlan" { "macvlan" } else { "" };
         let link = LinkOptions::parse(wanted_driver, &options).map_err(|error| refuse(error.to_string()))?.link;
-        check_link(&link).map_err(|reason| refuse(reason.to_string()))?;
         // A macvlan network has the subnet of the host's own network.
         let is_own = matches!(link, Link::Macvlan { .. });
         let foreign = if is_own { Vec::new() } else { net::netlink::foreign_subnets()? };
@@ -136,11 +135,25 @@ impl Networks {
         }
         let pools = ipam::pools(&families, &wanted, &taken(&list, foreign), ula(self.node))
             .map_err(|refusal| refuse(refusal.to_string()))?;
+        self.check_link(&link).map_err(refuse)?;
         let created_at = clock::wall();
         let driver = if driver == "macvlan" { driver } else { String::new() };
         let network = LocalNetwork { id, name, created_at, labels, driver, options, internal, attachable, pools };
         self.change_own(|own| own.insert(id, network.clone()));
         Ok(network)
+    }
+
+    /// What a network is to lie on must be there, and what it is to be called must not.
+    fn check_link(&self, link: &Link) -> std::result::Result<(), String> {
+        let unknown = |error: net::Error| error.to_string();
+        match link {
+            Link::Macvlan { parent, .. } => net::netlink::ensure_parent(&self.key, parent)
+                .map_err(|error| format!("it cannot lie on {parent} (-o parent=DEVICE[.VLAN]): {error}")),
+            Link::Bridge { name: Some(name) } if net::netlink::has_device(name).map_err(unknown)? => {
+                Err(format!("there is a device {name} already, which is not Orca's: choose another name"))
+            }
+            Link::Bridge { .. } | Link::Routed => Ok(()),
+        }
     }
 
     /// Forgets a network of the node's own.
@@ -222,20 +235,6 @@ fn taken(list: &[NetworkView], foreign: Vec<(model::IpSubnet, String)>) -> Vec<T
 /// Docker's name of a driver.
 fn driver(name: &str) -> &'static str {
     if name == "macvlan" { "macvlan" } else { "bridge" }
-}
-
-/// What a network is to lie on must be there, and what it is to be called must not.
-fn check_link(link: &Link) -> Result<(), String> {
-    let unknown = |error: net::Error| error.to_string();
-    match link {
-        Link::Macvlan { parent, .. } if !net::netlink::has_parent(parent).map_err(unknown)? => {
-            Err(format!("there is no device {parent} on this host: name one that there is with -o parent=DEVICE"))
-        }
-        Link::Bridge { name: Some(name) } if net::netlink::has_device(name).map_err(unknown)? => {
-            Err(format!("there is a device {name} already, which is not Orca's: choose another name"))
-        }
-        _ => Ok(()),
-    }
 }
 
 fn check_driver(driver: &str) -> Result<(), &'static str> {

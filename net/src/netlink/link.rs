@@ -169,10 +169,17 @@ pub(super) fn set_alias(batch: &mut Batch, index: u32, alias: &str) {
     batch.message("mark a device", NEWLINK, NLM_F_ACK, &link_header(index, 0, 0), |a| a.text(IFLA_IFALIAS, alias));
 }
 
-/// Makes a device a port of a bridge.
+/// Makes a device a port of a bridge. What the host sends back to where it came from, as to a container that asks for a
+/// published port of its own, passes too (IFLA_BRPORT_MODE, "hairpin").
 pub(super) fn set_master(batch: &mut Batch, index: u32, bridge: u32) {
     batch.message("add a port to a bridge", NEWLINK, NLM_F_ACK, &link_header(index, 0, 0), |a| {
         a.number(IFLA_MASTER, bridge);
+    });
+    batch.message("configure a port of a bridge", NEWLINK, NLM_F_ACK, &link_header(index, 0, 0), |a| {
+        a.nest(IFLA_LINKINFO, |a| {
+            a.bytes(4, b"bridge"); // IFLA_INFO_SLAVE_KIND
+            a.nest(5, |a| a.bytes(4, &[1])); // IFLA_INFO_SLAVE_DATA
+        });
     });
 }
 

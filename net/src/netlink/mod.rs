@@ -15,7 +15,7 @@ pub mod userns;
 
 pub use attach::attach;
 pub use observe::{foreign_subnets, local_addresses, observe};
-pub use shared::{detach, ensure_link, has_parent};
+pub use shared::{detach, ensure_link, ensure_parent};
 pub(crate) use socket::exchanged;
 
 use observe::addresses_of;

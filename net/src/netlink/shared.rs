@@ -66,8 +66,9 @@ fn is_link_local(address: std::net::IpAddr) -> bool {
     matches!(address, std::net::IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
-/// `DEVICE.ID` that is not there is made, and marked so that it goes with its network.
-fn ensure_parent(key: &NodeKey, parent: &str) -> Result<(), Error> {
+/// Sees to a device that a macvlan network is to lie on: `DEVICE.ID` that is not there is made, and marked so that it goes with
+/// its network.
+pub fn ensure_parent(key: &NodeKey, parent: &str) -> Result<(), Error> {
     let socket = Netlink::route()?;
     let mut batch = Batch::default();
     if link::find(&socket, parent)?.is_none() {
@@ -88,13 +89,6 @@ fn ensure_parent(key: &NodeKey, parent: &str) -> Result<(), Error> {
 fn vlan(name: &str) -> Option<(&str, u16)> {
     let (base, id) = name.rsplit_once('.')?;
     Some((base, id.parse().ok().filter(|id| (1..4095).contains(id))?))
-}
-
-/// Whether a device of a network's is there, or can be made.
-pub fn has_parent(parent: &str) -> Result<bool, Error> {
-    let socket = Netlink::route()?;
-    let is_there = |name: &str| Ok::<_, Error>(link::find(&socket, name)?.is_some());
-    Ok(is_there(parent)? || vlan(parent).map_or(Ok(false), |(base, _)| is_there(base))?)
 }
 
 /// Gives a container a device on its network's parent, or adopts the one that it has there.
