@@ -32,7 +32,7 @@ impl Ruleset {
     /// The table of a plan, whose balancers move as few slots as can be from those of the table before.
     pub fn after(family: Family, previous: Option<&Self>, plan: &NodePlan) -> Self {
         let members: Vec<Member> = plan.attachments.iter().filter_map(|a| Member::of(family, plan, a)).collect();
-        let networks: Vec<Served> = plan.networks.iter().filter_map(|n| Served::of(family, n)).collect();
+        let networks: Vec<Served> = plan.networks.iter().filter_map(|n| Served::of(family, plan, n)).collect();
         let mut sets = member_sets(&members);
         sets.push(set("subnets", &[Type::Prefix], prefixes(&networks, |_| true)));
         sets.push(set(
@@ -81,12 +81,15 @@ impl<'a> Member<'a> {
 struct Served<'a> {
     network: &'a NetworkPlan,
     subnet: IpSubnet,
+    /// Its bridge device, if it has one.
+    bridge: Option<String>,
 }
 
 impl<'a> Served<'a> {
-    fn of(family: Family, network: &'a NetworkPlan) -> Option<Self> {
+    fn of(family: Family, plan: &NodePlan, network: &'a NetworkPlan) -> Option<Self> {
         let subnet = network.side(family)?.subnet;
-        network.meets_host().then_some(Self { network, subnet })
+        let bridge = (network.link != Link::Routed).then(|| plan.node_key.bridge(network.id));
+        network.meets_host().then_some(Self { network, subnet, bridge })
     }
 }
 
@@ -268,12 +271,15 @@ fn from_network(served: &Served<'_>) -> Chain {
     if network.apart {
         members.push(Match::Translated);
     }
-    let rules = vec![
+    // Where the host filters what its bridges pass (br_netfilter), broadcast and multicast on the link come here too.
+    let link = served.bridge.iter().map(|bridge| rule(vec![Match::ToDevices(bridge.clone())], Action::Accept));
+    let mut rules: Vec<Rule> = link.collect();
+    rules.extend([
         rule(members, Action::Accept),
         rule(vec![Match::InPrefix(Field::Destination, served.subnet)], Action::Goto(REFUSE.into())),
         rule(vec![Match::OriginalDestination("subnets".into())], Action::Drop),
         rule(vec![], outside),
-    ];
+    ]);
     Chain { name: from_chain(network), hook: None, rules }
 }
 
@@ -338,10 +344,12 @@ fn sources_nat(family: Family, prefix: &str, networks: &[Served<'_>]) -> Chain {
         rules.push(rule(vec![Match::ToDevices(prefix.into()), Match::InLoopback(Field::Source)], as_gateway()));
     }
     // On a bridge device an answer would go straight to who asked, from another address than was asked.
-    for bridged in networks.iter().filter(|served| served.network.link != Link::Routed) {
-        let within = |field| in_set(&[field], &members_set(bridged.network));
-        let matches = vec![within(Field::Source), within(Field::Destination), Match::Translated];
-        rules.push(rule(matches, as_gateway()));
+    for (served, bridge) in networks.iter().filter_map(|served| Some((served, served.bridge.as_ref()?))) {
+        let within = |field| in_set(&[field], &members_set(served.network));
+        let asked_by_port = vec![within(Field::Source), within(Field::Destination), Match::Translated];
+        rules.push(rule(asked_by_port, as_gateway()));
+        // What stays on the link keeps its source, also where the host filters what its bridges pass.
+        rules.push(rule(vec![Match::ToDevices(bridge.clone()), within(Field::Source)], Action::Accept));
     }
     rules.push(rule(
         vec![in_set(&[Field::Source], "outbound"), not_in_set(&[Field::Destination], "subnets")],
