@@ -82,7 +82,7 @@ fn containers_on_a_bridge_device_share_a_link() {
     check();
     plan.attachments.retain(|on| on.interface != "eth1");
     assert_eq!(apply(&t, &kernel, &plan).removed, 1);
-    assert_eq!(t.ask("d", "tcp", ip("10.3.0.6"), 80), "OSError");
+    assert!(!t.ask("d", "tcp", ip("10.3.0.6"), 80).starts_with("b "), "nobody has that address");
     t.on_host(|| kernel.teardown_all().unwrap());
     let left = links(&t, "host");
     assert!(!left.contains("bridge") && !left.contains("altname"), "{left}");
