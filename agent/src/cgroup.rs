@@ -88,7 +88,7 @@ impl Cgroup {
     pub fn set(&self, settings: &[Setting]) -> Result<()> {
         let write = |setting: &Setting| {
             let Some(dir) = self.directory(setting.controller) else { return Ok(()) };
-            let path = dir.join(setting.file);
+            let path = dir.join(&setting.file);
             fs::write(&path, &setting.value).map_err(Error::io("write", &path))
         };
         let refused: Vec<&Setting> = settings.iter().filter(|setting| write(setting).is_err()).collect();

@@ -193,6 +193,7 @@ fn request(script: &str) -> CreateContainer {
         auto_remove: false,
         publish_all: false,
         task: None,
+        contents: Default::default(),
     }
 }
 

@@ -286,6 +286,8 @@ enum SystemVerb {
     Info(info::InfoArgs),
     /// Show what happens on the node
     Events(container::events::EventsArgs),
+    /// Remove what nobody uses: containers, networks, images, and with --volumes volumes
+    Prune(system::PruneArgs),
     /// Remove every container, network, volume and image of this node, and end its daemon
     Reset(system::ResetArgs),
 }
@@ -409,6 +411,7 @@ async fn run(host: &Host, command: Command) -> Result<()> {
         Command::System(SystemVerb::Df(args)) => info::usage(host, args).await,
         Command::System(SystemVerb::DialStdio) => client::dial_stdio(host).await,
         Command::System(SystemVerb::Info(args)) => info::info(host, args).await,
+        Command::System(SystemVerb::Prune(args)) => system::prune(host, args).await,
         Command::System(SystemVerb::Reset(args)) => system::reset(host, args).await,
         Command::Daemon(args) => daemon::run(*args),
         Command::Context(_) | Command::Completion { .. } | Command::Man { .. } => Ok(()),

@@ -67,12 +67,15 @@ pub fn confirm(question: &str) -> Result<bool> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-/// Asks whether things of this kind are to be removed: `container`, `system`.
-pub fn confirm_pruning(kind: &str, warning: &str, filters: &[String]) -> Result<()> {
-    let mut question = format!("WARNING! This will remove {warning}\n");
+/// Asks whether what `kind` prunes (`container`, `system`) may go: a word on it, or a list with a line for each.
+pub fn confirm_pruning(kind: &str, what: &str, filters: &[String]) -> Result<()> {
+    let is_list = what.starts_with('\n');
+    let mut question = format!("WARNING! This will remove{}{what}\n", if is_list { ":" } else { " " });
     if !filters.is_empty() {
         question.push_str("\n  Items to be pruned will be filtered with:\n");
         question.extend(filters.iter().map(|filter| format!("  - {filter}\n")));
+    }
+    if is_list || !filters.is_empty() {
         question.push('\n');
     }
     question.push_str("Are you sure you want to continue?");

@@ -65,6 +65,7 @@ impl World {
             recreate: Recreate::Changed,
             remove_orphans: false,
             start_stopped: false,
+            no_start: false,
             keep_replicas: Vec::new(),
             ids: IdSource::new(self.ids.draw()),
         };
@@ -117,7 +118,9 @@ impl World {
                 continue;
             }
             match task.desired {
-                TaskState::Running if task.status.state < TaskState::Running => self.run(&task, Health::None),
+                TaskState::Running if task.status.state < TaskState::Running && !task.intent.stopped => {
+                    self.run(&task, Health::None)
+                }
                 TaskState::Shutdown | TaskState::Remove => self.report(&task, TaskState::Shutdown, |_| ()),
                 _ => {}
             }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ClusterId, ConfigId, ConfigSpec, IpSubnet, NetworkId, NetworkSpec, NodeId, PortSpec, SecretId, SecretSpec,
-    ServiceId, ServiceSpec, Timestamp,
+    ServiceId, ServiceMode, ServiceSpec, Timestamp,
 };
 
 /// What every object of the store has.
@@ -54,8 +54,19 @@ pub struct Service {
     pub spec_version: u64,
     /// To be removed once its tasks are, dependents first.
     pub removing: bool,
+    /// Its new tasks are made ready and wait for a user to start them.
+    #[serde(default)]
+    pub held: bool,
     /// Addresses and ports given to it.
     pub endpoint: Endpoint,
+}
+
+impl Service {
+    /// Whether it is to have any container.
+    pub fn wants_containers(&self) -> bool {
+        let ServiceMode::Replicated { replicas } = self.spec.mode;
+        replicas > 0 && !self.removing
+    }
 }
 
 /// Addresses and ports that the allocator has given to a service.

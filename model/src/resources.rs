@@ -48,6 +48,49 @@ pub struct Limits {
     pub block_io: BlockIo,
 }
 
+impl Limits {
+    /// Takes over what `change` gives. Nothing of the limits may be forgotten here, so they are taken apart.
+    pub fn update(&mut self, change: Self) {
+        let Self {
+            nano_cpus,
+            cpu_shares,
+            cpuset,
+            memory,
+            memory_swap,
+            pids,
+            cpu_period,
+            cpu_quota,
+            cpu_rt_period,
+            cpu_rt_runtime,
+            cpuset_mems,
+            memory_swappiness,
+            oom_kill_disable,
+            block_io,
+        } = change;
+        given(&mut self.nano_cpus, nano_cpus);
+        given(&mut self.cpu_shares, cpu_shares);
+        given(&mut self.cpuset, cpuset);
+        given(&mut self.memory, memory);
+        given(&mut self.memory_swap, memory_swap);
+        given(&mut self.pids, pids);
+        given(&mut self.cpu_period, cpu_period);
+        given(&mut self.cpu_quota, cpu_quota);
+        given(&mut self.cpu_rt_period, cpu_rt_period);
+        given(&mut self.cpu_rt_runtime, cpu_rt_runtime);
+        given(&mut self.cpuset_mems, cpuset_mems);
+        given(&mut self.memory_swappiness, memory_swappiness);
+        // Rates of devices stay as they are.
+        given(&mut self.block_io.weight, block_io.weight);
+        self.oom_kill_disable |= oom_kill_disable;
+    }
+}
+
+fn given<T>(present: &mut Option<T>, change: Option<T>) {
+    if change.is_some() {
+        *present = change;
+    }
+}
+
 /// Limits of block devices, by path on the node.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

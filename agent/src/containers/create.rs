@@ -29,7 +29,7 @@ const NAME_ATTEMPTS: u32 = 32;
 
 impl Shared {
     pub async fn create(self: Arc<Self>, request: CreateContainer) -> Result<Created> {
-        let CreateContainer { name, mut spec, network, mut ports, auto_remove, publish_all, task } = request;
+        let CreateContainer { name, mut spec, network, mut ports, auto_remove, publish_all, task, contents } = request;
         if let Some(name) = &name {
             check_object_name("container", name)?;
         }
@@ -76,8 +76,12 @@ impl Shared {
         let machine = Machine::new(policy, Goal::Exist);
         let anonymous: Vec<String> =
             record.volumes.iter().filter(|volume| volume.anonymous).map(|volume| volume.name.clone()).collect();
-        let entered = self.enter(record, name, machine).await;
+        let entered = match self.executor.hand_over(&record, contents).await {
+            Ok(()) => self.enter(record, name, machine).await,
+            Err(error) => Err(error),
+        };
         if entered.is_err() {
+            self.executor.take_back(id).await;
             self.executor.volumes().forget(anonymous.iter().map(String::as_str));
             anonymous.iter().for_each(|name| self.db.delete_volume(name));
         }

@@ -32,11 +32,12 @@ use tokio::task::JoinSet;
 use crate::db::Db;
 use crate::events::{Events, Kind};
 use crate::executor::Executor;
-use crate::mounts::Volumes;
+use crate::mounts::{Contents, Volumes};
 use crate::task::{Event, Goal, Stage, StopOptions};
 use crate::{Error, Result, clock, signal};
 
 pub use files::{FileTask, Reach};
+pub use inherit::warnings as mount_warnings;
 pub use networks::made_before;
 pub use record::{Record, TaskRef, VolumeUse};
 pub use update::LimitChange;
@@ -71,6 +72,8 @@ pub struct CreateContainer {
     pub publish_all: bool,
     /// Whose it is; `None`: standalone.
     pub task: Option<TaskRef>,
+    /// What its secrets and configs hold, unless managers send that.
+    pub contents: Contents,
 }
 
 /// What was created.

@@ -179,6 +179,7 @@ impl Shared {
 
     /// One run from its start to its end.
     async fn run(self: Arc<Self>, id: ContainerId, generation: u64) {
+        self.await_owners(id).await;
         let record = match self.readdressed(id) {
             None => return,
             Some(Ok(record)) => record,
@@ -197,6 +198,7 @@ impl Shared {
             Ok(Run { pid, started_at, child }) => {
                 self.tell_of_parts(&record, "connect", "mount");
                 self.feed(id, Event::Started { generation, pid, started_at });
+                self.restart_sharers();
                 self.follow(id, generation, child).await;
             }
             Err(failure) => {
@@ -268,6 +270,7 @@ impl Containers {
         let ids: Vec<ContainerId> = shared.state().entries.keys().copied().collect();
         futures::future::join_all(ids.into_iter().map(|id| self.recover_one(id))).await;
         shared.executor.settle_mounts().await;
+        shared.restart_sharers();
         self.sweep();
     }
 

@@ -9,6 +9,9 @@ use model::{
 
 use crate::task::{Exit, Machine, Saved, Stage};
 
+/// Compose's label of a container that one command runs in.
+const ONE_OFF: &str = "com.docker.compose.oneoff";
+
 /// A container as it is in the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
@@ -44,6 +47,13 @@ pub struct Record {
     pub life: Saved,
     /// The task's last report.
     pub status: TaskStatus,
+}
+
+impl Record {
+    /// Whether it is there for one command of a project, though it is no task (`compose run`).
+    pub fn is_one_off(&self) -> bool {
+        self.labels.get(ONE_OFF).is_some_and(|value| value == "True")
+    }
 }
 
 /// Whose container it is.

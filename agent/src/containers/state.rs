@@ -6,6 +6,7 @@ use std::time::Duration;
 use model::{ContainerId, NetworkMode, RunIntent, TaskId, TaskStatus};
 use tokio::sync::watch;
 
+use super::peers::Run;
 use super::record::{Record, task_status};
 use crate::network::Partner;
 use crate::paths::Paths;
@@ -27,6 +28,8 @@ pub struct Entry {
     pub machine: Machine,
     /// For those who wait.
     pub progress: watch::Sender<Progress>,
+    /// The runs of others for which it was restarted last, as it shares their namespaces.
+    pub restarted_for: Vec<Run>,
 }
 
 /// What waiters look at. Counters, so that nothing is missed between two looks.
@@ -62,7 +65,7 @@ pub struct Outcome {
 impl Entry {
     pub fn new(record: Record, machine: Machine) -> Self {
         let progress = Progress { active: machine.is_active(), exit: machine.last_exit(), ..Progress::default() };
-        Self { record, machine, progress: watch::Sender::new(progress) }
+        Self { record, machine, progress: watch::Sender::new(progress), restarted_for: Vec::new() }
     }
 
     /// One move of the machine, and what it means for record, report and waiters.
@@ -203,15 +206,19 @@ impl State {
 
     /// The first running container of a service of the same project.
     fn of_service(&self, record: &Record, key: &str) -> Option<ContainerId> {
+        let runs =
+            |entry: &&Entry| matches!(entry.machine.stage(), Stage::Running { .. }) && !entry.machine.is_ending();
+        let slot = |entry: &&Entry| entry.record.task.map(|task| task.slot);
+        self.members(record, key).filter(runs).min_by_key(slot).map(|entry| entry.record.id)
+    }
+
+    /// The containers of a service of the same project.
+    pub fn members<'a>(&'a self, record: &Record, key: &'a str) -> impl Iterator<Item = &'a Entry> {
         let label = |record: &Record, name: &str| record.labels.get(&format!("com.docker.compose.{name}")).cloned();
         let project = label(record, "project");
-        let fits = |entry: &&Entry| {
-            let runs = matches!(entry.machine.stage(), Stage::Running { .. });
-            runs && label(&entry.record, "project") == project
-                && label(&entry.record, "service").as_deref() == Some(key)
-        };
-        let slot = |entry: &&Entry| entry.record.task.map(|task| task.slot);
-        self.entries.values().filter(fits).min_by_key(slot).map(|entry| entry.record.id)
+        self.entries.values().filter(move |entry| {
+            label(&entry.record, "project") == project && label(&entry.record, "service").as_deref() == Some(key)
+        })
     }
 
     /// When the next container wants a tick.

@@ -18,39 +18,9 @@ pub struct LimitChange {
 }
 
 impl LimitChange {
-    /// The spec with the change. Nothing of the limits may be forgotten here, so they are taken apart.
+    /// The spec with the change.
     fn apply(&self, spec: &mut model::ContainerSpec) {
-        let Limits {
-            nano_cpus,
-            cpu_shares,
-            cpuset,
-            memory,
-            memory_swap,
-            pids,
-            cpu_period,
-            cpu_quota,
-            cpu_rt_period,
-            cpu_rt_runtime,
-            cpuset_mems,
-            memory_swappiness,
-            oom_kill_disable,
-            block_io,
-        } = self.limits.clone();
-        let limits = &mut spec.resources.limits;
-        limits.nano_cpus = nano_cpus.or(limits.nano_cpus);
-        limits.cpu_shares = cpu_shares.or(limits.cpu_shares);
-        limits.cpuset = cpuset.or(limits.cpuset.take());
-        limits.memory = memory.or(limits.memory);
-        limits.memory_swap = memory_swap.or(limits.memory_swap);
-        limits.pids = pids.or(limits.pids);
-        limits.cpu_period = cpu_period.or(limits.cpu_period);
-        limits.cpu_quota = cpu_quota.or(limits.cpu_quota);
-        limits.cpu_rt_period = cpu_rt_period.or(limits.cpu_rt_period);
-        limits.cpu_rt_runtime = cpu_rt_runtime.or(limits.cpu_rt_runtime);
-        limits.cpuset_mems = cpuset_mems.or(limits.cpuset_mems.take());
-        limits.memory_swappiness = memory_swappiness.or(limits.memory_swappiness);
-        limits.oom_kill_disable |= oom_kill_disable;
-        limits.block_io.weight = block_io.weight.or(limits.block_io.weight);
+        spec.resources.limits.update(self.limits.clone());
         if let Some(bytes) = self.memory_reservation {
             spec.resources.reservations.memory = bytes;
         }
@@ -78,7 +48,7 @@ impl Containers {
         executor.check(&spec, &network)?;
         if let Some(cgroup) = running {
             let resources = bundle::resources(&spec, executor.host())?;
-            let settings = cgroup::settings(&resources, cgroup.is_unified());
+            let settings = cgroup::settings(&resources, cgroup.is_unified(), executor.host().io_weight.as_deref());
             super::super::executor::blocking("changing limits", move || cgroup.set(&settings)).await?;
         }
         {

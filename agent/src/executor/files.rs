@@ -11,7 +11,7 @@ use super::{Executor, blocking};
 use crate::Result;
 use crate::containers::Record;
 use crate::files::{Site, StoppedMount};
-use crate::mounts::{self, Sources};
+use crate::mounts::{self, Contents, Sources};
 
 impl Executor {
     /// Held while a container is started, and while its own layer is written to.
@@ -20,6 +20,33 @@ impl Executor {
         // Those that nobody holds or waits for are forgotten.
         locks.retain(|_, lock| Arc::strong_count(lock) > 1);
         locks.entry(id).or_default().clone()
+    }
+
+    /// Keeps what the secrets and configs of a new container hold.
+    ///
+    /// # Errors
+    /// [`crate::Error::Spec`] for another number of them than its spec has, [`crate::Error::Io`].
+    pub async fn hand_over(&self, record: &Record, contents: Contents) -> Result<()> {
+        contents.check(&record.spec)?;
+        if contents.is_empty() {
+            return Ok(());
+        }
+        let (paths, record) = (self.paths.clone(), record.clone());
+        blocking("keeping secrets and configs", move || {
+            // By its directory the next daemon finds what is left of a container that did not come to be.
+            super::make_dirs(&paths, record.id)?;
+            mounts::hand_over(&paths, &record, &contents)
+        })
+        .await
+    }
+
+    /// Removes what was kept for a container that did not come to be.
+    pub async fn take_back(&self, id: ContainerId) {
+        let dirs = [self.paths.secrets().join(id.to_string()), self.paths.bundle(id)];
+        let remove = move || dirs.iter().try_for_each(|dir| super::remove_tree(dir));
+        if let Err(error) = blocking("removing secrets and configs", remove).await {
+            tracing::warn!(container = %id.short(), %error, "what was kept for a container stays");
+        }
     }
 
     /// Lets go of what was mounted for a run.

@@ -38,7 +38,7 @@ pub fn host(runtimes: &BTreeMap<String, PathBuf>) -> Host {
         memory_nodes: online("/sys/devices/system/node/online"),
         apparmor: is_on("/sys/module/apparmor/parameters/enabled")
             && Path::new("/sys/kernel/security/apparmor").exists(),
-        selinux: Path::new("/sys/fs/selinux/enforce").exists(),
+        selinux: crate::mounts::has_selinux(),
         runtimes: runtimes.keys().cloned().collect(),
         users: None,
         idmapped_binds: false,

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-use model::FileTarget;
+use model::{ContainerSpec, FileTarget, SecretData};
 use nix::mount::{MsFlags, mount};
 use rustix::fs::{Mode, fchmod};
 
@@ -24,6 +24,46 @@ pub fn mount_secrets(dir: &Path) -> Result<()> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     let with = |options: &str| mount(Some("orca-secrets"), dir, Some("tmpfs"), flags, Some(options));
     with("mode=0700,noswap").or_else(|_| with("mode=0700")).map_err(Error::io("mount a tmpfs on", dir))
+}
+
+/// What the secrets and configs of one container hold, in the order of its spec.
+#[derive(Debug, Clone, Default)]
+pub struct Contents {
+    /// Of secrets.
+    pub secrets: Vec<SecretData>,
+    /// Of configs.
+    pub configs: Vec<Vec<u8>>,
+}
+
+impl Contents {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.secrets.is_empty() && self.configs.is_empty()
+    }
+
+    /// Checks that there is one for each of the spec, or none at all.
+    pub fn check(&self, spec: &ContainerSpec) -> Result<()> {
+        for (kind, given, wanted) in
+            [("secrets", self.secrets.len(), spec.secrets.len()), ("configs", self.configs.len(), spec.configs.len())]
+        {
+            if given > 0 && given != wanted {
+                let reason = format!("there are {wanted} of them, and contents of {given}");
+                return Err(Error::Spec { key: kind, value: given.to_string(), reason });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Gives a file that was placed before its owner was known the owner and rights that it is to have.
+pub fn settle(path: &Path, target: &FileTarget, owner: (u32, u32)) -> Result<PathBuf> {
+    let settle = || -> std::io::Result<()> {
+        std::os::unix::fs::chown(path, Some(owner.0), Some(owner.1))?;
+        rustix::fs::chmod(path, Mode::from_raw_mode(target.mode & 0o7777))?;
+        Ok(())
+    };
+    settle().map_err(Error::io("set the owner of", path))?;
+    Ok(path.to_path_buf())
 }
 
 /// Writes a file for one container; nobody sees it half written or with other rights.

@@ -4,19 +4,18 @@ use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use model::{Mount, MountSource, Propagation, Recursive, Relabel};
+use model::{Mount, MountSource, Propagation, Recursive};
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
 use super::held::{attach, mount_layers};
 use super::points::{Sources, bind};
+use super::relabel::has_selinux;
 use crate::bundle::MountPoint;
 use crate::containers::Record;
 use crate::{Error, Result};
 
 /// Since when a mount and all below it can be made read-only at once (mount_setattr(2)).
 const RECURSIVE_READ_ONLY: (u32, u32) = (5, 12);
-/// Where an active SELinux shows itself.
-const SELINUX: &str = "/sys/fs/selinux/enforce";
 
 /// The mount at `index` of the record's spec.
 pub fn point(record: &Record, index: usize, mount: &Mount, sources: &Sources<'_>) -> Result<MountPoint> {
@@ -42,7 +41,10 @@ pub fn point(record: &Record, index: usize, mount: &Mount, sources: &Sources<'_>
         }
         MountSource::Bind { path, create, propagation, recursive, relabel } => {
             let source = host_path(path, *create)?;
-            check_label(path, *relabel)?;
+            // Without SELinux it is of no effect, which the user is told when the container is made.
+            if let Some(label) = relabel.filter(|_| has_selinux()) {
+                super::relabel::relabel(&source, label, record.id)?;
+            }
             let mut point = bind(&mount.target, source, mount.read_only, *propagation);
             point.options[0] = if *recursive == Recursive::Disabled { "bind" } else { "rbind" }.into();
             if mount.read_only {
@@ -71,21 +73,6 @@ fn host_path(path: &str, create: bool) -> Result<PathBuf> {
         return Err(Error::BindSource { path: source.into() });
     }
     Ok(source.into())
-}
-
-/// Without SELinux the label is of no effect, which the user is told when the container is made.
-fn check_label(path: &str, relabel: Option<Relabel>) -> Result<()> {
-    let Some(relabel) = relabel.filter(|_| has_selinux()) else { return Ok(()) };
-    let option = relabel.letter();
-    let reason = format!(
-        "the option {option} asks for a new SELinux label, which this version does not give: run chcon -Rt container_file_t {path} and leave it out"
-    );
-    Err(Error::Spec { key: "bind source", value: path.into(), reason })
-}
-
-/// Whether SELinux is active on this node.
-pub fn has_selinux() -> bool {
-    Path::new(SELINUX).exists()
 }
 
 fn read_only(path: &str, recursive: Recursive, kernel: (u32, u32)) -> Result<&'static str> {

@@ -10,14 +10,15 @@ mod driver;
 mod held;
 mod init;
 mod points;
+mod relabel;
 pub mod text;
 mod volumes;
 
-pub use contents::mount_secrets;
-pub use declared::has_selinux;
+pub use contents::{Contents, mount_secrets};
 pub use held::HeldMounts;
 pub use init::{INIT, init};
-pub use points::{Images, Names, Sources, hostname, lasting, ready, rename};
+pub use points::{Images, Names, Sources, hand_over, hostname, lasting, ready, rename};
+pub use relabel::has_selinux;
 pub use volumes::{VolumeRecord, Volumes, anonymous_name};
 
 #[allow(unused_imports)] // for the docs

@@ -11,7 +11,7 @@ use model::shim::IdMap;
 use model::{Assignments, FileTarget, NetworkMode, Propagation};
 use rustix::fs::Mode;
 
-use super::contents::place;
+use super::contents::{Contents, place, settle};
 use super::{Volumes, declared, text};
 use crate::bundle::MountPoint;
 use crate::containers::Record;
@@ -215,6 +215,26 @@ fn owner(target: &FileTarget, sources: &Sources<'_>) -> Result<(u32, u32)> {
     sources.on_host((user.uid, user.gid))
 }
 
+/// Keeps what the secrets and configs of a new container hold, until it runs and their owners are known: only root reads it.
+///
+/// # Errors
+/// A file that can't be written.
+pub fn hand_over(paths: &Paths, record: &Record, contents: &Contents) -> Result<()> {
+    let keep = |dir: &Path, index: usize, content: &[u8], target: &FileTarget| {
+        let target = FileTarget { mode: 0o400, ..target.clone() };
+        place(dir, &index.to_string(), content, &target, (0, 0)).map(drop)
+    };
+    let dir = paths.secrets().join(record.id.to_string());
+    for (index, (file, content)) in record.spec.secrets.iter().zip(&contents.secrets).enumerate() {
+        keep(&dir, index, content.reveal(), &file.file)?;
+    }
+    let dir = paths.files(record.id).join("configs");
+    for (index, (file, content)) in record.spec.configs.iter().zip(&contents.configs).enumerate() {
+        keep(&dir, index, content, &file.file)?;
+    }
+    Ok(())
+}
+
 fn secrets(record: &Record, sources: &Sources<'_>) -> Result<Vec<MountPoint>> {
     let dir = sources.paths.secrets().join(record.id.to_string());
     let place_one = |(index, file): (usize, &model::SecretFile)| {
@@ -223,7 +243,7 @@ fn secrets(record: &Record, sources: &Sources<'_>) -> Result<Vec<MountPoint>> {
         let path = match content {
             Some(content) => place(&dir, &name, content.reveal(), &file.file, owner(&file.file, sources)?)?,
             // What an earlier run was given is still in memory: no manager is needed.
-            None if dir.join(&name).exists() => dir.join(&name),
+            None if dir.join(&name).exists() => settle(&dir.join(&name), &file.file, owner(&file.file, sources)?)?,
             None => return Err(Error::NoContent { kind: "secret", name: file.secret.clone() }),
         };
         Ok(bind(&file.file.path, path, true, Propagation::Rprivate))
@@ -237,7 +257,7 @@ fn configs(record: &Record, sources: &Sources<'_>) -> Result<Vec<MountPoint>> {
         let name = index.to_string();
         let path = match file.id.and_then(|id| sources.contents.configs.get(&id)) {
             Some(content) => place(&dir, &name, content, &file.file, owner(&file.file, sources)?)?,
-            None if dir.join(&name).exists() => dir.join(&name),
+            None if dir.join(&name).exists() => settle(&dir.join(&name), &file.file, owner(&file.file, sources)?)?,
             None => return Err(Error::NoContent { kind: "config", name: file.config.clone() }),
         };
         Ok(bind(&file.file.path, path, true, Propagation::Rprivate))

@@ -36,8 +36,6 @@ use served::Served;
 
 /// Name of the node's own network, as in Docker.
 pub const BRIDGE: &str = "bridge";
-/// Compose's label of a container that one command runs in.
-const ONE_OFF: &str = "com.docker.compose.oneoff";
 /// Ports for those that ask for any: Linux' usual range for that (ip_local_port_range).
 const FREE_PORTS: std::ops::RangeInclusive<u16> = 32_768..=60_999;
 
@@ -215,8 +213,7 @@ impl Networks {
     /// Addresses for a container; `held` are the other containers' by network. What it has already it keeps.
     pub fn addresses(&self, record: &Record, held: &BTreeMap<NetworkId, BTreeSet<IpAddr>>) -> Result<Vec<Attachment>> {
         // A one-off container belongs to its project though it is no task.
-        let one_off = record.labels.get(ONE_OFF).is_some_and(|value| value == "True");
-        let networks = self.resolve(&record.network, record.task.is_none() && !one_off)?;
+        let networks = self.resolve(&record.network, record.task.is_none() && !record.is_one_off())?;
         networks.iter().map(|(spec, network)| self.address(record, spec, network, held)).collect()
     }
 

@@ -4,18 +4,20 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use api::node as wire;
-use model::ContainerPhase;
+use model::{ContainerPhase, SecretData};
 use tonic::Status;
 
 use super::{NodeService, terminal_size, usage, view};
 use crate::containers::{ContainerView, CreateContainer, LimitChange, WaitCondition};
+use crate::mounts::Contents;
 use crate::shim_client;
 
 pub async fn create_container(
     service: &NodeService,
     request: wire::CreateContainerRequest,
 ) -> Result<wire::CreateContainerReply, Status> {
-    let wire::CreateContainerRequest { name, spec, network, ports, auto_remove, publish_all } = request;
+    let wire::CreateContainerRequest { name, spec, network, ports, auto_remove, publish_all, secrets, configs } =
+        request;
     let spec = spec.ok_or_else(|| Status::invalid_argument("the request has no container spec"))?;
     let request = CreateContainer {
         name: name.filter(|name| !name.is_empty()),
@@ -25,6 +27,7 @@ pub async fn create_container(
         auto_remove,
         publish_all,
         task: None,
+        contents: Contents { secrets: secrets.into_iter().map(SecretData::new).collect(), configs },
     };
     let created = service.containers().create(request).await?;
     Ok(wire::CreateContainerReply { id: created.id.to_string(), name: created.name, warnings: created.warnings })

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use api::node as wire;
 use image::Store;
-use model::{ContainerSpec, MountSource, PortSpec, Protocol, ServiceSpec};
+use model::{ContainerSpec, MountSource, NetworkMode, PortSpec, Protocol, ServiceSpec};
 use tonic::Status;
 
 use super::containers::is_up;
 use super::{NodeService, blocking};
+use crate::containers::mount_warnings;
 use crate::network::plan::ports_clash;
 
 /// Ports that somebody of this node publishes.
@@ -25,9 +26,10 @@ pub async fn preflight(service: &NodeService, request: wire::PreflightRequest) -
     let specs =
         request.services.into_iter().map(TryInto::try_into).collect::<Result<Vec<ServiceSpec>, api::Error>>()?;
     let published = published(service);
+    let warnings = warnings(&specs, service.parts.networks.warnings());
     let store = service.containers().images().clone();
     let problems = blocking("the preflight", move || Ok(problems(&specs, &store, &published))).await?;
-    Ok(wire::PreflightReply { problems })
+    Ok(wire::PreflightReply { problems, warnings })
 }
 
 fn published(service: &NodeService) -> Vec<Published> {
@@ -38,6 +40,21 @@ fn published(service: &NodeService) -> Vec<Published> {
     services.chain(standalone.map(|view| Published { holder: view.name, ports: view.ports })).collect()
 }
 
+/// What the user should know of services that can run all the same; `network` is of those that have addresses.
+fn warnings(specs: &[ServiceSpec], network: Vec<String>) -> Vec<String> {
+    let mut found = Vec::new();
+    if specs.iter().any(|spec| matches!(spec.network, NetworkMode::Networks(_))) {
+        found.extend(network);
+    }
+    let has_selinux = crate::mounts::has_selinux();
+    for warning in specs.iter().flat_map(|spec| mount_warnings(&spec.container.mounts, has_selinux)) {
+        if !found.contains(&warning) {
+            found.push(warning);
+        }
+    }
+    found
+}
+
 /// Each problem once, in the order of the services.
 fn problems(specs: &[ServiceSpec], store: &Store, published: &[Published]) -> Vec<String> {
     let (own, others): (Vec<_>, Vec<_>) =
@@ -45,7 +62,12 @@ fn problems(specs: &[ServiceSpec], store: &Store, published: &[Published]) -> Ve
     let mut seen = BTreeSet::new();
     let mut found = Vec::new();
     for spec in specs {
-        let missing = image_problem(&spec.container.image, store).into_iter();
+        let mounted = spec.container.mounts.iter().filter_map(|mount| match &mount.source {
+            MountSource::Image { image, .. } => Some(image),
+            _ => None,
+        });
+        let images = std::iter::once(&spec.container.image).chain(mounted);
+        let missing = images.filter_map(|image| image_problem(image, store));
         let missing = missing.chain(bind_problems(&spec.container)).chain(device_problems(&spec.container));
         let ports = spec.ports.iter().filter_map(|port| port_problem(port, &own, &others));
         let new = missing.chain(ports).filter(|problem| seen.insert(problem.clone()));
@@ -186,6 +208,14 @@ mod tests {
                 "service web: device path does not exist: /dev/nonexistent",
             ]
         );
+    }
+
+    #[test]
+    fn warnings_are_for_those_whom_they_concern() {
+        let closed = || vec!["closed".to_owned()];
+        let web = spec("web", Vec::new());
+        assert_eq!(warnings(std::slice::from_ref(&web), closed()), closed());
+        assert_eq!(warnings(&[ServiceSpec { network: NetworkMode::None, ..web }], closed()), Vec::<String>::new());
     }
 
     #[test]

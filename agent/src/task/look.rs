@@ -21,6 +21,11 @@ impl Machine {
         }
     }
 
+    /// Whether the present run is being ended.
+    pub fn is_ending(&self) -> bool {
+        self.ending.is_some()
+    }
+
     /// The task's state; it never goes back.
     pub fn task_state(&self) -> TaskState {
         self.reached

@@ -325,7 +325,8 @@ impl Machine {
                 Vec::new()
             }
             Goal::Exist => Vec::new(),
-            Goal::Ready | Goal::Run if self.stage == Stage::New && !self.stopped => {
+            // One that is to rest is made ready too, as `docker create` makes it.
+            Goal::Ready | Goal::Run if self.stage == Stage::New => {
                 self.stage = Stage::Preparing;
                 self.advance(TaskState::Preparing);
                 vec![Action::Prepare]

@@ -3,81 +3,43 @@
 use super::{all, or_default, wires};
 use crate::{Error, types};
 
-impl From<model::Limits> for types::Limits {
-    fn from(limits: model::Limits) -> Self {
-        let model::Limits {
-            nano_cpus,
-            cpu_shares,
-            cpuset,
-            memory,
-            memory_swap,
-            pids,
-            cpu_period,
-            cpu_quota,
-            cpu_rt_period,
-            cpu_rt_runtime,
-            cpuset_mems,
-            memory_swappiness,
-            oom_kill_disable,
-            block_io,
-        } = limits;
-        Self {
-            nano_cpus,
-            cpu_shares,
-            cpuset,
-            memory,
-            memory_swap,
-            pids,
-            cpu_period,
-            cpu_quota,
-            cpu_rt_period,
-            cpu_rt_runtime,
-            cpuset_mems,
-            memory_swappiness,
-            oom_kill_disable,
-            block_io: (block_io != model::BlockIo::default()).then(|| block_io.into()),
+/// Both directions from one list of what is the same on both sides. A field that is missing from it does not compile.
+macro_rules! limits {
+    ($($same:ident),*) => {
+        impl From<model::Limits> for types::Limits {
+            fn from(limits: model::Limits) -> Self {
+                let model::Limits { $($same,)* block_io } = limits;
+                let block_io = (block_io != model::BlockIo::default()).then(|| block_io.into());
+                Self { $($same,)* block_io }
+            }
         }
-    }
+
+        impl TryFrom<types::Limits> for model::Limits {
+            type Error = Error;
+
+            fn try_from(limits: types::Limits) -> Result<Self, Error> {
+                let types::Limits { $($same,)* block_io } = limits;
+                Ok(Self { $($same,)* block_io: or_default(block_io)? })
+            }
+        }
+    };
 }
 
-impl TryFrom<types::Limits> for model::Limits {
-    type Error = Error;
-
-    fn try_from(limits: types::Limits) -> Result<Self, Error> {
-        let types::Limits {
-            nano_cpus,
-            cpu_shares,
-            cpuset,
-            memory,
-            memory_swap,
-            pids,
-            cpu_period,
-            cpu_quota,
-            cpu_rt_period,
-            cpu_rt_runtime,
-            cpuset_mems,
-            memory_swappiness,
-            oom_kill_disable,
-            block_io,
-        } = limits;
-        Ok(Self {
-            nano_cpus,
-            cpu_shares,
-            cpuset,
-            memory,
-            memory_swap,
-            pids,
-            cpu_period,
-            cpu_quota,
-            cpu_rt_period,
-            cpu_rt_runtime,
-            cpuset_mems,
-            memory_swappiness,
-            oom_kill_disable,
-            block_io: or_default(block_io)?,
-        })
-    }
-}
+limits!(
+    nano_cpus,
+    cpu_shares,
+    cpuset,
+    memory,
+    memory_swap,
+    pids,
+    cpu_period,
+    cpu_quota,
+    cpu_rt_period,
+    cpu_rt_runtime,
+    cpuset_mems,
+    memory_swappiness,
+    oom_kill_disable
+);
 
 impl From<model::BlockIo> for types::BlockIo {
     fn from(block_io: model::BlockIo) -> Self {

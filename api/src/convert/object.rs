@@ -50,7 +50,7 @@ impl TryFrom<types::AddressPool> for model::AddressPool {
 
 impl From<model::Service> for types::Service {
     fn from(service: model::Service) -> Self {
-        let model::Service { id, meta, spec, spec_version, removing, endpoint } = service;
+        let model::Service { id, meta, spec, spec_version, removing, held, endpoint } = service;
         Self {
             id: id.to_string(),
             meta: Some(meta.into()),
@@ -58,6 +58,7 @@ impl From<model::Service> for types::Service {
             spec_version,
             removing,
             endpoint: Some(endpoint.into()),
+            held,
         }
     }
 }
@@ -66,13 +67,14 @@ impl TryFrom<types::Service> for model::Service {
     type Error = Error;
 
     fn try_from(service: types::Service) -> Result<Self, Error> {
-        let types::Service { id, meta, spec, spec_version, removing, endpoint } = service;
+        let types::Service { id, meta, spec, spec_version, removing, endpoint, held } = service;
         Ok(Self {
             id: text("service.id", id)?,
             meta: or_default(meta)?,
             spec: required(spec, "service.spec")?,
             spec_version,
             removing,
+            held,
             endpoint: or_default(endpoint)?,
         })
     }

@@ -58,6 +58,7 @@ impl World {
             recreate,
             remove_orphans: true,
             start_stopped,
+            no_start: false,
             keep_replicas: Vec::new(),
             ids,
         })))

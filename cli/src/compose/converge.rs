@@ -7,6 +7,8 @@ use super::view::View;
 /// What to wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Goal {
+    /// Every container is made and could start (`create`).
+    Created,
     /// Every container has been started.
     Started,
     /// Every container runs, and is healthy where it has a check (`--wait`).
@@ -79,6 +81,13 @@ fn judge_task(view: &View, task: &Task, goal: Goal) -> Verdict {
         (TaskState::Complete, Goal::Serving) if code != Some(0) => Verdict::Failed(format!("{} ended", task.name)),
         (TaskState::Orphaned, _) => Verdict::Failed(format!("{}: its node is gone", task.name)),
         (state, _) if state.is_terminal() => Verdict::Reached,
+        (state, Goal::Created) => {
+            if state >= TaskState::Ready {
+                Verdict::Reached
+            } else {
+                Verdict::Pending
+            }
+        }
         (TaskState::Running, Goal::Started) => Verdict::Reached,
         (TaskState::Running, Goal::Serving) => match container.map(|c| (c.phase, c.health)) {
             Some((_, Health::Unhealthy)) => Verdict::Failed(format!("{} is unhealthy", task.name)),
@@ -108,6 +117,7 @@ mod tests {
             spec: ServiceSpec { name: "web".into(), ..ServiceSpec::default() },
             spec_version: 2,
             removing: false,
+            held: false,
             endpoint: Endpoint::default(),
         }
     }
@@ -162,6 +172,13 @@ mod tests {
             Verdict::Failed(_)
         ));
         assert_eq!(verdict(task(TaskState::Starting, Health::None, None), Goal::Started), Verdict::Pending);
+    }
+
+    #[test]
+    fn created_is_made_ready_whatever_it_waits_for() {
+        assert_eq!(verdict(task(TaskState::Ready, Health::None, None), Goal::Created), Verdict::Reached);
+        assert_eq!(verdict(task(TaskState::Preparing, Health::None, None), Goal::Created), Verdict::Pending);
+        assert!(matches!(verdict(task(TaskState::Rejected, Health::None, None), Goal::Created), Verdict::Failed(_)));
     }
 
     #[test]

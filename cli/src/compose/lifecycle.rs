@@ -80,18 +80,25 @@ pub async fn restart(host: &Host, project: &ProjectArgs, args: RestartArgs) -> R
     if let Some(timeout) = args.timeout {
         hurry(&mut client, &view, &keys, Duration::from_secs(timeout)).await?;
     }
-    let tasks = tasks_where(&view, &keys, |_| true);
-    let since = set_intent(&mut client, &tasks, IntentAction::Restart).await?;
     let mut progress = Progress::new();
-    loop {
-        let view = watch.next().await?;
-        progress.show(&view.tasks, &view.waiting);
-        let done = |service: &Service| view.current_tasks(service).iter().all(|task| has_restarted(task));
-        if view.version >= since && keys.iter().filter_map(|key| view.service(key)).all(done) {
-            progress.finish();
-            return Ok(());
+    // Whom others depend on first: their namespaces may be shared.
+    for level in levels(&view.services, &keys) {
+        let tasks = tasks_where(&view, &level, |_| true);
+        if tasks.is_empty() {
+            continue;
+        }
+        let since = set_intent(&mut client, &tasks, IntentAction::Restart).await?;
+        loop {
+            let view = watch.next().await?;
+            progress.show(&view.tasks, &view.waiting);
+            let done = |service: &Service| view.current_tasks(service).iter().all(|task| has_restarted(task));
+            if view.version >= since && level.iter().filter_map(|key| view.service(key)).all(done) {
+                break;
+            }
         }
     }
+    progress.finish();
+    Ok(())
 }
 
 /// Adds the services that are to be restarted with these: `depends_on.SERVICE.restart`.

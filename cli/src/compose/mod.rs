@@ -11,6 +11,7 @@ mod images;
 mod lifecycle;
 mod logs;
 mod ls;
+mod making;
 mod oneoff;
 mod project;
 mod ps;
@@ -43,6 +44,8 @@ pub struct ComposeArgs {
 enum Verb {
     /// Create and start the application
     Up(Box<UpArgs>),
+    /// Make the application's containers, and start none
+    Create(Box<making::CreateArgs>),
     /// Stop and remove the application
     Down(DownArgs),
     /// List its containers
@@ -119,6 +122,7 @@ pub async fn run(host: &Host, args: ComposeArgs) -> Result<()> {
     let ComposeArgs { project, verb } = args;
     match verb {
         Verb::Up(args) => up::up(host, &project, *args).await,
+        Verb::Create(args) => making::create(host, &project, *args).await,
         Verb::Down(args) => down::down(host, &project, args).await,
         Verb::Ps(args) => ps::ps(host, &project, args).await,
         Verb::Images(args) => images::images(host, &project, args).await,

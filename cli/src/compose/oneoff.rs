@@ -1,6 +1,6 @@
 //! `orca compose run`: one more container of a service, for one command.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use model::{AttachmentSpec, ContainerSpec, NetworkMode, PortSpec, RestartPolicy,
 
 use super::converge::Goal;
 use super::project::{Loaded, ProjectArgs};
-use super::up;
+use super::{making, pull, up};
 use crate::client::{Client, Host};
 use crate::container::{attach, flags, mounts};
 use crate::error::{Error, Result};
@@ -78,6 +78,15 @@ pub struct RunArgs {
     /// Pass standard input on; so by default
     #[arg(short, long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     interactive: bool,
+    /// Pull images before: always, missing, never, or as each service's pull_policy says
+    #[arg(long, value_enum, default_value_t, value_name = "POLICY", hide_possible_values = true)]
+    pull: pull::PullFlag,
+    /// Do not show how pulls come along
+    #[arg(long)]
+    quiet_pull: bool,
+    /// Remove containers of services that the file no longer has
+    #[arg(long)]
+    remove_orphans: bool,
     /// Say nothing of what is started
     #[arg(short, long)]
     quiet: bool,
@@ -91,9 +100,9 @@ pub struct RunArgs {
 /// Runs one command in a container of its own.
 pub async fn run(host: &Host, project: &ProjectArgs, args: RunArgs) -> Result<()> {
     let loaded = project.load(std::slice::from_ref(&args.service))?;
-    let service = service(&loaded, &args.service)?;
+    let (service, contents) = service(&loaded, &args.service)?;
     let tty = !args.no_tty && !args.detach && terminal::stdin_is_terminal() && terminal::stdout_is_terminal();
-    let request = request(&args, &loaded, service, tty)?;
+    let request = request(&args, &loaded, service, contents, tty)?;
     let mut client = Client::connect_or_start(host).await?;
     make_ready(&mut client, &loaded, &args).await?;
     let created = create(&mut client, &request).await?;
@@ -147,10 +156,28 @@ async fn discard(client: &mut Client, request: &CreateContainerRequest, id: &str
     }
 }
 
-fn service(loaded: &Loaded, key: &str) -> Result<ServiceSpec> {
+/// What the files of a service's secrets and configs hold: it has no task that managers would send them for.
+struct Contents {
+    secrets: Vec<Vec<u8>>,
+    configs: Vec<Vec<u8>>,
+}
+
+fn service(loaded: &Loaded, key: &str) -> Result<(ServiceSpec, Contents)> {
     let stack = loaded.stack(&[key.to_owned()], true, &[])?;
     let found = stack.services.into_iter().find(|service| service.key() == key);
-    found.ok_or_else(|| Error::NotFound { kind: "service", name: key.to_owned() })
+    let service = found.ok_or_else(|| Error::NotFound { kind: "service", name: key.to_owned() })?;
+    let missing = |kind: &'static str, name: &str| Error::NotFound { kind, name: name.to_owned() };
+    let secret = |name: &str| {
+        let spec = stack.secrets.iter().find(|spec| spec.name == name);
+        spec.map(|spec| spec.data.reveal().to_vec()).ok_or_else(|| missing("secret", name))
+    };
+    let config = |name: &str| {
+        let spec = stack.configs.iter().find(|spec| spec.name == name);
+        spec.map(|spec| spec.data.clone()).ok_or_else(|| missing("config", name))
+    };
+    let secrets = service.container.secrets.iter().map(|file| secret(&file.secret)).collect::<Result<_>>()?;
+    let configs = service.container.configs.iter().map(|file| config(&file.config)).collect::<Result<_>>()?;
+    Ok((service, Contents { secrets, configs }))
 }
 
 /// Starts what the service depends on; the service itself is declared with no container of its own if it is not there yet, so
@@ -158,15 +185,19 @@ fn service(loaded: &Loaded, key: &str) -> Result<ServiceSpec> {
 async fn make_ready(client: &mut Client, loaded: &Loaded, args: &RunArgs) -> Result<()> {
     let key = std::slice::from_ref(&args.service);
     let mut stack = loaded.stack(key, args.no_deps, &[])?;
-    up::pin(client, &mut stack).await?;
+    making::pin(client, &mut stack).await?;
+    making::localize(client, &mut stack).await?;
+    let needed: BTreeSet<&str> = stack.services.iter().map(|service| service.key()).collect();
+    pull::ensure(client, loaded, &needed, args.pull, args.quiet_pull || args.quiet).await?;
+    if args.remove_orphans {
+        making::orphans(client, loaded, true).await?;
+    }
     let listed = ListServicesRequest { stack: Some(stack.name.clone()) };
     let there = client.control.list_services(listed).await?.into_inner().services;
     let is_there = there.into_iter().filter_map(|service| service.spec?.stack).any(|member| member.key == args.service);
     stack.services.retain(|service| !is_there || service.key() != args.service);
     for service in stack.services.iter_mut().filter(|service| service.key() == args.service) {
         service.mode = ServiceMode::Replicated { replicas: 0 };
-        // They are published by `up`, or by the new container.
-        service.ports.clear();
     }
     let keys: Vec<String> = stack.services.iter().map(|service| service.key().to_owned()).collect();
     let started: Vec<String> = keys.iter().filter(|key| **key != args.service).cloned().collect();
@@ -175,23 +206,24 @@ async fn make_ready(client: &mut Client, loaded: &Loaded, args: &RunArgs) -> Res
         recreate: Recreate::Never.into(),
         remove_orphans: false,
         start_stopped: true,
+        no_start: false,
         keep_replicas: keys,
     };
     let since = client.control.apply_stack(request).await?.into_inner().version;
     up::wait(client, &stack.name, &started, Goal::Started, since, None).await
 }
 
-fn request(args: &RunArgs, loaded: &Loaded, service: ServiceSpec, tty: bool) -> Result<CreateContainerRequest> {
+fn request(
+    args: &RunArgs,
+    loaded: &Loaded,
+    service: ServiceSpec,
+    contents: Contents,
+    tty: bool,
+) -> Result<CreateContainerRequest> {
     let flag = |flag: &'static str, value: &str| {
         let value = value.to_owned();
         move |reason: String| Error::Flag { flag, value, reason }
     };
-    if let Some(name) = service.container.secrets.iter().map(|file| &file.secret).next() {
-        return Err(Error::Unsupported {
-            what: format!("compose run of service {}, which has the secret {name}", args.service),
-            instead: "use `orca compose exec` in a container of the service, or an environment variable".into(),
-        });
-    }
     let ports = match args.service_ports {
         true => service.ports.clone(),
         false => {
@@ -213,6 +245,8 @@ fn request(args: &RunArgs, loaded: &Loaded, service: ServiceSpec, tty: bool) -> 
         ports: ports.into_iter().map(Into::into).collect(),
         auto_remove: args.rm,
         publish_all: false,
+        secrets: contents.secrets,
+        configs: contents.configs,
     })
 }
 

@@ -133,13 +133,24 @@ fn needs(loaded: &Loaded, keys: &BTreeSet<&str>, flag: PullFlag) -> Vec<Need> {
             PullFlag::Policy => When::parse(service.text("pull_policy")),
         };
         let platform = service.text("platform").map(str::to_owned);
-        let image = image.to_owned();
-        match needs.iter_mut().find(|need| need.image == image && need.platform == platform) {
-            Some(need) => need.when = need.when.max(when),
-            None => needs.push(Need { service: service.name.to_owned(), image, platform, when }),
+        // Those whose files it mounts are only to be here.
+        let mounted = mounted_images(&service).into_iter().map(|image| (image, when.min(When::Missing)));
+        for (image, when) in std::iter::once((image.to_owned(), when)).chain(mounted) {
+            match needs.iter_mut().find(|need| need.image == image && need.platform == platform) {
+                Some(need) => need.when = need.when.max(when),
+                None => needs.push(Need { service: service.name.to_owned(), image, platform: platform.clone(), when }),
+            }
         }
     }
     needs
+}
+
+fn mounted_images(service: &compose_spec::Service<'_>) -> Vec<String> {
+    let text =
+        |mount: &compose_spec::node::Node, key: &str| mount.get(key).and_then(|node| node.as_str()).map(str::to_owned);
+    let mounts = service.node.get("volumes").and_then(|node| node.as_list()).unwrap_or_default();
+    let images = mounts.iter().filter(|mount| text(mount, "type").as_deref() == Some("image"));
+    images.filter_map(|mount| text(mount, "source")).collect()
 }
 
 /// Pulls what `up` needs of these services.

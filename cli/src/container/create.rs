@@ -233,6 +233,8 @@ impl CreateArgs {
             });
         }
         Ok(api::node::CreateContainerRequest {
+            secrets: Vec::new(),
+            configs: Vec::new(),
             name,
             spec: Some(self.spec()?.into()),
             network: Some(network.into()),

@@ -70,25 +70,28 @@ pub async fn prune(host: &Host, args: PruneArgs) -> Result<()> {
         terminal::confirm_pruning("container", "all stopped containers.", &args.filter)?;
     }
     let mut client = Client::connect(host).await?;
-    let removed = stopped(&mut client, &wanted).await?;
-    let ids: String = removed.iter().map(|id| format!("{id}\n")).collect();
-    format::write(&if removed.is_empty() { String::new() } else { format!("Deleted Containers:\n{ids}\n") })
+    let reclaimed = run(&mut client, &wanted).await?;
+    format::write(&format!("Total reclaimed space: {}\n", human::size(reclaimed)))
 }
 
-/// Removes the containers that fit; their ids.
-pub async fn stopped(client: &mut Client, wanted: &Wanted) -> Result<Vec<String>> {
-    let request = ListContainersRequest { all: true, ..ListContainersRequest::default() };
+/// Removes the containers that fit and lists their ids; how many bytes they had written.
+pub async fn run(client: &mut Client, wanted: &Wanted) -> Result<u64> {
+    let request = ListContainersRequest { all: true, size: true, ..ListContainersRequest::default() };
     let containers = client.node.list_containers(request).await?.into_inner().containers;
-    let mut removed = Vec::new();
+    let (mut removed, mut reclaimed) = (Vec::new(), 0);
     for container in containers.into_iter().filter(|container| wanted.fits(container)) {
         let remove = RemoveContainerRequest { container: container.id.clone(), force: false, volumes: false };
         match client.node.remove_container(remove).await {
-            Ok(_) => removed.push(container.id),
+            Ok(_) => {
+                reclaimed += container.size_rw.unwrap_or(0);
+                removed.push(container.id);
+            }
             // It was started, or removed by somebody else, meanwhile.
             Err(status) => eprintln!("orca: cannot remove {}: {}", container.name, status.message()),
         }
     }
-    Ok(removed)
+    format::write(&format::deleted("Containers", &removed))?;
+    Ok(reclaimed)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use api::node::UpdateContainerRequest;
 use clap::Args;
-use model::{Limits, RestartPolicy};
+use model::{BlockIo, Limits, RestartPolicy};
 
 use super::create::memory_swap;
 use super::flags;
@@ -28,6 +28,24 @@ pub struct UpdateArgs {
     /// Relative CPU weight
     #[arg(short, long, value_name = "WEIGHT")]
     cpu_shares: Option<u64>,
+    /// Microseconds in which the CPU quota may be used up
+    #[arg(long, value_name = "MICROSECONDS")]
+    cpu_period: Option<u64>,
+    /// Microseconds of CPU time in a period
+    #[arg(long, value_name = "MICROSECONDS", allow_hyphen_values = true)]
+    cpu_quota: Option<i64>,
+    /// The same period for real-time scheduling
+    #[arg(long, value_name = "MICROSECONDS")]
+    cpu_rt_period: Option<u64>,
+    /// Microseconds of real-time CPU time in it
+    #[arg(long, value_name = "MICROSECONDS", allow_hyphen_values = true)]
+    cpu_rt_runtime: Option<i64>,
+    /// Memory nodes to use, such as 0-1
+    #[arg(long, value_name = "NODES")]
+    cpuset_mems: Option<String>,
+    /// Relative weight of block I/O, 10 to 1000
+    #[arg(long, value_name = "WEIGHT")]
+    blkio_weight: Option<u16>,
     /// CPUs to run on, such as 0-2,4
     #[arg(long, value_name = "CPUS")]
     cpuset_cpus: Option<String>,
@@ -51,6 +69,12 @@ pub async fn update(host: &Host, args: UpdateArgs) -> Result<()> {
         memory: args.memory,
         memory_swap: args.memory_swap,
         pids: args.pids_limit,
+        cpu_period: args.cpu_period,
+        cpu_quota: args.cpu_quota,
+        cpu_rt_period: args.cpu_rt_period,
+        cpu_rt_runtime: args.cpu_rt_runtime,
+        cpuset_mems: args.cpuset_mems,
+        block_io: BlockIo { weight: args.blkio_weight.filter(|weight| *weight > 0), ..BlockIo::default() },
         ..Limits::default()
     };
     if limits == Limits::default() && args.memory_reservation.is_none() && args.restart.is_none() {

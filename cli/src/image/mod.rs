@@ -13,7 +13,7 @@ pub use history::{HistoryArgs, history};
 pub use inspect::{InspectArgs, find, inspect};
 pub use list::{ListArgs, list};
 pub use names::{TagArgs, tag};
-pub use prune::{PruneArgs, prune};
+pub use prune::{PruneArgs, prune, prune_now};
 pub use remove::{RemoveArgs, remove};
 pub use save::{SaveArgs, save};
 pub use upload::{ImportArgs, LoadArgs, import, load};

@@ -30,14 +30,15 @@ pub async fn prune(host: &Host, args: PruneArgs) -> Result<()> {
         terminal::confirm_pruning("image", &format!("{which}."), &args.filter)?;
     }
     let mut client = Client::connect(host).await?;
-    let reply = client.images.prune(PruneRequest { all: args.all, filters: args.filter }).await?.into_inner();
-    let mut text = String::new();
-    if !reply.untagged.is_empty() || !reply.deleted.is_empty() {
-        text.push_str("Deleted Images:\n");
-        text.extend(reply.untagged.iter().map(|name| format!("untagged: {name}\n")));
-        text.extend(reply.deleted.iter().map(|id| format!("deleted: {id}\n")));
-        text.push('\n');
-    }
-    text.push_str(&format!("Total reclaimed space: {}\n", human::size(reply.reclaimed)));
-    format::write(&text)
+    let reclaimed = prune_now(&mut client, args.all, args.filter).await?;
+    format::write(&format!("Total reclaimed space: {}\n", human::size(reclaimed)))
+}
+
+/// Removes images and lists them; how many bytes that gave.
+pub async fn prune_now(client: &mut Client, all: bool, filters: Vec<String>) -> Result<u64> {
+    let reply = client.images.prune(PruneRequest { all, filters }).await?.into_inner();
+    let untagged = reply.untagged.iter().map(|name| format!("untagged: {name}"));
+    let lines: Vec<String> = untagged.chain(reply.deleted.iter().map(|id| format!("deleted: {id}"))).collect();
+    format::write(&format::deleted("Images", &lines))?;
+    Ok(reply.reclaimed)
 }

@@ -133,7 +133,8 @@ fn volume_rows(found: &Found) -> Vec<Json> {
             "Name": volume.name,
             "Driver": volume.driver,
             "Links": volume.used_by.len().to_string(),
-            "Size": human::size(volume.size.unwrap_or(0)),
+            // Files that are not Orca's own are not counted.
+            "Size": volume.size.map_or_else(|| "N/A".into(), human::size),
         })
     };
     found.volumes.iter().map(row).collect()

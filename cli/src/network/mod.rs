@@ -8,6 +8,7 @@ mod member;
 mod remove;
 
 pub use describe::find;
+pub use remove::{prune_now, prune_request};
 
 use std::collections::BTreeMap;
 

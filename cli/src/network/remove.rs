@@ -59,15 +59,17 @@ pub async fn prune(host: &Host, args: PruneArgs) -> Result<()> {
         terminal::confirm_pruning("network", which, &args.filter)?;
     }
     let mut client = Client::connect(host).await?;
-    let names = client.networks.prune_networks(request).await?.into_inner().names;
-    if names.is_empty() {
-        return Ok(());
-    }
-    let lines: String = names.iter().map(|name| format!("{name}\n")).collect();
-    format::write(&format!("Deleted Networks:\n{lines}\n"))
+    prune_now(&mut client, request).await
 }
 
-fn prune_request(filters: &[String]) -> Result<PruneRequest> {
+/// Removes networks and lists their names.
+pub async fn prune_now(client: &mut Client, request: PruneRequest) -> Result<()> {
+    let names = client.networks.prune_networks(request).await?.into_inner().names;
+    format::write(&format::deleted("Networks", &names))
+}
+
+/// Which networks may go.
+pub fn prune_request(filters: &[String]) -> Result<PruneRequest> {
     let mut request = PruneRequest::default();
     for text in filters {
         let (key, value) = text.split_once('=').unwrap_or((text, ""));

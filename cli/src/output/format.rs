@@ -204,6 +204,11 @@ fn lines(items: impl IntoIterator<Item = String>) -> String {
     items.into_iter().map(|item| item + "\n").collect()
 }
 
+/// What a prune has removed, as Docker lists it; nothing for nothing.
+pub fn deleted(kind: &str, names: &[String]) -> String {
+    if names.is_empty() { String::new() } else { format!("Deleted {kind}:\n{}\n\n", names.join("\n")) }
+}
+
 /// Labels as listings show them: `KEY=VALUE,…`.
 pub fn labels<'a>(labels: impl IntoIterator<Item = (&'a String, &'a String)>) -> String {
     let sorted: BTreeMap<&String, &String> = labels.into_iter().collect();

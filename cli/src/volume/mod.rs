@@ -19,7 +19,7 @@ use crate::inspect;
 use crate::output::format::{self, Format, Listing};
 use crate::template::Value;
 
-pub use prune::{PruneArgs, prune};
+pub use prune::{PruneArgs, prune, prune_now, prune_request};
 
 /// Arguments of `orca volume ls`.
 #[derive(Debug, Args)]

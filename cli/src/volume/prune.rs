@@ -25,23 +25,26 @@ pub struct PruneArgs {
 
 /// Removes volumes that no container uses.
 pub async fn prune(host: &Host, args: PruneArgs) -> Result<()> {
-    let request = request(args.all, &args.filter)?;
+    let request = prune_request(args.all, &args.filter)?;
     if !args.force {
         let which = if request.all { "all local volumes" } else { "anonymous local volumes" };
         let warning = format!("{which} not used by at least one container.");
         terminal::confirm_pruning("volume", &warning, &args.filter)?;
     }
     let mut client = Client::connect(host).await?;
+    let reclaimed = prune_now(&mut client, request).await?;
+    format::write(&format!("Total reclaimed space: {}\n", human::size(reclaimed)))
+}
+
+/// Removes volumes and lists their names; how many bytes that gave.
+pub async fn prune_now(client: &mut Client, request: PruneVolumesRequest) -> Result<u64> {
     let reply = client.node.prune_volumes(request).await?.into_inner();
-    let mut text = String::new();
-    if !reply.removed.is_empty() {
-        text = format!("Deleted Volumes:\n{}\n\n", reply.removed.join("\n"));
-    }
-    format::write(&format!("{text}Total reclaimed space: {}\n", human::size(reply.reclaimed)))
+    format::write(&format::deleted("Volumes", &reply.removed))?;
+    Ok(reply.reclaimed)
 }
 
 /// Which volumes may go.
-pub fn request(all: bool, filters: &[String]) -> Result<PruneVolumesRequest> {
+pub fn prune_request(all: bool, filters: &[String]) -> Result<PruneVolumesRequest> {
     let filters = Filters::parse(filters, &["all", "label", "label!"])?;
     let switch = filters.switch("all")?;
     if all && switch.is_some() {
@@ -63,8 +66,9 @@ mod tests {
 
     #[test]
     fn what_may_go() {
-        let of =
-            |all, filters: &[&str]| request(all, &filters.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>());
+        let of = |all, filters: &[&str]| {
+            prune_request(all, &filters.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>())
+        };
         assert!(!of(false, &[]).unwrap().all && of(true, &[]).unwrap().all && of(false, &["all=1"]).unwrap().all);
         let found = of(false, &["label=a=1", "label=b", "label!=c"]).unwrap();
         assert_eq!((found.labels["a"].as_str(), found.labels["b"].as_str()), ("1", ""));

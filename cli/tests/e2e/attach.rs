@@ -214,6 +214,18 @@ fn limits_are_changed_as_it_runs_and_stay_so() {
     assert!(limit(&node).contains(" / 100MiB"));
     let error = node.fails(2, &["exec", "limited", "sh", "-c", "sleep 5 & sleep 5 & sleep 5 & sleep 5 & wait"]);
     assert!(error.contains("fork"), "the limit of processes: {error}");
+    // Period and quota take the place of --cpus only where that was not given.
+    let error = node.fails(1, &["update", "--cpu-quota", "20000", "limited"]);
+    assert!(error.contains("cpu_quota"), "{error}");
+    node.ok(&["run", "-d", "--name", "timed", "busybox", "sleep", "1000"]);
+    node.ok(&["update", "--cpu-period", "50000", "--cpu-quota", "20000", "--cpuset-mems", "0", "timed"]);
+    let state: serde_json::Value = serde_json::from_str(&node.ok(&["inspect", "timed"])).unwrap();
+    let config = &state[0]["HostConfig"];
+    assert_eq!((&config["CpuPeriod"], &config["CpuQuota"]), (&50_000.into(), &20_000.into()));
+    let id = state[0]["Id"].as_str().unwrap();
+    let find = format!("find /sys/fs/cgroup -path '*{id}/cpu.cfs_quota_us' -o -path '*{id}/cpu.max'");
+    let found = std::process::Command::new("sh").args(["-c", &format!("cat $({find})")]).output().unwrap();
+    assert!(found.stdout.starts_with(b"20000"), "{}", String::from_utf8_lossy(&found.stdout));
     node.ok(&["update", "-m", "50m", "limited"]);
     assert!(limit(&node).contains(" / 50MiB"));
     let error = node.fails(1, &["update", "-m", "1m", "limited"]);

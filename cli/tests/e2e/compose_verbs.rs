@@ -83,3 +83,93 @@ fn one_command_runs_in_a_container_of_its_own() {
     assert!(node.ok(&["ps"]).contains("shop-web-1"), "the service itself comes with up");
     compose(&["down", "-v"]);
 }
+
+#[test]
+fn what_is_created_waits_to_be_started() {
+    let mut node = Node::prepare(&[]);
+    for line in [
+        "add table inet strict",
+        "add chain inet strict gate { type filter hook forward priority 0; }",
+        "add rule inet strict gate reject",
+    ] {
+        node.in_host(&["nft", line]);
+    }
+    node.start_daemon();
+    let node = node.with_busybox();
+    let file = node.file("compose.yml", FILE);
+    let compose = |args: &[&str]| node.ok(&[&["compose", "-f", file.to_str().unwrap()], args].concat());
+    let states = || compose(&["ps", "-a", "--format", "{{.Name}} {{.State}}"]);
+    let created = node.orca(&["compose", "-f", file.to_str().unwrap(), "create"]);
+    let said = String::from_utf8_lossy(&created.stderr).into_owned();
+    assert!(
+        created.status.success()
+            && said.contains("refuses forwarded packets (nftables")
+            && said.contains("strict gate"),
+        "{said}"
+    );
+    assert_eq!(states(), "shop-db-1 created\nshop-web-1 created\n");
+    assert_eq!(node.ok(&["volume", "ls", "-q"]), "shop_data\n");
+    // Nobody answers at its port: others may have it.
+    node.ok(&["run", "--rm", "-p", "8080:80", "busybox", "true"]);
+    compose(&["start", "db"]);
+    assert_eq!(states(), "shop-db-1 running\nshop-web-1 created\n");
+    compose(&["up", "-d"]);
+    assert_eq!(states(), "shop-db-1 running\nshop-web-1 running\n");
+    assert_eq!(compose(&["port", "web", "80"]), "0.0.0.0:8080\n");
+    compose(&["create"]);
+    assert_eq!(compose(&["port", "web", "80"]), "0.0.0.0:8080\n", "what runs goes on");
+    compose(&["up", "--no-start", "--no-deps", "--force-recreate", "web"]);
+    assert_eq!(states(), "shop-db-1 running\nshop-web-1 created\n");
+    compose(&["start"]);
+    assert_eq!(states(), "shop-db-1 running\nshop-web-1 running\n");
+    // A service without containers leaves its port to others.
+    compose(&["scale", "web=0"]);
+    node.wait_for("its port is free", || {
+        node.orca(&["run", "--rm", "-p", "8080:80", "busybox", "true"]).status.success()
+    });
+    compose(&["down", "-v"]);
+    for flag in ["--build", "--no-build"] {
+        let error = node.fails(16, &["compose", "-f", file.to_str().unwrap(), "create", flag]);
+        assert!(error.contains("building images comes later"), "{error}");
+    }
+}
+
+#[test]
+fn one_command_sees_the_secrets_and_configs_of_its_service() {
+    let node = Node::start().with_busybox();
+    node.file("token", "s3cret");
+    let file = "
+name: job
+services:
+  once:
+    image: busybox
+    user: '7'
+    secrets: [{source: token, target: key, uid: '7', mode: 0400}]
+    configs: [{source: conf, target: /etc/conf}]
+  old: {image: busybox, command: sleep 1000, stop_grace_period: 0s}
+secrets: {token: {file: ./token}}
+configs: {conf: {content: 'hello '}}
+";
+    let path = node.file("compose.yml", file);
+    let path = path.to_str().unwrap();
+    let compose = |args: &[&str]| node.ok(&[&["compose", "-f", path], args].concat());
+    let script = "cat /etc/conf /run/secrets/key; stat -c ' %a %u' /run/secrets/key";
+    assert_eq!(compose(&["run", "--rm", "-T", "once", "sh", "-c", script]), "hello s3cret 400 7\n");
+    assert_eq!(
+        compose(&["run", "--name", "twice", "-T", "--pull", "never", "once", "cat", "/run/secrets/key"]),
+        "s3cret"
+    );
+    assert!(!node.ok(&["inspect", "twice"]).contains("s3cret"));
+    node.ok(&["start", "-a", "twice"]);
+    node.ok(&["rm", "twice"]);
+    assert_eq!(std::fs::read_dir(node.run_dir().join("secrets")).unwrap().count(), 0);
+    // Orphans go when asked, other services of the file stay.
+    compose(&["up", "-d", "old"]);
+    node.file("compose.yml", &file.replace("  old:", "  new:"));
+    compose(&["run", "--rm", "-T", "--remove-orphans", "once", "true"]);
+    assert!(!node.ok(&["ps", "-a"]).contains("job-old"));
+    compose(&["up", "-d", "new"]);
+    compose(&["up", "-d", "--remove-orphans", "once"]);
+    assert!(node.ok(&["ps"]).contains("job-new-1"), "it is in the file");
+    compose(&["down"]);
+}

@@ -155,7 +155,7 @@ fn together_after_leaving(node: &Node) {
 
 #[test]
 fn a_container_shares_the_network_of_another() {
-    let node = Node::start().with_busybox();
+    let mut node = Node::start().with_busybox();
     node.ok(&["run", "-d", "--name", "web", "--hostname", "front", "busybox", "httpd", "-f", "-p", "80", "-h", "/etc"]);
     let get =
         "hostname; printf 'GET /passwd HTTP/1.0\\r\\n\\r\\n' | nc -w 3 127.0.0.1 80 | grep -c root; cat /etc/hosts";
@@ -177,17 +177,42 @@ fn a_container_shares_the_network_of_another() {
     assert!(node.fails(125, &["run", "--rm", "--network", "container:nobody", "busybox", "true"]).contains("nobody"));
     let file = node.file(
         "compose.yml",
-        "name: pair\nservices:\n  web: { image: busybox, command: [httpd, -f, -p, '80', -h, /etc], ports: ['8089:80'] }\n  \
-         side: { image: busybox, command: [sleep, '1000'], network_mode: 'service:web' }\n",
+        "name: pair\nservices:\n  web: { image: busybox, command: [httpd, -f, -p, '80', -h, /etc], ports: ['8089:80'], stop_grace_period: 0s }\n  \
+         side: { image: busybox, command: [sleep, '1000'], stop_grace_period: 0s, network_mode: 'service:web' }\n",
     );
-    let file = file.to_str().unwrap();
+    let (path, file) = (file.clone(), file.to_str().unwrap());
     node.ok(&["up", "-d", "-f", file]);
     assert_eq!(
         exec(&node, "pair-side-1", "readlink /proc/self/ns/net"),
         exec(&node, "pair-web-1", "readlink /proc/self/ns/net")
     );
     assert!(knows(&node, "pair-side-1", "web"));
+    let namespace =
+        |node: &Node, container: &str| node.orca(&["exec", container, "readlink", "/proc/self/ns/net"]).stdout;
+    let share = |node: &Node, a: &str, b: &str| {
+        let (a, b) = (namespace(node, a), namespace(node, b));
+        !a.is_empty() && a == b
+    };
+    // Who restarts has another namespace; who shares it comes along.
+    let before = namespace(&node, "pair-web-1");
+    node.ok(&["compose", "-f", file, "restart", "web"]);
+    assert_ne!(namespace(&node, "pair-web-1"), before);
+    node.wait_for("they share it again", || share(&node, "pair-side-1", "pair-web-1"));
+    let text = std::fs::read_to_string(&path).unwrap();
+    node.file("compose.yml", &text.replace("ports:", "environment: {NEW: one}, ports:"));
+    node.ok(&["up", "-d", "-f", file]);
+    node.wait_for("they share what was made anew", || share(&node, "pair-side-1", "pair-web-1"));
     node.ok(&["down", "-f", file]);
+    let sleep = ["busybox", "sleep", "1000"];
+    node.ok(&[&["run", "-d", "--restart", "always", "--name", "owner"][..], &sleep].concat());
+    node.ok(&[&["run", "-d", "--stop-timeout", "0", "--network", "container:owner", "--name", "guest"][..], &sleep]
+        .concat());
+    assert!(share(&node, "owner", "guest"));
+    let pid = node.ok(&["inspect", "-f", "{{.State.Pid}}", "owner"]);
+    node.kill_daemon();
+    std::process::Command::new("kill").args(["-9", pid.trim()]).status().unwrap();
+    node.start_daemon();
+    node.wait_for("they share it again", || share(&node, "owner", "guest"));
 }
 
 #[test]

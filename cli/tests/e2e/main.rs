@@ -22,6 +22,7 @@ mod links;
 mod local_networks;
 mod logs;
 mod networks;
+mod prune;
 mod real_app;
 mod registry;
 mod remains;

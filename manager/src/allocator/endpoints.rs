@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use model::{Endpoint, EndpointMode, IpSubnet, Network, PortSpec, Protocol, Service, Vip};
+use model::{Endpoint, EndpointMode, IpSubnet, Network, PortSpec, Protocol, Service, Task, TaskState, Vip};
 
 use super::leases::services_part;
 use crate::state::{Command, State};
@@ -25,7 +25,11 @@ impl Taken {
         Self {
             fixed_addresses: fixed_addresses(state).collect(),
             addresses: services().flat_map(|service| &service.endpoint.vips).map(|vip| vip.address).collect(),
-            fixed_ports: services().flat_map(|service| &service.spec.ports).filter_map(number).collect(),
+            fixed_ports: services()
+                .filter(|service| service.wants_containers())
+                .flat_map(|service| &service.spec.ports)
+                .filter_map(number)
+                .collect(),
             ports: services().flat_map(|service| &service.endpoint.ports).filter_map(number).collect(),
         }
     }
@@ -35,7 +39,8 @@ impl Taken {
 pub fn allocate(state: &State, commands: &mut Vec<Command>) {
     let mut taken = Taken::of(state);
     for service in state.services.values().filter(|service| !service.removing) {
-        let endpoint = Endpoint { vips: vips(state, service, &mut taken), ports: published(service, &mut taken) };
+        let endpoint =
+            Endpoint { vips: vips(state, service, &mut taken), ports: published(state, service, &mut taken) };
         if endpoint != service.endpoint {
             commands.push(Command::SetEndpoint { service: service.id, endpoint, seen: service.meta.version });
         }
@@ -89,7 +94,12 @@ fn free_address(part: &IpSubnet, taken: &Taken, is_reserved: impl Fn(IpAddr) -> 
     (1..part.size()).filter_map(|offset| part.nth(offset)).find(is_free)
 }
 
-fn published(service: &Service, taken: &mut Taken) -> Vec<PortSpec> {
+/// Without a container to answer, a port is left to whoever wants it.
+fn published(state: &State, service: &Service, taken: &mut Taken) -> Vec<PortSpec> {
+    let runs = |task: &Task| task.desired <= TaskState::Running && !task.intent.stopped;
+    if !service.wants_containers() || service.held && !state.tasks_of(service.id).any(runs) {
+        return Vec::new();
+    }
     let mut held: Vec<&PortSpec> = service.endpoint.ports.iter().collect();
     let publish = |port: &PortSpec| {
         if port.published.is_some() {

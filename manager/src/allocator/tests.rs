@@ -226,3 +226,16 @@ fn both_families_are_allocated_within_what_is_asked_for() {
     world.converge();
     assert_eq!(net(&world, NET).subnets.len(), 1);
 }
+
+#[test]
+fn a_port_without_containers_is_anybodys() {
+    let mut world = World::new(1);
+    let with = |key: &str, count| ServiceSpec { ports: vec![port(Some(8080))], mode: replicas(count), ..service(key) };
+    world.up(stack([with("a", 0), with("b", 1)])).unwrap();
+    world.settle();
+    assert_eq!((world.service("a").endpoint.ports.len(), world.service("b").endpoint.ports.len()), (0, 1));
+    assert!(world.up(stack([with("a", 1), with("b", 1)])).is_err());
+    world.up(stack([with("a", 1), with("b", 0)])).unwrap();
+    world.settle();
+    assert_eq!((world.service("a").endpoint.ports.len(), world.service("b").endpoint.ports.len()), (1, 0));
+}

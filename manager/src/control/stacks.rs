@@ -25,6 +25,7 @@ pub async fn apply(api: &ControlApi, request: ApplyStackRequest) -> Result<Apply
         recreate: recreate(request.recreate)?,
         remove_orphans: request.remove_orphans,
         start_stopped: request.start_stopped,
+        no_start: request.no_start,
         keep_replicas: request.keep_replicas,
         ids: id_source().map_err(|error| to_status(&error))?,
         stack,

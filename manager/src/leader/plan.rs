@@ -87,6 +87,7 @@ mod tests {
             recreate: Default::default(),
             remove_orphans: false,
             start_stopped: false,
+            no_start: false,
             keep_replicas: Vec::new(),
             ids: IdSource::new(1 << 64),
         };

@@ -55,7 +55,7 @@ fn keep_or_replace(state: &State, service: &Service, task: &Task, now: Timestamp
         let at = task.status.at.plus(retry_delay(task.tries));
         if at <= now {
             let next = new_task(state, service, task.slot, TaskId::from_random(ids.draw()), now);
-            let next = Task { tries: task.tries.saturating_add(1), ..next };
+            let next = Task { tries: task.tries.saturating_add(1), intent: stopped(task.intent.stopped), ..next };
             plan.commands.push(Command::DeleteTask { task: task.id, seen: task.meta.version });
             plan.commands.push(create(service, next));
         } else {
@@ -93,11 +93,15 @@ fn new_task(state: &State, service: &Service, slot: u32, id: TaskId, now: Timest
         spec_version: service.spec_version,
         node: None,
         desired: if ready { TaskState::Running } else { TaskState::Ready },
-        intent: RunIntent::default(),
+        intent: stopped(service.held),
         continues: None,
         tries: 0,
         status: TaskStatus { state: TaskState::Pending, at: now, ..TaskStatus::default() },
     }
+}
+
+fn stopped(stopped: bool) -> RunIntent {
+    RunIntent { stopped, ..RunIntent::default() }
 }
 
 /// The frozen spec, with the ids of the secrets and configs that it names.

@@ -174,6 +174,8 @@ pub struct ApplyStack {
     pub remove_orphans: bool,
     /// Run stopped and ended tasks again.
     pub start_stopped: bool,
+    /// New tasks are made ready and wait for a user to start them.
+    pub no_start: bool,
     /// Keys of services whose present number of replicas stays.
     pub keep_replicas: Vec<String>,
     /// For new objects.

@@ -42,10 +42,11 @@ prop_compose! {
         spec in service_spec(),
         spec_version in any::<u64>(),
         removing in any::<bool>(),
+        held in any::<bool>(),
         vips in few(vip()),
         ports in few(port_spec()),
     ) -> Service {
-        Service { id, meta, spec, spec_version, removing, endpoint: Endpoint { vips, ports } }
+        Service { id, meta, spec, spec_version, removing, held, endpoint: Endpoint { vips, ports } }
     }
 }
 

@@ -65,7 +65,7 @@ impl Draft<'_> {
         Ok(())
     }
 
-    /// A published port belongs to one service, unless both bind different addresses.
+    /// A published port belongs to one service, unless both bind different addresses, or one has no containers.
     fn check_ports(&self, service: &Service) -> Result<(), Refusal> {
         let in_use = |port: &PortSpec, holder: &Service| Refusal::PortInUse {
             service: service.spec.name.clone(),
@@ -73,7 +73,13 @@ impl Draft<'_> {
             protocol: port.protocol,
             holder: holder.spec.name.clone(),
         };
-        let others = || self.state.services.values().filter(|other| other.id != service.id && !other.removing);
+        if !service.wants_containers() {
+            return Ok(());
+        }
+        let others = || {
+            let others = self.state.services.values().filter(|other| other.id != service.id);
+            others.filter(|other| other.wants_containers())
+        };
         for (index, port) in service.spec.ports.iter().enumerate().filter(|(_, port)| port.published.is_some()) {
             if service.spec.ports[..index].iter().any(|before| clash(before, port)) {
                 return Err(in_use(port, service));

@@ -219,7 +219,8 @@ impl Draft<'_> {
             let is_taken = |bits| self.state.services.contains_key(&ServiceId::from_random(bits));
             let id = ServiceId::from_random(ids.draw_fresh(is_taken));
             let (meta, endpoint) = (self.born(), Default::default());
-            self.put_service(Service { id, meta, spec, spec_version: 1, removing: false, endpoint });
+            let held = apply.no_start;
+            self.put_service(Service { id, meta, spec, spec_version: 1, removing: false, held, endpoint });
             return Ok(None);
         };
         let owner = |spec: &ServiceSpec| spec.stack.as_ref().map(|member| member.stack.clone());
@@ -231,9 +232,10 @@ impl Draft<'_> {
             Recreate::Never => false,
         };
         let id = before.id;
-        if recreate || before.removing || before.spec != spec {
+        let held = apply.no_start || before.held && !apply.start_stopped;
+        if recreate || before.removing || before.held != held || before.spec != spec {
             let spec_version = before.spec_version + u64::from(recreate);
-            self.put_service(Service { spec, spec_version, removing: false, ..before });
+            self.put_service(Service { spec, spec_version, removing: false, held, ..before });
         }
         Ok(recreate.then_some(id))
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use model::{NodeId, RunIntent, Task, TaskId, TaskState, TaskStatus};
+use model::{NodeId, RunIntent, Service, ServiceId, Task, TaskId, TaskState, TaskStatus};
 
 use super::{Draft, Refusal, check_seen};
 use crate::state::{Event, IdSource, IntentAction};
@@ -116,6 +116,9 @@ impl Draft<'_> {
         if task.desired > TaskState::Running {
             return;
         }
+        if action != IntentAction::Stop {
+            self.let_go(task.service);
+        }
         if task.status.state.is_terminal() {
             if action != IntentAction::Stop {
                 let is_taken = |bits| self.state.tasks.contains_key(&TaskId::from_random(bits));
@@ -132,6 +135,13 @@ impl Draft<'_> {
         };
         if intent != task.intent {
             self.put_task(Task { intent, ..task });
+        }
+    }
+
+    /// Once a user has started one of its tasks, a service is not merely made ready any more.
+    fn let_go(&mut self, service: ServiceId) {
+        if let Some(service) = self.state.services.get(&service).filter(|service| service.held).cloned() {
+            self.put_service(Service { held: false, ..service });
         }
     }
 

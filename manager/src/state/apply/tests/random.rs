@@ -112,6 +112,7 @@ fn walk(world: &mut World, old: &mut World, step: Step) {
             let recreate = [Recreate::Changed, Recreate::Force, Recreate::Never][recreate];
             let _ = world.up_with(app(&services, subnet, word), |apply| {
                 (apply.recreate, apply.remove_orphans, apply.start_stopped) = (recreate, orphans, start);
+                apply.no_start = !start && !orphans;
             });
         }
         Step::Remove(keys) => {

@@ -247,3 +247,34 @@ fn what_containers_are_connected_to_and_have_as_files_stays_with_them() {
     assert_eq!(world.state.secret_named("shop_key").unwrap().spec.data.reveal(), b"two");
     assert_eq!(world.state.network_named("shop_default").unwrap().subnets, ["10.2.0.0/24".parse().unwrap()]);
 }
+
+#[test]
+fn what_is_not_to_start_waits_for_its_user() {
+    let app = |image: &str| {
+        let (mut web, mut db) = (service("web"), service("db"));
+        db.container.image = image.into();
+        web.depends_on.insert("db".into(), dependency(DependencyCondition::ServiceStarted));
+        web.ports = vec![port(Some(8080))];
+        stack([web, db])
+    };
+    let mut world = World::new(1);
+    world.up_with(app("one"), |apply| apply.no_start = true).unwrap();
+    world.settle();
+    assert!(world.task("web").intent.stopped && world.task("db").intent.stopped);
+    assert_eq!(world.service("web").endpoint.ports, [], "nobody answers yet");
+    let (ids, web) = (world.ids, world.task("web"));
+    world.take([Command::SetIntent { tasks: vec![web.id], action: IntentAction::Start, ids }]);
+    world.settle();
+    assert!(!world.service("web").held && world.service("db").held, "each service by itself");
+    assert_eq!(world.task("web").desired, TaskState::Ready, "it waits for db as ever");
+    assert_eq!(world.service("web").endpoint.ports.len(), 1);
+    world.up_with(app("one"), |apply| apply.start_stopped = true).unwrap();
+    world.converge();
+    assert!(!world.service("db").held && !world.task("db").intent.stopped);
+    assert_eq!(world.task("web").status.state, TaskState::Running);
+    // What runs goes on, with its ports; what has changed is made anew, and waits.
+    world.up_with(app("two"), |apply| apply.no_start = true).unwrap();
+    world.converge();
+    assert!(!world.task("web").intent.stopped && world.task("db").intent.stopped);
+    assert_eq!((world.task("db").spec_version, world.service("web").endpoint.ports.len()), (2, 1));
+}

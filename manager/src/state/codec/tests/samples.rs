@@ -145,6 +145,7 @@ fn apply_stack() -> ApplyStack {
         recreate: Recreate::Never,
         remove_orphans: true,
         start_stopped: true,
+        no_start: false,
         keep_replicas: vec!["web".into()],
         ids: IDS,
     }
@@ -193,6 +194,7 @@ pub fn state() -> State {
         spec: service_spec(),
         spec_version: 14,
         removing: true,
+        held: false,
         endpoint: endpoint(),
     });
     state.put_task(task());

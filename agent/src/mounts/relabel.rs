@@ -1,0 +1,140 @@
+//! SELinux labels of what is bound into containers (`:z`, `:Z`), as Docker gives them. (selinux(8), container_selinux(8))
+
+use std::ffi::OsStr;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use model::{ContainerId, Relabel};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, XattrFlags, openat};
+use rustix::io::Errno;
+
+use crate::{Error, Result};
+
+/// Where an active SELinux shows itself.
+const SELINUX: &str = "/sys/fs/selinux/enforce";
+/// The attribute that holds a file's label.
+const ATTRIBUTE: &str = "security.selinux";
+/// What containers may read and write.
+const CONTAINER_FILES: &str = "system_u:object_r:container_file_t:s0";
+/// Directories that the host itself lives in: with another label it would not any more.
+const HOSTS_OWN: [&str; 14] =
+    ["/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/proc", "/root", "/run", "/sys", "/usr", "/var"];
+/// How deep a tree may be.
+const DEPTH_MAX: usize = 1024;
+
+/// Whether SELinux is active on this node.
+pub fn has_selinux() -> bool {
+    Path::new(SELINUX).exists()
+}
+
+/// The label that is asked for; a private one has two categories, which follow from the container's id.
+fn label(relabel: Relabel, container: ContainerId) -> String {
+    /// Of so many categories; libselinux has no more.
+    const CATEGORIES: u16 = 1024;
+    if relabel == Relabel::Shared {
+        return CONTAINER_FILES.to_owned();
+    }
+    let bytes = container.to_string();
+    let number = |range: std::ops::Range<usize>| u16::from_str_radix(bytes.get(range).unwrap_or("0"), 16).unwrap_or(0);
+    let (one, two) = (number(0..4) % CATEGORIES, number(4..8) % CATEGORIES);
+    let two = if one == two { (two + 1) % CATEGORIES } else { two };
+    format!("{CONTAINER_FILES}:c{},c{}", one.min(two), one.max(two))
+}
+
+/// Gives everything at and below `path` the label that is asked for. Symbolic links are labelled, not followed.
+///
+/// # Errors
+/// [`Error::Spec`] for a directory that is the host's own, [`Error::Io`].
+pub fn relabel(path: &Path, relabel: Relabel, container: ContainerId) -> Result<()> {
+    let real = std::fs::canonicalize(path).map_err(Error::io("find", path))?;
+    if HOSTS_OWN.iter().any(|own| real == Path::new(own)) {
+        let reason = format!("the option {} would give the host's own files another SELinux label", relabel.letter());
+        return Err(Error::Spec { key: "bind source", value: path.display().to_string(), reason });
+    }
+    let (parent, name) = match (real.parent(), real.file_name()) {
+        (Some(parent), Some(name)) => (parent, name),
+        _ => return Ok(()),
+    };
+    let parent = open(rustix::fs::CWD, parent.as_os_str()).map_err(Error::io("open", parent))?;
+    one(&parent, name, ATTRIBUTE, &label(relabel, container), 0).map_err(Error::io("relabel", path))
+}
+
+fn open(dir: impl std::os::fd::AsFd, name: &OsStr) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    openat(dir, name, flags, Mode::empty())
+}
+
+/// One file, and if it is a directory all in it.
+fn one(dir: &OwnedFd, name: &OsStr, attribute: &str, label: &str, depth: usize) -> rustix::io::Result<()> {
+    // By the directory that is open: what a container does to the path meanwhile leads nowhere else.
+    let path = Path::new("/proc/self/fd").join(dir.as_raw_fd().to_string()).join(name);
+    match rustix::fs::lsetxattr(&path, attribute, label.as_bytes(), XattrFlags::empty()) {
+        // File systems without labels are labelled as a whole when they are mounted.
+        Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOENT) => {}
+        Err(errno) => return Err(errno),
+    }
+    let stat = match rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => return Ok(()),
+        stat => stat?,
+    };
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+        return Ok(());
+    }
+    if depth > DEPTH_MAX {
+        return Err(Errno::NAMETOOLONG);
+    }
+    let below = open(dir, name)?;
+    for entry in Dir::read_from(&below)? {
+        let entry = entry?;
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
+        if name != "." && name != ".." {
+            one(&below, name, attribute, label, depth + 1)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(byte: u8) -> ContainerId {
+        ContainerId::from_random([byte; 32])
+    }
+
+    #[test]
+    fn labels_are_shared_or_of_one_container() {
+        assert_eq!(label(Relabel::Shared, id(1)), CONTAINER_FILES);
+        let private = label(Relabel::Private, id(1));
+        assert_eq!(private, format!("{CONTAINER_FILES}:c257,c258"));
+        assert_ne!(private, label(Relabel::Private, id(2)));
+    }
+
+    #[test]
+    fn the_hosts_own_directories_stay_as_they_are() {
+        for own in ["/etc", "/usr/", "/"] {
+            assert!(relabel(Path::new(own), Relabel::Shared, id(1)).is_err(), "{own}");
+        }
+    }
+
+    #[test]
+    fn everything_below_is_labelled_and_no_link_is_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let outside = dir.path().join("outside");
+        std::fs::write(&outside, "").unwrap();
+        let tree = dir.path().join("tree");
+        std::fs::create_dir_all(tree.join("deep/er")).unwrap();
+        std::fs::write(tree.join("deep/er/file"), "").unwrap();
+        std::os::unix::fs::symlink(&outside, tree.join("link")).unwrap();
+        let top = open(rustix::fs::CWD, dir.path().as_os_str()).unwrap();
+        // Any attribute will do that root may give to every kind of file.
+        one(&top, OsStr::new("tree"), "trusted.orca", "label", 0).unwrap();
+        let has = |path: &Path| {
+            let mut value = [0; 16];
+            rustix::fs::lgetxattr(path, "trusted.orca", &mut value).is_ok_and(|length| &value[..length] == b"label")
+        };
+        assert!(["", "deep", "deep/er", "deep/er/file", "link"].iter().all(|path| has(&tree.join(path))));
+        assert!(!has(&outside));
+    }
+}

@@ -1,0 +1,169 @@
+//! What `up` and `create` have in common: the way from a Compose file to containers that are made. And `orca compose create`.
+
+use std::collections::BTreeSet;
+
+use api::control::{ApplyStackRequest, ListServicesRequest, Recreate, RemoveStackRequest};
+use api::node::{GetNodeRequest, PreflightRequest};
+use clap::Args;
+use model::{NetworkMode, NodeId, Stack, Timestamp};
+
+use super::converge::Goal;
+use super::project::{Loaded, ProjectArgs};
+use super::{down, pull, up};
+use crate::client::{Client, Host};
+use crate::error::{Error, Result};
+
+/// How containers are made.
+#[derive(Debug, Args)]
+pub struct Making {
+    /// Pull images before: always, missing, never, or as each service's pull_policy says
+    #[arg(long, value_enum, default_value_t, value_name = "POLICY", hide_possible_values = true)]
+    pull: pull::PullFlag,
+    /// Do not show how pulls come along
+    #[arg(long)]
+    quiet_pull: bool,
+    /// Number of containers of a service
+    #[arg(long, value_name = "SERVICE=NUMBER", value_parser = up::scale)]
+    pub scale: Vec<(String, u32)>,
+    /// Make new containers even if nothing has changed
+    #[arg(long, conflicts_with = "no_recreate")]
+    force_recreate: bool,
+    /// Keep containers even if something has changed
+    #[arg(long)]
+    no_recreate: bool,
+    /// Remove containers of services that the file no longer has
+    #[arg(long)]
+    remove_orphans: bool,
+}
+
+/// Arguments of `orca compose create`.
+#[derive(Debug, Args)]
+pub struct CreateArgs {
+    #[command(flatten)]
+    making: Making,
+    /// Ask nothing; so in any case
+    #[arg(short, long)]
+    yes: bool,
+    /// Services; none means all
+    services: Vec<String>,
+}
+
+/// What was declared.
+#[derive(Debug)]
+pub struct Made {
+    /// As it was sent.
+    pub stack: Stack,
+    /// The keys of its services.
+    pub keys: Vec<String>,
+    /// The version that it made.
+    pub since: u64,
+    /// Just before.
+    pub at: Timestamp,
+}
+
+/// Makes the application's containers, and starts none.
+pub async fn create(host: &Host, project: &ProjectArgs, args: CreateArgs) -> Result<()> {
+    let loaded = project.load(&args.services)?;
+    let stack = loaded.stack(&args.services, false, &args.making.scale)?;
+    let mut client = Client::connect_or_start(host).await?;
+    let made = args.making.make(&mut client, &loaded, stack, false).await?;
+    up::wait(&mut client, &made.stack.name, &made.keys, Goal::Created, made.since, None).await
+}
+
+impl Making {
+    /// Declares the stack; with `start` its containers are started too.
+    pub async fn make(&self, client: &mut Client, loaded: &Loaded, mut stack: Stack, start: bool) -> Result<Made> {
+        pin(client, &mut stack).await?;
+        localize(client, &mut stack).await?;
+        let keys: Vec<String> = stack.services.iter().map(|service| service.key().to_owned()).collect();
+        let wanted: BTreeSet<&str> = keys.iter().map(String::as_str).collect();
+        pull::ensure(client, loaded, &wanted, self.pull, self.quiet_pull).await?;
+        orphans(client, loaded, self.remove_orphans).await?;
+        preflight(client, &stack).await?;
+        let recreate = match (self.force_recreate, self.no_recreate) {
+            (true, _) => Recreate::Force,
+            (_, true) => Recreate::Never,
+            _ => Recreate::Changed,
+        };
+        let request = ApplyStackRequest {
+            stack: Some(stack.clone().into()),
+            recreate: recreate.into(),
+            remove_orphans: false,
+            start_stopped: start,
+            no_start: !start,
+            keep_replicas: Vec::new(),
+        };
+        let at = crate::clock::now();
+        let since = client.control.apply_stack(request).await?.into_inner().version;
+        Ok(Made { stack, keys, since, at })
+    }
+}
+
+/// A project belongs to the node where `up` runs, so that binds and `./` mean what they say.
+pub async fn pin(client: &mut Client, stack: &mut Stack) -> Result<()> {
+    let node = client.node.get_node(GetNodeRequest {}).await?.into_inner();
+    let node: NodeId =
+        node.id.parse().map_err(|error| Error::Start { action: "tell its node id", reason: format!("{error}") })?;
+    for service in &mut stack.services {
+        service.placement.node = Some(node);
+    }
+    Ok(())
+}
+
+/// External networks are the node's own where it has one of that name: the managers need not know it.
+pub async fn localize(client: &mut Client, stack: &mut Stack) -> Result<()> {
+    if stack.external_networks.is_empty() {
+        return Ok(());
+    }
+    let networks = client.networks.list_networks(api::network::ListRequest {}).await?.into_inner().networks;
+    let own = networks
+        .into_iter()
+        .filter(|network| network.stack.is_none() && ["bridge", "macvlan"].contains(&network.driver.as_str()));
+    let own: BTreeSet<String> = own.filter_map(|network| Some(network.network?.name)).collect();
+    stack.external_networks.retain(|name| !own.contains(name));
+    for service in &mut stack.services {
+        let key = service.key().to_owned();
+        let NetworkMode::Networks(attachments) = &mut service.network else { continue };
+        for attachment in attachments.iter_mut().filter(|attachment| own.contains(&attachment.network)) {
+            if !stack.networks.iter().any(|network| network.name == attachment.network) {
+                attachment.local = true;
+                // Managers give a service its name on their networks; on this one its containers bear it.
+                attachment.aliases.push(key.clone());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Asks the node what would fail, so that nothing is begun that cannot be finished.
+pub async fn preflight(client: &mut Client, stack: &Stack) -> Result<()> {
+    let services = stack.services.iter().cloned().map(Into::into).collect();
+    let reply = client.node.preflight(PreflightRequest { services }).await?.into_inner();
+    reply.warnings.iter().for_each(|warning| eprintln!("WARNING: {warning}"));
+    let problems = reply.problems;
+    if problems.is_empty() { Ok(()) } else { Err(Error::NotConverged(problems.join("\n"))) }
+}
+
+/// Removes services that are there but that the file no longer has, or names them.
+pub async fn orphans(client: &mut Client, loaded: &Loaded, remove: bool) -> Result<()> {
+    let stack = loaded.name().to_owned();
+    let services = client.control.list_services(ListServicesRequest { stack: Some(stack.clone()) }).await?;
+    let known = loaded.all_services();
+    let present = services.into_inner().services.into_iter().filter(|service| !service.removing);
+    let keys: BTreeSet<String> = present.filter_map(|service| Some(service.spec?.stack?.key)).collect();
+    let orphans: Vec<String> = keys.difference(&known).cloned().collect();
+    if orphans.is_empty() {
+        return Ok(());
+    }
+    if !remove {
+        eprintln!(
+            "WARNING: services {} are no longer in the Compose file; remove them with --remove-orphans",
+            orphans.join(", ")
+        );
+        return Ok(());
+    }
+    let request = RemoveStackRequest { stack: stack.clone(), services: orphans.clone() };
+    let version = client.control.remove_stack(request).await?.into_inner().version;
+    down::wait(client, &stack, &orphans, version).await?;
+    down::wait_for_containers(client, &stack, &orphans).await
+}
