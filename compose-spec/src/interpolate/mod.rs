@@ -50,6 +50,10 @@ impl Pass<'_> {
 
     fn string(&mut self, node: &mut Node, path: &Path) {
         let Value::String(text) = &node.value else { return };
+        let target = path.matches(cast::target);
+        if target.is_none() && !text.contains('$') {
+            return;
+        }
         let mut missing = Vec::new();
         let result =
             if text.contains('$') { template::substitute(text, self.lookup, &mut missing) } else { Ok(text.clone()) };
@@ -61,7 +65,7 @@ impl Pass<'_> {
         }
         let (at, place) = (node.span.into(), path.to_string());
         let cast = match result {
-            Ok(text) => match path.matches(cast::target) {
+            Ok(text) => match target {
                 None => Ok(Value::String(text)),
                 Some(target) => cast::apply(target, &text, node.span, self.warnings)
                     .map_err(|reason| Error::Interpolation { at, path: place.clone(), reason }),

@@ -91,27 +91,36 @@ pub(super) fn name(text: &str) -> &str {
     &text[..end]
 }
 
-/// Splits `{…}…` into what is between the braces and what follows. Braces balance; where they don't, the last closing
-/// brace on the line ends the expression.
+/// Splits `{…}…` into what is between the braces and what follows.
+///
+/// The reference finds the end in its own way, and so does this: braces balance, but the character after an opening one
+/// is not looked at; where they don't balance, the last closing brace of the line ends the expression.
 pub(super) fn braced(text: &str) -> Result<(&str, &str), TemplateError> {
-    let bytes = text.as_bytes();
+    let line = text.split('\n').next().unwrap_or_default();
+    let last = line.rfind('}').ok_or(TemplateError::Invalid)?;
+    let after_name = 1 + name(&text[1..]).len();
+    if text.as_bytes().get(after_name) == Some(&b'}') {
+        return Ok((&text[1..after_name], &text[after_name + 1..]));
+    }
     let mut open = 0usize;
-    let mut last = None;
-    for (at, byte) in bytes.iter().enumerate() {
+    let mut end = last;
+    let mut bytes = text.bytes().enumerate().take(last + 1);
+    while let Some((at, byte)) = bytes.next() {
         match byte {
-            b'\n' => break,
-            b'{' => open += 1,
+            b'{' => {
+                open += 1;
+                bytes.next();
+            }
             b'}' => {
-                last = Some(at);
                 open -= 1;
                 if open == 0 {
+                    end = at;
                     break;
                 }
             }
             _ => {}
         }
     }
-    let end = last.ok_or(TemplateError::Invalid)?;
     Ok((&text[1..end], &text[end + 1..]))
 }
 
@@ -190,7 +199,8 @@ mod tests {
 
     #[test]
     fn the_errors() {
-        for text in ["${", "${}", "${ x}", "${x!}", "${U:-${}}", "${FOO:}", "${FOO:é}", "${U:-a\n}"] {
+        for text in ["${", "${}", "${ x}", "${x!}", "${U:-${}}", "${FOO:}", "${FOO:é}", "${U:-a\n}", "${A:-{}}${FOO}"]
+        {
             assert_eq!(sub(text), Err(TemplateError::Invalid), "{text}");
         }
         assert_eq!(sub("${U?why $FOO}").unwrap_err().to_string(), "required variable U is missing a value: why first");

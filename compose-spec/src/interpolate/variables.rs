@@ -37,6 +37,8 @@ fn collect(node: &Node, found: &mut BTreeMap<String, Variable>) {
     }
 }
 
+/// Of several mentions in one text the reference keeps, in this order: nested ones, then earlier ones up to the last brace of
+/// the line, then later ones.
 fn in_text(text: &str, found: &mut BTreeMap<String, Variable>, depth: usize) {
     if depth > DEPTH_LIMIT {
         return;
@@ -48,8 +50,11 @@ fn in_text(text: &str, found: &mut BTreeMap<String, Variable>, depth: usize) {
             Some(b'$') => &after[1..],
             Some(b'{') => match braced(after) {
                 Ok((expression, tail)) => {
+                    let line = tail.split('\n').next().unwrap_or_default();
+                    let (same, later) = tail.split_at(line.rfind('}').map_or(0, |at| at + 1));
+                    in_text(same, found, depth + 1);
                     in_expression(expression, found, depth);
-                    tail
+                    later
                 }
                 Err(_) => &after[1..],
             },

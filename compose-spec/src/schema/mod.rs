@@ -13,6 +13,32 @@ mod top;
 use crate::error::Errors;
 use crate::node::Node;
 
+/// Every key path of the specification, such as `services.*.ports.target`: `*` stands for a name, lists have no step of their own.
+pub fn attributes() -> Vec<String> {
+    let mut paths = Vec::new();
+    collect(&top::ROOT, "", &mut paths);
+    paths.sort();
+    paths.dedup();
+    paths
+}
+
+fn collect(rule: &'static rule::Rule, path: &str, paths: &mut Vec<String>) {
+    let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    match rule {
+        rule::Rule::Object(object) => {
+            for (name, rule) in object.fields {
+                paths.push(below(name));
+                collect(rule, &below(name), paths);
+            }
+        }
+        rule::Rule::Map { values, .. } => collect(values, &below("*"), paths),
+        rule::Rule::List { items, .. } => collect(items, path, paths),
+        rule::Rule::OneOf(rules) => rules.iter().for_each(|rule| collect(rule, path, paths)),
+        rule::Rule::Same(rule) => collect(rule, path, paths),
+        rule::Rule::Any | rule::Rule::Scalar(..) => {}
+    }
+}
+
 /// Checks a whole model.
 ///
 /// # Errors

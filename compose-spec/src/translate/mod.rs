@@ -28,7 +28,7 @@ use crate::service::Service;
 use crate::validate::dependency_order;
 use fields::Fields;
 
-pub use report::{Outcome, Row, report};
+pub use report::{ELSEWHERE, Outcome, Row, report};
 
 /// What of a project to translate.
 #[derive(Debug, Clone, Default)]

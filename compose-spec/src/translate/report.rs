@@ -11,10 +11,10 @@ use crate::project::Project;
 
 /// Attributes of a service that its containers aren't made from, and what reads them.
 pub const ELSEWHERE: [(&str, &str); 7] = [
-    ("attach", "up decides by it whose output to show"),
+    ("attach", "whose output up shows"),
     ("depends_on", "the order in which services start and stop"),
-    ("develop", "watch reads it; up without --watch does not"),
-    ("label_file", "its labels are among labels"),
+    ("develop", "only watching reads it"),
+    ("label_file", "its labels are among the labels"),
     ("platform", "the image that is pulled"),
     ("profiles", "whether the service takes part"),
     ("scale", "the number of containers"),

@@ -42,23 +42,17 @@ fn shaped(node: &mut Node, shape: &'static Shape, path: &Path, errors: &mut Vec<
 fn object(node: &mut Node, fields: &'static [(&'static str, Shape)], path: &Path, errors: &mut Vec<Error>) {
     let span = node.span;
     let Some(map) = node.as_map_mut() else { return };
-    for (name, shape) in fields {
-        match map.get_mut(*name) {
-            Some(child) if child.is_null() && !matches!(shape, Shape::Command) => {
-                map.shift_remove(*name);
-            }
-            Some(child) => {
-                shaped(child, shape, &path.key(name), errors);
-                if is_zero(child, shape) {
-                    map.shift_remove(*name);
-                }
-            }
-            // A command that is absent is null: the image's.
-            None if matches!(shape, Shape::Command) => {
-                map.insert((*name).to_owned(), Node::new(Value::Null, span));
-            }
-            None => {}
+    map.retain(|key, child| {
+        let Some((name, shape)) = fields.iter().find(|(name, _)| name == key) else { return true };
+        if child.is_null() && !matches!(shape, Shape::Command) {
+            return false;
         }
+        shaped(child, shape, &path.key(name), errors);
+        !is_zero(child, shape)
+    });
+    // A command that is absent is null: the image's.
+    for (name, _) in fields.iter().filter(|(_, shape)| matches!(shape, Shape::Command)) {
+        map.entry((*name).to_owned()).or_insert_with(|| Node::new(Value::Null, span));
     }
 }
 

@@ -17,7 +17,8 @@ struct Frame {
     /// Values of `<<`, in order.
     merges: Vec<Node>,
     merge_key: Option<Span>,
-    first_lines: HashMap<String, u32>,
+    /// Where `<<` stands, once it came.
+    merged_at: Option<u32>,
 }
 
 /// Whether the scalar that comes is a key.
@@ -141,7 +142,7 @@ impl Composer {
 
     fn merge_key(&mut self, span: Span) -> Result<(), Error> {
         let Some(frame) = self.stack.last_mut() else { return Ok(()) };
-        if let Some(first) = frame.first_lines.insert("<<".into(), span.line) {
+        if let Some(first) = frame.merged_at.replace(span.line) {
             return Err(Error::DuplicateKey { at: span.into(), key: "<<".into(), first });
         }
         frame.merge_key = Some(span);
@@ -150,8 +151,8 @@ impl Composer {
 
     fn key(&mut self, key: String, span: Span) -> Result<(), Error> {
         let Some(frame) = self.stack.last_mut() else { return Ok(()) };
-        if let Some(first) = frame.first_lines.insert(key.clone(), span.line) {
-            return Err(Error::DuplicateKey { at: span.into(), key, first });
+        if let Some(earlier) = frame.node.get(&key) {
+            return Err(Error::DuplicateKey { at: span.into(), first: earlier.key.line, key });
         }
         frame.key = Some((key, span));
         Ok(())
@@ -168,14 +169,7 @@ impl Composer {
         }
         let mut node = Node::new(value, span);
         node.directive = tag.and_then(directive);
-        self.stack.push(Frame {
-            node,
-            anchor,
-            key: None,
-            merges: Vec::new(),
-            merge_key: None,
-            first_lines: HashMap::new(),
-        });
+        self.stack.push(Frame { node, anchor, key: None, merges: Vec::new(), merge_key: None, merged_at: None });
         Ok(())
     }
 
