@@ -147,15 +147,15 @@ fn an_included_project_has_variables_of_its_own() {
 
 #[test]
 fn the_report_names_every_attribute() {
-    let text = "services: {a: {image: x, tty: true, profiles: [], storage_opt: {size: 1G}, networks: {n: {link_local_ips: [1.2.3.4]}}, scale: 2}}\n\
-                networks: {n: {driver: macvlan}}\n";
+    let text = "services: {a: {image: x, tty: true, profiles: [], credential_spec: {file: x}, networks: {n: {link_local_ips: [1.2.3.4]}}, scale: 2}}\n\
+                networks: {n: {driver: weave}}\n";
     let files = files(&[("compose.yaml", text)]);
     let project = load(&options(|_| {}), &files).unwrap().project;
     let rows = report(&project, &TranslateOptions::default(), &files);
     let outcome = |path: &str| rows.iter().find(|row| row.path == path).map(|row| &row.outcome);
     assert_eq!(outcome("services.a.tty"), Some(&Outcome::Carried));
     assert!(matches!(outcome("services.a.scale"), Some(Outcome::Elsewhere(_))));
-    for refused in ["services.a.storage_opt", "services.a.networks.n.link_local_ips", "networks.n.driver"] {
+    for refused in ["services.a.credential_spec", "services.a.networks.n.link_local_ips", "networks.n.driver"] {
         assert!(matches!(outcome(refused), Some(Outcome::Refused(_))), "{refused}: {rows:?}");
     }
 }
