@@ -8,7 +8,7 @@ ORCA := $(TARGET)/release/orca
 BUILD_PACKAGES := gcc libc6-dev libseccomp-dev pkg-config
 TEST_PACKAGES := apache2-utils apparmor bind9-dnsutils binutils busybox-static conntrack crun curl docker-registry iproute2 iptables nftables python3 runc skopeo user-mode-linux util-linux
 
-.PHONY: help build demo demo-down test lint unit e2e sim fuzz bench leaks faults man licences
+.PHONY: help build demo demo-down test lint unit e2e sim fuzz fuzz-compose bench leaks faults man licences
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -40,6 +40,9 @@ sim: ## Run the simulator: make sim [SEED=n] [SEEDS=n]
 
 fuzz: ## Mutate archives, image documents and names for longer: make fuzz [SEED=n] [FUZZ_ROUNDS=n]
 	SEED=$(or $(SEED),$$(date +%s)) FUZZ_ROUNDS=$(or $(FUZZ_ROUNDS),100) cargo test --locked -p image --lib -- --nocapture robustness::mutated
+
+fuzz-compose: ## Mutate Compose files for a minute: make fuzz-compose [FUZZ_SECONDS=n]
+	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),60) cargo test --locked -p compose-spec --test properties -- --nocapture mutated
 
 bench: build ## Print ratios against peers as JSON lines
 	@scripts/need $(BUILD_PACKAGES) $(TEST_PACKAGES) docker.io iperf3

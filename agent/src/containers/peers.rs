@@ -95,7 +95,9 @@ impl State {
             let Some(run) = run_of(entry) else { continue };
             let record = &entry.record;
             let mut add = |namespace, owners: Vec<&Entry>| {
-                let owners = owners.into_iter().filter(|owner| owner.record.id != *id).filter_map(run_of).collect();
+                // One that is being ended, as another takes its place, is no owner any more.
+                let remains = |owner: &&Entry| owner.record.id != *id && !owner.machine.is_ending();
+                let owners = owners.into_iter().filter(remains).filter_map(run_of).collect();
                 found.push(Sharer { id: *id, namespace, run, owners });
             };
             match &record.network {

@@ -218,6 +218,8 @@ impl Shared {
         // Before anybody can start it again: the next run holds what it mounts by the same name.
         self.executor.release_mounts(id).await;
         self.feed(id, Event::Exited { generation, exit });
+        // Whoever took its place may have begun before it ended.
+        self.restart_sharers();
         self.executor.networks().remove(id, generation).await;
         if let Some(record) = record {
             self.tell_of_parts(&record, "disconnect", "unmount");

@@ -41,7 +41,7 @@ fn errors_name_the_field_and_the_value() {
         (service(|spec| spec.mode = Some(types::ServiceMode { mode: None })), "no service.mode"),
         (service(|spec| spec.ports[0].target = 70_000), "port.target cannot be \"70000\""),
         (service(|spec| spec.ports[0].host_ip = Some("localhost".into())), "port.host_ip cannot be \"localhost\""),
-        (service(|spec| spec.ports[0].protocol = 2), "port.protocol cannot be \"2\""),
+        (service(|spec| spec.ports[0].protocol = 3), "port.protocol cannot be \"3\""),
         (service(|spec| spec.endpoint_mode = -1), "service.endpoint_mode cannot be \"-1\""),
         (container(|spec| spec.pid = 2), "container.pid cannot be \"2\""),
         (container(|spec| spec.dns = vec!["dns".into()]), "container.dns cannot be \"dns\""),

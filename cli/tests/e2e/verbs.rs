@@ -145,10 +145,13 @@ fn further_processes_are_confined_as_the_first_is() {
         &["--security-opt", "no-new-privileges", "--ulimit", "nofile=123:456", "--ulimit", "core=0"];
     for (number, extra) in [&[][..], confined, &["--privileged"], &["--cap-drop", "ALL"]].iter().enumerate() {
         let name = format!("c{number}");
-        let command = format!("({shows}) > /tmp/first; sleep 1000");
+        // Written whole before it has its name.
+        let command = format!("({shows}) > /tmp/part; mv /tmp/part /tmp/first; sleep 1000");
         let args = [&["run", "-d", "--name", &name], *extra, &["busybox", "sh", "-c", &command]].concat();
         node.ok(&args);
-        node.wait_for("the first process has told", || !node.ok(&["exec", &name, "cat", "/tmp/first"]).is_empty());
+        node.wait_for("the first process has told", || {
+            !node.orca(&["exec", &name, "cat", "/tmp/first"]).stdout.is_empty()
+        });
         let first = node.ok(&["exec", &name, "cat", "/tmp/first"]);
         assert_eq!(node.ok(&["exec", &name, "sh", "-c", shows]), first, "{extra:?}");
     }
