@@ -73,7 +73,9 @@ impl Networks {
             driver: driver(&network.driver),
             assigned: false,
         });
-        let assigned = assigned.networks.values().map(|network| {
+        // The managers' `bridge` is the cluster's; what is called so here is this node's own.
+        let is_predefined = |name: &str| PREDEFINED.iter().any(|(known, _)| *known == name);
+        let assigned = assigned.networks.values().filter(|network| !is_predefined(&network.name)).map(|network| {
             let mut view = plain(network.id, &network.name, self.served_pools(network.id));
             (view.internal, view.attachable) = (network.internal, network.attachable);
             view.options.clone_from(&network.options);
