@@ -269,6 +269,12 @@ impl Drop for Node {
             let _ = Command::new("umount").arg("-l").arg(self.data_dir()).status();
         }
         let _ = net::netlink::netns::remove(&self.host());
+        // A daemon that the test left dead has not unmounted what it had.
+        let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let below = format!("{}/", self.dir.path().display());
+        for point in table.lines().filter_map(|line| line.split(' ').nth(4)).filter(|point| point.starts_with(&below)) {
+            let _ = Command::new("umount").args(["-l", point]).output();
+        }
     }
 }
 
