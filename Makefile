@@ -14,8 +14,9 @@ help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 # At a fixed address, as Go builds docker and containerd: a shim then has no relocations, which would be pages of its own.
-# Functions that came out the same in machine code are kept once (a sixteenth of the file).
-FIXED := --config 'target."cfg(target_os = \"linux\")".rustflags=["-Crelocation-model=static", "-Clink-arg=-Wl,--icf=all"]'
+# Functions that came out the same in machine code are kept once (a sixteenth of the file), where Rust's linker is lld.
+FIXED := --config 'target."cfg(target_os = \"linux\")".rustflags=["-Crelocation-model=static"]' \
+	$(if $(filter x86_64-%,$(notdir $(TARGET))),--config 'target."cfg(target_arch = \"x86_64\")".rustflags=["-Clink-arg=-Wl,--icf=all"]')
 
 build: ## Build the release binary
 	@scripts/need $(BUILD_PACKAGES)

@@ -18,7 +18,7 @@ use tonic::transport::{Channel, Endpoint as Target, Uri};
 
 use crate::Error;
 use crate::client::{CONNECTION_WINDOW, FRAME_MAX, STREAM_WINDOW};
-use crate::tls::{Identity, explain};
+use crate::tls::{Identity, PROTOCOL, explain};
 
 /// How long a connection and its handshake may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -60,12 +60,22 @@ async fn dial(addresses: &[SocketAddr], config: &Arc<ClientConfig>, server: &Ser
         let stream = TcpStream::connect(addresses).await?;
         stream.set_nodelay(true)?;
         let mut stream = TlsConnector::from(config.clone()).connect(server.clone(), stream).await?;
+        // Whoever does not know the protocol would wait for us, as we for it.
+        if stream.get_ref().1.alpn_protocol() != Some(PROTOCOL) {
+            let reason = "what answers is no daemon of Orca: start one there with `orca daemon -H tcp://… --tlsverify`";
+            return Err(io::Error::other(reason));
+        }
         // With TLS 1.3 the daemon looks at the client's certificate after the client is done: the first byte of its HTTP/2
         // settings, which it sends unasked, is the sign that it is content.
         let first = stream.read_u8().await?;
         Ok(Begun { first: Some(first), stream })
     };
-    let late = |_| Err(io::Error::new(io::ErrorKind::TimedOut, "no answer within 30 s"));
+    let late = |_| {
+        Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "no answer within 30 s: is the port right, and open in the firewall?",
+        ))
+    };
     tokio::time::timeout(PATIENCE, dialled).await.unwrap_or_else(late)
 }
 

@@ -13,7 +13,7 @@ use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore, Se
 use crate::Error;
 
 /// HTTP/2, which gRPC is on.
-const PROTOCOL: &[u8] = b"h2";
+pub(crate) const PROTOCOL: &[u8] = b"h2";
 
 /// Certificates and a key, as PEM.
 #[derive(Clone, PartialEq, Eq)]
@@ -126,7 +126,17 @@ pub(crate) fn explain(error: &io::Error) -> String {
                 "the daemon does not trust this client's certificate: it is not by the daemon's CA".into()
             }
             AlertDescription::CertificateRequired => "the daemon wants a certificate of this client".into(),
-            other => format!("the daemon refuses this client's certificate: {other:?}"),
+            AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::AccessDenied
+            | AlertDescription::DecryptError => format!("the daemon refuses this client's certificate: {alert:?}"),
+            other => {
+                format!(
+                    "the other side broke the handshake off ({other:?}): is it a daemon of Orca, of a like version?"
+                )
+            }
         },
         rustls::Error::InvalidMessage(_) => "what answers does not speak TLS".into(),
         other => other.to_string(),

@@ -6,7 +6,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::client::{self, Host};
 use crate::context::{self, Choice};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::{compose, container, daemon, image, info, inspect, manual, network, registry, surface, system, volume};
 
 /// A container orchestrator in one binary: Docker's habits, from one laptop to a cluster.
@@ -320,6 +320,13 @@ pub fn main() -> ExitCode {
     let choice = Choice { host, context, config, tls, ..Choice::default() }.with_environment();
     // These need no daemon.
     let command = match command {
+        Command::Daemon(_) if choice.host.is_some() || choice.tls.by_flag() => {
+            let instead = "write them behind `daemon`: before it they say which daemon to talk to".into();
+            return end(
+                Err(Error::Unsupported { what: "an address or certificates before `daemon`".into(), instead }),
+                1,
+            );
+        }
         Command::Daemon(args) => return end(daemon::run(*args), 1),
         Command::Completion { shell } => return end(manual::completion(shell), 1),
         Command::Man { directory } => return end(manual::pages(&directory), 1),
@@ -353,7 +360,7 @@ fn end(result: Result<()>, default_code: u8) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            if !matches!(error, crate::error::Error::Exit(_)) {
+            if !matches!(error, Error::Exit(_)) {
                 eprintln!("orca: {error}");
             }
             ExitCode::from(error.exit_code(default_code))

@@ -48,7 +48,7 @@ pub struct Loader<'f> {
     /// Whether `${NAME}` stays as it is; short forms that can't be read for it stay, too.
     pub uninterpolated: bool,
     /// What secrets and configs with `environment:` hold, by `SECTION.KEY`.
-    pub contents: BTreeMap<String, String>,
+    pub contents: BTreeMap<(String, String), String>,
     opened: usize,
     /// Files read for their `name:`, to be parsed only once.
     peeked: HashMap<PathBuf, Vec<Node>>,
@@ -135,8 +135,10 @@ impl<'f> Loader<'f> {
         for section in ["secrets", "configs"] {
             for (key, object) in model.get(section).and_then(Node::as_map).into_iter().flatten() {
                 let variable = object.get("environment").and_then(Node::as_str);
-                if let Some(value) = variable.and_then(|variable| env.get(variable)) {
-                    self.contents.entry(format!("{section}.{key}")).or_insert_with(|| value.clone());
+                // By variable too: a file that includes this one may name another.
+                if let Some((variable, value)) = variable.and_then(|variable| Some((variable, env.get(variable)?))) {
+                    let of = (format!("{section}.{key}"), variable.to_owned());
+                    self.contents.entry(of).or_insert_with(|| value.clone());
                 }
             }
         }

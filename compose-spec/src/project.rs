@@ -46,8 +46,8 @@ pub struct Project {
     pub models: Map,
     /// `x-…` at the top level.
     pub extensions: Map,
-    /// What secrets and configs with `environment:` hold, by `SECTION.KEY`.
-    pub(crate) contents: BTreeMap<String, String>,
+    /// What secrets and configs with `environment:` hold, by `SECTION.KEY` and variable.
+    pub(crate) contents: BTreeMap<(String, String), String>,
     pub(crate) sources: Sources,
 }
 

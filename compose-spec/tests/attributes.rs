@@ -15,13 +15,12 @@ use compose_spec::{
 use serde_json::{Value, json};
 
 /// Keys that there is nothing to do for on Linux or for a machine, and why.
-const INERT: [(&str, &str); 8] = [
+const INERT: [(&str, &str); 7] = [
     ("services.*.gpus.capabilities", "gpu is meant without it"),
     ("networks.*.attachable", "whatever runs on the node may join a project's network, as in Docker"),
     ("services.*.ports.name", "a name for people"),
     ("services.*.ports.app_protocol", "a hint for tools"),
     ("services.*.volumes.consistency", "a hint for Docker on a Mac"),
-    ("networks.*.driver", "bridge and overlay are the same here"),
     ("networks.*.ipam.driver", "default is the only one"),
     ("volumes.*.driver", "local is the only one"),
 ];

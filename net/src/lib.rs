@@ -1,8 +1,8 @@
 //! A node's network: devices, routes, packet filter, names and published ports.
 //!
-//! There is no bridge. Every attachment is a veth pair whose host side carries one route; the nftables table of the
-//! node decides who meets whom, balances virtual addresses and published ports, and hides containers behind the
-//! node's address. No packet passes through user space.
+//! Unless a network asks for a bridge device or macvlan, an attachment is a veth pair whose host side carries a route an
+//! address; nftables, a table a family, decide who meets whom, balance virtual addresses and published ports, and hide
+//! containers behind the node's address. No packet passes through user space, but for ports that nftables cannot lead.
 //!
 //! Pure rooms, which decide:
 //! - [`plan`]: what the node's network should be ([`plan::NodePlan`]), what is missing from the kernel

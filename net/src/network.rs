@@ -247,15 +247,23 @@ impl Network {
         if before.is_some_and(|before| before.is_same(&wanted)) {
             return Ok(());
         }
+        let done = Self::exchange(before, &wanted, report);
+        match done {
+            Ok(()) => *loaded = Some(wanted),
+            // It is not believed any more; which slots the balancers have dealt is still known.
+            Err(_) => loaded.iter_mut().for_each(|loaded| loaded.current = false),
+        }
+        done
+    }
+
+    fn exchange(before: Option<&Loaded>, wanted: &Loaded, report: &mut Report) -> Result<(), Error> {
         let guards_changed = before.is_none_or(|before| before.guards != wanted.guards);
         // What an earlier daemon left is not known here.
         let six_may_be_there = before.is_none_or(|before| before.ruleset6.is_some());
-        // Not believed any more until it has been done.
-        let before_change = loaded.take().filter(|loaded| loaded.current);
         if wanted.ruleset6.is_none() && six_may_be_there {
             nft::remove(Family::V6, &wanted.ruleset.table)?;
         }
-        let changed = before_change.as_ref().and_then(|before| before.changes(&wanted));
+        let changed = before.and_then(|before| before.changes(wanted));
         if changed.is_none_or(|changes| nft::change(changes).is_err()) {
             nft::replace(std::iter::once(&wanted.ruleset).chain(&wanted.ruleset6))?;
             report.table_replaced = true;
@@ -270,7 +278,6 @@ impl Network {
                 }
             }
         }
-        *loaded = Some(wanted);
         Ok(())
     }
 

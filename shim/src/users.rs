@@ -124,10 +124,14 @@ fn stage(bind: &StagedBind, namespace: &Namespace<'_>) -> Result<()> {
         return mount(Some(&bind.source), &bind.target, None::<&str>, flags, None::<&str>)
             .map_err(ShimError::io("bind", &bind.source));
     }
-    let mapped = if bind.idmapped { namespace.idmapped(&bind.source).ok() } else { None };
-    let tree = match mapped {
-        Some(tree) => tree,
-        None => plain(bind, namespace)?,
+    let tree = match bind.idmapped.then(|| namespace.idmapped(&bind.source)) {
+        Some(Ok(tree)) => tree,
+        None => plain(bind)?,
+        // Its file system has no idmapped mounts (mount_setattr(2)).
+        Some(Err(ShimError::IdMapped { source, .. })) if bind.volume && source.raw_os_error() == Some(libc::EINVAL) => {
+            given_away(bind, namespace)?
+        }
+        Some(Err(error)) => return Err(error),
     };
     let status = rustix::fs::fstat(&tree).map_err(ShimError::io("inspect", &bind.source))?;
     if FileType::from_raw_mode(status.st_mode) == FileType::Directory {
@@ -139,19 +143,20 @@ fn stage(bind: &StagedBind, namespace: &Namespace<'_>) -> Result<()> {
     move_mount(&tree, "", rustix::fs::CWD, &bind.target, into).map_err(ShimError::io("mount", &bind.target))
 }
 
-/// As the host has it. Where a volume's file system has no idmapped mounts, the container's root gets its directory, as in
-/// Docker.
-fn plain(bind: &StagedBind, namespace: &Namespace<'_>) -> Result<OwnedFd> {
+/// As the host has it.
+fn plain(bind: &StagedBind) -> Result<OwnedFd> {
     let flags = CLONE | OpenTreeFlags::AT_RECURSIVE;
-    let tree = open_tree(rustix::fs::CWD, &bind.source, flags).map_err(ShimError::io("open", &bind.source))?;
-    if bind.idmapped
-        && let Some((uid, gid)) = namespace.map.root()
-    {
-        let status = rustix::fs::fstat(&tree).map_err(ShimError::io("inspect", &bind.source))?;
-        if (status.st_uid, status.st_gid) == (0, 0) {
-            // A server that squashes root has its own mind about owners; it gives access, or the container says what it lacks.
-            let _ = std::os::unix::fs::chown(&bind.source, Some(uid), Some(gid));
-        }
+    open_tree(rustix::fs::CWD, &bind.source, flags).map_err(ShimError::io("open", &bind.source))
+}
+
+/// A volume whose directory the container's root gets, as in Docker.
+fn given_away(bind: &StagedBind, namespace: &Namespace<'_>) -> Result<OwnedFd> {
+    let tree = plain(bind)?;
+    let status = rustix::fs::fstat(&tree).map_err(ShimError::io("inspect", &bind.source))?;
+    if let Some((uid, gid)) = namespace.map.root().filter(|_| (status.st_uid, status.st_gid) == (0, 0)) {
+        let (uid, gid) = (rustix::fs::Uid::from_raw(uid), rustix::fs::Gid::from_raw(gid));
+        // A server that squashes root has its own mind about owners; it gives access, or the container says what it lacks.
+        let _ = rustix::fs::chownat(&tree, "", Some(uid), Some(gid), rustix::fs::AtFlags::EMPTY_PATH);
     }
     Ok(tree)
 }

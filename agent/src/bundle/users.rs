@@ -153,6 +153,10 @@ pub fn check(spec: &ContainerSpec, network: &NetworkMode, host: &Host) -> Result
             let reason = format!("what is mounted in another user namespace never shows on the host: {host_users}");
             return Err(refused("shared propagation of", path, reason));
         }
+        if let MountSource::Image { image, .. } = &mount.source {
+            let reason = format!("the files of a mounted image would belong to nobody in the container: {host_users}");
+            return Err(refused("a mount of image", image, reason));
+        }
     }
     Ok(())
 }
@@ -185,12 +189,23 @@ pub fn staged_root(stage: &Path) -> PathBuf {
     stage.join("rootfs")
 }
 
-/// Makes a configuration name everything of the host by its place on the stage, and tells what belongs there. `own` says of
-/// which sources the files have the container's ids.
+/// Whose ids the files of a source have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ids {
+    /// The host's.
+    Host,
+    /// The container's, in a path of the host.
+    Bind,
+    /// The container's, in a volume.
+    Volume,
+}
+
+/// Makes a configuration name everything of the host by its place on the stage, and tells what belongs there. `ids` says
+/// whose ids the files of a source have.
 ///
 /// # Errors
 /// Never, for a configuration that [`super::runtime_spec`] made.
-pub fn stage(config: &mut Spec, stage: &Path, own: impl Fn(&Path) -> bool) -> Result<Vec<StagedBind>> {
+pub fn stage(config: &mut Spec, stage: &Path, ids: impl Fn(&Path) -> Ids) -> Result<Vec<StagedBind>> {
     let mut binds = Vec::new();
     let mut mounts = config.mounts().clone().unwrap_or_default();
     for mount in &mut mounts {
@@ -198,8 +213,9 @@ pub fn stage(config: &mut Spec, stage: &Path, own: impl Fn(&Path) -> bool) -> Re
         if let Some(source) = source {
             let target = stage.join("binds").join(binds.len().to_string());
             mount.set_source(Some(target.clone()));
-            let idmapped = own(&source);
-            binds.push(StagedBind { source, target, idmapped, namespace: false });
+            let ids = ids(&source);
+            let (idmapped, volume) = (ids != Ids::Host, ids == Ids::Volume);
+            binds.push(StagedBind { source, target, idmapped, volume, namespace: false });
         }
     }
     config.set_mounts(Some(mounts));
@@ -211,7 +227,7 @@ pub fn stage(config: &mut Spec, stage: &Path, own: impl Fn(&Path) -> bool) -> Re
         if let Some(source) = path {
             let target = stage.join("namespaces").join(namespace.typ().to_string());
             namespace.set_path(Some(target.clone()));
-            binds.push(StagedBind { source, target, idmapped: false, namespace: true });
+            binds.push(StagedBind { source, target, idmapped: false, volume: false, namespace: true });
         }
     }
     linux.set_namespaces(Some(namespaces));

@@ -45,7 +45,10 @@ impl Drop for Hold {
     fn drop(&mut self) {
         let (executor, holder) = (self.executor.clone(), std::mem::take(&mut self.holder));
         // A thread that may wait: a file system on a network can.
-        std::thread::spawn(move || executor.volumes().held().release(&holder));
+        let release = move || executor.volumes().held().release(&holder);
+        if let Err(error) = std::thread::Builder::new().name("release".into()).spawn(release) {
+            tracing::warn!(%error, "volumes stay mounted until the daemon starts again");
+        }
     }
 }
 

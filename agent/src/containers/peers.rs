@@ -90,7 +90,9 @@ impl State {
     /// The running containers that share namespaces, and with whom; not those of one command, which is not to be done twice.
     fn sharers(&self) -> Vec<Sharer> {
         let mut found = Vec::new();
-        let stays = |entry: &Entry| !entry.record.is_one_off() && !entry.record.auto_remove;
+        // One that was told to stop is not to begin anew.
+        let goes_on = |entry: &Entry| !entry.machine.is_ending() && !entry.machine.is_stopped();
+        let stays = |entry: &Entry| goes_on(entry) && !entry.record.is_one_off() && !entry.record.auto_remove;
         for (id, entry) in self.entries.iter().filter(|(_, entry)| stays(entry)) {
             let Some(run) = run_of(entry) else { continue };
             let record = &entry.record;
@@ -114,8 +116,9 @@ impl State {
 
     /// Whether the container of a task shares a namespace with one that does not run.
     fn lacks_owner(&self, id: ContainerId) -> bool {
-        let Some(record) = self.entries.get(&id).map(|entry| &entry.record).filter(|record| record.task.is_some())
-        else {
+        // One that is told to end meanwhile does not wait.
+        let waits = |entry: &&Entry| entry.record.task.is_some() && entry.machine.is_wanted();
+        let Some(record) = self.entries.get(&id).filter(waits).map(|entry| &entry.record) else {
             return false;
         };
         // One that is being ended takes its namespaces along.

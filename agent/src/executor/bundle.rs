@@ -135,7 +135,7 @@ impl Executor {
             host: &self.host,
         })?;
         let Some((namespace, map)) = namespace else { return Ok((config, None)) };
-        let binds = bundle::users::stage(&mut config, &self.stage, |source| self.has_own_ids(record, source))?;
+        let binds = bundle::users::stage(&mut config, &self.stage, |source| self.ids_of(record, source))?;
         Ok((config, Some(Users { namespace, map: map.clone(), stage: self.stage.clone(), binds })))
     }
 

@@ -67,7 +67,10 @@ impl Executor {
         self.volumes.adopt(record.volumes.iter().map(|volume| volume.name.as_str()), &holder);
         let held = self.volumes.held();
         for (index, mount) in record.spec.mounts.iter().enumerate() {
-            held.adopt(&held.part_point(record.id, index), &holder);
+            use model::MountSource::{Image, Volume};
+            if let Volume { subpath: Some(_), .. } | Image { subpath: Some(_), .. } = &mount.source {
+                held.adopt(&held.part_point(record.id, index), &holder);
+            }
             if let model::MountSource::Image { id: Some(id), .. } = &mount.source {
                 held.adopt(&held.image_point(id), &holder);
             }

@@ -11,7 +11,7 @@ use net::plan::NodeKey;
 
 use super::Executor;
 use crate::bundle::Peers;
-use crate::bundle::users::{Databases, mapped, remap, reservation, staged_root};
+use crate::bundle::users::{Databases, Ids, mapped, remap, reservation, staged_root};
 use crate::containers::Record;
 use crate::network::NetworkOwner;
 use crate::{Error, Result, UsersConfig};
@@ -114,24 +114,25 @@ impl Executor {
         Ok(Some(NetworkOwner::Of(first.clone())))
     }
 
-    /// Whether files there have the ids that the container gives them: what a volume holds, like a layer, and binds if the
-    /// node is told so. A volume that is a path of the host by another name is a bind.
-    pub(super) fn has_own_ids(&self, record: &Record, source: &Path) -> bool {
+    /// Whose ids files there have: what a volume holds has the container's, like a layer, and binds if the node is told so. A
+    /// volume that is a path of the host by another name is a bind.
+    pub(super) fn ids_of(&self, record: &Record, source: &Path) -> Ids {
         let is_bind = |mount: &model::Mount| match &mount.source {
             MountSource::Bind { path, .. } => Path::new(path) == source,
             _ => false,
         };
         if self.host.idmapped_binds && record.spec.mounts.iter().any(is_bind) {
-            return true;
+            return Ids::Bind;
         }
         let held = self.volumes.held();
         let part = |index: usize| held.part_point(record.id, index) == source;
         let part =
             record.spec.mounts.iter().enumerate().find(|(index, _)| part(*index)).map(|(_, mount)| &mount.target);
-        record.volumes.iter().any(|volume| {
+        let of_volume = record.volumes.iter().any(|volume| {
             let is_its = source.starts_with(self.volumes.mountpoint(&volume.name)) || part == Some(&volume.target);
             is_its && !self.volumes.get(&volume.name).is_some_and(|found| is_path(&found.spec))
-        })
+        });
+        if of_volume { Ids::Volume } else { Ids::Host }
     }
 
     /// Where the shim of a running container has mounted its root file system.

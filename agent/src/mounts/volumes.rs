@@ -16,6 +16,8 @@ use crate::{Error, Result, random};
 
 const DATA: &str = "_data";
 const FILLING: &str = ".filling";
+/// Before the name of a volume that is being removed; no volume's name begins so.
+const GONE: &str = ".gone-";
 
 /// A volume as it is in the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +66,14 @@ impl Volumes {
     /// Unmounts what no container holds, after an earlier daemon's end.
     pub fn settle(&self) {
         self.held.settle(&self.root);
+        // What an earlier daemon did not come to the end of removing.
+        for entry in fs::read_dir(&self.root).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(GONE)
+                && let Err(error) = unmount_all(&entry.path()).and_then(|()| remove_tree(&entry.path()))
+            {
+                tracing::warn!(path = %entry.path().display(), %error, "what is left of a volume stays");
+            }
+        }
     }
 
     /// The directory of a volume that is no more than that; none if it is elsewhere or a file system of its own.
@@ -132,8 +142,8 @@ impl Volumes {
     /// The directory to mount, made where it is missing. While it is empty it is filled with what the image has at `path`,
     /// if `fill` says so. A file system of its own is mounted for `holder`.
     pub fn source(&self, name: &str, fill: Option<(&MergedRoot, &str)>, holder: &str) -> Result<PathBuf> {
-        let record = self.get(name).ok_or_else(|| Error::NoSuchVolume(name.into()))?;
         let _alone = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
+        let record = self.get(name).ok_or_else(|| Error::NoSuchVolume(name.into()))?;
         let data = self.mountpoint(name);
         match Driver::of(name, &record.spec)? {
             Driver::Path(path) if path.exists() => return Ok(path),
@@ -207,18 +217,25 @@ impl Volumes {
     /// # Errors
     /// [`Error::NoSuchVolume`], [`Error::Io`].
     pub async fn remove(&self, name: &str) -> Result<()> {
-        if self.get(name).is_none() {
+        let Some(record) = self.records().remove(name) else {
             return Err(Error::NoSuchVolume(name.into()));
-        }
-        let dir = self.root.join(name);
+        };
+        let (dir, gone) = (self.root.join(name), self.root.join(format!("{GONE}{name}")));
         let removed = tokio::task::spawn_blocking(move || {
+            // Nobody finds it by its name any more, so nothing is mounted there between the two steps.
+            match fs::rename(&dir, &gone) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                renamed => renamed.map_err(Error::io("move away", &dir))?,
+            }
             // What is mounted there is somebody else's, and must not be removed with it.
-            unmount_all(&dir)?;
-            remove_tree(&dir)
+            unmount_all(&gone)?;
+            remove_tree(&gone)
         });
-        removed.await.map_err(|_| Error::Thread("removing a volume"))??;
-        self.records().remove(name);
-        Ok(())
+        let removed = removed.await.unwrap_or(Err(Error::Thread("removing a volume")));
+        if removed.is_err() {
+            self.records().entry(record.name.clone()).or_insert(record);
+        }
+        removed
     }
 }
 

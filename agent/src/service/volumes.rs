@@ -69,9 +69,11 @@ pub async fn prune_volumes(
     let containers = service.containers();
     let mut reply = wire::PruneVolumesReply::default();
     for record in containers.volumes().list() {
-        let labelled = |wanted: &std::collections::BTreeMap<String, String>| has_labels(&record.spec.labels, wanted);
-        let spared = without_labels.iter().any(|(key, value)| labelled(&[(key.clone(), value.clone())].into()));
-        if !(all || record.anonymous) || !labelled(&labels) || spared {
+        let has = |wanted: &String| match wanted.split_once('=') {
+            Some((key, value)) => record.spec.labels.get(key).is_some_and(|found| found == value),
+            None => record.spec.labels.contains_key(wanted),
+        };
+        if !(all || record.anonymous) || !labels.iter().all(has) || without_labels.iter().any(has) {
             continue;
         }
         if !containers.users_of_volume(&record.name).is_empty() {
@@ -86,7 +88,9 @@ pub async fn prune_volumes(
             }
             // Somebody has begun to use it, or has removed it, since.
             Err(Error::VolumeInUse { .. } | Error::NoSuchVolume(_)) => {}
-            Err(error) => return Err(error.into()),
+            Err(error) if reply.removed.is_empty() => return Err(error.into()),
+            // What went is told all the same; the next one says why this one stays.
+            Err(error) => tracing::warn!(volume = record.name, %error, "a volume could not be removed"),
         }
     }
     Ok(reply)

@@ -26,6 +26,11 @@ impl Machine {
         self.ending.is_some()
     }
 
+    /// Whether it is to run.
+    pub fn is_wanted(&self) -> bool {
+        matches!(self.goal, Goal::Run) && !self.stopped
+    }
+
     /// The task's state; it never goes back.
     pub fn task_state(&self) -> TaskState {
         self.reached

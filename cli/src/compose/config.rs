@@ -89,6 +89,23 @@ impl ConfigArgs {
         }
     }
 
+    /// The flag, if any, whose answer depends on the values of variables.
+    fn of_values(&self) -> Option<&'static str> {
+        let flags = [
+            ("--volumes", self.volumes),
+            ("--networks", self.networks),
+            ("--models", self.models),
+            ("--hash", self.hash.is_some()),
+            ("--profiles", self.profiles),
+            ("--images", self.images),
+            ("--environment", self.environment),
+            ("--report", self.report),
+            ("--resolve-image-digests", self.resolve_image_digests),
+            ("--lock-image-digests", self.lock_image_digests),
+        ];
+        flags.into_iter().find(|(_, given)| *given).map(|(flag, _)| flag)
+    }
+
     fn json(&self) -> bool {
         self.format.as_deref() == Some("json")
     }
@@ -102,10 +119,10 @@ pub async fn config(host: &Host, project: &ProjectArgs, args: ConfigArgs) -> Res
     }
     let pinned = args.resolve_image_digests || args.lock_image_digests;
     let text = if args.variables || args.no_interpolate {
-        if pinned {
+        if let Some(flag) = args.of_values() {
             return Err(Error::Unsupported {
-                what: "digests of images whose names hold variables".into(),
-                instead: "drop --no-interpolate".into(),
+                what: format!("{flag} of a project whose variables are left as they are"),
+                instead: "drop --no-interpolate or --variables".into(),
             });
         }
         uninterpolated(&project.template(args.reading())?, &args)?

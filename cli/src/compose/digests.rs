@@ -16,21 +16,23 @@ pub async fn resolve(host: &Host, project: &mut Project) -> Result<()> {
     let names: Vec<String> = project.services.keys().cloned().collect();
     for service in project.services.values_mut() {
         if let Some(node) = service.get_mut("image") {
-            pin(&mut client, node, &names).await?;
+            pin_image(&mut client, node).await?;
         }
         for mount in service.get_mut("volumes").and_then(Node::as_list_mut).into_iter().flatten() {
             let of_image = mount.get("type").and_then(Node::as_str) == Some("image");
-            if let Some(source) = mount.get_mut("source").filter(|_| of_image) {
-                pin(&mut client, source, &names).await?;
+            // The source of an image volume may be a service, whose image it means.
+            let is_service = |source: &Node| source.as_str().is_some_and(|name| names.iter().any(|own| own == name));
+            if let Some(source) = mount.get_mut("source").filter(|source| of_image && !is_service(source)) {
+                pin_image(&mut client, source).await?;
             }
         }
     }
     Ok(())
 }
 
-async fn pin(client: &mut Client, node: &mut Node, services: &[String]) -> Result<()> {
+async fn pin_image(client: &mut Client, node: &mut Node) -> Result<()> {
     let Some(name) = node.as_str().map(str::to_owned) else { return Ok(()) };
-    if name.contains('@') || services.contains(&name) {
+    if name.contains('@') {
         return Ok(());
     }
     let reference: Reference = name.parse().map_err(|error| Error::Registry(format!("{name}: {error}")))?;

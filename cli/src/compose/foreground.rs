@@ -1,6 +1,6 @@
 //! `orca up` in the foreground: shows the output of every container, and stops the application on Ctrl-C.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use api::node::{LogRun, LogsRequest};
@@ -31,6 +31,8 @@ pub struct Options {
     pub timeout: Option<Duration>,
     /// Only output since then.
     pub started_at: Timestamp,
+    /// Services whose output is not shown: `attach: false`.
+    pub silent: BTreeSet<String>,
 }
 
 /// Exit code of a command that Ctrl-C ended: 128 + SIGINT.
@@ -102,22 +104,29 @@ impl Foreground {
         let mut end = None;
         let services: Vec<_> = self.keys.iter().filter_map(|key| view.service(key)).collect();
         let tasks: Vec<&Task> = services.iter().flat_map(|service| view.current_tasks(service)).collect();
+        let silent: BTreeSet<_> =
+            services.iter().filter(|service| self.options.silent.contains(service.spec.key())).map(|s| s.id).collect();
         for task in &tasks {
+            let is_shown = !silent.contains(&task.service);
             let Some(container) = &task.status.container else { continue };
             let label = task.name.strip_prefix(&self.project).and_then(|n| n.strip_prefix('-')).unwrap_or(&task.name);
             let run = self.runs.entry(container.id).or_default();
             if container.started_at.is_set() && container.started_at > run.started_at {
                 *run = Run { started_at: container.started_at, ended: false };
-                self.printer.add(label.to_owned());
-                let since = container.started_at.max(self.options.started_at);
-                let request = request(container.id, since, self.options.timestamps);
-                follow(&self.client, request, label.to_owned(), self.lines.clone());
+                if is_shown {
+                    self.printer.add(label.to_owned());
+                    let since = container.started_at.max(self.options.started_at);
+                    let request = request(container.id, since, self.options.timestamps);
+                    follow(&self.client, request, label.to_owned(), self.lines.clone());
+                }
             }
             let over = container.phase == ContainerPhase::Exited || task.status.state.is_terminal();
             if over && !run.ended && run.started_at.is_set() {
                 run.ended = true;
                 let code = container.exit_code.unwrap_or(0);
-                self.printer.remark(label, &format!("exited with code {code}"));
+                if is_shown {
+                    self.printer.remark(label, &format!("exited with code {code}"));
+                }
                 if self.options.abort_on_exit && end.is_none() && !(code == 0 && is_awaited(&view, task)) {
                     end = Some(End::OneEnded { code });
                 }

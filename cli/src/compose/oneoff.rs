@@ -259,7 +259,7 @@ fn network(service: &ServiceSpec, use_aliases: bool) -> NetworkMode {
             aliases.clone_from(&attachment.aliases);
             aliases.push(service.key().to_owned());
         }
-        AttachmentSpec { network: attachment.network.clone(), aliases, ..AttachmentSpec::default() }
+        AttachmentSpec { aliases, ipv4_address: None, ipv6_address: None, mac_address: None, ..attachment.clone() }
     };
     NetworkMode::Networks(attachments.iter().map(attachment).collect())
 }

@@ -163,8 +163,11 @@ impl ProjectArgs {
 
 fn read_stdin() -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let read = std::io::stdin().lock().take(FILE_MAX).read_to_end(&mut bytes);
-    read.map_err(|source| Error::File { action: "read", path: "standard input".into(), source })?;
+    let read = std::io::stdin().lock().take(FILE_MAX + 1).read_to_end(&mut bytes);
+    let error = |source| Error::File { action: "read", path: "standard input".into(), source };
+    if read.map_err(error)? as u64 > FILE_MAX {
+        return Err(error(std::io::Error::other("it is larger than 16 MiB")));
+    }
     Ok(bytes)
 }
 
@@ -172,6 +175,14 @@ impl Loaded {
     /// The project's name.
     pub fn name(&self) -> &str {
         &self.project.name
+    }
+
+    /// The keys of services with `attach: false`.
+    pub fn silent_services(&self) -> BTreeSet<String> {
+        let is_silent = |service: &compose_spec::Service<'_>| {
+            service.node.get("attach").and_then(compose_spec::node::Node::as_bool) == Some(false)
+        };
+        self.project.services().filter(is_silent).map(|service| service.name.to_owned()).collect()
     }
 
     /// The keys of all its services, disabled ones too.

@@ -125,6 +125,7 @@ pub async fn up(host: &Host, project: &ProjectArgs, args: UpArgs) -> Result<()> 
         timestamps: args.timestamps,
         timeout: args.timeout.map(Duration::from_secs),
         started_at: made.at,
+        silent: loaded.silent_services(),
     };
     foreground::stay(&mut client, &made.stack, options).await
 }

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use clap::Args;
 use model::{
-    ContainerSpec, DeviceRequest, HealthTest, Healthcheck, HostEntry, Limits, Mount, NetworkMode, PortSpec,
-    Reservations, Resources, RestartPolicy, Ulimit,
+    ContainerSpec, DeviceRequest, HealthTest, Healthcheck, HostEntry, Mount, NetworkMode, PortSpec, Reservations,
+    Resources, RestartPolicy, Ulimit,
 };
 
 use super::isolation::IsolationArgs;
+use super::limits::LimitArgs;
 use super::{flags, mounts};
 use crate::error::{Error, Result};
 use crate::network::{First, attachments};
@@ -77,27 +78,8 @@ pub struct CreateArgs {
     /// Link address on the network
     #[arg(long, value_name = "ADDRESS")]
     pub mac_address: Option<model::MacAddress>,
-    /// Memory limit
-    #[arg(short, long, value_name = "BYTES", value_parser = flags::bytes)]
-    pub memory: Option<u64>,
-    /// Soft memory limit
-    #[arg(long, value_name = "BYTES", value_parser = flags::bytes)]
-    pub memory_reservation: Option<u64>,
-    /// Memory and swap together; -1 for unlimited swap
-    #[arg(long, value_name = "BYTES", allow_hyphen_values = true)]
-    pub memory_swap: Option<String>,
-    /// Number of CPUs
-    #[arg(long, value_name = "NUMBER", value_parser = flags::nano_cpus)]
-    pub cpus: Option<u64>,
-    /// Relative CPU weight
-    #[arg(short, long, value_name = "WEIGHT")]
-    pub cpu_shares: Option<u64>,
-    /// CPUs to run on, such as 0-2,4
-    #[arg(long, value_name = "CPUS")]
-    pub cpuset_cpus: Option<String>,
-    /// Number of processes and threads; -1 for unlimited
-    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
-    pub pids_limit: Option<i64>,
+    #[command(flatten)]
+    pub limits: LimitArgs,
     /// User and group, names or numbers
     #[arg(short, long, value_name = "USER[:GROUP]")]
     pub user: Option<String>,
@@ -291,18 +273,8 @@ impl CreateArgs {
         let healthcheck = self.healthcheck();
         let exposed = self.expose.iter().map(|value| parse("--expose", value, flags::exposed));
         let exposed = exposed.collect::<Result<Vec<_>>>()?.concat();
-        let memory_swap = self.memory_swap.as_deref().map(|value| parse("--memory-swap", value, memory_swap));
-        let limits = Limits {
-            nano_cpus: self.cpus,
-            cpu_shares: self.cpu_shares,
-            cpuset: self.cpuset_cpus,
-            memory: self.memory,
-            memory_swap: memory_swap.transpose()?,
-            pids: self.pids_limit,
-            ..Limits::default()
-        };
-        let limits = self.isolation.limits(limits);
-        let reservations = Reservations { nano_cpus: 0, memory: self.memory_reservation.unwrap_or(0) };
+        let limits = self.isolation.limits(self.limits.limits());
+        let reservations = Reservations { nano_cpus: 0, memory: self.limits.memory_reservation.unwrap_or(0) };
         let mut image_and_command = self.image_and_command.into_iter();
         let image = image_and_command.next().unwrap_or_default();
         let command: Vec<String> = image_and_command.collect();
@@ -375,11 +347,6 @@ impl CreateArgs {
         };
         (check != Healthcheck::default()).then_some(check)
     }
-}
-
-/// `512m`, or -1.
-pub fn memory_swap(text: &str) -> Result<i64, String> {
-    if text == "-1" { Ok(-1) } else { Ok(i64::try_from(flags::bytes(text)?).unwrap_or(i64::MAX)) }
 }
 
 fn parse<T>(flag: &'static str, value: &str, parser: impl Fn(&str) -> Result<T, String>) -> Result<T> {

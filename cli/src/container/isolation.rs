@@ -38,30 +38,12 @@ pub struct IsolationArgs {
     /// Runtime that makes the container
     #[arg(long, value_name = "NAME")]
     runtime: Option<String>,
-    /// Microseconds in which the CPU quota may be used up
-    #[arg(long, value_name = "MICROSECONDS")]
-    cpu_period: Option<u64>,
-    /// Microseconds of CPU time in a period
-    #[arg(long, value_name = "MICROSECONDS", allow_hyphen_values = true)]
-    cpu_quota: Option<i64>,
-    /// The same period for real-time scheduling
-    #[arg(long, value_name = "MICROSECONDS")]
-    cpu_rt_period: Option<u64>,
-    /// Microseconds of real-time CPU time in it
-    #[arg(long, value_name = "MICROSECONDS", allow_hyphen_values = true)]
-    cpu_rt_runtime: Option<i64>,
-    /// Memory nodes to use, such as 0-1
-    #[arg(long, value_name = "NODES")]
-    cpuset_mems: Option<String>,
     /// How readily memory is swapped out, 0 to 100
     #[arg(long, value_name = "NUMBER", value_parser = swappiness, allow_hyphen_values = true)]
     memory_swappiness: Option<Swappiness>,
     /// Wait instead of being killed when out of memory
     #[arg(long)]
     oom_kill_disable: bool,
-    /// Relative weight of block I/O, 10 to 1000
-    #[arg(long, value_name = "WEIGHT")]
-    blkio_weight: Option<u16>,
     /// Weight on one device: PATH:WEIGHT
     #[arg(long, value_name = "DEVICE", value_parser = operations)]
     blkio_weight_device: Vec<DeviceRate>,
@@ -108,25 +90,20 @@ fn operations(text: &str) -> Result<DeviceRate, String> {
 }
 
 impl IsolationArgs {
-    /// Takes the limits that [`super::create`] doesn't have.
-    pub fn limits(&self, everyday: Limits) -> Limits {
+    /// Adds the limits that only a new container takes.
+    pub fn limits(&self, common: Limits) -> Limits {
         Limits {
-            cpu_period: self.cpu_period,
-            cpu_quota: self.cpu_quota,
-            cpu_rt_period: self.cpu_rt_period,
-            cpu_rt_runtime: self.cpu_rt_runtime,
-            cpuset_mems: self.cpuset_mems.clone(),
             memory_swappiness: self.memory_swappiness.and_then(|Swappiness(number)| number),
             oom_kill_disable: self.oom_kill_disable,
             block_io: BlockIo {
-                weight: self.blkio_weight.filter(|weight| *weight > 0),
                 weight_devices: self.blkio_weight_device.clone(),
                 read_bps: self.device_read_bps.clone(),
                 write_bps: self.device_write_bps.clone(),
                 read_iops: self.device_read_iops.clone(),
                 write_iops: self.device_write_iops.clone(),
+                ..common.block_io
             },
-            ..everyday
+            ..common
         }
     }
 

@@ -13,6 +13,7 @@ pub mod flags;
 pub mod inspect;
 pub mod isolation;
 pub mod lifecycle;
+mod limits;
 pub mod logs;
 pub mod mounts;
 pub mod prune;

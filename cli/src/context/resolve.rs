@@ -49,13 +49,17 @@ fn variable(names: [&str; 2]) -> Option<String> {
 }
 
 impl TlsChoice {
+    /// Whether the command line says anything of it.
+    pub fn by_flag(&self) -> bool {
+        self.tlsverify || self.tlscacert.is_some() || self.tlscert.is_some() || self.tlskey.is_some()
+    }
+
     /// The certificates, if any are asked for.
     fn identity(&self) -> Result<Option<Identity>> {
-        let by_flag = self.tlsverify || self.tlscacert.is_some() || self.tlscert.is_some() || self.tlskey.is_some();
-        if !by_flag && variable(["ORCA_TLS_VERIFY", "DOCKER_TLS_VERIFY"]).is_none() {
+        if !self.by_flag() && variable(["ORCA_TLS_VERIFY", "DOCKER_TLS_VERIFY"]).is_none() {
             return Ok(None);
         }
-        let home = || PathBuf::from(variable(["HOME", "HOME"]).unwrap_or_else(|| "/root".into())).join(".docker");
+        let home = || PathBuf::from(std::env::var("HOME").unwrap_or_else(|_| "/root".into())).join(".docker");
         let directory = variable(["ORCA_CERT_PATH", "DOCKER_CERT_PATH"]).map_or_else(home, PathBuf::from);
         let read = |file: &Option<PathBuf>, name: &str| read_pem(&file.clone().unwrap_or_else(|| directory.join(name)));
         Ok(Some(Identity {
@@ -98,9 +102,14 @@ pub fn resolve(choice: &Choice) -> Result<Host> {
             instead: "give one of them".into(),
         });
     }
-    if choice.context.is_none()
-        && let Some(address) = choice.host.as_ref().or(choice.environment_host.as_ref())
-    {
+    let address = choice.host.as_ref().or(choice.environment_host.as_ref()).filter(|_| choice.context.is_none());
+    if choice.tls.by_flag() && !address.is_some_and(|address| address.starts_with("tcp://")) {
+        return Err(Error::Unsupported {
+            what: "certificates for a daemon that is not reached over tcp://".into(),
+            instead: "give -H tcp://HOST too, or make a context that has them: `orca context create --docker`".into(),
+        });
+    }
+    if let Some(address) = address {
         let is_tcp = address.starts_with("tcp://");
         let identity = if is_tcp { choice.tls.identity()? } else { None };
         return Ok(Host { address: address.clone(), explicit: true, context: DEFAULT.into(), identity });
@@ -147,6 +156,10 @@ mod tests {
         assert_eq!(address(&choice("", "", "unix:///b", "far")), "unix:///b");
         assert_eq!(address(&choice("", "", "", "far")), "ssh://far");
         assert!(address(&choice("unix:///a", "far", "", "")).contains("--context"));
+        let tls = TlsChoice { tlsverify: true, ..TlsChoice::default() };
+        for other in [choice("", "", "", ""), choice("unix:///a", "", "", ""), choice("", "far", "tcp://a", "")] {
+            assert!(address(&Choice { tls: tls.clone(), ..other }).contains("tcp://"));
+        }
         assert!(address(&choice("", "nowhere", "", "")).contains("nowhere"));
         store.set_current("far").unwrap();
         assert_eq!(address(&choice("", "", "", "")), "ssh://far");

@@ -15,6 +15,12 @@ pub fn export(context: &Context, file: Option<PathBuf>) -> Result<()> {
     let error = |source| Error::File { action: "write", path: path.clone(), source };
     let bytes = pack(context).map_err(error)?;
     if path == Path::new("-") {
+        if crate::terminal::stdout_is_terminal() {
+            return Err(Error::Unsupported {
+                what: "a context on a terminal".into(),
+                instead: "it may have a key: name a file, or lead it into a pipe".into(),
+            });
+        }
         return std::io::stdout().write_all(&bytes).map_err(error);
     }
     // It may have a key.
@@ -68,8 +74,11 @@ pub fn import(name: &str, file: &Path) -> Result<Context> {
         [None, None, None] => None,
         _ => return Err(refuse("of ca.pem, cert.pem and key.pem it has only some")),
     };
-    if is_tcp && tls.is_none() {
-        return Err(refuse("its address is tcp:// and it has no certificates"));
+    match &tls {
+        None if is_tcp => return Err(refuse("its address is tcp:// and it has no certificates")),
+        Some(_) if !is_tcp => return Err(refuse("it has certificates, which are for tcp:// only")),
+        Some(tls) => drop(api::tls::Identity::from(tls.clone()).client()?),
+        None => {}
     }
     Ok(Context { description: text("/Metadata/Description"), tls, ..Context::new(name, &host) })
 }

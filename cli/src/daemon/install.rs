@@ -20,7 +20,7 @@ const UNIT: &str = "/etc/systemd/system/orca.service";
 
 /// The unit's text. Shims and netd outlive the daemon: KillMode=process leaves them running, and Delegate=yes leaves the
 /// cgroups below the service's to Orca (systemd.resource-control(5)).
-fn unit(program: &Path, data_dir: &Path, run_dir: &Path, log: &LogConfig, registries: &[String]) -> String {
+fn unit(program: &Path, data_dir: &Path, run_dir: &Path, log: &LogConfig, flags: &[String]) -> String {
     format!(
         "[Unit]\n\
          Description=Orca container orchestrator\n\
@@ -29,7 +29,7 @@ fn unit(program: &Path, data_dir: &Path, run_dir: &Path, log: &LogConfig, regist
          \n\
          [Service]\n\
          Type=notify\n\
-         ExecStart={} daemon --data-dir {} --run-dir {}{}{}\n\
+         ExecStart=\"{}\" daemon \"--data-dir={}\" \"--run-dir={}\"{}{}\n\
          KillMode=process\n\
          Delegate=yes\n\
          Restart=always\n\
@@ -40,11 +40,11 @@ fn unit(program: &Path, data_dir: &Path, run_dir: &Path, log: &LogConfig, regist
          \n\
          [Install]\n\
          WantedBy=multi-user.target\n",
-        program.display(),
-        data_dir.display(),
-        run_dir.display(),
+        quoted(&program.display().to_string()),
+        quoted(&super::absolute(data_dir)),
+        quoted(&super::absolute(run_dir)),
         log_flags(log),
-        registries.iter().map(|flag| format!(" \"{}\"", quoted(flag))).collect::<String>()
+        flags.iter().map(|flag| format!(" \"{}\"", quoted(flag))).collect::<String>()
     )
 }
 
@@ -61,16 +61,10 @@ fn log_flags(log: &LogConfig) -> String {
 }
 
 /// Writes the unit, then enables and starts it.
-pub fn install(
-    data_dir: &Path,
-    run_dir: &Path,
-    log: &LogConfig,
-    registries: &[String],
-    args: InstallArgs,
-) -> Result<()> {
+pub fn install(data_dir: &Path, run_dir: &Path, log: &LogConfig, flags: &[String], args: InstallArgs) -> Result<()> {
     let program =
         std::env::current_exe().map_err(|error| Error::Start { action: "be installed", reason: error.to_string() })?;
-    let unit = unit(&program, data_dir, run_dir, log, registries);
+    let unit = unit(&program, data_dir, run_dir, log, flags);
     if args.print {
         return crate::output::format::write(&unit);
     }
@@ -105,10 +99,14 @@ mod tests {
         let options = [("tag".to_owned(), "a %\"b\"".to_owned())].into();
         let log = LogConfig { driver: LogDriver::Local, options };
         let logged = unit(&log);
-        assert!(logged.contains("/run/orca --log-driver local --log-opt \"tag=a %%\\\"b\\\"\"\n"), "{logged}");
+        assert!(logged.contains("/run/orca\" --log-driver local --log-opt \"tag=a %%\\\"b\\\"\"\n"), "{logged}");
         let log = LogConfig::default();
         let unit = unit(&log);
         assert!(unit.contains("\nKillMode=process\n") && unit.contains("\nDelegate=yes\n"));
-        assert!(unit.contains("\nExecStart=/usr/bin/orca daemon --data-dir /var/lib/orca --run-dir /run/orca\n"));
+        assert!(
+            unit.contains(
+                "\nExecStart=\"/usr/bin/orca\" daemon \"--data-dir=/var/lib/orca\" \"--run-dir=/run/orca\"\n"
+            )
+        );
     }
 }

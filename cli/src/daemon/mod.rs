@@ -10,7 +10,7 @@ mod remote;
 mod serve;
 mod socket;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
@@ -18,6 +18,9 @@ use crate::error::{Error, Result};
 
 /// Where systemd's journal listens (systemd-journald.socket).
 const JOURNAL: &str = "/run/systemd/journal/socket";
+
+/// What is logged if nobody says.
+const LOG: &str = "info";
 
 /// Arguments of `orca daemon`.
 #[derive(Debug, Args)]
@@ -29,7 +32,7 @@ pub struct DaemonArgs {
     #[arg(long, global = true, default_value = "/run/orca", value_name = "DIR")]
     run_dir: PathBuf,
     /// What to log: error, warn, info, debug
-    #[arg(long, default_value = "info", env = "ORCA_LOG", value_name = "LEVEL")]
+    #[arg(long, default_value = LOG, env = "ORCA_LOG", value_name = "LEVEL")]
     log: String,
     /// Where output of containers goes that don't say: json-file, local, journald, syslog, none
     #[arg(long, global = true, value_name = "DRIVER")]
@@ -82,6 +85,11 @@ fn runtime(text: &str) -> Result<(String, PathBuf), String> {
     Ok((name.to_owned(), path))
 }
 
+/// A path as a unit must have it, whose working directory is `/`.
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.into()).display().to_string()
+}
+
 /// Runs the daemon until it is told to end, or installs it.
 pub fn run(args: DaemonArgs) -> Result<()> {
     let default = crate::logging::config(args.log_driver.as_deref(), &args.log_opt)?;
@@ -91,7 +99,9 @@ pub fn run(args: DaemonArgs) -> Result<()> {
         args.remote.remote()?;
         let mut words = args.registries.words();
         words.extend(args.remote.words());
-        words.extend(args.cdi_spec_dir.iter().map(|dir| format!("--cdi-spec-dir={}", dir.display())));
+        words.extend(args.cdi_spec_dir.iter().map(|dir| format!("--cdi-spec-dir={}", absolute(dir))));
+        words.extend(args.add_runtime.iter().map(|(name, path)| format!("--add-runtime={name}={}", path.display())));
+        words.extend((args.log != LOG).then(|| format!("--log={}", args.log)));
         if let Some(user) = &args.userns_remap {
             words.extend(["--userns-remap".into(), user.clone()]);
             words.extend(args.idmap_binds.then(|| "--idmap-binds".into()));

@@ -38,7 +38,7 @@ impl RegistryArgs {
         let mut words = texts("--registry-mirror", &self.registry_mirror);
         words.extend(texts("--insecure-registry", &self.insecure_registry));
         if !self.registry_certs.iter().map(PathBuf::as_path).eq(CERTS.map(Path::new)) {
-            words.extend(self.registry_certs.iter().map(|dir| format!("--registry-certs={}", dir.display())));
+            words.extend(self.registry_certs.iter().map(|dir| format!("--registry-certs={}", super::absolute(dir))));
         }
         if self.registry_timeout != TIMEOUT {
             words.push(format!("--registry-timeout={}", self.registry_timeout));

@@ -78,9 +78,8 @@ impl RemoteArgs {
         let mut words: Vec<String> = self.listen.iter().map(|address| format!("--host={address}")).collect();
         if self.tlsverify {
             words.push("--tlsverify".into());
-            let files = [("ca", &self.tlscacert), ("", &self.tlscert), ("", &self.tlskey)];
-            let names = ["--tlscacert", "--tlscert", "--tlskey"];
-            words.extend(names.iter().zip(files).map(|(name, (_, path))| format!("{name}={}", path.display())));
+            let files = [("--tlscacert", &self.tlscacert), ("--tlscert", &self.tlscert), ("--tlskey", &self.tlskey)];
+            words.extend(files.map(|(flag, path)| format!("{flag}={}", super::absolute(path))));
         }
         words
     }
@@ -104,18 +103,36 @@ fn address(text: &str) -> Result<SocketAddr> {
 }
 
 impl Remote {
-    /// Listens; what comes is a client that has proved who it is.
-    pub async fn listen(self) -> Result<ReceiverStream<io::Result<Client>>> {
+    /// Takes the ports, before anything else is begun. Nobody is answered yet.
+    pub async fn bind(self) -> Result<Bound> {
+        let mut listeners = Vec::new();
+        for address in self.addresses {
+            let listener = TcpListener::bind(address).await.map_err(|error| Error::Start {
+                action: "listen",
+                reason: format!("tcp://{address}: {error}; choose another port with -H, or stop who has it"),
+            })?;
+            listeners.push(listener);
+        }
+        Ok(Bound { listeners, acceptor: self.acceptor })
+    }
+}
+
+/// Ports that are the daemon's.
+pub struct Bound {
+    listeners: Vec<TcpListener>,
+    acceptor: TlsAcceptor,
+}
+
+impl Bound {
+    /// Answers; what comes is a client that has proved who it is.
+    pub fn accept(self) -> ReceiverStream<io::Result<Client>> {
         let (sender, receiver) = mpsc::channel(16);
         let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
-        for address in self.addresses {
-            let listener = TcpListener::bind(address)
-                .await
-                .map_err(|error| Error::Start { action: "listen", reason: format!("tcp://{address}: {error}") })?;
-            tracing::info!(%address, "listening for commands of other machines");
+        for listener in self.listeners {
+            tracing::info!(address = ?listener.local_addr().ok(), "listening for commands of other machines");
             tokio::spawn(accept(listener, self.acceptor.clone(), handshakes.clone(), sender.clone()));
         }
-        Ok(ReceiverStream::new(receiver))
+        ReceiverStream::new(receiver)
     }
 }
 

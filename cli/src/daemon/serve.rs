@@ -49,6 +49,10 @@ pub async fn serve(data_dir: PathBuf, run_dir: PathBuf, options: Options) -> Res
     // Signals from here on end the daemon in order, also while it starts.
     let mut end = End::new()?;
     make_run_dir(&run_dir)?;
+    let remote = match remote {
+        Some(remote) => Some(remote.bind().await?),
+        None => None,
+    };
     let program = std::env::current_exe().map_err(failed("find its own program"))?;
     let manager_socket = run_dir.join("manager.sock");
     // Containers are taken over before anything else: they need no manager.
@@ -79,10 +83,18 @@ pub async fn serve(data_dir: PathBuf, run_dir: PathBuf, options: Options) -> Res
     let mut api = tokio::spawn(
         server().add_routes(services.clone()).serve_with_incoming_shutdown(incoming, until(stopped.clone())),
     );
-    if let Some(remote) = remote {
-        let incoming = remote.listen().await?;
-        tokio::spawn(server().add_routes(services).serve_with_incoming_shutdown(incoming, until(stopped)));
-    }
+    let mut remote = tokio::spawn(async move {
+        match remote {
+            Some(remote) => {
+                let serving = server().add_routes(services);
+                serving.serve_with_incoming_shutdown(remote.accept(), until(stopped)).await
+            }
+            None => {
+                until(stopped).await;
+                Ok(())
+            }
+        }
+    });
     tracing::info!(run_dir = %run_dir.display(), "ready");
     notify::ready();
     tokio::select! {
@@ -92,6 +104,7 @@ pub async fn serve(data_dir: PathBuf, run_dir: PathBuf, options: Options) -> Res
             tracing::info!("ending after a reset");
         }
         result = &mut api => return Err(broken(result)),
+        result = &mut remote => return Err(broken(result)),
     }
     // The agent first: it says goodbye to the manager; open streams would hold the servers up.
     if let Err(error) = agent.shutdown().await {
@@ -99,7 +112,8 @@ pub async fn serve(data_dir: PathBuf, run_dir: PathBuf, options: Options) -> Res
     }
     manager.shutdown().await;
     drop(stop);
-    let _ = tokio::time::timeout(std::time::Duration::from_secs(2), async { tokio::join!(dispatcher, api) }).await;
+    let _ =
+        tokio::time::timeout(std::time::Duration::from_secs(2), async { tokio::join!(dispatcher, api, remote) }).await;
     Ok(())
 }
 

@@ -5,9 +5,10 @@ use api::types::LocalNetwork;
 use model::Timestamp;
 use serde_json::{Value, json};
 
-use super::{all, refuse};
+use super::all;
 use crate::client::{Client, Host};
 use crate::error::Result;
+use crate::filter::Filters;
 use crate::output::format::{self, Format, Listing};
 use crate::template::Value as Row;
 
@@ -30,10 +31,10 @@ pub struct Args {
 
 /// Lists networks by name.
 pub async fn list(host: &Host, args: Args) -> Result<()> {
-    let filter = Filter::parse(&args.filter)?;
+    let wanted = Wanted::parse(&args.filter)?;
     let mut client = Client::connect_or_start(host).await?;
     let mut networks = all(&mut client).await?;
-    networks.retain(|network| filter.fits(network));
+    networks.retain(|network| wanted.fits(network));
     let length = if args.no_trunc { usize::MAX } else { 12 };
     let id = |network: &LocalNetwork| network.id.chars().take(length).collect::<String>();
     let plain = || networks.iter().filter_map(|network| Some((network, network.network.as_ref()?)));
@@ -70,47 +71,32 @@ fn row(network: &Network, plain: &LocalNetwork, id: String) -> Value {
     })
 }
 
-/// Which networks to list: values of one key are alternatives, except for labels, which must all fit.
-#[derive(Debug, Default)]
-struct Filter(Vec<(String, String)>);
+/// Which networks to list.
+#[derive(Debug)]
+struct Wanted {
+    filters: Filters,
+    dangling: Option<bool>,
+}
 
-impl Filter {
+impl Wanted {
     fn parse(texts: &[String]) -> Result<Self> {
-        let mut pairs = Vec::new();
-        for text in texts {
-            let (key, value) = text.split_once('=').unwrap_or((text, ""));
-            let known = match key {
-                "driver" | "id" | "name" | "label" | "scope" => true,
-                "type" => matches!(value, "custom" | "builtin"),
-                "dangling" => matches!(value, "true" | "false" | "1" | "0"),
-                _ => false,
-            };
-            if !known {
-                let reason = "expected driver=, id=, name=, label=, scope=, type=custom|builtin or dangling=true|false";
-                return Err(refuse("--filter", text, reason));
-            }
-            pairs.push((key.to_owned(), value.to_owned()));
-        }
-        Ok(Self(pairs))
+        let filters = Filters::parse(texts, &["dangling", "driver", "id", "label", "name", "scope", "type"])?;
+        filters.only("type", &["custom", "builtin"])?;
+        Ok(Self { dangling: filters.switch("dangling")?, filters })
     }
 
     fn fits(&self, network: &Network) -> bool {
         let Some(plain) = &network.network else { return false };
-        let values = |key: &'static str| self.0.iter().filter(move |(other, _)| other == key).map(|(_, value)| value);
-        let any =
-            |key, fits: &dyn Fn(&str) -> bool| values(key).next().is_none() || values(key).any(|value| fits(value));
+        let filters = &self.filters;
         let builtin = network.stack.is_none() && ["bridge", "host", "none"].contains(&plain.name.as_str());
-        let label = |text: &String| match text.split_once('=') {
-            Some((key, value)) => plain.labels.get(key).is_some_and(|found| found == value),
-            None => plain.labels.contains_key(text),
-        };
-        any("driver", &|value| network.driver == value)
-            && any("id", &|value| plain.id.starts_with(value))
-            && any("name", &|value| plain.name.contains(value))
-            && any("scope", &|value| value == "local")
-            && any("type", &|value| (value == "builtin") == builtin)
-            && any("dangling", &|value| matches!(value, "true" | "1") == (!builtin && network.endpoints.is_empty()))
-            && values("label").all(label)
+        let is_dangling = !builtin && network.endpoints.is_empty();
+        filters.any("driver", |value| network.driver == value)
+            && filters.any("id", |value| plain.id.starts_with(value))
+            && filters.matches("name", &plain.name)
+            && filters.any("scope", |value| value == "local")
+            && filters.any("type", |value| (value == "builtin") == builtin)
+            && self.dangling.is_none_or(|dangling| dangling == is_dangling)
+            && filters.fits_labels(&plain.labels)
     }
 }
 
@@ -129,11 +115,12 @@ mod tests {
         let network = Network { network: Some(plain), driver: "bridge".into(), ..Network::default() };
         let fits = |texts: &[&str]| {
             let texts: Vec<String> = texts.iter().map(|text| (*text).to_owned()).collect();
-            Filter::parse(&texts).map(|filter| filter.fits(&network))
+            Wanted::parse(&texts).map(|wanted| wanted.fits(&network))
         };
         for yes in [
             &[][..],
             &["name=ron"],
+            &["name=^front$"],
             &["label=tier"],
             &["label=tier=web", "driver=bridge"],
             &["id=x", "id=ab"],

@@ -51,13 +51,8 @@ pub fn prune_request(all: bool, filters: &[String]) -> Result<PruneVolumesReques
         let reason = "conflicting options: --all and the filter all".into();
         return Err(Error::Flag { flag: "--filter", value: "all".into(), reason });
     }
-    let labels =
-        |key: &str| filters.values(key).map(|text| text.split_once('=').unwrap_or((text, ""))).map(owned).collect();
+    let labels = |key: &str| filters.values(key).map(str::to_owned).collect();
     Ok(PruneVolumesRequest { all: switch.unwrap_or(all), labels: labels("label"), without_labels: labels("label!") })
-}
-
-fn owned((key, value): (&str, &str)) -> (String, String) {
-    (key.to_owned(), value.to_owned())
 }
 
 #[cfg(test)]
@@ -70,9 +65,11 @@ mod tests {
             prune_request(all, &filters.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>())
         };
         assert!(!of(false, &[]).unwrap().all && of(true, &[]).unwrap().all && of(false, &["all=1"]).unwrap().all);
-        let found = of(false, &["label=a=1", "label=b", "label!=c"]).unwrap();
-        assert_eq!((found.labels["a"].as_str(), found.labels["b"].as_str()), ("1", ""));
-        assert!(found.without_labels.contains_key("c"));
+        let found = of(false, &["label=a=1", "label=b", "label!=c=1", "label!=c=2"]).unwrap();
+        assert_eq!(
+            (found.labels, found.without_labels),
+            (vec!["a=1".into(), "b".into()], vec!["c=1".into(), "c=2".into()])
+        );
         for bad in [&["until=1h"][..], &["all=perhaps"], &["all"]] {
             assert!(of(false, bad).is_err(), "{bad:?}");
         }

@@ -121,7 +121,8 @@ services:
   job:
     image: busybox
     command: [sh, -c, "echo working; exit 7"]
-    depends_on: { first: { condition: service_completed_successfully }, helper: { condition: service_started } }
+    depends_on: { first: { condition: service_completed_successfully }, helper: { condition: service_started }, quiet: { condition: service_completed_successfully } }
+  quiet: { image: busybox, attach: false, command: [sh, -c, "echo hidden"] }
 "#,
     );
     let output = node.orca(&["up", "-f", file.to_str().unwrap(), "--exit-code-from", "job"]);
@@ -130,6 +131,7 @@ services:
     for line in ["first-1   | one", "helper-1  | helping", "job-1     | working", "job-1 exited with code 7"] {
         assert!(text.contains(line), "{line:?} is not in:\n{text}");
     }
+    assert!(!text.contains("hidden") && !text.contains("quiet-1"), "{text}");
     node.ok(&["down", "-f", file.to_str().unwrap()]);
 }
 

@@ -181,7 +181,7 @@ fn a_container_shares_the_network_of_another() {
         "name: pair\nservices:\n  web: { image: busybox, command: [httpd, -f, -p, '80', -h, /etc], ports: ['8089:80'], stop_grace_period: 0s }\n  \
          side: { image: busybox, command: [sleep, '1000'], stop_grace_period: 0s, network_mode: 'service:web' }\n",
     );
-    let file = file.to_str().unwrap();
+    let (path, file) = (file.clone(), file.to_str().unwrap());
     node.ok(&["up", "-d", "-f", file]);
     assert_eq!(
         exec(&node, "pair-side-1", "readlink /proc/self/ns/net"),
@@ -199,6 +199,10 @@ fn a_container_shares_the_network_of_another() {
     node.ok(&["compose", "-f", file, "restart", "web"]);
     assert_ne!(namespace(&node, "pair-web-1"), before);
     node.wait_for("they share it again", || share(&node, "pair-side-1", "pair-web-1"));
+    let text = std::fs::read_to_string(&path).unwrap();
+    node.file("compose.yml", &text.replace("ports:", "environment: {NEW: one}, ports:"));
+    node.ok(&["up", "-d", "-f", file]);
+    node.wait_for("they share what was made anew", || share(&node, "pair-side-1", "pair-web-1"));
     node.ok(&["down", "-f", file]);
     let sleep = ["busybox", "sleep", "1000"];
     node.ok(&[&["run", "-d", "--restart", "always", "--name", "owner"][..], &sleep].concat());

@@ -61,3 +61,18 @@ fn a_system_prune_takes_what_nobody_uses() {
     let freed = node.ok(&["container", "prune", "-f"]);
     assert_eq!(freed, "Total reclaimed space: 0B\n");
 }
+
+#[test]
+fn every_filter_of_a_label_counts() {
+    let node = Node::start();
+    for (name, label) in [("first", "keep=1"), ("second", "keep=2"), ("third", "keep=3")] {
+        node.ok(&["volume", "create", "-l", label, name]);
+    }
+    let prune = |filters: &[&str]| {
+        let filters = filters.iter().flat_map(|filter| ["--filter", filter]);
+        node.ok(&["volume", "prune", "-a", "-f"].into_iter().chain(filters).collect::<Vec<_>>());
+        node.ok(&["volume", "ls", "-q"])
+    };
+    assert_eq!(prune(&["label=keep=1", "label=keep=2"]), "first\nsecond\nthird\n", "none has both");
+    assert_eq!(prune(&["label!=keep=1", "label!=keep=2"]), "first\nsecond\n", "either spares");
+}

@@ -44,17 +44,24 @@ fn in_text(text: &str, found: &mut BTreeMap<String, Variable>, depth: usize) {
         return;
     }
     let mut rest = text;
+    // Expressions of one line, and where the text after its last brace begins.
+    let (mut waiting, mut later) = (Vec::new(), text.len());
     while let Some(dollar) = rest.find('$') {
+        let at = text.len() - rest.len() + dollar;
+        if at >= later {
+            waiting.drain(..).rev().for_each(|expression| in_expression(expression, found, depth));
+        }
         let after = &rest[dollar + 1..];
         rest = match after.as_bytes().first() {
             Some(b'$') => &after[1..],
             Some(b'{') => match braced(after) {
                 Ok((expression, tail)) => {
-                    let line = tail.split('\n').next().unwrap_or_default();
-                    let (same, later) = tail.split_at(line.rfind('}').map_or(0, |at| at + 1));
-                    in_text(same, found, depth + 1);
-                    in_expression(expression, found, depth);
-                    later
+                    if waiting.is_empty() {
+                        let line = tail.split('\n').next().unwrap_or_default();
+                        later = text.len() - tail.len() + line.rfind('}').map_or(0, |at| at + 1);
+                    }
+                    waiting.push(expression);
+                    tail
                 }
                 Err(_) => &after[1..],
             },
@@ -67,6 +74,7 @@ fn in_text(text: &str, found: &mut BTreeMap<String, Variable>, depth: usize) {
             }
         };
     }
+    waiting.drain(..).rev().for_each(|expression| in_expression(expression, found, depth));
 }
 
 fn in_expression(expression: &str, found: &mut BTreeMap<String, Variable>, depth: usize) {

@@ -76,10 +76,18 @@ pub fn spec(
         cgroupns: isolation::mode(project, fields, "cgroup", errors),
         cgroup_parent: fields.text("cgroup_parent"),
         runtime: fields.text("runtime"),
-        oom_score_adj: fields.integer("oom_score_adj").and_then(|score| i32::try_from(score).ok()),
+        oom_score_adj: oom_score_adj(fields, errors),
         restart: policies::restart(fields, errors),
         log: policies::log(fields, errors),
     }
+}
+
+fn oom_score_adj(fields: &Fields, errors: &mut Vec<Error>) -> Option<i32> {
+    let score = fields.integer("oom_score_adj")?;
+    if !(-1000..=1000).contains(&score) {
+        fields.invalid("oom_score_adj", "expected -1000 to 1000", errors);
+    }
+    i32::try_from(score).ok()
 }
 
 fn extra_hosts(fields: &Fields, errors: &mut Vec<Error>) -> Vec<HostEntry> {
@@ -158,12 +166,15 @@ fn devices(fields: &Fields, errors: &mut Vec<Error>) -> (Vec<Device>, Vec<Device
 /// `expose`: `3000`, `8000-8010/udp`.
 fn exposed(fields: &Fields, errors: &mut Vec<Error>) -> Vec<String> {
     let mut exposed = Vec::new();
+    // Many ranges may mean the same ports.
+    let mut seen = std::collections::BTreeSet::new();
     for text in fields.texts("expose") {
         let (range, protocol) = text.split_once('/').unwrap_or((&text, "tcp"));
         let (first, last) = range.split_once('-').unwrap_or((range, range));
         match (first.parse::<u16>(), last.parse::<u16>(), protocol) {
             (Ok(first @ 1..), Ok(last), "tcp" | "udp" | "sctp") if first <= last => {
-                exposed.extend((first..=last).map(|port| format!("{port}/{protocol}")));
+                let new = (first..=last).filter(|port| seen.insert((*port, protocol.to_owned())));
+                exposed.extend(new.map(|port| format!("{port}/{protocol}")));
             }
             _ => fields.invalid("expose", format!("{text:?} is no port: expected PORT[-PORT][/PROTOCOL]"), errors),
         }

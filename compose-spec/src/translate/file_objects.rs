@@ -70,7 +70,8 @@ fn content(
         return Some(text.into_bytes());
     }
     if let Some(variable) = fields.text("environment") {
-        let value = project.contents.get(path).or_else(|| project.environment.get(&variable)).cloned();
+        let of = (path.to_owned(), variable.clone());
+        let value = project.contents.get(&of).or_else(|| project.environment.get(&variable)).cloned();
         if value.is_none() {
             fields.invalid("environment", format!("environment variable {variable:?} is not set"), errors);
         }

@@ -133,7 +133,13 @@ fn tmpfs(mount: &Fields, errors: &mut Vec<Error>) -> MountSource {
         return MountSource::Tmpfs { size: None, mode: None, options: Vec::new() };
     };
     let size = options.bytes("size");
-    let mode = options.integer("mode").and_then(|mode| u32::try_from(mode).ok());
+    let mode = options.integer("mode").and_then(|mode| {
+        let bits = u32::try_from(mode).ok().filter(|bits| *bits <= 0o7777);
+        if bits.is_none() {
+            options.invalid("mode", "expected permission bits, 0 to 07777", errors);
+        }
+        bits
+    });
     options.finish(errors);
     MountSource::Tmpfs { size, mode, options: Vec::new() }
 }

@@ -12,7 +12,7 @@ const NANO: f64 = 1e9;
 pub fn all(fields: &Fields, errors: &mut Vec<Error>) -> (Resources, Vec<DeviceRequest>) {
     let mut limits = Limits {
         nano_cpus: nano_cpus(fields, "cpus", errors).filter(|cpus| *cpus > 0),
-        cpu_shares: fields.integer("cpu_shares").and_then(|shares| u64::try_from(shares).ok()),
+        cpu_shares: unsigned(fields, "cpu_shares", errors),
         cpuset: fields.text("cpuset"),
         memory: fields.bytes("mem_limit"),
         memory_swap: fields.text("memswap_limit").and_then(|text| text.parse().ok()),

@@ -75,6 +75,9 @@ pub struct StagedBind {
     pub target: PathBuf,
     /// Its files have the container's own ids, as layers have.
     pub idmapped: bool,
+    /// It is a volume's, whose directory may be given to the container's root where the file system has no idmapped mounts.
+    #[serde(default)]
+    pub volume: bool,
     /// It is a namespace.
     pub namespace: bool,
 }

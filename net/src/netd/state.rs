@@ -68,7 +68,8 @@ impl State {
             }
         }
         let wanted: BTreeSet<Reservation> = tables.ports.iter().copied().collect();
-        self.relays.retain(|reservation, _| tables.relayed.iter().any(|relayed| relayed.reservation == *reservation));
+        let relayed: BTreeSet<Reservation> = tables.relayed.iter().map(|relayed| relayed.reservation).collect();
+        self.relays.retain(|reservation, _| relayed.contains(reservation));
         self.ports.retain(|reservation, _| wanted.contains(reservation));
         for reservation in wanted {
             if self.ports.contains_key(&reservation) {

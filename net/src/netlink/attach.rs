@@ -84,6 +84,8 @@ fn set_up(
         return set_up_inside(inside, network, attachment);
     }
     let six = attachment.address(Family::V6).is_some();
+    // A container is no router of the host's.
+    sysctl_if_present(&format!("net/ipv6/conf/{device}/accept_ra"), "0")?;
     // Where the container has no IPv6 address, the host offers no IPv6 neighbour on its link.
     sysctl_if_present(&format!("net/ipv6/conf/{device}/disable_ipv6"), if six { "0" } else { "1" })?;
     link::configure(&mut batch, host_side.index, &HOST_SIDE);

@@ -102,9 +102,11 @@ fn forward_ipv6() -> Result<(), Error> {
         return Ok(());
     }
     for entry in std::fs::read_dir(root.join("net/ipv6/conf")).into_iter().flatten().flatten() {
-        let name = format!("net/ipv6/conf/{}/accept_ra", entry.file_name().to_string_lossy());
+        let device = entry.file_name().to_string_lossy().into_owned();
+        let name = format!("net/ipv6/conf/{device}/accept_ra");
         let learns = std::fs::read_to_string(root.join(&name)).is_ok_and(|current| current.trim() == "1");
-        if learns && entry.file_name() != "all" {
+        // Of the devices that are there: one that is made later must not believe what a container announces.
+        if learns && device != "all" && device != "default" {
             sysctl_if_present(&name, "2")?;
         }
     }

@@ -36,11 +36,17 @@ fn ensure_bridge(key: &NodeKey, network: &NetworkPlan, name: Option<&str>) -> Re
         // One that is there has its name already.
         let tolerated: &[i32] = if exists.is_some() { &[libc::EEXIST] } else { &[] };
         socket.execute(&batch, tolerated).inspect_err(|_| {
-            let _ = remove_device(&device);
+            // One that was there has containers.
+            if exists.is_none() {
+                let _ = remove_device(&device);
+            }
         })?;
     }
     let six = network.side(Family::V6).is_some();
-    sysctl_if_present(&format!("net/ipv6/conf/{device}/accept_dad"), "0")?;
+    // A container is no router of the host's.
+    for parameter in ["accept_ra", "accept_dad"] {
+        sysctl_if_present(&format!("net/ipv6/conf/{device}/{parameter}"), "0")?;
+    }
     sysctl_if_present(&format!("net/ipv6/conf/{device}/disable_ipv6"), if six { "0" } else { "1" })?;
     let mut batch = Batch::default();
     for address in addresses_of(&socket, bridge.index)? {
@@ -116,7 +122,10 @@ pub(super) fn attach_macvlan(
     }
     let done = super::attach::set_up_inside(&inside, network, attachment);
     done.inspect_err(|_| {
-        let _ = remove_inside(&inside, &attachment.interface);
+        // One that was there is in use.
+        if !is_ours {
+            let _ = remove_inside(&inside, &attachment.interface);
+        }
     })
 }
 

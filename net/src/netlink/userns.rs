@@ -152,8 +152,15 @@ impl Child {
 impl Drop for Child {
     fn drop(&mut self) {
         self.hold = None;
-        // SAFETY: waits for a child of this process that nobody else waits for; its status is not wanted.
-        unsafe { libc::waitpid(self.pid, std::ptr::null_mut(), 0) };
+        if self.pid <= 0 {
+            return;
+        }
+        // SAFETY: ends and waits for a child of this process that nobody else waits for. A child that was made at the same
+        // time has a copy of `hold`, so that this one's end would not end it; and that one's would wait for this.
+        unsafe {
+            libc::kill(self.pid, libc::SIGKILL);
+            libc::waitpid(self.pid, std::ptr::null_mut(), 0);
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! The program ends after each step; what it made is adopted by the shim, which is a subreaper.
 
 use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -21,7 +22,7 @@ use crate::terminal::ConsoleListener;
 
 const CONSOLE_LIMIT: Duration = Duration::from_secs(5);
 /// How much of its complaints is read.
-const COMPLAINT_MAX: usize = 16 << 10;
+const COMPLAINT_MAX: u64 = 16 << 10;
 
 /// One container made by a program.
 pub struct External {
@@ -68,9 +69,9 @@ impl External {
         if status.success() {
             return Ok(());
         }
-        let text = std::fs::read(&log).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text[..text.len().min(COMPLAINT_MAX)]).into_owned();
-        Err(complaint(action, &text, &status.to_string()))
+        // What it says last is why.
+        let text = end_of(&log).unwrap_or_default();
+        Err(complaint(action, &String::from_utf8_lossy(&text), &status.to_string()))
     }
 
     /// Runs a step that makes a process, and returns its number and its terminal.
@@ -100,8 +101,19 @@ impl External {
         let terminal = console.map(|listener| listener.accept(CONSOLE_LIMIT)).transpose()?;
         let text = std::fs::read_to_string(&pid_file).map_err(ShimError::io("read", &pid_file))?;
         let message = || ShimError::Runtime { action, message: format!("it wrote {text:?} as a process number") };
-        Ok((text.trim().parse().map_err(|_| message())?, terminal))
+        // 0 and below would mean groups of processes.
+        let pid = text.trim().parse().ok().filter(|pid| *pid > 0).ok_or_else(message)?;
+        Ok((pid, terminal))
     }
+}
+
+fn end_of(log: &Path) -> std::io::Result<Vec<u8>> {
+    let mut file = File::open(log)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(COMPLAINT_MAX)))?;
+    let mut text = Vec::new();
+    file.take(COMPLAINT_MAX).read_to_end(&mut text)?;
+    Ok(text)
 }
 
 impl Runtime for External {

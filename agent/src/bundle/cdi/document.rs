@@ -14,9 +14,9 @@ pub struct Document {
     cdi_version: String,
     /// `vendor.com/class`.
     pub kind: String,
-    #[serde(default)]
-    #[allow(dead_code)] // for people
-    annotations: serde_json::Map<String, serde_json::Value>,
+    /// For people.
+    #[serde(default, rename = "annotations")]
+    _annotations: serde_json::Map<String, serde_json::Value>,
     /// The devices of this kind.
     pub devices: Vec<Device>,
     /// What comes with any of them.
@@ -31,9 +31,9 @@ pub struct Device {
     /// What follows the `=` of its qualified name.
     #[serde(deserialize_with = "name")]
     pub name: String,
-    #[serde(default)]
-    #[allow(dead_code)] // for people
-    annotations: serde_json::Map<String, serde_json::Value>,
+    /// For people.
+    #[serde(default, rename = "annotations")]
+    _annotations: serde_json::Map<String, serde_json::Value>,
     /// What comes with it.
     #[serde(default)]
     pub container_edits: ContainerEdits,

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use model::{
-    Config, ConfigId, ConfigSpec, Network, NetworkId, NetworkSpec, Secret, SecretId, SecretSpec, Service, ServiceId,
-    ServiceSpec, Stack, Task, TaskState,
+    Config, ConfigId, ConfigSpec, Network, NetworkId, NetworkMode, NetworkSpec, Secret, SecretId, SecretSpec, Service,
+    ServiceId, ServiceSpec, Stack, Task, TaskState,
 };
 
 use super::{Draft, Refusal};
@@ -254,7 +254,8 @@ impl Draft<'_> {
         }
     }
 
-    /// `depends_on: { x: { restart: true } }`: restarts those that depend on what is made anew, unless they are, too.
+    /// `depends_on: { x: { restart: true } }`: restarts those that depend on what is made anew, unless they are, too. Who
+    /// shares its network waits for the new one: its node restarts it then; now it would join what is about to go.
     fn restart_dependents(&mut self, stack: &Stack, recreated: &BTreeSet<ServiceId>, ids: &mut IdSource) {
         let keys: BTreeSet<String> = recreated
             .iter()
@@ -263,7 +264,8 @@ impl Draft<'_> {
             .collect();
         let depends = |service: &&Service| {
             let mut restarting = service.spec.depends_on.iter().filter(|(_, dependency)| dependency.restart);
-            !recreated.contains(&service.id) && restarting.any(|(key, _)| keys.contains(key))
+            let shares = |key: &String| matches!(&service.spec.network, NetworkMode::Service(owner) if owner == key);
+            !recreated.contains(&service.id) && restarting.any(|(key, _)| keys.contains(key) && !shares(key))
         };
         let services: Vec<ServiceId> =
             self.state.services_of_stack(&stack.name).filter(depends).map(|service| service.id).collect();
