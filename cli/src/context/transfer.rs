@@ -119,7 +119,9 @@ mod tests {
 
     #[test]
     fn what_is_packed_is_read_back() {
-        let tls = Tls { ca: "a".into(), cert: "b".into(), key: "c".into() };
+        let made = rcgen::generate_simple_self_signed(["far".to_owned()]).unwrap();
+        let tls = Tls { ca: made.cert.pem(), cert: made.cert.pem(), key: made.signing_key.serialize_pem() };
+        let no_key = Tls { key: "no key".into(), ..tls.clone() };
         let tcp = Context { tls: Some(tls), ..Context::new("far", "tcp://far:2376") };
         let context = Context { description: "the far one".into(), ..Context::new("far", "ssh://ann@far:2222") };
         let dir = tempfile::tempdir().unwrap();
@@ -128,6 +130,8 @@ mod tests {
         assert_eq!(import("near", &path).unwrap(), Context { name: "near".into(), ..context });
         std::fs::write(&path, pack(&tcp).unwrap()).unwrap();
         assert_eq!(import("near", &path).unwrap(), Context { name: "near".into(), ..tcp.clone() });
+        std::fs::write(&path, pack(&Context { tls: Some(no_key), ..tcp.clone() }).unwrap()).unwrap();
+        assert!(import("near", &path).is_err(), "a key that is none");
         std::fs::write(&path, pack(&Context { tls: None, ..tcp }).unwrap()).unwrap();
         assert!(import("near", &path).is_err(), "tcp without certificates");
         std::fs::write(&path, [0; 4096]).unwrap();
