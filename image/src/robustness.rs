@@ -258,3 +258,30 @@ fn mutated_documents_and_names_do_no_harm() {
         }
     }
 }
+
+#[test]
+fn mutated_dockerfiles_do_no_harm() {
+    use crate::dockerfile::{Dockerfile, Graph, Ignore, Options};
+    use crate::manifest::Platform;
+    let file = b"# escape=`\nARG V=1\nFROM debian:${V:-2} AS base\nRUN --mount=type=cache,target=/c,id=x a `\n b\nCOPY --from=base --chown=1:2 [\"a\", \"b\"] /c/\n\
+        RUN <<-EOF\n\tx ${V%%a*} ${V//b/c}\n\tEOF\nHEALTHCHECK --interval=1m CMD x\nFROM base\nONBUILD ENV A=\"$V\" B='c'\nADD <<\"f\" /d\n$x\nf\n";
+    let rules = b"*.md\n!README.md\n**/[a-c]?/**\n\\!x\n";
+    let (mut random, count) = rounds(4000);
+    let options = Options {
+        target: None,
+        args: std::collections::BTreeMap::new(),
+        contexts: std::collections::BTreeSet::new(),
+        platform: Platform::host(),
+        host: Platform::host(),
+    };
+    for _ in 0..count {
+        let text = String::from_utf8_lossy(&random.mutate(file)).into_owned();
+        if let Ok(file) = Dockerfile::parse(&text) {
+            let _ = Graph::plan(&file, &options);
+        }
+        let text = String::from_utf8_lossy(&random.mutate(rules)).into_owned();
+        if let Ok(ignore) = Ignore::parse(&text) {
+            let _ = (ignore.ignores(b"a/b/README.md"), ignore.prunes(b"a"));
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! `HEALTHCHECK [--interval=…] CMD …` and `HEALTHCHECK NONE`.
 
-use super::{Healthcheck, Reason, json_form};
+use super::instruction::json_form;
+use super::{Healthcheck, Reason};
 
 /// The shortest duration Docker takes: one millisecond.
 const SHORTEST_NS: i64 = 1_000_000;

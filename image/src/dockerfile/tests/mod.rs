@@ -1,3 +1,8 @@
+mod expanding;
+mod files;
+mod ignoring;
+mod planning;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -94,7 +99,8 @@ fn refusals_name_the_reason() {
         ("HEALTHCHECK --interval=1us CMD x", "shorter"),
         ("HEALTHCHECK --what=1 CMD x", "unknown flag"),
         ("HEALTHCHECK MAYBE", "unknown type"),
-        ("ENV A=${B:?x}", "modifier"),
+        ("ENV A=${B:?x}", "B: x"),
+        ("ENV A=${B!x}", "modifier"),
     ] {
         let message = refusal(change);
         assert!(message.contains(part), "{change:?} gave {message:?}");
