@@ -23,7 +23,7 @@ pub enum Kind {
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs)] // the messages say it
 pub enum Error {
-    #[error("no such container: {0}")]
+    #[error("No such container: {0}")]
     NoSuchContainer(String),
     #[error("container id prefix {prefix:?} is ambiguous: it fits {count} containers; give more digits")]
     AmbiguousContainer { prefix: String, count: usize },
@@ -115,7 +115,7 @@ pub enum Error {
     NotConnected { container: String, network: String },
     #[error("network {0} is not attachable: only services may join it; declare it attachable")]
     NotAttachable(String),
-    #[error("network {network} has no free address on this node: {reason}")]
+    #[error("network {network} cannot give an address on this node: {reason}")]
     NoAddress { network: String, reason: String },
     #[error("bind for {address}:{port}/{protocol} failed: port is already allocated to {holder}")]
     PortAllocated { address: String, port: u16, protocol: model::Protocol, holder: String },

@@ -39,6 +39,9 @@ mod volume;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(|panic| {
+        eprintln!("orca: {panic}\nThis is a defect of Orca: please report it, with these lines and with what you did.");
+    }));
     let mut args = std::env::args_os();
     let _program = args.next();
     // These begin before there is any thread or runtime: a shim must have one thread only.

@@ -22,7 +22,7 @@ pub enum Error {
     #[error("invalid user {spec:?}: {reason}")]
     InvalidUser { spec: String, reason: String },
 
-    #[error("no such image: {0}")]
+    #[error("No such image: {0}")]
     NoSuchImage(String),
     #[error("image id prefix {prefix:?} is ambiguous: it matches {}", .matches.join(", "))]
     AmbiguousId { prefix: String, matches: Vec<String> },

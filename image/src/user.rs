@@ -12,7 +12,8 @@ const MAX_ID: u32 = i32::MAX as u32;
 pub struct ExecUser {
     pub uid: u32,
     pub gid: u32,
-    /// Supplementary groups: those that list the user, if no group was named.
+    /// Supplementary groups: the primary one, and those that list the user if no group was named. The primary one is among
+    /// them so that a set-group-id program doesn't take a group from who runs it that files deny (CVE-2022-36109).
     pub additional_gids: Vec<u32>,
     pub home: String,
 }
@@ -83,6 +84,9 @@ pub fn resolve_user(spec: &str, passwd: &str, group: &str) -> Result<ExecUser> {
         let lists_user = |group: &GroupEntry<'_>| group.members.split(',').any(|member| member == entry.name);
         resolved.additional_gids = group_entries(group).filter(lists_user).map(|group| group.gid).collect();
     }
+    let primary = resolved.gid;
+    resolved.additional_gids.retain(|gid| *gid != primary);
+    resolved.additional_gids.insert(0, primary);
     Ok(resolved)
 }
 
@@ -135,13 +139,13 @@ mod tests {
     #[test]
     fn dockers_rules() {
         assert_eq!(resolved(""), (0, 0, vec![0, 4], "/root".to_owned()));
-        assert_eq!(resolved("www"), (33, 34, vec![4, 44], "/var/www".to_owned()));
-        assert_eq!(resolved("33"), (33, 34, vec![4, 44], "/var/www".to_owned()));
-        assert_eq!(resolved("www:adm"), (33, 4, vec![], "/var/www".to_owned()));
-        assert_eq!(resolved("1000"), (1000, 0, vec![], "/".to_owned()));
-        assert_eq!(resolved("1000:1001"), (1000, 1001, vec![], "/".to_owned()));
-        assert_eq!(resolved("nohome"), (40, 40, vec![], "/".to_owned()));
-        assert_eq!(resolved(":video"), (0, 44, vec![], "/root".to_owned()));
+        assert_eq!(resolved("www"), (33, 34, vec![34, 4, 44], "/var/www".to_owned()));
+        assert_eq!(resolved("33"), (33, 34, vec![34, 4, 44], "/var/www".to_owned()));
+        assert_eq!(resolved("www:adm"), (33, 4, vec![4], "/var/www".to_owned()));
+        assert_eq!(resolved("1000"), (1000, 0, vec![0], "/".to_owned()));
+        assert_eq!(resolved("1000:1001"), (1000, 1001, vec![1001], "/".to_owned()));
+        assert_eq!(resolved("nohome"), (40, 40, vec![40], "/".to_owned()));
+        assert_eq!(resolved(":video"), (0, 44, vec![44], "/root".to_owned()));
         assert_eq!(resolve_groups(["adm", "77"], GROUP).unwrap(), [4, 77]);
     }
 

@@ -9,7 +9,7 @@ pub struct Identity {
     pub uid: u32,
     /// Primary group number.
     pub gid: u32,
-    /// The groups that `/etc/group` lists the user in; empty if a group was asked for.
+    /// The primary group, and if none was asked for those that `/etc/group` lists the user in (CVE-2022-36109).
     pub additional_gids: Vec<u32>,
     /// The home directory by `/etc/passwd`.
     pub home: Option<String>,
@@ -68,8 +68,8 @@ pub fn resolve(wanted: &str, passwd_file: &str, group_file: &str) -> Result<Iden
     let Some(group) = group else {
         let name = entry.as_ref().map_or("", |entry| entry.name);
         let member = |members: &str| !name.is_empty() && members.split(',').any(|member| member.trim() == name);
-        let additional_gids =
-            groups(group_file).filter(|(_, _, members)| member(members)).map(|(_, gid, _)| gid).collect();
+        let listed = groups(group_file).filter(|(_, gid, members)| *gid != primary && member(members));
+        let additional_gids = [primary].into_iter().chain(listed.map(|(_, gid, _)| gid)).collect();
         return Ok(Identity { uid, gid: primary, additional_gids, home });
     };
     let gid = groups(group_file)
@@ -77,7 +77,7 @@ pub fn resolve(wanted: &str, passwd_file: &str, group_file: &str) -> Result<Iden
         .map(|(_, gid, _)| gid)
         .or_else(|| group.parse().ok())
         .ok_or_else(|| ShimError::UnknownUser { kind: "group", name: group.to_owned(), file: "/etc/group" })?;
-    Ok(Identity { uid, gid, additional_gids: Vec::new(), home })
+    Ok(Identity { uid, gid, additional_gids: vec![gid], home })
 }
 
 #[cfg(test)]
@@ -92,12 +92,12 @@ mod tests {
     #[test]
     fn names_numbers_and_groups() {
         let web = resolve("web", PASSWD, GROUP).unwrap();
-        assert_eq!(web, Identity { uid: 33, gid: 34, additional_gids: vec![44], home: Some("/var/www".into()) });
+        assert_eq!(web, Identity { uid: 33, gid: 34, additional_gids: vec![34, 44], home: Some("/var/www".into()) });
         assert_eq!(resolve("33", PASSWD, GROUP).unwrap(), web);
         assert_eq!(resolve("web:video", PASSWD, GROUP).unwrap().gid, 44);
-        assert_eq!(resolve("web:video", PASSWD, GROUP).unwrap().additional_gids, Vec::<u32>::new());
+        assert_eq!(resolve("web:video", PASSWD, GROUP).unwrap().additional_gids, [44]);
         let stranger = resolve("1234:77", PASSWD, GROUP).unwrap();
-        assert_eq!(stranger, Identity { uid: 1234, gid: 77, additional_gids: vec![], home: None });
+        assert_eq!(stranger, Identity { uid: 1234, gid: 77, additional_gids: vec![77], home: None });
         assert_eq!(resolve("4000000000", PASSWD, GROUP).unwrap().gid, 0);
         assert_eq!(resolve("", PASSWD, GROUP).unwrap().uid, 0);
     }

@@ -68,6 +68,11 @@ pub fn mounts(facts: &Facts<'_>) -> Result<Vec<Mount>> {
             mounts.push(mount(target, kind, source, options)?);
         }
     }
+    if !replaced(CGROUPS) {
+        for (target, kind, source, options) in cgroup_mounts(facts) {
+            mounts.push(mount(&target, kind, source, options)?);
+        }
+    }
     if facts.users.is_some() {
         let options = || ["bind", "nosuid", "noexec"].map(String::from).to_vec();
         for device in facts.devices {
@@ -94,13 +99,35 @@ fn kernel_mounts(facts: &Facts<'_>) -> Vec<KernelMount> {
         kernel_mount("/dev/pts", "devpts", "devpts", "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5"),
         kernel_mount("/sys", "sysfs", "sysfs", &format!("nosuid,noexec,nodev,{access}")),
     ];
-    // A v1 hierarchy would be writable in the container whatever its options say: there it sees none.
-    if facts.host.unified_cgroups {
-        let options = format!("nosuid,noexec,nodev,relatime,{access}");
-        mounts.push(kernel_mount("/sys/fs/cgroup", "cgroup", "cgroup", &options));
-    }
     mounts.extend(ipc_mounts(facts));
     mounts
+}
+
+/// Where programs look for the limits that they are under.
+const CGROUPS: &str = "/sys/fs/cgroup";
+
+/// The container's cgroups. A v1 hierarchy mounted anew would be writable whatever its options say: there the container's
+/// own directories are bound. They come to be with the container, so that they can't be staged for other users' containers,
+/// which see none.
+fn cgroup_mounts(facts: &Facts<'_>) -> Vec<(String, &'static str, PathBuf, Vec<String>)> {
+    let access = if facts.spec.privileged { "rw" } else { "ro" };
+    let options = |text: String| text.split(',').map(String::from).collect();
+    let safe = "nosuid,noexec,nodev";
+    if facts.host.unified_cgroups {
+        return vec![(CGROUPS.into(), "cgroup", "cgroup".into(), options(format!("{safe},relatime,{access}")))];
+    }
+    let hierarchies = facts.host.cgroup_hierarchies.iter().filter(|_| facts.users.is_none());
+    let below = facts.cgroup.strip_prefix("/").unwrap_or(facts.cgroup);
+    let bind = |(name, point): (&String, &PathBuf)| {
+        (format!("{CGROUPS}/{name}"), "bind", point.join(below), options(format!("bind,{safe},{access}")))
+    };
+    let binds: Vec<_> = hierarchies.map(bind).collect();
+    if binds.is_empty() {
+        return binds;
+    }
+    // With as many files as it needs: nothing can be made in it, though it must be writable until all is mounted.
+    let directory = options(format!("{safe},mode=755,size=4k,nr_inodes={}", binds.len() + 1));
+    [(CGROUPS.into(), "tmpfs", "tmpfs".into(), directory)].into_iter().chain(binds).collect()
 }
 
 fn kernel_mount(target: &'static str, kind: &'static str, source: &str, options: &str) -> KernelMount {

@@ -62,7 +62,7 @@ fn cpu(spec: &ContainerSpec, host: &Host) -> Result<Option<oci_spec::runtime::Li
     let limits = &spec.resources.limits;
     let mut cpu = LinuxCpuBuilder::default();
     let (mut time, mut set) = (false, false);
-    if let Some((quota, period)) = quota(limits)? {
+    if let Some((quota, period)) = quota(limits, host)? {
         time = true;
         cpu = cpu.period(period);
         if let Some(quota) = quota {
@@ -103,16 +103,21 @@ fn cpu(spec: &ContainerSpec, host: &Host) -> Result<Option<oci_spec::runtime::Li
 }
 
 /// Quota and period in microseconds.
-fn quota(limits: &Limits) -> Result<Option<(Option<i64>, u64)>> {
+fn quota(limits: &Limits, host: &Host) -> Result<Option<(Option<i64>, u64)>> {
     let period = limits.cpu_period.filter(|period| *period > 0);
     let quota = limits.cpu_quota.filter(|quota| *quota != 0);
     if let Some(nano_cpus) = limits.nano_cpus.filter(|nano_cpus| *nano_cpus > 0) {
+        let online = u64::try_from(host.cpus.len()).unwrap_or(u64::MAX);
+        if online > 0 && nano_cpus > online.saturating_mul(1_000_000_000) {
+            let (value, reason) = (show_cpus(nano_cpus), format!("the node has {online}"));
+            return Err(Error::Spec { key: "cpus", value, reason });
+        }
         if period.is_some() || quota.is_some() {
-            return Err(refused("cpus", nano_cpus, "it says the same as cpu_period and cpu_quota: give one of them"));
+            return Err(refused("cpus", show_cpus(nano_cpus), "it says the same as cpu_period and cpu_quota: give one of them"));
         }
         let quota = u128::from(nano_cpus) * u128::from(CPU_PERIOD) / 1_000_000_000;
         let quota = i64::try_from(quota).ok().filter(|quota| *quota >= 1000);
-        let quota = quota.ok_or_else(|| refused("cpus", nano_cpus, "the least is 0.01 CPUs"))?;
+        let quota = quota.ok_or_else(|| refused("cpus", show_cpus(nano_cpus), "the least is 0.01 CPUs"))?;
         return Ok(Some((Some(quota), CPU_PERIOD)));
     }
     if let Some(period) = period.filter(|period| !(1000..=1_000_000).contains(period)) {
@@ -122,6 +127,12 @@ fn quota(limits: &Limits) -> Result<Option<(Option<i64>, u64)>> {
         return Err(refused("cpu_quota", quota, "the least is 1000 microseconds; -1 is no limit"));
     }
     Ok((period.is_some() || quota.is_some()).then(|| (quota, period.unwrap_or(CPU_PERIOD))))
+}
+
+/// As its user wrote it: `1.5`.
+fn show_cpus(nano_cpus: u64) -> String {
+    let fraction = format!("{:09}", nano_cpus % 1_000_000_000);
+    format!("{}.{fraction}", nano_cpus / 1_000_000_000).trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// A list such as `0-2,4` of what the node has.

@@ -20,7 +20,7 @@ pub mod seccomp;
 mod tests;
 pub mod users;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use image::manifest::RunConfig;
@@ -65,6 +65,8 @@ pub struct Host {
     pub hostname: String,
     /// The cgroup controllers that it has, by their names there.
     pub controllers: BTreeSet<String>,
+    /// v1: where the hierarchy of each controller, or of several together, is mounted, by its name there; v2: none.
+    pub cgroup_hierarchies: BTreeMap<String, PathBuf>,
     /// Real-time CPU time can be limited.
     pub realtime_cpu: bool,
     /// The cgroup file that takes the weight of block devices, if the kernel has one.
@@ -339,7 +341,7 @@ fn namespaces(facts: &Facts<'_>) -> Result<Vec<LinuxNamespace>> {
         IpcMode::Host => {}
         IpcMode::Container(_) => list.push(of(LinuxNamespaceType::Ipc, "ipc", facts.peers.ipc)?),
     }
-    // As Docker: private with v2, the host's with v1, where the container sees no cgroups at all.
+    // As Docker: private with v2, the host's with v1.
     let private = match facts.spec.cgroupns {
         CgroupnsMode::Default => facts.host.unified_cgroups && !facts.spec.privileged,
         CgroupnsMode::Private => true,

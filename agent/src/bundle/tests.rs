@@ -17,6 +17,10 @@ fn host(unified_cgroups: bool) -> Host {
         oom_score_adj: 0,
         hostname: "node".into(),
         controllers: ["blkio", "cpu", "cpuset", "devices", "io", "memory", "pids"].map(Into::into).into(),
+        cgroup_hierarchies: match unified_cgroups {
+            true => BTreeMap::new(),
+            false => [("memory".to_owned(), "/sys/fs/cgroup/memory".into())].into(),
+        },
         realtime_cpu: false,
         io_weight: None,
         cpus: [0, 1].into(),
@@ -252,6 +256,7 @@ fn what_this_node_or_no_container_can_have_is_refused_with_the_reason() {
     refused(false, &["cpuset_mems"], |spec| spec.resources.limits.cpuset_mems = Some("5".into()));
     refused(false, &["cpu_period"], |spec| spec.resources.limits.cpu_period = Some(1));
     refused(false, &["cpu_quota"], |spec| spec.resources.limits.cpu_quota = Some(5));
+    refused(false, &["cpus", "2.5", "the node has 2"], |spec| spec.resources.limits.nano_cpus = Some(2_500_000_000));
     refused(false, &["cpus", "cpu_quota"], |spec| {
         (spec.resources.limits.nano_cpus, spec.resources.limits.cpu_quota) = (Some(1 << 30), Some(5000));
     });

@@ -32,6 +32,10 @@ pub fn host(runtimes: &BTreeMap<String, PathBuf>) -> Host {
         oom_score_adj: score.trim().parse().unwrap_or(0),
         hostname: names.nodename().to_string_lossy().into_owned(),
         controllers: controllers(unified),
+        cgroup_hierarchies: match unified {
+            true => BTreeMap::new(),
+            false => hierarchies(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default()),
+        },
         realtime_cpu: Path::new("/sys/fs/cgroup/cpu/cpu.rt_runtime_us").exists(),
         io_weight: io_weight(unified),
         cpus: online("/sys/devices/system/cpu/online"),
@@ -55,6 +59,39 @@ fn controllers(unified: bool) -> BTreeSet<String> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let hierarchies = mounts.lines().filter_map(|line| line.split_once(" - cgroup ")?.1.split(' ').nth(1));
     hierarchies.flat_map(|options| options.split(',')).map(str::to_owned).collect()
+}
+
+/// The controllers of v1 in whose hierarchies every container has a cgroup.
+const CONTROLLERS: [&str; 12] = [
+    "blkio",
+    "cpu",
+    "cpuacct",
+    "cpuset",
+    "devices",
+    "freezer",
+    "hugetlb",
+    "memory",
+    "net_cls",
+    "net_prio",
+    "perf_event",
+    "pids",
+];
+
+/// The hierarchies in the text of `/proc/self/mountinfo`, by what they are looked for: `cpu`, `cpuacct` and `cpu,cpuacct`.
+fn hierarchies(mountinfo: &str) -> BTreeMap<String, PathBuf> {
+    let mut found = BTreeMap::new();
+    for line in mountinfo.lines() {
+        let Some((mount, kind)) = line.split_once(" - cgroup ") else { continue };
+        let mut fields = mount.split(' ').skip(3);
+        let (Some("/"), Some(point)) = (fields.next(), fields.next()) else { continue };
+        let options = kind.split(' ').nth(1).unwrap_or_default();
+        let own: Vec<&str> = options.split(',').filter(|option| CONTROLLERS.contains(option)).collect();
+        let names = own.iter().map(ToString::to_string).chain((own.len() > 1).then(|| own.join(",")));
+        for name in names {
+            found.entry(name).or_insert_with(|| PathBuf::from(point));
+        }
+    }
+    found
 }
 
 /// The file of a weight is in every cgroup but the root.
@@ -114,6 +151,26 @@ pub fn describe(host: &Host) -> NodeDescription {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hierarchies_by_every_name() {
+        let text = "24 23 0:2 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n\
+            25 24 0:3 / /sys/fs/cgroup/cpu,cpuacct rw,nosuid shared:9 - cgroup cgroup rw,cpu,cpuacct\n\
+            26 24 0:4 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd\n\
+            27 24 0:5 / /sys/fs/cgroup/misc rw - cgroup cgroup rw,misc\n\
+            28 24 0:6 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n\
+            29 24 0:7 /docker/x /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n\
+            30 24 0:8 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n";
+        let found: Vec<_> = hierarchies(text).into_iter().map(|(name, at)| format!("{name} {}", at.display())).collect();
+        let both = "/sys/fs/cgroup/cpu,cpuacct";
+        let wanted = [
+            format!("cpu {both}"),
+            format!("cpu,cpuacct {both}"),
+            format!("cpuacct {both}"),
+            "memory /sys/fs/cgroup/memory".to_owned(),
+        ];
+        assert_eq!(found, wanted);
+    }
 
     #[test]
     fn versions_of_kernels() {

@@ -69,6 +69,8 @@ impl Networks {
     /// Runs until the agent ends.
     pub async fn run(self: Arc<Self>) {
         let mut wanted = self.wanted.subscribe();
+        // What was wanted before this loop began counts, too.
+        wanted.mark_changed();
         let mut audit = tokio::time::interval(AUDIT);
         audit.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         audit.tick().await;

@@ -55,6 +55,7 @@ pub async fn attach(
     let container = containers.get(id)?;
     let exit = next_exit(&containers, id)?;
     let starts = start.start_container;
+    containers.events().of_container(&containers.record(id)?, "attach", &[]);
     let attachment = Attachment { containers, container, exit, start, inputs, sender };
     if starts {
         attachment.serve_from_start().await?;

@@ -98,7 +98,7 @@ impl Files for NodeService {
 
     async fn export(&self, request: Request<wire::ExportRequest>) -> Reply<Self::ExportStream> {
         let id = self.resolve(&request.into_inner().container)?;
-        let pack = Task::Pack { path: b"/".to_vec(), name: b".".to_vec() };
+        let pack = Task::Pack { path: b"/".to_vec(), name: Vec::new() };
         let mut task = self.containers().files(id, Reach::Own, pack).await?;
         if task.output.line::<Stat>().await.is_none() {
             return Err(task

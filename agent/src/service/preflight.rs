@@ -79,7 +79,7 @@ fn problems(specs: &[ServiceSpec], store: &Store, published: &[Published]) -> Ve
 fn image_problem(image: &str, store: &Store) -> Option<String> {
     match store.get(image) {
         Ok(_) => None,
-        Err(image::Error::NoSuchImage(name)) => Some(format!("no such image: {name}; pull, import or load it")),
+        Err(image::Error::NoSuchImage(name)) => Some(format!("No such image: {name}; pull, import or load it")),
         Err(error) => Some(error.to_string()),
     }
 }
@@ -203,7 +203,7 @@ mod tests {
         assert_eq!(
             found,
             [
-                "service web: no such image: missing:1; pull, import or load it",
+                "service web: No such image: missing:1; pull, import or load it",
                 "service web: bind source path does not exist: /nonexistent/a",
                 "service web: device path does not exist: /dev/nonexistent",
             ]

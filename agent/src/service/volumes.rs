@@ -7,6 +7,7 @@ use super::containers::has_labels;
 use super::{NodeService, blocking};
 use crate::Error;
 use crate::containers::Containers;
+use crate::events::Kind;
 use crate::mounts::VolumeRecord;
 
 pub async fn list_volumes(
@@ -93,6 +94,7 @@ pub async fn prune_volumes(
             Err(error) => tracing::warn!(volume = record.name, %error, "a volume could not be removed"),
         }
     }
+    containers.events().record(Kind::Volume, "prune", "", &[("reclaimed", reply.reclaimed.to_string())]);
     Ok(reply)
 }
 

@@ -35,7 +35,7 @@ pub struct PullFlags {
 }
 
 /// What a daemon's answer begins with when it lacks an image.
-const NO_SUCH_IMAGE: &str = "no such image: ";
+const NO_SUCH_IMAGE: &str = "No such image: ";
 
 /// Makes a container, with its image pulled as the flags say.
 pub async fn create(

@@ -86,7 +86,7 @@ fn refusals(node: &Node) {
     let error = node.fails(1, &["ps", "-f", "colour=red"]);
     assert!(error.contains("invalid filter 'colour'"), "{error}");
     let error = node.fails(1, &["inspect", "no-such-thing"]);
-    assert!(error.contains("no such object: no-such-thing"), "{error}");
+    assert!(error.contains("No such object: no-such-thing"), "{error}");
     let error = node.fails(125, &["images", "--tree"]);
     assert!(error.contains("`orca images --tree` is not supported: "), "{error}");
 }

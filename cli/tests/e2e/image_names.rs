@@ -9,7 +9,7 @@ fn names_come_and_go_by_dockers_rules() {
     node.ok(&["tag", "busybox", "localhost:5000/box:v1"]);
     node.ok(&["image", "tag", &id, "box"]);
     assert_eq!(node.ok(&["images", "-q", "box"]).trim(), &id[7..19]);
-    assert!(node.fails(1, &["tag", "nothing", "x"]).contains("no such image: nothing"));
+    assert!(node.fails(1, &["tag", "nothing", "x"]).contains("No such image: nothing"));
     assert!(node.fails(1, &["tag", "box", "X"]).contains("lowercase"));
 
     let error = node.fails(1, &["rmi", &id[7..19]]);
@@ -58,7 +58,7 @@ fn what_is_saved_can_be_read_by_others_and_loaded_again() {
     node.ok(&["rmi", "-f", &id]);
     assert_eq!(node.ok(&["load", "-i", path]), "Loaded image: busybox:latest\nLoaded image: busybox:two\n");
     assert_eq!(node.ok(&["images", "-q", "--no-trunc", "busybox:two"]).trim(), id);
-    assert!(node.fails(1, &["save", "-o", path, "nothing"]).contains("no such image: nothing"));
+    assert!(node.fails(1, &["save", "-o", path, "nothing"]).contains("No such image: nothing"));
     assert!(std::fs::metadata(&archive).unwrap().len() > 1000, "a failed save must not touch the file");
     let history = node.ok(&["history", "busybox"]);
     assert!(history.lines().nth(1).unwrap().contains(&id[7..19]), "{history}");

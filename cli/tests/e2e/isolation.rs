@@ -68,7 +68,7 @@ fn namespaces_are_shared_as_asked() {
     let error = node.fails(125, &["run", "--rm", "--ipc=container:private", "busybox", "true"]);
     assert!(error.contains("--ipc shareable"), "{error}");
     let error = node.fails(125, &["run", "--rm", "--pid=container:nobody", "busybox", "true"]);
-    assert!(error.contains("no such container: nobody"), "{error}");
+    assert!(error.contains("No such container: nobody"), "{error}");
     node.ok(&["stop", "-t", "0", "donor"]);
     let error = node.fails(125, &["run", "--rm", "--pid=container:donor", "busybox", "true"]);
     assert!(error.contains("donor is not running"), "{error}");

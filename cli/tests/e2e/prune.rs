@@ -66,7 +66,7 @@ fn a_system_prune_takes_what_nobody_uses() {
 fn every_filter_of_a_label_counts() {
     let node = Node::start();
     for (name, label) in [("first", "keep=1"), ("second", "keep=2"), ("third", "keep=3")] {
-        node.ok(&["volume", "create", "-l", label, name]);
+        node.ok(&["volume", "create", "--label", label, name]);
     }
     let prune = |filters: &[&str]| {
         let filters = filters.iter().flat_map(|filter| ["--filter", filter]);

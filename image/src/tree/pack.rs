@@ -17,7 +17,7 @@ const DEPTH_LIMIT: usize = 512;
 const LINKS_LIMIT: usize = 200_000;
 
 /// Writes what is at `path` below `root` as an archive whose first entry is named `name`; a directory's entries begin with
-/// that name. `.` stands for what is in a directory. The last component of `path` is not followed, unless it ends with a
+/// that name. `.` stands for what is in a directory; without a name there is no entry for the directory itself. The last component of `path` is not followed, unless it ends with a
 /// slash or a dot.
 ///
 /// # Errors
@@ -49,14 +49,18 @@ impl<'a, W: Write> Packer<'a, W> {
     }
 
     fn tree(&mut self, node: &Node, path: &mut Vec<u8>, depth: usize) -> Result<()> {
-        self.put(node, path)?;
+        if !path.is_empty() {
+            self.put(node, path)?;
+        }
         if node.kind() != FileType::Directory {
             return Ok(());
         }
         check_depth(path, depth)?;
         for name in node.names(path)? {
             let length = path.len();
-            path.push(b'/');
+            if !path.is_empty() {
+                path.push(b'/');
+            }
             path.extend_from_slice(name.to_bytes());
             // What is gone by now was not there when the directory is looked at again.
             if let Some(child) = node.child(&name).map_err(|error| failed(path, error))? {

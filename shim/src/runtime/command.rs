@@ -1,6 +1,5 @@
 //! Finding and executing a command inside the container, and telling "not found" from "not executable" as Docker does.
 
-use std::collections::HashMap;
 use std::ffi::CString;
 use std::os::fd::RawFd;
 use std::os::unix::fs::PermissionsExt;
@@ -26,6 +25,9 @@ pub struct ReportingExecutor {
 impl Executor for ReportingExecutor {
     fn exec(&self, spec: &Spec) -> Result<(), ExecutorError> {
         let process = spec.process().as_ref().ok_or(ExecutorError::InvalidArg)?;
+        // libcontainer has set the variables in the order of a hash map; people read them in the order in which they gave them.
+        let home = std::env::var("HOME").unwrap_or_else(|_| "/".to_owned());
+        set_environment(process.env().as_deref().unwrap_or(&[]), &home);
         let class = execute(process, self.report);
         // SAFETY: _exit(2) ends this forked process without running the parent's destructors.
         unsafe { libc::_exit(i32::from(class.exit_code())) }
@@ -117,19 +119,46 @@ fn replace(path: &Path, args: &[String]) -> Errno {
     }
 }
 
+/// The variables of `entries` in their order, a later value of a name in place of the earlier; `HOME` is added if they lack it.
+fn environment<'a>(entries: &'a [String], home: &'a str) -> Vec<(&'a str, &'a str)> {
+    let mut wanted: Vec<(&str, &str)> = Vec::with_capacity(entries.len() + 1);
+    let usable = |(name, value): &(&str, &str)| !name.is_empty() && !name.contains('\0') && !value.contains('\0');
+    for (name, value) in entries.iter().filter_map(|entry| entry.split_once('=')).filter(usable) {
+        match wanted.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, old)) => *old = value,
+            None => wanted.push((name, value)),
+        }
+    }
+    wanted.retain(|(name, value)| *name != "HOME" || !value.is_empty());
+    if !wanted.iter().any(|(name, _)| *name == "HOME") {
+        wanted.push(("HOME", home));
+    }
+    wanted
+}
+
 /// Replaces this process's environment by `entries`; `HOME` is added if they lack it.
 #[allow(clippy::disallowed_methods)] // a shim has one thread
 pub fn set_environment(entries: &[String], home: &str) {
-    let mut wanted: HashMap<&str, &str> = entries.iter().filter_map(|entry| entry.split_once('=')).collect();
-    wanted.retain(|name, value| !name.is_empty() && !name.contains('\0') && !value.contains('\0'));
-    if wanted.get("HOME").is_none_or(|value| value.is_empty()) {
-        wanted.insert("HOME", home);
-    }
     // SAFETY: this process is a fork with one thread, so nobody reads the environment meanwhile.
     unsafe {
         libc::clearenv();
-        for (name, value) in wanted {
+        for (name, value) in environment(entries, home) {
             std::env::set_var(name, value);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_keep_their_order() {
+        let entries = ["PATH=/bin", "B=1", "no equals", "A=", "=x", "B=2=3"].map(str::to_owned);
+        assert_eq!(environment(&entries, "/root"), [("PATH", "/bin"), ("B", "2=3"), ("A", ""), ("HOME", "/root")]);
+        let entries = ["HOME=", "C=1"].map(str::to_owned);
+        assert_eq!(environment(&entries, "/root"), [("C", "1"), ("HOME", "/root")]);
+        let entries = ["HOME=/h", "C=1"].map(str::to_owned);
+        assert_eq!(environment(&entries, "/root"), [("HOME", "/h"), ("C", "1")]);
     }
 }

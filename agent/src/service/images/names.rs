@@ -10,6 +10,7 @@ use tonic::Status;
 
 use super::server::ImagesService;
 use super::{blocking, now_seconds, platform};
+use crate::events::Kind;
 use crate::logs::parse_rfc3339;
 use crate::{Error, Result};
 
@@ -60,12 +61,20 @@ pub async fn prune(service: &ImagesService, request: wire::PruneRequest) -> Resu
     let pruned =
         blocking("pruning images", move || Ok(containers.images().prune(&rules, || containers.image_users())?)).await?;
     let mut reply = wire::PruneReply { reclaimed: pruned.reclaimed, ..wire::PruneReply::default() };
+    let events = service.containers().events();
     for removal in pruned.removals {
         match removal {
-            Removal::Untagged(name) => reply.untagged.push(name),
-            Removal::Deleted(id) => reply.deleted.push(id.to_string()),
+            Removal::Untagged(name) => {
+                events.record(Kind::Image, "untag", &name, &[("name", name.clone())]);
+                reply.untagged.push(name);
+            }
+            Removal::Deleted(id) => {
+                events.record(Kind::Image, "delete", id.to_string(), &[("name", id.to_string())]);
+                reply.deleted.push(id.to_string());
+            }
         }
     }
+    events.record(Kind::Image, "prune", "", &[("reclaimed", reply.reclaimed.to_string())]);
     Ok(reply)
 }
 

@@ -8,7 +8,7 @@ use model::{
 };
 use serde_json::{Map, Value as Json, json};
 
-use super::network::bindings;
+use super::network::asked_bindings;
 
 /// Paths that Docker hides from containers, and those that it shows read-only.
 const MASKED: &[&str] = &[
@@ -40,7 +40,7 @@ pub fn describe(container: &Container, spec: &ContainerSpec) -> Json {
         "ContainerIDFile": "",
         "LogConfig": { "Type": spec.log.driver, "Config": spec.log.options },
         "NetworkMode": network_mode(container),
-        "PortBindings": bindings(container),
+        "PortBindings": asked_bindings(container),
         "RestartPolicy": restart(spec),
         "AutoRemove": container.auto_remove,
         "VolumeDriver": "",

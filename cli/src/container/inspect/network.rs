@@ -1,41 +1,49 @@
 //! `NetworkSettings`: where a container can be reached.
 
 use api::node::{Container, NamedAttachment};
-use api::types::{ContainerPhase, PortSpec};
+use api::types::network_mode::Mode;
+use api::types::{AttachmentSpec, PortSpec};
 use serde_json::{Map, Value as Json, json};
 
 use crate::output::human;
 
 /// Docker's object, in its order.
 pub fn describe(container: &Container) -> Json {
-    let first = container.attachments.first().map(addresses).unwrap_or_default();
+    let is_up = human::is_up(container);
+    let first = container.attachments.first().filter(|_| is_up).map(addresses).unwrap_or_default();
     let network = |attachment: &NamedAttachment| (attachment.network.clone(), endpoint(container, attachment));
     let networks: Map<String, Json> = container.attachments.iter().map(network).collect();
-    let runs = container.status.as_ref().is_some_and(|status| status.phase() == ContainerPhase::Running);
     json!({
         "Bridge": "",
-        "SandboxID": if runs { container.id.as_str() } else { "" },
-        "SandboxKey": "",
-        "Ports": if runs { bindings(container) } else { Map::new() },
+        "SandboxID": if is_up { container.id.as_str() } else { "" },
+        "SandboxKey": sandbox(container),
+        "Ports": if is_up { bindings(container) } else { Map::new() },
         "HairpinMode": false,
         "LinkLocalIPv6Address": "",
         "LinkLocalIPv6PrefixLen": 0,
         "SecondaryIPAddresses": null,
         "SecondaryIPv6Addresses": null,
-        "EndpointID": "",
+        "EndpointID": if first.v4.is_empty() && first.v6.is_empty() { "" } else { container.id.as_str() },
         "Gateway": first.gateway,
         "GlobalIPv6Address": first.v6,
         "GlobalIPv6PrefixLen": first.v6_prefix,
         "IPAddress": first.v4,
         "IPPrefixLen": first.v4_prefix,
         "IPv6Gateway": first.v6_gateway,
-        "MacAddress": container.attachments.first().map(|own| own.mac.clone()).unwrap_or_default(),
+        "MacAddress": first.mac,
         "Networks": networks,
     })
 }
 
+/// Where a running container's network namespace can be entered.
+fn sandbox(container: &Container) -> String {
+    let pid = container.status.as_ref().filter(|_| human::is_up(container)).and_then(|status| status.pid);
+    pid.map(|pid| format!("/proc/{pid}/ns/net")).unwrap_or_default()
+}
+
 #[derive(Default)]
 struct Addresses {
+    mac: String,
     v4: String,
     v4_prefix: u32,
     v6: String,
@@ -49,6 +57,7 @@ fn addresses(attachment: &NamedAttachment) -> Addresses {
     let v4 = attachment.addresses.iter().find(|address| !is_v6(address)).cloned().unwrap_or_default();
     let v6 = attachment.addresses.iter().find(is_v6).cloned().unwrap_or_default();
     Addresses {
+        mac: attachment.mac.clone(),
         v4,
         v4_prefix: attachment.prefix,
         v6,
@@ -59,21 +68,23 @@ fn addresses(attachment: &NamedAttachment) -> Addresses {
 }
 
 fn endpoint(container: &Container, attachment: &NamedAttachment) -> Json {
-    let found = addresses(attachment);
+    let is_up = human::is_up(container);
+    let found = if is_up { addresses(attachment) } else { Addresses::default() };
     let short: String = container.id.chars().take(12).collect();
     let mut names = vec![container.name.clone()];
     names.extend(attachment.aliases.iter().filter(|alias| **alias != container.name).cloned());
     names.push(short);
     let aliases = if attachment.aliases.is_empty() { Json::Null } else { json!(attachment.aliases) };
     json!({
-        "IPAMConfig": null,
+        "IPAMConfig": fixed(container, &attachment.network),
         "Links": links(container, &attachment.network),
         "Aliases": aliases,
-        "MacAddress": attachment.mac,
+        "MacAddress": found.mac,
         "DriverOpts": null,
         "GwPriority": 0,
         "NetworkID": attachment.network_id,
-        "EndpointID": "",
+        // A container has one endpoint on a network: the two name it.
+        "EndpointID": if is_up { container.id.as_str() } else { "" },
         "Gateway": found.gateway,
         "IPAddress": found.v4,
         "IPPrefixLen": found.v4_prefix,
@@ -84,13 +95,27 @@ fn endpoint(container: &Container, attachment: &NamedAttachment) -> Json {
     })
 }
 
+/// How a container was put on a network.
+fn asked<'a>(container: &'a Container, network: &'a str) -> impl Iterator<Item = &'a AttachmentSpec> {
+    let specs = match container.network.as_ref().and_then(|network| network.mode.as_ref()) {
+        Some(Mode::Networks(specs)) => specs.attachments.as_slice(),
+        _ => &[],
+    };
+    specs.iter().filter(move |spec| spec.network == network)
+}
+
+/// Addresses that were asked for, null without any.
+fn fixed(container: &Container, network: &str) -> Json {
+    let Some(spec) = asked(container, network).next() else { return Json::Null };
+    let addresses = [("IPv4Address", &spec.ipv4_address), ("IPv6Address", &spec.ipv6_address)];
+    let of = addresses.into_iter().filter_map(|(key, address)| Some((key.to_owned(), json!(address.as_ref()?))));
+    let found: Map<String, Json> = of.collect();
+    if found.is_empty() { Json::Null } else { Json::Object(found) }
+}
+
 /// `NAME:ALIAS`, null without any.
 fn links(container: &Container, network: &str) -> Json {
-    use api::types::network_mode::Mode;
-    let Some(Mode::Networks(specs)) = container.network.as_ref().and_then(|network| network.mode.as_ref()) else {
-        return Json::Null;
-    };
-    let of = specs.attachments.iter().filter(|spec| spec.network == network).flat_map(|spec| &spec.links);
+    let of = asked(container, network).flat_map(|spec| &spec.links);
     let mut all: Vec<String> = of.map(|(alias, name)| format!("{name}:{alias}")).collect();
     all.sort();
     if all.is_empty() { Json::Null } else { json!(all) }
@@ -117,4 +142,21 @@ fn published(container: &Container, port: &PortSpec) -> Vec<Json> {
     let Some(published) = port.published else { return Vec::new() };
     let at = |ip: String| json!({ "HostIp": ip, "HostPort": published.to_string() });
     human::host_addresses(container, port).into_iter().map(at).collect()
+}
+
+/// Where ports are to be published as it was asked for: no address where none was named.
+pub fn asked_bindings(container: &Container) -> Map<String, Json> {
+    let mut bindings: Map<String, Json> = Map::new();
+    for port in &container.ports {
+        let number = match (&port.choose_from, port.published) {
+            (Some(range), _) => format!("{}-{}", range.first, range.last),
+            (None, published) => published.map(|port| port.to_string()).unwrap_or_default(),
+        };
+        let binding = json!({ "HostIp": port.host_ip.as_deref().unwrap_or_default(), "HostPort": number });
+        let key = format!("{}/{}", port.target, human::protocol(port));
+        if let Json::Array(all) = bindings.entry(key).or_insert_with(|| json!([])) {
+            all.push(binding);
+        }
+    }
+    bindings
 }

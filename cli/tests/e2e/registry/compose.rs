@@ -28,7 +28,7 @@ fn up_pulls_as_its_services_say() {
     remove();
 
     let error = node.fails(1, &["up", "-d", "--pull", "never", "-f", file]);
-    assert!(error.contains("no such image"), "{error}");
+    assert!(error.contains("No such image"), "{error}");
     let output = node.orca(&["up", "-d", "-f", file]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success() && said.contains(" web Pulling\n") && said.contains(" db Pulled\n"), "{said}");

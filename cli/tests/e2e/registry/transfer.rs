@@ -105,7 +105,7 @@ fn run_pulls_what_is_missing() {
     node.ok(&["rmi", "-f", &id]);
 
     let error = node.fails(125, &["run", "--rm", "--pull", "never", &name, "true"]);
-    assert!(error.contains("no such image"), "{error}");
+    assert!(error.contains("No such image"), "{error}");
     let output = node.orca(&["run", "--rm", &name, "echo", "hi"]);
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "hi\n", "{error}");
