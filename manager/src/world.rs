@@ -66,6 +66,8 @@ impl World {
             remove_orphans: false,
             start_stopped: false,
             no_start: false,
+            force: Vec::new(),
+            renew_volumes: false,
             keep_replicas: Vec::new(),
             ids: IdSource::new(self.ids.draw()),
         };

@@ -52,6 +52,8 @@ pub struct Service {
     pub spec: ServiceSpec,
     /// Goes up when a change of the spec asks for new containers, and with `--force-recreate`.
     pub spec_version: u64,
+    /// The first `spec_version` whose anonymous volumes later containers take over (`up --renew-anon-volumes`).
+    pub volumes_since: u64,
     /// To be removed once its tasks are, dependents first.
     pub removing: bool,
     /// Its new tasks are made ready and wait for a user to start them.

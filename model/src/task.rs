@@ -116,6 +116,9 @@ pub struct Task {
     pub intent: RunIntent,
     /// An ended task of the same slot and spec on the same node whose container this one takes over.
     pub continues: Option<TaskId>,
+    /// Its container's anonymous volumes stay on the node for the next container of the slot, and it takes over those that were
+    /// made for this or a later version of the service's spec. `None`: they go with the container.
+    pub volumes_since: Option<u64>,
     /// How many tasks of this slot a node has refused, or was lost with, in a row before this one.
     pub tries: u32,
     /// What the agent reports.

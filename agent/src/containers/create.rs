@@ -16,7 +16,7 @@ use super::record::{Record, TaskRef, VolumeUse};
 use super::state::{Entry, State};
 use super::{CreateContainer, Created, Shared, inherit, names};
 use crate::health::Check;
-use crate::mounts::Volumes;
+use crate::mounts::{VolumeRecord, Volumes};
 use crate::task::{Goal, Machine, Policy, Saved};
 use crate::{Error, Result, bundle, clock, random, signal};
 
@@ -72,7 +72,7 @@ impl Shared {
         self.name_images(&mut mounts).await?;
         warnings.extend(inherit::warnings(&mounts, crate::mounts::has_selinux()));
         record.spec.mounts = mounts;
-        let policy = complete(&mut record, &image, self.executor.volumes())?;
+        let policy = complete(&mut record, &image, self.executor.volumes(), &BTreeSet::new())?;
         let machine = Machine::new(policy, Goal::Exist);
         let anonymous: Vec<String> =
             record.volumes.iter().filter(|volume| volume.anonymous).map(|volume| volume.name.clone()).collect();
@@ -138,7 +138,6 @@ impl Shared {
         let id = ContainerId::from_random(random::bits256()?);
         let mut spec = task.spec.container.clone();
         spec.log = spec.log.over(self.executor.default_log());
-        let owner = TaskRef { task: task.id, service: task.service, slot: task.slot };
         let mut record = Record {
             id,
             name: task.name.clone(),
@@ -146,7 +145,7 @@ impl Shared {
             network: task.spec.network.clone(),
             ports: Vec::new(),
             auto_remove: false,
-            task: Some(owner),
+            task: Some(TaskRef::of(task)),
             image_id: String::new(),
             args: Vec::new(),
             labels: task.spec.container.labels.clone(),
@@ -175,43 +174,69 @@ impl Shared {
     }
 }
 
-/// Adds what the image says: id, args, labels, volumes; returns the policy that follows.
-pub fn complete(record: &mut Record, image: &Image, volumes: &Volumes) -> Result<Policy> {
+/// Adds what the image says: id, args, labels, volumes; returns the policy that follows. Volumes that are `doomed` are not taken
+/// over.
+pub fn complete(record: &mut Record, image: &Image, volumes: &Volumes, doomed: &BTreeSet<String>) -> Result<Policy> {
     let run = &image.config.config;
     record.image_id = image.id.to_string();
     record.args = bundle::args(&record.spec, run)?;
     record.labels = run.labels.clone();
     record.labels.extend(record.spec.labels.clone());
-    record.volumes = volume_uses(record, run, volumes)?;
+    record.volumes = volume_uses(record, run, volumes, doomed)?;
     policy(record, Some(run))
 }
 
-/// The volumes of a container by where they are mounted. Anonymous ones get a name once, and keep it.
-fn volume_uses(record: &Record, run: &RunConfig, volumes: &Volumes) -> Result<Vec<VolumeUse>> {
-    let kept = |target: &str| record.volumes.iter().find(|volume| volume.target == target).cloned();
-    let anonymous = |target: &str| -> Result<VolumeUse> {
-        match kept(target) {
-            Some(volume) => Ok(volume),
-            None => Ok(VolumeUse { target: target.into(), name: crate::mounts::anonymous_name()?, anonymous: true }),
-        }
+/// The volumes of a container by where they are mounted. Anonymous ones are found once, and kept: a task's container takes over
+/// those that the one before it in its slot has left.
+fn volume_uses(
+    record: &Record,
+    run: &RunConfig,
+    volumes: &Volumes,
+    doomed: &BTreeSet<String>,
+) -> Result<Vec<VolumeUse>> {
+    let anonymous = |target: &str, spec: &VolumeSpec| -> Result<VolumeUse> {
+        let owner = record.task.filter(|task| task.volumes_since.is_some()).map(|task| task.place(target));
+        let kept = record.volumes.iter().find(|volume| volume.target == target).map(|volume| volume.name.clone());
+        let since = record.task.and_then(|task| task.volumes_since).unwrap_or(0);
+        let left = || owner.as_ref().and_then(|owner| volumes.left_for(owner, since, doomed));
+        let name = match kept.or_else(left) {
+            Some(name) => name,
+            None => crate::mounts::anonymous_name()?,
+        };
+        let (spec, created_at) = (spec.clone(), clock::wall());
+        volumes.ensure(VolumeRecord { name: name.clone(), spec, created_at, anonymous: true, owner })?;
+        Ok(VolumeUse { target: target.into(), name, anonymous: true })
     };
     let mut uses = Vec::new();
     for mount in &record.spec.mounts {
         let MountSource::Volume { name, spec, .. } = &mount.source else { continue };
-        let volume = match name {
-            Some(name) => VolumeUse { target: mount.target.clone(), name: name.clone(), anonymous: false },
-            None => anonymous(&mount.target)?,
-        };
-        volumes.ensure(&volume.name, spec, volume.anonymous, clock::wall())?;
-        uses.push(volume);
+        uses.push(match name {
+            Some(name) => {
+                let (name, target) = (name.clone(), mount.target.clone());
+                volumes.ensure(VolumeRecord {
+                    name: name.clone(),
+                    spec: spec.clone(),
+                    created_at: clock::wall(),
+                    anonymous: false,
+                    owner: None,
+                })?;
+                VolumeUse { target, name, anonymous: false }
+            }
+            None => anonymous(&mount.target, spec)?,
+        });
     }
     let mounted: BTreeSet<&str> = record.spec.mounts.iter().map(|mount| mount.target.trim_end_matches('/')).collect();
     for target in run.volumes.keys().filter(|target| !mounted.contains(target.trim_end_matches('/'))) {
-        let volume = anonymous(target)?;
-        volumes.ensure(&volume.name, &VolumeSpec::default(), true, clock::wall())?;
-        uses.push(volume);
+        uses.push(anonymous(target, &VolumeSpec::default())?);
     }
     Ok(uses)
+}
+
+/// The volumes that are to go with a container that is being removed.
+pub fn doomed_volumes(state: &State) -> BTreeSet<String> {
+    let doomed =
+        state.entries.values().filter(|entry| matches!(entry.machine.goal(), Goal::Remove { volumes: true, .. }));
+    doomed.flat_map(|entry| &entry.record.volumes).map(|volume| volume.name.clone()).collect()
 }
 
 /// How a container is restarted, ended and probed.

@@ -363,10 +363,16 @@ impl Containers {
         users
     }
 
-    /// The containers that use a volume.
+    /// The containers that use a volume, or are about to take it over.
     pub fn users_of_volume(&self, name: &str) -> Vec<ContainerId> {
+        let owner = self.volumes().get(name).and_then(|volume| volume.owner);
         let state = self.shared.state();
-        let uses = |record: &Record| record.volumes.iter().any(|volume| volume.name == name);
+        let takes = |record: &Record| {
+            let place = record.task.zip(owner.as_ref());
+            record.image_id.is_empty()
+                && place.is_some_and(|(task, owner)| (task.service, task.slot) == (owner.service, owner.slot))
+        };
+        let uses = |record: &Record| record.volumes.iter().any(|volume| volume.name == name) || takes(record);
         state.entries.values().filter(|entry| uses(&entry.record)).map(|entry| entry.record.id).collect()
     }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{ContainerId, NetworkMode, Timestamp};
+use model::{ContainerId, Timestamp};
 
 use super::record::Record;
 use super::state::Entry;
@@ -102,10 +102,8 @@ impl State {
                 let owners = owners.into_iter().filter(remains).filter_map(run_of).collect();
                 found.push(Sharer { id: *id, namespace, run, owners });
             };
-            match &record.network {
-                NetworkMode::Container(name) => add("net", self.named(name)),
-                NetworkMode::Service(key) => add("net", self.members(record, key).collect()),
-                NetworkMode::None | NetworkMode::Host | NetworkMode::Networks(_) => {}
+            if record.network.is_shared() {
+                add("net", self.network_owners(record).unwrap_or_default());
             }
             if let Some(name) = bundle::ipc_donor(&record.spec.ipc) {
                 add("ipc", self.named(name));
@@ -124,11 +122,7 @@ impl State {
         // One that is being ended takes its namespaces along.
         let stays = |owner: &Entry| run_of(owner).is_some() && !owner.machine.is_ending();
         let rests = |owners: Vec<&Entry>| !owners.into_iter().any(stays);
-        let network = match &record.network {
-            NetworkMode::Container(name) => rests(self.named(name)),
-            NetworkMode::Service(key) => rests(self.members(record, key).collect()),
-            NetworkMode::None | NetworkMode::Host | NetworkMode::Networks(_) => false,
-        };
+        let network = record.network.is_shared() && rests(self.network_owners(record).unwrap_or_default());
         let donors = [bundle::ipc_donor(&record.spec.ipc), bundle::pid_donor(&record.spec.pid)];
         network || donors.into_iter().flatten().any(|name| rests(self.named(name)))
     }

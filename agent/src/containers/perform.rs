@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use model::ContainerId;
 
-use super::create::{complete, held_addresses, policy};
+use super::create::{complete, doomed_volumes, held_addresses, policy};
 use super::state::Entry;
 use super::{ContainerEvent, Containers, Record, Shared, inherit};
 use crate::events::Kind;
@@ -137,10 +137,10 @@ impl Shared {
         }
         let record = {
             let mut state = self.state();
-            let held = held_addresses(&state, id);
+            let (held, doomed) = (held_addresses(&state, id), doomed_volumes(&state));
             let Some(entry) = state.entries.get_mut(&id) else { return Ok(()) };
             entry.record.spec.mounts = mounts;
-            let policy = complete(&mut entry.record, &image, self.executor.volumes())?;
+            let policy = complete(&mut entry.record, &image, self.executor.volumes(), &doomed)?;
             entry.machine.set_policy(policy);
             entry.record.attachments = self.executor.networks().addresses(&entry.record, &held)?;
             entry.record.clone()

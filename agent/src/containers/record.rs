@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use model::{
     Attachment, ContainerId, ContainerPhase, ContainerSpec, ContainerStatus, NetworkMode, PortSpec, RunIntent,
-    ServiceId, TaskId, TaskStatus, Timestamp,
+    ServiceId, Task, TaskId, TaskStatus, Timestamp,
 };
 
+use crate::mounts::VolumeOwner;
 use crate::task::{Exit, Machine, Saved, Stage};
 
 /// Compose's label of a container that one command runs in.
@@ -65,6 +66,25 @@ pub struct TaskRef {
     pub service: ServiceId,
     /// Its slot.
     pub slot: u32,
+    /// The version of the service's spec that it was made from.
+    pub spec_version: u64,
+    /// Anonymous volumes stay for the next container in the slot, which takes over those made since this version. `None`: they go
+    /// with the container.
+    pub volumes_since: Option<u64>,
+}
+
+impl TaskRef {
+    /// What a container keeps of its task.
+    pub fn of(task: &Task) -> Self {
+        let Task { id, service, slot, spec_version, volumes_since, .. } = task;
+        Self { task: *id, service: *service, slot: *slot, spec_version: *spec_version, volumes_since: *volumes_since }
+    }
+
+    /// The place that an anonymous volume at this target is made for.
+    pub fn place(&self, target: &str) -> VolumeOwner {
+        let Self { service, slot, spec_version, .. } = *self;
+        VolumeOwner { service, slot, target: target.to_owned(), spec_version }
+    }
 }
 
 /// A volume that a container has.

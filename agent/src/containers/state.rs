@@ -175,24 +175,39 @@ impl State {
         self.entries.iter().find(|(_, entry)| is_its(entry)).map(|(id, _)| *id)
     }
 
-    /// The running container whose network namespace another one is to share.
+    /// The containers whose network a record shares: one that it names, or those of a service; none if its network is its own.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchContainer`], [`Error::AmbiguousContainer`].
+    pub fn network_owners<'a>(&'a self, record: &'a Record) -> Result<Vec<&'a Entry>> {
+        match &record.network {
+            NetworkMode::Container(name) => Ok(vec![self.get(self.resolve(name)?)?]),
+            NetworkMode::Service(key) => Ok(self.members(record, key).collect()),
+            NetworkMode::None | NetworkMode::Host | NetworkMode::Networks(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// The running container whose network namespace another one is to share: the first of a service.
     pub fn partner(&self, record: &Record, paths: &Paths) -> Result<Partner> {
         let refuse = |name: &str, reason: &str| Error::Network { name: name.into(), reason: reason.into() };
-        let id = match &record.network {
-            NetworkMode::Service(key) => self
-                .of_service(record, key)
-                .ok_or_else(|| refuse(&format!("service:{key}"), "no container of that service runs on this node"))?,
-            NetworkMode::Container(name) => self.resolve(name)?,
-            _ => return Err(refuse(&record.name, "its network is its own")),
+        let runs =
+            |entry: &&Entry| matches!(entry.machine.stage(), Stage::Running { .. }) && !entry.machine.is_ending();
+        let slot = |entry: &&Entry| entry.record.task.map(|task| task.slot);
+        let owners = self.network_owners(record)?;
+        let is_own = owners.iter().any(|owner| owner.record.id == record.id);
+        let other = owners.iter().copied().filter(runs).min_by_key(slot);
+        let name = match (&record.network, other.or_else(|| owners.first().copied())) {
+            (NetworkMode::Service(key), None) => format!("service:{key}"),
+            (_, Some(owner)) => format!("container:{}", owner.record.name),
+            (_, None) => return Err(refuse(&record.name, "its network is its own")),
         };
-        let other = self.get(id)?;
-        let name = format!("container:{}", other.record.name);
-        if id == record.id {
+        if is_own {
             return Err(refuse(&name, "a container cannot share its own network"));
         }
-        if !matches!(other.machine.stage(), Stage::Running { .. }) {
+        let Some(other) = other else {
             return Err(refuse(&name, "a container that does not run has no network to share"));
-        }
+        };
+        let id = other.record.id;
         match other.record.network {
             NetworkMode::Host => Err(refuse(&name, "it has the host's network: use host")),
             NetworkMode::Container(_) | NetworkMode::Service(_) => {
@@ -204,16 +219,8 @@ impl State {
         }
     }
 
-    /// The first running container of a service of the same project.
-    fn of_service(&self, record: &Record, key: &str) -> Option<ContainerId> {
-        let runs =
-            |entry: &&Entry| matches!(entry.machine.stage(), Stage::Running { .. }) && !entry.machine.is_ending();
-        let slot = |entry: &&Entry| entry.record.task.map(|task| task.slot);
-        self.members(record, key).filter(runs).min_by_key(slot).map(|entry| entry.record.id)
-    }
-
     /// The containers of a service of the same project.
-    pub fn members<'a>(&'a self, record: &Record, key: &'a str) -> impl Iterator<Item = &'a Entry> {
+    fn members<'a>(&'a self, record: &Record, key: &'a str) -> impl Iterator<Item = &'a Entry> {
         let label = |record: &Record, name: &str| record.labels.get(&format!("com.docker.compose.{name}")).cloned();
         let project = label(record, "project");
         self.entries.values().filter(move |entry| {

@@ -43,6 +43,7 @@ impl Shared {
                 goal: entry.machine.goal(),
                 intent: entry.record.intent,
                 at_rest: !entry.machine.is_active(),
+                keeps_volumes: entry.record.task.is_some_and(|owner| owner.volumes_since.is_some()),
             };
             (*id, observed)
         });
@@ -77,7 +78,7 @@ impl Shared {
         let Some(task) = desired.tasks.get(&id) else { return };
         let task = &self.with_names(task, desired);
         let signal = task.spec.container.stop_signal.as_deref().map_or(Ok(signal::TERM), signal::parse);
-        let made = signal.and_then(|_| self.create_for_task(task, worker::goal_of(task.desired)));
+        let made = signal.and_then(|_| self.create_for_task(task, worker::goal_of(task)));
         match made {
             Ok(()) => {
                 let made = self.state().by_task(id);
@@ -113,7 +114,7 @@ impl Shared {
         {
             let mut state = self.state();
             let Some(entry) = state.entries.get_mut(&container) else { return };
-            let before = entry.record.task.replace(TaskRef { task: id, service: task.service, slot: task.slot });
+            let before = entry.record.task.replace(TaskRef::of(task));
             let mut status = std::mem::take(&mut entry.record.status);
             if !status.state.is_terminal() {
                 // It must not get a container of its own again.
@@ -131,7 +132,7 @@ impl Shared {
         if task.intent.stopped {
             self.feed(container, Event::Stop(Default::default()));
         }
-        self.feed(container, Event::Goal(worker::goal_of(task.desired)));
+        self.feed(container, Event::Goal(worker::goal_of(task)));
     }
 
     fn report(&self, task: TaskId, state: TaskState, message: &str, error: Option<String>) {

@@ -9,7 +9,7 @@ use prost::Message;
 use super::RECORD_FORMAT;
 use crate::Error;
 use crate::containers::{Record, TaskRef, VolumeUse};
-use crate::mounts::VolumeRecord;
+use crate::mounts::{VolumeOwner, VolumeRecord};
 use crate::task::{Exit, Goal, Saved};
 
 /// Why a record can't be read.
@@ -82,10 +82,12 @@ pub fn container(record: &Record) -> Vec<u8> {
         network: Some(network.into()),
         ports: ports.into_iter().map(Into::into).collect(),
         auto_remove,
-        task: task.map(|TaskRef { task, service, slot }| wire::TaskRef {
+        task: task.map(|TaskRef { task, service, slot, spec_version, volumes_since }| wire::TaskRef {
             task: task.to_string(),
             service: service.to_string(),
             slot,
+            spec_version,
+            volumes_since,
         }),
         image_id,
         args,
@@ -120,6 +122,8 @@ pub fn read_container(wire: wire::ContainerRecord) -> Read<Record> {
                     task: parse(&task.task)?,
                     service: parse(&task.service)?,
                     slot: task.slot,
+                    spec_version: task.spec_version,
+                    volumes_since: task.volumes_since,
                 })
             })
             .transpose()?,
@@ -226,9 +230,21 @@ fn life_from_wire(life: wire::Life) -> Read<Saved> {
 }
 
 pub fn volume(record: &VolumeRecord) -> Vec<u8> {
-    let VolumeRecord { name, spec, created_at, anonymous } = record.clone();
-    wire::VolumeRecord { format: RECORD_FORMAT, name, spec: Some(spec.into()), created_at: created_at.0, anonymous }
-        .encode_to_vec()
+    let VolumeRecord { name, spec, created_at, anonymous, owner } = record.clone();
+    wire::VolumeRecord {
+        format: RECORD_FORMAT,
+        name,
+        spec: Some(spec.into()),
+        created_at: created_at.0,
+        anonymous,
+        owner: owner.map(|VolumeOwner { service, slot, target, spec_version }| wire::VolumeOwner {
+            service: service.to_string(),
+            slot,
+            target,
+            spec_version,
+        }),
+    }
+    .encode_to_vec()
 }
 
 pub fn read_volume(wire: wire::VolumeRecord) -> Read<VolumeRecord> {
@@ -238,7 +254,12 @@ pub fn read_volume(wire: wire::VolumeRecord) -> Read<VolumeRecord> {
         spec: wire.spec.ok_or_else(|| missing("spec"))?.try_into()?,
         created_at: Timestamp(wire.created_at),
         anonymous: wire.anonymous,
+        owner: wire.owner.map(volume_owner).transpose()?,
     })
+}
+
+fn volume_owner(wire::VolumeOwner { service, slot, target, spec_version }: wire::VolumeOwner) -> Read<VolumeOwner> {
+    Ok(VolumeOwner { service: parse(&service)?, slot, target, spec_version })
 }
 
 pub fn local_network(network: &LocalNetwork) -> Vec<u8> {

@@ -8,6 +8,7 @@ use model::{
 
 use super::*;
 use crate::containers::{TaskRef, VolumeUse};
+use crate::mounts::VolumeOwner;
 use crate::task::{Exit, Goal, Saved};
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/db/golden/container-1.bin");
@@ -33,7 +34,13 @@ fn record() -> Record {
             choose_from: None,
         }],
         auto_remove: true,
-        task: Some(TaskRef { task: TaskId::from_random(1), service: ServiceId::from_random(2), slot: 3 }),
+        task: Some(TaskRef {
+            task: TaskId::from_random(1),
+            service: ServiceId::from_random(2),
+            slot: 3,
+            spec_version: 0,
+            volumes_since: None,
+        }),
         image_id: "sha256:00".into(),
         args: vec!["serve".into()],
         labels: BTreeMap::from([("a".into(), "b".into())]),
@@ -77,7 +84,13 @@ async fn what_was_written_is_read_by_the_next_daemon() {
         name: "data".into(),
         spec: VolumeSpec { labels: BTreeMap::from([("k".into(), "v".into())]), ..VolumeSpec::default() },
         created_at: Timestamp(3),
-        anonymous: false,
+        anonymous: true,
+        owner: Some(VolumeOwner {
+            service: ServiceId::from_random(2),
+            slot: 3,
+            target: "/data".into(),
+            spec_version: 4,
+        }),
     };
     {
         let (db, contents) = Db::open(&path).unwrap();
@@ -85,6 +98,7 @@ async fn what_was_written_is_read_by_the_next_daemon() {
         db.create_container(&record).await.unwrap();
         db.create_volume(&volume).await.unwrap();
         record.name = "web-2".into();
+        record.task = record.task.map(|task| TaskRef { spec_version: 5, volumes_since: Some(4), ..task });
         db.save_container(&record);
         let mut gone = record.clone();
         gone.id = ContainerId::from_random([1; 32]);

@@ -19,7 +19,7 @@ pub use held::HeldMounts;
 pub use init::{INIT, init};
 pub use points::{Images, Names, Sources, hand_over, hostname, lasting, ready, rename};
 pub use relabel::has_selinux;
-pub use volumes::{VolumeRecord, Volumes, anonymous_name};
+pub use volumes::{VolumeOwner, VolumeRecord, Volumes, anonymous_name};
 
 #[allow(unused_imports)] // for the docs
 use crate::bundle::MountPoint;

@@ -1,13 +1,13 @@
 //! The node's volumes: `DATA/volumes/NAME/_data`, made on first use, filled from the image when new.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use image::MergedRoot;
-use model::{Timestamp, VolumeSpec, check_object_name};
+use model::{ServiceId, Timestamp, VolumeSpec, check_object_name};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use super::driver::{Driver, FileSystem};
@@ -30,6 +30,29 @@ pub struct VolumeRecord {
     pub created_at: Timestamp,
     /// It goes with its container.
     pub anonymous: bool,
+    /// The place that it was made for, whose next container takes it over.
+    pub owner: Option<VolumeOwner>,
+}
+
+/// A place of a service's containers: each container there has its anonymous volume in turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VolumeOwner {
+    /// Which service.
+    pub service: ServiceId,
+    /// Which of its replicas.
+    pub slot: u32,
+    /// Where it is mounted.
+    pub target: String,
+    /// The version of the service's spec whose container it was made for.
+    pub spec_version: u64,
+}
+
+impl VolumeOwner {
+    /// Whether both mean the same place, whatever the spec.
+    fn is_place_of(&self, other: &Self) -> bool {
+        (self.service, self.slot) == (other.service, other.slot)
+            && self.target.trim_end_matches('/') == other.target.trim_end_matches('/')
+    }
 }
 
 /// The node's volumes. Calls that touch the disk block.
@@ -112,31 +135,37 @@ impl Volumes {
             Some(name) => name,
             None => anonymous_name()?,
         };
-        self.ensure(&name, &spec, anonymous, now).map(|(record, _)| record)
+        self.ensure(VolumeRecord { name, spec, created_at: now, anonymous, owner: None })
     }
 
-    /// As [`create`](Self::create), and whether it is new.
-    pub fn ensure(
-        &self,
-        name: &str,
-        spec: &VolumeSpec,
-        anonymous: bool,
-        now: Timestamp,
-    ) -> Result<(VolumeRecord, bool)> {
+    /// Records a volume like this one; one of its name is returned as it is.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn ensure(&self, wanted: VolumeRecord) -> Result<VolumeRecord> {
+        let (name, spec) = (&wanted.name, &wanted.spec);
         check_object_name("volume", name)?;
         Driver::of(name, spec)?;
         let mut records = self.records();
         if let Some(record) = records.get(name) {
-            return Ok((record.clone(), false));
+            return Ok(record.clone());
         }
         if spec.external {
             let reason =
                 "it is declared external, and this node has none of that name; create it with `orca volume create`";
             return Err(Error::Volume { name: name.into(), reason: reason.into() });
         }
-        let record = VolumeRecord { name: name.into(), spec: spec.clone(), created_at: now, anonymous };
-        records.insert(name.into(), record.clone());
-        Ok((record, true))
+        records.insert(name.clone(), wanted.clone());
+        Ok(wanted)
+    }
+
+    /// The newest volume that a container in this place has left, made for this or a later version of its service's spec.
+    pub fn left_for(&self, place: &VolumeOwner, since: u64, but: &BTreeSet<String>) -> Option<String> {
+        let records = self.records();
+        let is_its = |owner: &VolumeOwner| owner.is_place_of(place) && owner.spec_version >= since;
+        let left =
+            records.values().filter(|record| record.owner.as_ref().is_some_and(is_its) && !but.contains(&record.name));
+        left.max_by_key(|record| (record.created_at, &record.name)).map(|record| record.name.clone())
     }
 
     /// The directory to mount, made where it is missing. While it is empty it is filled with what the image has at `path`,
@@ -303,6 +332,32 @@ mod tests {
         assert!(early.join("sub").is_dir());
         let stat = rustix::fs::stat(&early).unwrap();
         assert_eq!((stat.st_ino, stat.st_gid), (inode, 34));
+    }
+
+    #[test]
+    fn a_place_has_the_newest_volume_that_it_was_left_since_a_version() {
+        let dir = tempfile::tempdir().unwrap();
+        let volumes = Volumes::new(dir.path().into(), dir.path().join("mounts"), BTreeMap::new());
+        let place = |slot: u32, target: &str, spec_version: u64| VolumeOwner {
+            service: ServiceId::from_random(1),
+            slot,
+            target: target.into(),
+            spec_version,
+        };
+        let leave = |name: &str, owner: VolumeOwner, at: i64| {
+            let (name, owner) = (name.to_owned(), Some(owner));
+            let (spec, created_at) = (VolumeSpec::default(), Timestamp(at));
+            volumes.ensure(VolumeRecord { name, spec, created_at, anonymous: true, owner }).unwrap();
+        };
+        leave("old", place(1, "/data", 1), 1);
+        leave("new", place(1, "/data/", 2), 2);
+        leave("other", place(2, "/data", 3), 3);
+        let none = BTreeSet::new();
+        let left = |since| volumes.left_for(&place(1, "/data", 9), since, &none);
+        assert_eq!((left(0).as_deref(), left(2).as_deref(), left(3)), (Some("new"), Some("new"), None));
+        let gone = BTreeSet::from(["new".to_owned()]);
+        assert_eq!(volumes.left_for(&place(1, "/data", 9), 0, &gone).as_deref(), Some("old"));
+        assert_eq!(volumes.left_for(&place(1, "/else", 9), 0, &none), None);
     }
 
     #[test]

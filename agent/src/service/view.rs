@@ -54,7 +54,7 @@ pub fn container(view: ContainerView) -> wire::Container {
     }
 }
 
-fn task_ref(TaskRef { task, service, slot }: TaskRef) -> wire::TaskRef {
+fn task_ref(TaskRef { task, service, slot, spec_version: _, volumes_since: _ }: TaskRef) -> wire::TaskRef {
     wire::TaskRef { task: task.to_string(), service: service.to_string(), slot }
 }
 

@@ -99,7 +99,7 @@ pub async fn prune_volumes(
 }
 
 fn volume(containers: &Containers, record: VolumeRecord) -> wire::Volume {
-    let VolumeRecord { name, spec, created_at, anonymous } = record;
+    let VolumeRecord { name, spec, created_at, anonymous, owner: _ } = record;
     // `external` says that a project must not make it; a volume that exists is as any other.
     let model::VolumeSpec { labels, driver_opts, external: _ } = spec;
     wire::Volume {

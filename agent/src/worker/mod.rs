@@ -32,6 +32,8 @@ pub struct ObservedContainer {
     pub intent: RunIntent,
     /// Nothing of it runs or is about to.
     pub at_rest: bool,
+    /// Its anonymous volumes stay for the next container in its place.
+    pub keeps_volumes: bool,
 }
 
 /// One change.
@@ -66,14 +68,18 @@ pub enum Action {
     Forget(TaskId),
 }
 
-/// What the container of a task with this desired state is to become.
-pub fn goal_of(desired: TaskState) -> Goal {
-    match desired {
-        TaskState::Remove | TaskState::Orphaned => Goal::Remove { volumes: true, force: false },
+/// What the container of a task is to become.
+pub fn goal_of(task: &Task) -> Goal {
+    match task.desired {
+        TaskState::Remove | TaskState::Orphaned => removal(task.volumes_since.is_some()),
         state if state.is_terminal() => Goal::End,
         TaskState::Running => Goal::Run,
         _ => Goal::Ready,
     }
+}
+
+fn removal(keeps_volumes: bool) -> Goal {
+    Goal::Remove { volumes: !keeps_volumes, force: false }
 }
 
 /// What must change so that the containers are what the assignments say.
@@ -97,8 +103,7 @@ pub fn reconcile(desired: &Assignments, observed: &Observed) -> Vec<Action> {
     for (task, (id, container)) in &by_task {
         let gone = !desired.tasks.contains_key(task) && !adopted.contains(*id);
         if gone && !matches!(container.goal, Goal::Remove { .. }) {
-            let goal = Goal::Remove { volumes: true, force: false };
-            actions.push(Action::SetGoal { container: **id, goal });
+            actions.push(Action::SetGoal { container: **id, goal: removal(container.keeps_volumes) });
         }
     }
     let forgotten = observed.reports.keys().filter(|task| !desired.tasks.contains_key(task));
@@ -107,7 +112,7 @@ pub fn reconcile(desired: &Assignments, observed: &Observed) -> Vec<Action> {
 }
 
 fn keep(task: &Task, id: ContainerId, container: &ObservedContainer, actions: &mut Vec<Action>) {
-    let goal = goal_of(task.desired);
+    let goal = goal_of(task);
     if matches!(container.goal, Goal::Remove { .. }) {
         return;
     }
@@ -142,7 +147,7 @@ fn begin(
         Some((_, holder)) if matches!(holder.goal, Goal::Remove { .. }) => None,
         // The remains of an earlier task of the same name make room.
         Some((id, holder)) if holder.task.is_some() && holder.at_rest => {
-            Some(Action::SetGoal { container: *id, goal: Goal::Remove { volumes: true, force: false } })
+            Some(Action::SetGoal { container: *id, goal: removal(holder.keeps_volumes) })
         }
         // An earlier task's container that still runs: its own desired state ends it. A standalone one makes the creation
         // fail, with its name in the message.

@@ -20,6 +20,7 @@ fn task(n: u8, name: &str, desired: TaskState) -> Task {
         desired,
         intent: RunIntent::default(),
         continues: None,
+        volumes_since: None,
         tries: 0,
         status: TaskStatus::default(),
     }
@@ -40,6 +41,7 @@ fn container(name: &str, task: Option<u8>, goal: Goal) -> ObservedContainer {
         goal,
         intent: RunIntent::default(),
         at_rest: true,
+        keeps_volumes: false,
     }
 }
 
@@ -68,6 +70,25 @@ fn what_no_manager_knows_goes_and_standalone_containers_stay() {
     let mut reported = Observed::default();
     reported.reports.insert(TaskId::from_random(9), TaskState::Rejected);
     assert_eq!(reconcile(&Assignments::default(), &reported), [Action::Forget(TaskId::from_random(9))]);
+}
+
+#[test]
+fn volumes_that_are_handed_on_stay() {
+    let kept = Goal::Remove { volumes: false, force: false };
+    let mut old = task(1, "web-1", TaskState::Remove);
+    old.volumes_since = Some(0);
+    let holder = || ObservedContainer { keeps_volumes: true, ..container("web-1", Some(1), Goal::Run) };
+    let goes = [Action::SetGoal { container: id(1), goal: kept }];
+    assert_eq!(reconcile(&desired([old]), &observed([(id(1), holder())])), goes);
+    assert_eq!(
+        reconcile(&Assignments::default(), &observed([(id(1), holder())])),
+        goes,
+        "its manager has forgotten it"
+    );
+    let next = desired([task(2, "web-1", TaskState::Running)]);
+    let rest =
+        Observed { reports: [(TaskId::from_random(1), TaskState::Shutdown)].into(), ..observed([(id(1), holder())]) };
+    assert!(reconcile(&next, &rest).contains(&goes[0]), "remains of an earlier task make room");
 }
 
 #[test]
@@ -141,7 +162,7 @@ fn carry_out(observed: &mut Observed, desired: &Assignments, actions: &[Action])
                     observed.reports.insert(task.id, TaskState::Rejected);
                     continue;
                 }
-                let mut made = container(&task.name, None, goal_of(task.desired));
+                let mut made = container(&task.name, None, goal_of(task));
                 (made.task, made.intent) = (Some(task.id), task.intent);
                 let free = (0u8..=255).map(id).find(|id| !observed.containers.contains_key(id)).unwrap();
                 observed.containers.insert(free, made);
@@ -152,7 +173,7 @@ fn carry_out(observed: &mut Observed, desired: &Assignments, actions: &[Action])
                 if let Some(before) = adopted.task {
                     observed.reports.insert(before, TaskState::Shutdown);
                 }
-                (adopted.task, adopted.intent, adopted.goal) = (Some(task.id), task.intent, goal_of(task.desired));
+                (adopted.task, adopted.intent, adopted.goal) = (Some(task.id), task.intent, goal_of(task));
                 adopted.name = task.name.clone();
             }
             Action::SetGoal { container, goal } => observed.containers.get_mut(container).unwrap().goal = *goal,

@@ -50,12 +50,13 @@ impl TryFrom<types::AddressPool> for model::AddressPool {
 
 impl From<model::Service> for types::Service {
     fn from(service: model::Service) -> Self {
-        let model::Service { id, meta, spec, spec_version, removing, held, endpoint } = service;
+        let model::Service { id, meta, spec, spec_version, volumes_since, removing, held, endpoint } = service;
         Self {
             id: id.to_string(),
             meta: Some(meta.into()),
             spec: Some(spec.into()),
             spec_version,
+            volumes_since,
             removing,
             endpoint: Some(endpoint.into()),
             held,
@@ -67,12 +68,13 @@ impl TryFrom<types::Service> for model::Service {
     type Error = Error;
 
     fn try_from(service: types::Service) -> Result<Self, Error> {
-        let types::Service { id, meta, spec, spec_version, removing, endpoint, held } = service;
+        let types::Service { id, meta, spec, spec_version, removing, endpoint, held, volumes_since } = service;
         Ok(Self {
             id: text("service.id", id)?,
             meta: or_default(meta)?,
             spec: required(spec, "service.spec")?,
             spec_version,
+            volumes_since,
             removing,
             held,
             endpoint: or_default(endpoint)?,

@@ -24,6 +24,7 @@ impl From<model::Task> for types::Task {
             desired,
             intent,
             continues,
+            volumes_since,
             tries,
             status,
         } = task;
@@ -39,6 +40,7 @@ impl From<model::Task> for types::Task {
             desired: u32::from(desired as u16),
             intent: Some(intent.into()),
             continues: continues.map(|task| task.to_string()),
+            volumes_since,
             tries,
             status: Some(status.into()),
         }
@@ -61,6 +63,7 @@ impl TryFrom<types::Task> for model::Task {
             desired,
             intent,
             continues,
+            volumes_since,
             tries,
             status,
         } = task;
@@ -76,6 +79,7 @@ impl TryFrom<types::Task> for model::Task {
             desired: state("task.desired", desired)?,
             intent: or_default(intent)?,
             continues: optional_text("task.continues", continues)?,
+            volumes_since,
             tries,
             status: or_default(status)?,
         })

@@ -59,7 +59,10 @@ fn service_specs() {
 
 #[test]
 fn tasks() {
-    let versions = vec![(include_str!("../golden/task-1.hex"), samples::task())];
+    let versions = vec![
+        (include_str!("../golden/task-1.hex"), samples::task()),
+        (include_str!("../golden/task-2.hex"), model::Task { volumes_since: Some(21), ..samples::task() }),
+    ];
     hold::<model::Task, types::Task>("task", versions);
 }
 

@@ -201,6 +201,7 @@ fn task_with(id: u128, spec: TaskSpec) -> Task {
         desired: TaskState::Shutdown,
         intent: RunIntent { stopped: true, restarts: 17 },
         continues: Some(TaskId::from_random(18)),
+        volumes_since: None,
         tries: 2,
         status: TaskStatus {
             state: TaskState::Failed,

@@ -81,7 +81,8 @@ impl Node {
             let machine = self.daemon.machines.get(id)?;
             let at_rest = !machine.is_active();
             let (name, task, intent) = (record.name.clone(), Some(record.task), record.intent);
-            Some((*id, ObservedContainer { name, task, goal: machine.goal(), intent, at_rest }))
+            let goal = machine.goal();
+            Some((*id, ObservedContainer { name, task, goal, intent, at_rest, keeps_volumes: false }))
         };
         Observed {
             containers: self.containers.iter().filter_map(container).collect(),
@@ -341,7 +342,7 @@ impl World {
             chunk.copy_from_slice(&self.random.word().to_le_bytes());
         }
         let id = ContainerId::from_random(bits);
-        let goal = worker::goal_of(task.desired);
+        let goal = worker::goal_of(task);
         let life = Saved {
             goal: self.mutant.map_or(goal, |mutant| mutant.goal(goal)),
             reached: TaskState::Accepted,
@@ -385,7 +386,7 @@ impl World {
         if task.intent.stopped {
             self.happened(node, id, TaskEvent::Stop(Default::default()));
         }
-        self.happened(node, id, TaskEvent::Goal(worker::goal_of(task.desired)));
+        self.happened(node, id, TaskEvent::Goal(worker::goal_of(task)));
     }
 
     fn intend(&mut self, node: usize, id: ContainerId, intent: RunIntent) {

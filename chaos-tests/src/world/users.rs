@@ -59,6 +59,8 @@ impl World {
             remove_orphans: true,
             start_stopped,
             no_start: false,
+            force: Vec::new(),
+            renew_volumes: false,
             keep_replicas: Vec::new(),
             ids,
         })))

@@ -116,6 +116,7 @@ mod tests {
             meta: Meta::default(),
             spec: ServiceSpec { name: "web".into(), ..ServiceSpec::default() },
             spec_version: 2,
+            volumes_since: 0,
             removing: false,
             held: false,
             endpoint: Endpoint::default(),
@@ -148,6 +149,7 @@ mod tests {
             desired: TaskState::Running,
             intent: RunIntent::default(),
             continues: None,
+            volumes_since: None,
             tries: 0,
             status: TaskStatus { state, container: Some(container), ..TaskStatus::default() },
         }

@@ -1,14 +1,18 @@
 //! `orca compose down`: ends the application, dependents first, and removes what it made.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use api::control::RemoveStackRequest;
-use api::node::{ListVolumesRequest, RemoveVolumeRequest};
-use clap::Args;
+use api::node::{
+    Container, ListVolumesRequest, RemoveContainerRequest, RemoveImageRequest, RemoveVolumeRequest,
+    StopContainerRequest,
+};
+use clap::{Args, ValueEnum};
 
 use super::project::ProjectArgs;
-use super::ps;
 use super::view::Watch;
+use super::{lifecycle, ps};
 use crate::client::{Client, Host};
 use crate::error::{Error, Result};
 use crate::output::progress::Progress;
@@ -16,14 +20,29 @@ use crate::output::progress::Progress;
 /// Arguments of `orca down`.
 #[derive(Debug, Default, Args)]
 pub struct DownArgs {
-    /// Remove its volumes too: what is in them is lost
+    /// Remove its volumes too, those without a name as well: what is in them is lost
     #[arg(short, long)]
     volumes: bool,
-    /// Also end services that the file no longer has
+    /// Also end services that the file no longer has, and containers of `compose run`
     #[arg(long)]
     remove_orphans: bool,
+    /// Remove images: local, those that have no name in the file; all, every one that a service uses
+    #[arg(long, value_name = "WHICH", value_enum, hide_possible_values = true)]
+    rmi: Option<Images>,
+    /// Seconds between the stop signal and SIGKILL
+    #[arg(short, long, value_name = "SECONDS")]
+    timeout: Option<u64>,
     /// Services; none means all
     services: Vec<String>,
+}
+
+/// Which images go with an application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Images {
+    /// Those that were built for it and have no name in its file.
+    Local,
+    /// All that its services use.
+    All,
 }
 
 /// Brings the application down.
@@ -31,14 +50,130 @@ pub async fn down(host: &Host, project: &ProjectArgs, args: DownArgs) -> Result<
     let name = project.name()?;
     let mut client = Client::connect(host).await?;
     let services = services(&mut client, project, &name, &args).await?;
+    let images = match args.rmi {
+        Some(which) => images(&mut client, project, &name, &services, which).await?,
+        None => BTreeSet::new(),
+    };
+    if args.remove_orphans {
+        remove_one_offs(&mut client, &name, &services, &args).await?;
+    }
+    let anonymous = match args.volumes {
+        true => anonymous_volumes(&mut client, &name, &services).await?,
+        false => Vec::new(),
+    };
     if !services.is_empty() {
+        if let Some(timeout) = args.timeout {
+            lifecycle::stop_in_order(&mut client, &name, &services, Some(Duration::from_secs(timeout))).await?;
+        }
         let request = RemoveStackRequest { stack: name.clone(), services: services.clone() };
         let reply = client.control.remove_stack(request).await?.into_inner();
         wait(&mut client, &name, &services, reply.version).await?;
         wait_for_containers(&mut client, &name, &services).await?;
     }
+    remove_anonymous(&mut client, anonymous).await?;
     if args.volumes && args.services.is_empty() {
         remove_volumes(&mut client, &name).await?;
+    }
+    remove_images(&mut client, images).await
+}
+
+/// Containers of `compose run` go first: they may use what the services have.
+async fn remove_one_offs(client: &mut Client, project: &str, keys: &[String], args: &DownArgs) -> Result<()> {
+    let containers = ps::containers(client, project, &[], true).await?;
+    for container in containers.into_iter().filter(|container| is_one_off(container) && is_of(container, keys)) {
+        let timeout = args.timeout.map(|seconds| seconds.saturating_mul(1_000_000_000));
+        let stop = StopContainerRequest { container: container.id.clone(), timeout, signal: None };
+        let remove = RemoveContainerRequest { container: container.id, force: true, volumes: args.volumes };
+        for done in
+            [client.node.stop_container(stop).await.map(drop), client.node.remove_container(remove).await.map(drop)]
+        {
+            // With --rm it may go by itself.
+            match done {
+                Err(status) if status.code() != tonic::Code::NotFound => return Err(status.into()),
+                _ => {}
+            }
+        }
+        eprintln!(" Container {}  Removed", container.name);
+    }
+    Ok(())
+}
+
+fn is_one_off(container: &Container) -> bool {
+    container.labels.get("com.docker.compose.oneoff").is_some_and(|value| value == "True")
+}
+
+fn is_of(container: &Container, keys: &[String]) -> bool {
+    keys.iter().any(|key| key == ps::service(container))
+}
+
+/// The anonymous volumes of these services' containers, to be asked for while the containers are there.
+pub async fn anonymous_volumes(client: &mut Client, project: &str, keys: &[String]) -> Result<Vec<String>> {
+    let containers = ps::containers(client, project, &[], true).await?;
+    let ids: BTreeSet<&str> = containers
+        .iter()
+        .filter(|container| is_of(container, keys) && !is_one_off(container))
+        .map(|container| container.id.as_str())
+        .collect();
+    let volumes = client.node.list_volumes(ListVolumesRequest::default()).await?.into_inner().volumes;
+    let theirs = volumes.into_iter().filter(|volume| volume.anonymous);
+    let theirs = theirs.filter(|volume| volume.used_by.iter().any(|user| ids.contains(user.as_str())));
+    Ok(theirs.map(|volume| volume.name).collect())
+}
+
+/// Removes what containers that are gone have left. What others have taken over stays, as with `rm -v`.
+pub async fn remove_anonymous(client: &mut Client, volumes: Vec<String>) -> Result<()> {
+    for volume in volumes {
+        match client.node.remove_volume(RemoveVolumeRequest { volume, force: true }).await {
+            Err(status) if status.code() != tonic::Code::FailedPrecondition => return Err(status.into()),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The images to remove, as the file names them; without a file, as their containers do.
+async fn images(
+    client: &mut Client,
+    project: &ProjectArgs,
+    name: &str,
+    keys: &[String],
+    which: Images,
+) -> Result<BTreeSet<String>> {
+    let mut images = BTreeSet::new();
+    if project.has_file()? {
+        for service in project.load_all_profiles()?.project.all_services() {
+            if !keys.iter().any(|key| key == service.name) {
+                continue;
+            }
+            match service.image() {
+                Some(image) if which == Images::All => drop(images.insert(image.to_owned())),
+                Some(_) => {}
+                None => drop(images.insert(format!("{name}-{}", service.name))),
+            }
+        }
+        return Ok(images);
+    }
+    for container in ps::containers(client, name, &[], true).await? {
+        let image = container.spec.as_ref().map(|spec| spec.image.clone()).unwrap_or_default();
+        let is_local = image == format!("{name}-{}", ps::service(&container));
+        if is_of(&container, keys) && (is_local || which == Images::All) {
+            images.insert(image);
+        }
+    }
+    Ok(images)
+}
+
+async fn remove_images(client: &mut Client, images: BTreeSet<String>) -> Result<()> {
+    for image in images {
+        let request = RemoveImageRequest { image: image.clone(), force: false, platform: None };
+        match client.node.remove_image(request).await {
+            Ok(_) => eprintln!(" Image {image}  Removed"),
+            Err(status) if status.code() == tonic::Code::NotFound => {}
+            Err(status) if status.code() == tonic::Code::FailedPrecondition => {
+                eprintln!("WARNING: image {image} stays: {}", status.message());
+            }
+            Err(status) => return Err(status.into()),
+        }
     }
     Ok(())
 }
@@ -96,7 +231,7 @@ pub async fn wait_for_containers(client: &mut Client, project: &str, keys: &[Str
         let left = ps::containers(client, project, &[], true).await?;
         let left: Vec<String> = left
             .iter()
-            .filter(|container| keys.iter().any(|key| key == ps::service(container)))
+            .filter(|container| is_of(container, keys) && !is_one_off(container))
             .map(|container| container.name.clone())
             .collect();
         if left.is_empty() {

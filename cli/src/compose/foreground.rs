@@ -17,8 +17,8 @@ use crate::error::{Error, Result};
 /// How to stay.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Stop everything when one container ends.
-    pub abort_on_exit: bool,
+    /// When to stop everything.
+    pub abort: Option<Abort>,
     /// Whose exit code is the command's.
     pub exit_code_from: Option<String>,
     /// Names before the lines.
@@ -31,8 +31,17 @@ pub struct Options {
     pub timeout: Option<Duration>,
     /// Only output since then.
     pub started_at: Timestamp,
-    /// Services whose output is not shown: `attach: false`.
-    pub silent: BTreeSet<String>,
+    /// Services whose output is shown.
+    pub shown: BTreeSet<String>,
+}
+
+/// What of one container ends the whole application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Abort {
+    /// Its end.
+    OnExit,
+    /// Its end with another code than 0.
+    OnFailure,
 }
 
 /// Exit code of a command that Ctrl-C ended: 128 + SIGINT.
@@ -104,10 +113,10 @@ impl Foreground {
         let mut end = None;
         let services: Vec<_> = self.keys.iter().filter_map(|key| view.service(key)).collect();
         let tasks: Vec<&Task> = services.iter().flat_map(|service| view.current_tasks(service)).collect();
-        let silent: BTreeSet<_> =
-            services.iter().filter(|service| self.options.silent.contains(service.spec.key())).map(|s| s.id).collect();
+        let shown: BTreeSet<_> =
+            services.iter().filter(|service| self.options.shown.contains(service.spec.key())).map(|s| s.id).collect();
         for task in &tasks {
-            let is_shown = !silent.contains(&task.service);
+            let is_shown = shown.contains(&task.service);
             let Some(container) = &task.status.container else { continue };
             let label = task.name.strip_prefix(&self.project).and_then(|n| n.strip_prefix('-')).unwrap_or(&task.name);
             let run = self.runs.entry(container.id).or_default();
@@ -127,7 +136,12 @@ impl Foreground {
                 if is_shown {
                     self.printer.remark(label, &format!("exited with code {code}"));
                 }
-                if self.options.abort_on_exit && end.is_none() && !(code == 0 && is_awaited(&view, task)) {
+                let aborts = match self.options.abort {
+                    Some(Abort::OnExit) => !(code == 0 && is_awaited(&view, task)),
+                    Some(Abort::OnFailure) => code != 0,
+                    None => false,
+                };
+                if aborts && end.is_none() {
                     end = Some(End::OneEnded { code });
                 }
             }

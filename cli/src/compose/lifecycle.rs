@@ -6,7 +6,7 @@ use std::time::Duration;
 use api::control::{IntentAction, SetIntentRequest};
 use api::node::{KillContainerRequest, StopContainerRequest};
 use clap::Args;
-use model::{ContainerPhase, Service, Task, TaskState};
+use model::{ContainerPhase, NetworkMode, Service, Task, TaskState};
 
 use super::converge::Goal;
 use super::project::ProjectArgs;
@@ -52,18 +52,37 @@ pub struct RestartArgs {
     services: ServicesArgs,
 }
 
+/// Arguments of `orca compose start`.
+#[derive(Debug, Args)]
+pub struct StartArgs {
+    /// Wait until every container runs and is healthy
+    #[arg(long)]
+    wait: bool,
+    /// Give up waiting after so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    wait_timeout: Option<u64>,
+    /// Services; none means all
+    services: Vec<String>,
+}
+
 /// Starts services that were stopped or have ended.
-pub async fn start(host: &Host, project: &ProjectArgs, args: ServicesArgs) -> Result<()> {
+pub async fn start(host: &Host, project: &ProjectArgs, args: StartArgs) -> Result<()> {
     let name = project.name()?;
     let mut client = Client::connect(host).await?;
     let view = Watch::open(&mut client, &name).await?.next().await?;
     let keys = chosen(&view, &args.services)?;
+    let begin = tokio::time::Instant::now();
+    let left = || args.wait_timeout.map(|seconds| Duration::from_secs(seconds).saturating_sub(begin.elapsed()));
+    let mut since = 0;
     for level in levels(&view.services, &keys) {
         let tasks = tasks_where(&view, &level, |task| !is_up(task));
-        let since = set_intent(&mut client, &tasks, IntentAction::Start).await?;
-        up::wait(&mut client, &name, &level, Goal::Started, since, None).await?;
+        since = since.max(set_intent(&mut client, &tasks, IntentAction::Start).await?);
+        up::wait(&mut client, &name, &level, Goal::Started, since, left()).await?;
     }
-    Ok(())
+    match args.wait {
+        true => up::wait(&mut client, &name, &keys, Goal::Serving, since, left()).await,
+        false => Ok(()),
+    }
 }
 
 /// Restarts services.
@@ -101,11 +120,13 @@ pub async fn restart(host: &Host, project: &ProjectArgs, args: RestartArgs) -> R
     Ok(())
 }
 
-/// Adds the services that are to be restarted with these: `depends_on.SERVICE.restart`.
+/// Adds the services that are to be restarted with these: `depends_on.SERVICE.restart`. Who shares the network of one is
+/// restarted by its node, once there is a new one to share.
 fn with_dependents(view: &View, keys: &mut Vec<String>) {
     let wants = |service: &Service, keys: &[String]| {
+        let shares = |key: &String| matches!(&service.spec.network, NetworkMode::Service(owner) if owner == key);
         let mut wanted = service.spec.depends_on.iter().filter(|(_, dependency)| dependency.restart);
-        wanted.any(|(key, _)| keys.contains(key))
+        wanted.any(|(key, _)| keys.contains(key) && !shares(key))
     };
     while let Some(more) = view.services.iter().find(|s| !keys.iter().any(|key| key == s.spec.key()) && wants(s, keys))
     {

@@ -48,6 +48,17 @@ pub struct CreateArgs {
     services: Vec<String>,
 }
 
+/// What is made anew though nothing has changed, besides what the flags that `up` and `create` share say.
+#[derive(Debug, Default)]
+pub struct Anew<'a> {
+    /// The services that the user named; none means all.
+    pub services: &'a [String],
+    /// What those depend on.
+    pub dependencies: bool,
+    /// Anonymous volumes, and with them their containers.
+    pub volumes: bool,
+}
+
 /// What was declared.
 #[derive(Debug)]
 pub struct Made {
@@ -66,13 +77,21 @@ pub async fn create(host: &Host, project: &ProjectArgs, args: CreateArgs) -> Res
     let loaded = project.load(&args.services)?;
     let stack = loaded.stack(&args.services, false, &args.making.scale)?;
     let mut client = Client::connect_or_start(host).await?;
-    let made = args.making.make(&mut client, &loaded, stack, false).await?;
+    let anew = Anew { services: &args.services, ..Anew::default() };
+    let made = args.making.make(&mut client, &loaded, stack, false, &anew).await?;
     up::wait(&mut client, &made.stack.name, &made.keys, Goal::Created, made.since, None).await
 }
 
 impl Making {
     /// Declares the stack; with `start` its containers are started too.
-    pub async fn make(&self, client: &mut Client, loaded: &Loaded, mut stack: Stack, start: bool) -> Result<Made> {
+    pub async fn make(
+        &self,
+        client: &mut Client,
+        loaded: &Loaded,
+        mut stack: Stack,
+        start: bool,
+        anew: &Anew<'_>,
+    ) -> Result<Made> {
         pin(client, &mut stack).await?;
         localize(client, &mut stack).await?;
         let keys: Vec<String> = stack.services.iter().map(|service| service.key().to_owned()).collect();
@@ -80,10 +99,10 @@ impl Making {
         pull::ensure(client, loaded, &wanted, self.pull, self.quiet_pull).await?;
         orphans(client, loaded, self.remove_orphans).await?;
         preflight(client, &stack).await?;
-        let recreate = match (self.force_recreate, self.no_recreate) {
-            (true, _) => Recreate::Force,
-            (_, true) => Recreate::Never,
-            _ => Recreate::Changed,
+        let recreate = if self.no_recreate { Recreate::Never } else { Recreate::Changed };
+        let force = |key: &&String| match anew.services.is_empty() || anew.services.contains(key) {
+            true => self.force_recreate || anew.volumes,
+            false => anew.dependencies,
         };
         let request = ApplyStackRequest {
             stack: Some(stack.clone().into()),
@@ -92,6 +111,8 @@ impl Making {
             start_stopped: start,
             no_start: !start,
             keep_replicas: Vec::new(),
+            force: keys.iter().filter(force).cloned().collect(),
+            renew_volumes: anew.volumes,
         };
         let at = crate::clock::now();
         let since = client.control.apply_stack(request).await?.into_inner().version;

@@ -69,7 +69,7 @@ enum Verb {
     /// Stop services; their containers stay
     Stop(lifecycle::ServicesArgs),
     /// Start stopped services
-    Start(lifecycle::ServicesArgs),
+    Start(lifecycle::StartArgs),
     /// Restart services
     Restart(lifecycle::RestartArgs),
     /// Freeze services

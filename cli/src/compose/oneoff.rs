@@ -208,6 +208,7 @@ async fn make_ready(client: &mut Client, loaded: &Loaded, args: &RunArgs) -> Res
         start_stopped: true,
         no_start: false,
         keep_replicas: keys,
+        ..ApplyStackRequest::default()
     };
     let since = client.control.apply_stack(request).await?.into_inner().version;
     up::wait(client, &stack.name, &started, Goal::Started, since, None).await

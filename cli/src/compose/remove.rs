@@ -19,7 +19,7 @@ pub struct RemoveArgs {
     /// Stop them first
     #[arg(short, long)]
     stop: bool,
-    /// Remove their anonymous volumes too; so in any case
+    /// Remove their anonymous volumes too
     #[arg(short, long)]
     volumes: bool,
     /// Services; none means all
@@ -33,7 +33,8 @@ pub async fn remove(host: &Host, project: &ProjectArgs, args: RemoveArgs) -> Res
     if args.stop {
         lifecycle::stop_services(&mut client, &name, &args.services).await?;
     }
-    let containers = ps::containers(&mut client, &name, &args.services, true).await?;
+    let mut containers = ps::containers(&mut client, &name, &args.services, true).await?;
+    containers.retain(|container| container.task.is_some());
     let mut keys: Vec<String> = containers.iter().map(|container| ps::service(container).to_owned()).collect();
     keys.sort_unstable();
     keys.dedup();
@@ -45,8 +46,13 @@ pub async fn remove(host: &Host, project: &ProjectArgs, args: RemoveArgs) -> Res
     if !args.force && !terminal::confirm(&format!("Going to remove {}", keys.join(", ")))? {
         return Ok(());
     }
+    let anonymous = match args.volumes {
+        true => down::anonymous_volumes(&mut client, &name, &keys).await?,
+        false => Vec::new(),
+    };
     let request = RemoveStackRequest { stack: name.clone(), services: keys.clone() };
     let version = client.control.remove_stack(request).await?.into_inner().version;
     down::wait(&mut client, &name, &keys, version).await?;
-    down::wait_for_containers(&mut client, &name, &keys).await
+    down::wait_for_containers(&mut client, &name, &keys).await?;
+    down::remove_anonymous(&mut client, anonymous).await
 }

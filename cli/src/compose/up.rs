@@ -1,14 +1,16 @@
 //! `orca compose up`: makes the application what the Compose file says, and stays with it unless detached.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use api::control::{ApplyStackRequest, Recreate};
 use clap::Args;
+use model::Stack;
 
 use super::converge::{Goal, Verdict, judge};
 use super::foreground;
-use super::making::{Making, pin, preflight};
-use super::project::ProjectArgs;
+use super::making::{Anew, Making, pin, preflight};
+use super::project::{Loaded, ProjectArgs};
 use super::view::Watch;
 use crate::client::{Client, Host};
 use crate::error::{Error, Result};
@@ -31,18 +33,36 @@ pub struct UpArgs {
     /// Leave alone the services that these depend on
     #[arg(long)]
     no_deps: bool,
+    /// Make new containers of what the named services depend on even if nothing has changed
+    #[arg(long, conflicts_with = "no_recreate")]
+    always_recreate_deps: bool,
+    /// Make new containers with new anonymous volumes; those of the old ones stay, and belong to nobody
+    #[arg(short = 'V', long, conflicts_with = "no_recreate")]
+    renew_anon_volumes: bool,
     /// Make the containers, and start none
-    #[arg(long, conflicts_with_all = ["wait", "abort_on_container_exit", "exit_code_from"])]
+    #[arg(long, conflicts_with_all = ["wait", "abort_on_container_exit", "abort_on_container_failure", "exit_code_from"])]
     no_start: bool,
     /// Stop everything when a container ends
-    #[arg(long, conflicts_with = "detach")]
+    #[arg(long, conflicts_with_all = ["detach", "wait"])]
     abort_on_container_exit: bool,
-    /// End with the exit code of this service's container; implies --abort-on-container-exit
-    #[arg(long, value_name = "SERVICE", conflicts_with = "detach")]
+    /// Stop everything when a container ends with another code than 0
+    #[arg(long, conflicts_with_all = ["detach", "wait", "abort_on_container_exit"])]
+    abort_on_container_failure: bool,
+    /// End with the exit code of this service's container; implies --abort-on-container-exit unless --abort-on-container-failure is given
+    #[arg(long, value_name = "SERVICE", conflicts_with_all = ["detach", "wait"])]
     exit_code_from: Option<String>,
     /// Seconds between the stop signal and SIGKILL when the application is stopped
     #[arg(short, long, value_name = "SECONDS")]
     timeout: Option<u64>,
+    /// Show the output of this service alone, even if its `attach` is false
+    #[arg(long, value_name = "SERVICE", conflicts_with_all = ["detach", "wait", "attach_dependencies"])]
+    attach: Vec<String>,
+    /// Show the output of what the named services depend on, too
+    #[arg(long, conflicts_with_all = ["detach", "wait"])]
+    attach_dependencies: bool,
+    /// Do not show the output of this service
+    #[arg(long, value_name = "SERVICE")]
+    no_attach: Vec<String>,
     /// Show the logs without the containers' names
     #[arg(long)]
     no_log_prefix: bool,
@@ -83,6 +103,7 @@ pub async fn scale_services(host: &Host, project: &ProjectArgs, args: ScaleArgs)
         start_stopped: true,
         no_start: false,
         keep_replicas: keys.iter().filter(|key| !services.contains(key)).cloned().collect(),
+        ..ApplyStackRequest::default()
     };
     let since = client.control.apply_stack(request).await?.into_inner().version;
     wait(&mut client, &stack.name, &keys, Goal::Started, since, None).await
@@ -104,8 +125,11 @@ pub async fn up(host: &Host, project: &ProjectArgs, args: UpArgs) -> Result<()> 
     {
         return Err(Error::NotFound { kind: "service", name: service.clone() });
     }
+    let shown = shown(&args, &loaded, &stack)?;
     let mut client = Client::connect_or_start(host).await?;
-    let made = args.making.make(&mut client, &loaded, stack, !args.no_start).await?;
+    let anew =
+        Anew { services: &args.services, dependencies: args.always_recreate_deps, volumes: args.renew_anon_volumes };
+    let made = args.making.make(&mut client, &loaded, stack, !args.no_start, &anew).await?;
     let goal = match (args.no_start, args.wait) {
         (true, _) => Goal::Created,
         (_, true) => Goal::Serving,
@@ -118,16 +142,39 @@ pub async fn up(host: &Host, project: &ProjectArgs, args: UpArgs) -> Result<()> 
         return Ok(());
     }
     let options = foreground::Options {
-        abort_on_exit: args.abort_on_container_exit || args.exit_code_from.is_some(),
+        abort: match (args.abort_on_container_failure, args.abort_on_container_exit || args.exit_code_from.is_some()) {
+            (true, _) => Some(foreground::Abort::OnFailure),
+            (_, true) => Some(foreground::Abort::OnExit),
+            _ => None,
+        },
         exit_code_from: args.exit_code_from,
         prefix: !args.no_log_prefix,
         colour: !args.no_color,
         timestamps: args.timestamps,
         timeout: args.timeout.map(Duration::from_secs),
         started_at: made.at,
-        silent: loaded.silent_services(),
+        shown,
     };
     foreground::stay(&mut client, &made.stack, options).await
+}
+
+/// The services whose output is shown: those asked for; else those named (or all) but for `attach: false`.
+fn shown(args: &UpArgs, loaded: &Loaded, stack: &Stack) -> Result<BTreeSet<String>> {
+    let keys: BTreeSet<String> = stack.services.iter().map(|service| service.key().to_owned()).collect();
+    if let Some(other) = args.attach.iter().find(|service| !keys.contains(*service)) {
+        let reason = "it is none of the services that are brought up".into();
+        return Err(Error::Flag { flag: "--attach", value: other.clone(), reason });
+    }
+    let mut shown = keys;
+    if !args.attach.is_empty() {
+        shown.retain(|key| args.attach.contains(key));
+    } else {
+        let silent = loaded.silent_services();
+        let named = |key: &String| args.services.is_empty() || args.attach_dependencies || args.services.contains(key);
+        shown.retain(|key| named(key) && !silent.contains(key));
+    }
+    shown.retain(|key| !args.no_attach.contains(key));
+    Ok(shown)
 }
 
 /// Shows progress until the goal is reached.

@@ -7,6 +7,7 @@ mod bad_input;
 mod cdi;
 mod compose;
 mod compose_verbs;
+mod compose_volumes;
 mod containers;
 mod faults;
 mod files;

@@ -26,6 +26,8 @@ pub async fn apply(api: &ControlApi, request: ApplyStackRequest) -> Result<Apply
         remove_orphans: request.remove_orphans,
         start_stopped: request.start_stopped,
         no_start: request.no_start,
+        force: request.force,
+        renew_volumes: request.renew_volumes,
         keep_replicas: request.keep_replicas,
         ids: id_source().map_err(|error| to_status(&error))?,
         stack,

@@ -88,6 +88,8 @@ mod tests {
             remove_orphans: false,
             start_stopped: false,
             no_start: false,
+            force: Vec::new(),
+            renew_volumes: false,
             keep_replicas: Vec::new(),
             ids: IdSource::new(1 << 64),
         };

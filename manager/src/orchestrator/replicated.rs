@@ -95,6 +95,8 @@ fn new_task(state: &State, service: &Service, slot: u32, id: TaskId, now: Timest
         desired: if ready { TaskState::Running } else { TaskState::Ready },
         intent: stopped(service.held),
         continues: None,
+        // Only on one and the same node does a slot's next container find what the one before it left.
+        volumes_since: service.spec.placement.node.map(|_| service.volumes_since),
         tries: 0,
         status: TaskStatus { state: TaskState::Pending, at: now, ..TaskStatus::default() },
     }

@@ -176,6 +176,10 @@ pub struct ApplyStack {
     pub start_stopped: bool,
     /// New tasks are made ready and wait for a user to start them.
     pub no_start: bool,
+    /// Keys of services whose containers are made anew though nothing has changed.
+    pub force: Vec<String>,
+    /// Containers that are made anew begin with new anonymous volumes.
+    pub renew_volumes: bool,
     /// Keys of services whose present number of replicas stays.
     pub keep_replicas: Vec<String>,
     /// For new objects.

@@ -41,12 +41,14 @@ prop_compose! {
         meta in meta(),
         spec in service_spec(),
         spec_version in any::<u64>(),
+        volumes_since in any::<u64>(),
         removing in any::<bool>(),
         held in any::<bool>(),
         vips in few(vip()),
         ports in few(port_spec()),
     ) -> Service {
-        Service { id, meta, spec, spec_version, removing, held, endpoint: Endpoint { vips, ports } }
+        let endpoint = Endpoint { vips, ports };
+        Service { id, meta, spec, spec_version, volumes_since, removing, held, endpoint }
     }
 }
 
@@ -159,11 +161,12 @@ prop_compose! {
         restarts in any::<u64>(),
         tries in any::<u32>(),
         continues in maybe(super::id(TaskId::from_random)),
+        volumes_since in maybe(any::<u64>().boxed()),
         status in task_status().boxed(),
     ) -> Task {
         Task {
             id, meta, service, slot, name, spec: TaskSpec { container, network }, spec_version, node, desired,
-            intent: RunIntent { stopped, restarts }, tries, continues, status,
+            intent: RunIntent { stopped, restarts }, tries, continues, volumes_since, status,
         }
     }
 }

@@ -220,14 +220,16 @@ impl Draft<'_> {
             let id = ServiceId::from_random(ids.draw_fresh(is_taken));
             let (meta, endpoint) = (self.born(), Default::default());
             let held = apply.no_start;
-            self.put_service(Service { id, meta, spec, spec_version: 1, removing: false, held, endpoint });
+            let service =
+                Service { id, meta, spec, spec_version: 1, volumes_since: 0, removing: false, held, endpoint };
+            self.put_service(service);
             return Ok(None);
         };
         let owner = |spec: &ServiceSpec| spec.stack.as_ref().map(|member| member.stack.clone());
         check_owner("service", &spec.name, owner(&before.spec).as_deref(), owner(&spec).as_deref())?;
         let differs = containers_differ(&before.spec, &spec) || changed.concerns(&spec);
         let recreate = match apply.recreate {
-            Recreate::Changed => differs,
+            Recreate::Changed => differs || apply.force.iter().any(|key| key == spec.key()),
             Recreate::Force => true,
             Recreate::Never => false,
         };
@@ -235,7 +237,8 @@ impl Draft<'_> {
         let held = apply.no_start || before.held && !apply.start_stopped;
         if recreate || before.removing || before.held != held || before.spec != spec {
             let spec_version = before.spec_version + u64::from(recreate);
-            self.put_service(Service { spec, spec_version, removing: false, held, ..before });
+            let volumes_since = if recreate && apply.renew_volumes { spec_version } else { before.volumes_since };
+            self.put_service(Service { spec, spec_version, volumes_since, removing: false, held, ..before });
         }
         Ok(recreate.then_some(id))
     }

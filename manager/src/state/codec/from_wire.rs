@@ -133,8 +133,17 @@ impl TryFrom<wire::ApplyStack> for ApplyStack {
     type Error = CodecError;
 
     fn try_from(apply: wire::ApplyStack) -> Result<Self, CodecError> {
-        let wire::ApplyStack { stack, recreate, remove_orphans, start_stopped, keep_replicas, ids: source, no_start } =
-            apply;
+        let wire::ApplyStack {
+            stack,
+            recreate,
+            remove_orphans,
+            start_stopped,
+            keep_replicas,
+            ids: source,
+            no_start,
+            renew_volumes,
+            force,
+        } = apply;
         let recreate = control::Recreate::try_from(recreate).map_err(|_| CodecError::Text(recreate.to_string()))?;
         Ok(Self {
             stack: required(stack, "stack")?,
@@ -142,6 +151,8 @@ impl TryFrom<wire::ApplyStack> for ApplyStack {
             remove_orphans,
             start_stopped,
             no_start,
+            renew_volumes,
+            force,
             keep_replicas,
             ids: ids(source)?,
         })

@@ -87,13 +87,25 @@ impl From<Command> for wire::Command {
 
 impl From<ApplyStack> for wire::ApplyStack {
     fn from(apply: ApplyStack) -> Self {
-        let ApplyStack { stack, recreate, remove_orphans, start_stopped, no_start, keep_replicas, ids: source } = apply;
+        let ApplyStack {
+            stack,
+            recreate,
+            remove_orphans,
+            start_stopped,
+            no_start,
+            renew_volumes,
+            force,
+            keep_replicas,
+            ids: source,
+        } = apply;
         Self {
             stack: Some(stack.into()),
             recreate: control::Recreate::from(recreate).into(),
             remove_orphans,
             start_stopped,
             no_start,
+            renew_volumes,
+            force,
             keep_replicas,
             ids: ids(source),
         }

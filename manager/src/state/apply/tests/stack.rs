@@ -278,3 +278,30 @@ fn what_is_not_to_start_waits_for_its_user() {
     assert!(!world.task("web").intent.stopped && world.task("db").intent.stopped);
     assert_eq!((world.task("db").spec_version, world.service("web").endpoint.ports.len()), (2, 1));
 }
+
+#[test]
+fn forced_services_are_made_anew_and_volumes_are_renewed_from_then_on() {
+    let mut world = World::new(1);
+    let pinned = |key: &str| {
+        let mut spec = service(key);
+        spec.placement.node = Some(crate::world::node(1));
+        spec
+    };
+    let shop = || stack([pinned("web"), pinned("db"), service("free")]);
+    world.up(shop()).unwrap();
+    world.converge();
+    let since = |world: &World, key: &str| world.task(key).volumes_since;
+    assert_eq!((since(&world, "web"), since(&world, "free")), (Some(0), None), "what is not pinned hands nothing on");
+    let force = |apply: &mut ApplyStack| {
+        apply.force = vec!["web".into()];
+        apply.renew_volumes = true;
+    };
+    world.up_with(shop(), force).unwrap();
+    world.converge();
+    assert_eq!((version(&world, "web"), version(&world, "db")), (2, 1));
+    assert_eq!((since(&world, "web"), since(&world, "db")), (Some(2), Some(0)));
+    world.up_with(shop(), |apply| apply.force = vec!["web".into(), "db".into()]).unwrap();
+    world.converge();
+    assert_eq!((version(&world, "web"), version(&world, "db")), (3, 2));
+    assert_eq!((since(&world, "web"), since(&world, "db")), (Some(2), Some(0)), "those of version 2 are handed on");
+}

@@ -127,6 +127,7 @@ fn task() -> Task {
         desired: TaskState::Running,
         intent: RunIntent { stopped: true, restarts: 15 },
         continues: Some(TaskId::from_random(16)),
+        volumes_since: None,
         tries: 17,
         status: status(),
     }
@@ -146,6 +147,8 @@ fn apply_stack() -> ApplyStack {
         remove_orphans: true,
         start_stopped: true,
         no_start: false,
+        force: Vec::new(),
+        renew_volumes: false,
         keep_replicas: vec!["web".into()],
         ids: IDS,
     }
@@ -193,6 +196,7 @@ pub fn state() -> State {
         meta,
         spec: service_spec(),
         spec_version: 14,
+        volumes_since: 0,
         removing: true,
         held: false,
         endpoint: endpoint(),
