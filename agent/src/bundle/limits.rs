@@ -113,7 +113,11 @@ fn quota(limits: &Limits, host: &Host) -> Result<Option<(Option<i64>, u64)>> {
             return Err(Error::Spec { key: "cpus", value, reason });
         }
         if period.is_some() || quota.is_some() {
-            return Err(refused("cpus", show_cpus(nano_cpus), "it says the same as cpu_period and cpu_quota: give one of them"));
+            return Err(refused(
+                "cpus",
+                show_cpus(nano_cpus),
+                "it says the same as cpu_period and cpu_quota: give one of them",
+            ));
         }
         let quota = u128::from(nano_cpus) * u128::from(CPU_PERIOD) / 1_000_000_000;
         let quota = i64::try_from(quota).ok().filter(|quota| *quota >= 1000);

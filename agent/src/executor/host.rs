@@ -161,7 +161,8 @@ mod tests {
             28 24 0:6 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n\
             29 24 0:7 /docker/x /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n\
             30 24 0:8 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n";
-        let found: Vec<_> = hierarchies(text).into_iter().map(|(name, at)| format!("{name} {}", at.display())).collect();
+        let found: Vec<_> =
+            hierarchies(text).into_iter().map(|(name, at)| format!("{name} {}", at.display())).collect();
         let both = "/sys/fs/cgroup/cpu,cpuacct";
         let wanted = [
             format!("cpu {both}"),
