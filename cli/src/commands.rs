@@ -47,9 +47,11 @@ enum Command {
     Compose(Box<compose::ComposeArgs>),
     /// Create and run a container
     #[command(disable_help_flag = true)]
+    #[command(override_usage = "orca run [OPTIONS] IMAGE [COMMAND] [ARG...]")]
     Run(Box<container::run::RunArgs>),
     /// Create a container without starting it
     #[command(disable_help_flag = true)]
+    #[command(override_usage = "orca create [OPTIONS] IMAGE [COMMAND] [ARG...]")]
     Create(Box<container::create::CreateArgs>),
     /// List containers
     Ps(container::ps::PsArgs),
@@ -178,9 +180,11 @@ struct Down {
 enum ContainerVerb {
     /// Create and run a container
     #[command(disable_help_flag = true)]
+    #[command(override_usage = "orca container run [OPTIONS] IMAGE [COMMAND] [ARG...]")]
     Run(Box<container::run::RunArgs>),
     /// Create a container without starting it
     #[command(disable_help_flag = true)]
+    #[command(override_usage = "orca container create [OPTIONS] IMAGE [COMMAND] [ARG...]")]
     Create(Box<container::create::CreateArgs>),
     /// List containers
     #[command(alias = "ps", alias = "list")]
@@ -294,14 +298,19 @@ enum SystemVerb {
 
 /// The whole tree of commands.
 pub fn command() -> clap::Command {
-    surface::with_dockers_manners(Cli::command())
+    surface::with_dockers_manners(plain())
+}
+
+/// The same as people read it.
+pub fn plain() -> clap::Command {
+    Cli::command()
 }
 
 /// Reads the command line, or says what is wrong with it and tells the exit code.
 fn read() -> Result<Cli, u8> {
     let args: Vec<std::ffi::OsString> = std::env::args_os().skip(1).collect();
     let matches = surface::read(command(), &args).map_err(|complaint| {
-        complaint.print();
+        complaint.print(plain());
         complaint.code
     })?;
     Cli::from_arg_matches(&matches).map_err(|error| {

@@ -11,7 +11,7 @@ use crate::output::format;
 /// Writes a shell's completion to standard output.
 pub fn completion(shell: Shell) -> Result<()> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut commands::command(), "orca", &mut script);
+    clap_complete::generate(shell, &mut commands::plain(), "orca", &mut script);
     format::write(&String::from_utf8_lossy(&script))
 }
 
@@ -19,7 +19,7 @@ pub fn completion(shell: Shell) -> Result<()> {
 pub fn pages(directory: &Path) -> Result<()> {
     let error = |source| Error::File { action: "write manual pages into", path: directory.into(), source };
     std::fs::create_dir_all(directory).map_err(error)?;
-    clap_mangen::generate_to(commands::command(), directory).map_err(error)
+    clap_mangen::generate_to(commands::plain(), directory).map_err(error)
 }
 
 #[cfg(test)]
@@ -30,7 +30,7 @@ mod tests {
     fn every_shell_gets_a_script_and_every_command_a_page() {
         for shell in [Shell::Bash, Shell::Zsh, Shell::Fish, Shell::PowerShell] {
             let mut script = Vec::new();
-            clap_complete::generate(shell, &mut commands::command(), "orca", &mut script);
+            clap_complete::generate(shell, &mut commands::plain(), "orca", &mut script);
             assert!(String::from_utf8(script).unwrap().contains("volume"), "{shell}");
         }
         let dir = tempfile::tempdir().unwrap();

@@ -8,6 +8,7 @@ mod list;
 mod tests;
 
 use std::ffi::OsString;
+use std::io::Write;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -24,21 +25,33 @@ const BAD_COMMAND: u8 = 1;
 pub struct Complaint {
     /// A refusal by name; none where clap's own words serve.
     refusal: Option<String>,
+    /// The command that it is about, from the root.
+    path: Vec<String>,
     error: clap::Error,
     /// The exit code.
     pub code: u8,
 }
 
 impl Complaint {
-    /// Tells the user; help and the version go to standard output.
-    pub fn print(&self) {
-        match &self.refusal {
-            Some(refusal) => eprintln!("orca: {refusal}"),
-            None => {
-                let _ = self.error.print();
+    /// Tells the user; help and the version go to standard output. Help is that of `plain`, the tree of commands whose switches
+    /// have not been given Docker's manners: nobody wants to read `[=<DETACH>]` behind each.
+    pub fn print(&self, plain: Command) {
+        // Nobody may be reading.
+        let _ = match (&self.refusal, self.error.kind()) {
+            (Some(refusal), _) => writeln!(std::io::stderr(), "orca: {refusal}"),
+            (None, ErrorKind::DisplayHelp) => at(plain, &self.path).print_help(),
+            (None, ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand) => {
+                write!(std::io::stderr(), "{}", at(plain, &self.path).render_help())
             }
-        }
+            (None, _) => self.error.print(),
+        };
     }
+}
+
+/// The command that a path leads to.
+fn at(mut root: Command, path: &[String]) -> Command {
+    root.build();
+    path.iter().fold(root, |command, name| command.find_subcommand(name).cloned().unwrap_or(command))
 }
 
 /// Reads the arguments, without the program's name.
@@ -92,7 +105,7 @@ fn go_bool(text: &str) -> Result<bool, String> {
 }
 
 fn complain(root: &Command, args: &[String], error: clap::Error) -> Complaint {
-    let place = walk(root, args);
+    let place = walk(root, args.strip_prefix(&["help".to_owned()]).unwrap_or(args));
     let in_compose = place.command.starts_with("compose");
     let code = match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => 0,
@@ -108,12 +121,14 @@ fn complain(root: &Command, args: &[String], error: clap::Error) -> Complaint {
         (ErrorKind::InvalidSubcommand, _) => refuse_command(&place.command, place.rest),
         _ => None,
     };
-    Complaint { refusal, error, code }
+    Complaint { refusal, path: place.path, error, code }
 }
 
 /// Where the words lead: the command, in the names of the table, and the words after it.
 struct Place<'a> {
     command: String,
+    /// The command's names from the root.
+    path: Vec<String>,
     rest: &'a [String],
     /// The flag that ended the walk.
     unknown: Option<String>,
@@ -144,11 +159,12 @@ fn walk<'a>(root: &Command, args: &'a [String]) -> Place<'a> {
             index += 1;
         }
     }
+    let typed = path.iter().map(ToString::to_string).collect();
     // `orca up` and `orca down` are short for Compose's.
     if matches!(path.first(), Some(&("up" | "down"))) {
         path.insert(0, "compose");
     }
-    Place { command: path.join(" "), rest: args.get(index..).unwrap_or_default(), unknown }
+    Place { command: path.join(" "), path: typed, rest: args.get(index..).unwrap_or_default(), unknown }
 }
 
 /// How many words a known flag is, with its value.

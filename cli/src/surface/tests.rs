@@ -236,3 +236,19 @@ fn additions(root: &Command) -> String {
     }
     text
 }
+
+#[test]
+fn help_shows_switches_as_people_type_them() {
+    let root = tree();
+    let help = |line: &str| {
+        let complaint = say(&root, line).unwrap();
+        super::at(commands::plain(), &complaint.path).render_help().to_string()
+    };
+    for line in ["run --help", "help run", "container run --help"] {
+        let help = help(line);
+        assert!(help.contains("  -d, --detach\n"), "{line}: {help}");
+        assert!(help.contains("[OPTIONS] IMAGE [COMMAND] [ARG...]"), "{line}: {help}");
+    }
+    assert!(help("up --help").contains("Usage: orca up [OPTIONS] [SERVICES]..."));
+    assert!(help("--help").contains("Usage: orca [OPTIONS] <COMMAND>"));
+}
