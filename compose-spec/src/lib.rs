@@ -15,6 +15,7 @@
 //! | [`typed`] | one representation per attribute |
 //! | [`profiles`], [`validate`], [`environment`] | which services take part, and whether they fit together |
 //! | [`project`], [`template`], [`config`] | the result, the same before interpolation, and their canonical text |
+//! | [`watch`] | what `develop.watch` asks for |
 //! | [`translate`] | the project as a [`model::Stack`]; what can't be carried out is refused by name |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -43,6 +44,7 @@ mod template;
 mod translate;
 mod typed;
 mod validate;
+pub mod watch;
 mod yaml;
 
 pub use config::yaml::text as yaml;

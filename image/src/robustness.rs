@@ -233,7 +233,7 @@ fn mutated_archives_do_no_harm() {
         if round % 4 == 0 {
             let into = tempfile::tempdir_in(dir.path()).unwrap();
             let (owner, conflicts, within) = (Owner::Kept(IdMap::default()), Conflicts::Refused, Within::Root);
-            let options = ExtractOptions { owner, conflicts, within, rename: None };
+            let options = ExtractOptions { owner, conflicts, keep_directories: false, within, rename: None };
             let _ = extract(bytes.as_slice(), &Root::open(into.path()).unwrap(), b"", options);
         }
     }

@@ -50,10 +50,14 @@ fn carry_out(order: &Order, place: &Place, input: impl Read, output: &mut impl W
             json_line(output, &stat)?;
             Ok(Answer::Packed(tree::pack(place.root()?, path, name, &place.ids, output)?))
         }
-        (Task::Extract { path, keep_owners, replace }, _) => {
+        (Task::Extract { path, keep_owners, replace, keep_directories, remove }, _) => {
+            for gone in remove {
+                tree::remove(place.root()?, &[path.as_slice(), b"/", gone].concat())?;
+            }
             let owner = if *keep_owners { Owner::Kept(place.ids.clone()) } else { place.superuser() };
             let conflicts = if *replace { Conflicts::Replaced } else { Conflicts::Refused };
-            let options = ExtractOptions { owner, conflicts, within: Within::Root, rename: None };
+            let keep_directories = *keep_directories;
+            let options = ExtractOptions { owner, conflicts, keep_directories, within: Within::Root, rename: None };
             let extracted = tree::extract(input, place.root()?, path, options)?;
             Ok(Answer::Extracted(extracted))
         }

@@ -93,6 +93,10 @@ pub enum Task {
         keep_owners: bool,
         /// Directories and files may replace each other.
         replace: bool,
+        /// Directories that are there keep owner, mode and time.
+        keep_directories: bool,
+        /// Paths below `path` that go first.
+        remove: Vec<Vec<u8>>,
     },
     /// Write a JSON line for every change; [`Site::Layers`] only.
     Changes,

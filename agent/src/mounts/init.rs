@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 
 use super::points::bind;
 use crate::bundle::MountPoint;
@@ -18,15 +18,17 @@ pub const INIT: &str = "/sbin/docker-init";
 /// # Errors
 /// A full disk.
 pub fn init(paths: &Paths) -> Result<MountPoint> {
-    static MADE: OnceLock<()> = OnceLock::new();
+    // Containers that are made at the same time wait for the one copy.
+    static MADE: Mutex<bool> = Mutex::new(false);
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
     let path = paths.init();
-    if MADE.get().is_none() || !path.exists() {
+    if !*made || !path.exists() {
         let new = path.with_extension(format!("{}", std::process::id()));
         fs::copy("/proc/self/exe", &new).map_err(Error::io("write", &new))?;
         fs::set_permissions(&new, fs::Permissions::from_mode(0o555)).map_err(Error::io("set the mode of", &new))?;
         // Containers that run keep the file that they have.
         fs::rename(&new, &path).map_err(Error::io("replace", &path))?;
-        let _ = MADE.set(());
+        *made = true;
     }
     Ok(bind(INIT, path, true, model::Propagation::Rprivate))
 }

@@ -20,6 +20,8 @@ use crate::{Error, Result, bundle, clock};
 
 /// Chunks that wait for a slow client; the process that makes them waits then.
 const AHEAD: usize = 4;
+/// Bytes of paths that one copy removes: the order to the process that does it has a limit.
+const REMOVE_MAX: usize = 128 << 10;
 /// Changes in one message.
 const BATCH: usize = 500;
 
@@ -73,8 +75,12 @@ impl Files for NodeService {
             return Err(Status::invalid_argument("the first message of a copy must be its header"));
         };
         let id = self.resolve(&header.container)?;
-        let (path, keep_owners, replace) = (clean(&header.path), header.keep_owners, header.replace);
-        let extract = Task::Extract { path, keep_owners, replace };
+        let wire::CopyToHeader { container: _, path, keep_owners, replace, remove, keep_directories } = header;
+        if remove.iter().map(Vec::len).sum::<usize>() > REMOVE_MAX {
+            return Err(Status::invalid_argument(format!("a copy removes at most {REMOVE_MAX} bytes of paths")));
+        }
+        let remove = remove.iter().map(|path| clean(path)).collect();
+        let extract = Task::Extract { path: clean(&path), keep_owners, replace, keep_directories, remove };
         let FileTask { mut process, output: _output, alone: _alone, hold: _hold } =
             self.containers().files(id, Reach::Written, extract).await?;
         send(&mut process, &mut stream).await?;

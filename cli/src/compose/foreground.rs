@@ -45,7 +45,7 @@ pub enum Abort {
 }
 
 /// Exit code of a command that Ctrl-C ended: 128 + SIGINT.
-const INTERRUPTED: u8 = 130;
+pub const INTERRUPTED: u8 = 130;
 
 /// What is known of a container's present run.
 #[derive(Debug, Clone, Copy, Default)]

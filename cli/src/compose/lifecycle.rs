@@ -90,14 +90,25 @@ pub async fn restart(host: &Host, project: &ProjectArgs, args: RestartArgs) -> R
     let RestartArgs { no_deps, services: args } = args;
     let name = project.name()?;
     let mut client = Client::connect(host).await?;
-    let mut watch = Watch::open(&mut client, &name).await?;
+    restart_services(&mut client, &name, &args.services, no_deps, args.timeout.map(Duration::from_secs)).await
+}
+
+/// Restarts these services of a project, or all; unless `no_deps`, also those that want to be restarted with them.
+pub async fn restart_services(
+    client: &mut Client,
+    project: &str,
+    services: &[String],
+    no_deps: bool,
+    timeout: Option<Duration>,
+) -> Result<()> {
+    let mut watch = Watch::open(client, project).await?;
     let view = watch.next().await?;
-    let mut keys = chosen(&view, &args.services)?;
+    let mut keys = chosen(&view, services)?;
     if !no_deps {
         with_dependents(&view, &mut keys);
     }
-    if let Some(timeout) = args.timeout {
-        hurry(&mut client, &view, &keys, Duration::from_secs(timeout)).await?;
+    if let Some(timeout) = timeout {
+        hurry(client, &view, &keys, timeout).await?;
     }
     let mut progress = Progress::new();
     // Whom others depend on first: their namespaces may be shared.
@@ -106,7 +117,7 @@ pub async fn restart(host: &Host, project: &ProjectArgs, args: RestartArgs) -> R
         if tasks.is_empty() {
             continue;
         }
-        let since = set_intent(&mut client, &tasks, IntentAction::Restart).await?;
+        let since = set_intent(client, &tasks, IntentAction::Restart).await?;
         loop {
             let view = watch.next().await?;
             progress.show(&view.tasks, &view.waiting);

@@ -14,7 +14,7 @@ use crate::client::{Client, Host};
 use crate::error::{Error, Result};
 
 /// How containers are made.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct Making {
     /// Pull images before: always, missing, never, or as each service's pull_policy says
     #[arg(long, value_enum, default_value_t, value_name = "POLICY", hide_possible_values = true)]

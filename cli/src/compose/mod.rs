@@ -21,6 +21,7 @@ mod remove;
 mod up;
 mod verbs;
 mod view;
+mod watch;
 
 use clap::{Args, Subcommand};
 
@@ -102,6 +103,8 @@ enum Verb {
     Ls(ls::LsArgs),
     /// Check the Compose file and print it in its canonical form
     Config(config::ConfigArgs),
+    /// Bring the application up, and what changes here into its containers, until Ctrl-C
+    Watch(watch::WatchArgs),
     /// Show the version
     Version(VersionArgs),
 }
@@ -151,6 +154,7 @@ pub async fn run(host: &Host, args: ComposeArgs) -> Result<()> {
         Verb::Volumes(args) => verbs::volumes(host, &project, args).await,
         Verb::Ls(args) => ls::ls(host, args).await,
         Verb::Config(args) => config::config(host, &project, args).await,
+        Verb::Watch(args) => watch::watch(host, &project, args).await,
         Verb::Version(args) => version(&args),
     }
 }

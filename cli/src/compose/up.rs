@@ -12,6 +12,7 @@ use super::foreground;
 use super::making::{Anew, Making, pin, preflight};
 use super::project::{Loaded, ProjectArgs};
 use super::view::Watch;
+use super::watch::Watching;
 use crate::client::{Client, Host};
 use crate::error::{Error, Result};
 use crate::output::progress::Progress;
@@ -63,6 +64,9 @@ pub struct UpArgs {
     /// Do not show the output of this service
     #[arg(long, value_name = "SERVICE")]
     no_attach: Vec<String>,
+    /// Bring what changes here into the containers, as `develop.watch` says
+    #[arg(short, long, conflicts_with_all = ["detach", "wait", "no_start"])]
+    watch: bool,
     /// Show the logs without the containers' names
     #[arg(long)]
     no_log_prefix: bool,
@@ -126,6 +130,7 @@ pub async fn up(host: &Host, project: &ProjectArgs, args: UpArgs) -> Result<()> 
         return Err(Error::NotFound { kind: "service", name: service.clone() });
     }
     let shown = shown(&args, &loaded, &stack)?;
+    let watching = if args.watch { Some(Watching::begin(&loaded)?) } else { None };
     let mut client = Client::connect_or_start(host).await?;
     let anew =
         Anew { services: &args.services, dependencies: args.always_recreate_deps, volumes: args.renew_anon_volumes };
@@ -155,7 +160,20 @@ pub async fn up(host: &Host, project: &ProjectArgs, args: UpArgs) -> Result<()> 
         started_at: made.at,
         shown,
     };
-    foreground::stay(&mut client, &made.stack, options).await
+    let Some(watching) = watching else { return foreground::stay(&mut client, &made.stack, options).await };
+    let mut beside = client.clone();
+    tokio::select! {
+        ended = foreground::stay(&mut client, &made.stack, options) => ended,
+        failed = watching.follow(&mut beside, &loaded) => failed,
+    }
+}
+
+/// Brings the application up and does not stay with it.
+pub async fn start(client: &mut Client, loaded: &Loaded, services: &[String]) -> Result<()> {
+    let stack = loaded.stack(services, false, &[])?;
+    let anew = Anew { services, ..Anew::default() };
+    let made = Making::default().make(client, loaded, stack, true, &anew).await?;
+    wait(client, &made.stack.name, &made.keys, Goal::Started, made.since, None).await
 }
 
 /// The services whose output is shown: those asked for; else those named (or all) but for `attach: false`.

@@ -8,6 +8,7 @@ mod cdi;
 mod compose;
 mod compose_verbs;
 mod compose_volumes;
+mod compose_watch;
 mod containers;
 mod faults;
 mod files;

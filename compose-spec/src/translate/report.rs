@@ -13,7 +13,7 @@ use crate::project::Project;
 pub const ELSEWHERE: [(&str, &str); 7] = [
     ("attach", "whose output up shows"),
     ("depends_on", "the order in which services start and stop"),
-    ("develop", "up does not read it; compose watch, which does, is not here yet"),
+    ("develop", "what compose watch does when files change"),
     ("label_file", "its labels are among the labels"),
     ("platform", "the image that is pulled"),
     ("profiles", "whether the service takes part"),

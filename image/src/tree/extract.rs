@@ -55,6 +55,8 @@ pub struct ExtractOptions {
     pub owner: Owner,
     /// Directories against files.
     pub conflicts: Conflicts,
+    /// A directory that is there keeps its owner, mode and time.
+    pub keep_directories: bool,
     /// Links in paths.
     pub within: Within,
     /// Names that begin with the first become names that begin with the second.
@@ -209,6 +211,10 @@ impl<'a> Extraction<'a> {
         let old = stat_at(&parent, &name).map_err(|error| failed(entry, error))?;
         self.check_conflict(entry, old.as_ref())?;
         if entry.kind == Kind::Directory {
+            let is_there = old.as_ref().is_some_and(|old| FileType::from_raw_mode(old.st_mode) == FileType::Directory);
+            if self.options.keep_directories && is_there {
+                return Ok(());
+            }
             self.directory(&parent, &name, entry, old.as_ref())?;
             self.dir_times.insert(parts.join(&b'/'), entry.mtime);
             return Ok(());

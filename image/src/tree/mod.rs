@@ -14,6 +14,7 @@ mod ids;
 mod layer;
 mod node;
 mod pack;
+mod remove;
 mod root;
 #[cfg(test)]
 mod tests;
@@ -22,7 +23,8 @@ pub use changes::{Change, ChangeKind, changes};
 pub use extract::{Conflicts, ExtractOptions, Extracted, Owner, Within, extract};
 pub use ids::IdMap;
 pub use layer::{Packed, layer};
-pub use pack::pack;
+pub use pack::{pack, pack_each};
+pub use remove::remove;
 pub use root::{PathStat, Root};
 
 /// Files that the runtime puts into every container's own layer to mount on: they are nobody's change.

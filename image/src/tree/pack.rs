@@ -29,6 +29,31 @@ pub fn pack(root: &Root, path: &[u8], name: &[u8], ids: &IdMap, out: impl Write)
     packer.finish()
 }
 
+/// Writes these files, symlinks and directories, each without what is in it, as an archive: what is at a path below `root`
+/// under its name there. What has gone meanwhile is left out, as is what is neither of the three.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn pack_each<'p>(
+    root: &Root,
+    entries: impl IntoIterator<Item = (&'p [u8], &'p [u8])>,
+    ids: &IdMap,
+    out: impl Write,
+) -> Result<Packed> {
+    let mut packer = Packer::new(ids, out);
+    for (path, name) in entries {
+        let node = match root.node(path) {
+            Err(Error::NoSuchPath { .. }) => continue,
+            Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotADirectory => continue,
+            node => Node::new(node?).map_err(|error| failed(path, error))?,
+        };
+        if matches!(node.kind(), FileType::RegularFile | FileType::Symlink | FileType::Directory) {
+            packer.put(&node, name)?;
+        }
+    }
+    packer.finish()
+}
+
 /// Writes nodes one after the other.
 pub(super) struct Packer<'a, W> {
     pub(super) tar: TarWriter<W>,

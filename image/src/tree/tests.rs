@@ -9,7 +9,13 @@ use super::*;
 use crate::error::{Error, Result};
 
 fn options(within: Within) -> ExtractOptions {
-    ExtractOptions { owner: Owner::Kept(IdMap::default()), conflicts: Conflicts::Refused, within, rename: None }
+    ExtractOptions {
+        owner: Owner::Kept(IdMap::default()),
+        conflicts: Conflicts::Refused,
+        keep_directories: false,
+        within,
+        rename: None,
+    }
 }
 
 fn packed(root: &Path, path: &str, name: &str) -> Vec<u8> {
@@ -220,4 +226,48 @@ fn a_layer_made_here_unpacks_to_the_same() {
         .unwrap();
     let error = layer(&upper, &[dir.path().join("lower")], &IdMap::default(), std::io::sink()).unwrap_err();
     assert!(error.to_string().contains("disk"), "{error}");
+}
+
+#[test]
+fn what_goes_is_looked_up_below_the_root() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("root");
+    fs::create_dir_all(root.join("app/old/deep")).unwrap();
+    fs::create_dir_all(root.join("app/kept")).unwrap();
+    fs::write(dir.path().join("outside"), "").unwrap();
+    symlink("../..", root.join("app/up")).unwrap();
+    symlink("/app", root.join("link")).unwrap();
+    let open = Root::open(&root).unwrap();
+    remove(&open, b"/link/old").unwrap();
+    remove(&open, b"app/up/outside").unwrap();
+    remove(&open, b"app/none/deeper").unwrap();
+    remove(&open, b"/").unwrap();
+    assert!(!root.join("app/old").exists() && root.join("app/kept").exists());
+    assert!(dir.path().join("outside").exists());
+    // A link goes, and not what it leads to.
+    remove(&open, b"link").unwrap();
+    assert!(!root.join("link").exists() && root.join("app/kept").exists());
+    assert!(remove(&open, b"app/../app/kept").is_err());
+}
+
+#[test]
+fn single_files_are_packed_under_names_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+    fs::create_dir_all(from.join("d/below")).unwrap();
+    fs::create_dir_all(to.join("app/d")).unwrap();
+    fs::write(from.join("f"), "1").unwrap();
+    fs::write(from.join("d/g"), "2").unwrap();
+    fs::set_permissions(to.join("app/d"), fs::Permissions::from_mode(0o700)).unwrap();
+    let entries: [(&[u8], &[u8]); 4] =
+        [(b"f", b"app/new/f"), (b"d", b"app/d"), (b"d/g", b"app/d/g"), (b"gone", b"gone")];
+    let mut archive = Vec::new();
+    let packed = pack_each(&Root::open(&from).unwrap(), entries, &IdMap::default(), &mut archive).unwrap();
+    assert_eq!(packed.entries, 3);
+    let keeping = ExtractOptions { keep_directories: true, ..options(Within::Root) };
+    unpacked(&archive, &to, "", keeping).unwrap();
+    assert_eq!(fs::read_to_string(to.join("app/new/f")).unwrap(), "1");
+    assert_eq!(fs::read_to_string(to.join("app/d/g")).unwrap(), "2");
+    assert!(!to.join("app/d/below").exists());
+    assert_eq!(fs::metadata(to.join("app/d")).unwrap().mode() & 0o777, 0o700, "it was there");
 }

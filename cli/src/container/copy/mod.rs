@@ -5,6 +5,7 @@ mod paths;
 mod transfer;
 
 use std::io;
+use std::path::PathBuf;
 
 use api::files::copy_from_reply::Part as FromPart;
 use api::files::copy_to_request::Part as ToPart;
@@ -185,9 +186,47 @@ pub async fn to(client: &mut Client, options: CopyOptions, source: &str, contain
         };
         (plan.directory, transfer::pack_local(&here.path, &name), options.archive)
     };
-    let header =
-        CopyToHeader { container: container.into(), path: directory.into_bytes(), keep_owners, replace: false };
+    let header = CopyToHeader {
+        container: container.into(),
+        path: directory.into_bytes(),
+        keep_owners,
+        ..CopyToHeader::default()
+    };
     send(client, header, chunks).await
+}
+
+/// Bytes of paths that one request removes.
+const REMOVE_AT_ONCE: usize = 64 << 10;
+
+/// Removes paths from a container, then makes files, links and directories here what they are called there.
+pub async fn sync(
+    client: &mut Client,
+    container: &str,
+    remove: &[Vec<u8>],
+    files: &[(PathBuf, Vec<u8>)],
+) -> Result<()> {
+    let header = |remove: &[Vec<u8>]| CopyToHeader {
+        container: container.into(),
+        path: b"/".to_vec(),
+        keep_owners: false,
+        replace: true,
+        remove: remove.to_vec(),
+        keep_directories: true,
+    };
+    let mut rest = remove;
+    loop {
+        let mut bytes = 0;
+        let fits = rest.iter().take_while(|path| {
+            bytes += path.len();
+            bytes <= REMOVE_AT_ONCE
+        });
+        let (now, later) = rest.split_at(fits.count().max(1).min(rest.len()));
+        if later.is_empty() {
+            return send(client, header(now), transfer::pack_files(files.to_vec())).await.map(drop);
+        }
+        send(client, header(now), transfer::pack_files(Vec::new())).await?;
+        rest = later;
+    }
 }
 
 /// Looks at the target in a container. What can't be seen may still come to be, if the directory above is there.

@@ -1,9 +1,9 @@
 //! Archives between this machine's files and a daemon's stream, with a few chunks in memory.
 
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use image::tree::{Conflicts, ExtractOptions, Extracted, IdMap, Owner, Root, Within, extract, pack};
+use image::tree::{Conflicts, ExtractOptions, Extracted, IdMap, Owner, Root, Within, extract, pack, pack_each};
 use tokio::sync::mpsc;
 
 use crate::error::{Error, Result};
@@ -15,19 +15,31 @@ const AHEAD: usize = 4;
 
 /// What is at `path` as the chunks of an archive whose entries begin with `name`, made on a thread of its own.
 pub fn pack_local(path: &str, name: &str) -> mpsc::Receiver<io::Result<Vec<u8>>> {
-    let (sender, receiver) = mpsc::channel(AHEAD);
     let (path, name) = (path.to_owned(), name.to_owned());
+    packed(move |writer| {
+        // The parent is opened by its path, as the user named it; from there on nothing is followed.
+        let (parent, last) = super::paths::split(&path);
+        let inside = if path.ends_with('/') { format!("{last}/") } else { last };
+        let inside = if inside == "/" { ".".into() } else { inside };
+        pack(&Root::open(Path::new(&parent))?, inside.as_bytes(), name.as_bytes(), &IdMap::default(), writer)?;
+        Ok(())
+    })
+}
+
+/// These files, links and directories, each without what is in it, under names of their own.
+pub fn pack_files(files: Vec<(PathBuf, Vec<u8>)>) -> mpsc::Receiver<io::Result<Vec<u8>>> {
+    packed(move |writer| {
+        let entries = files.iter().map(|(path, name)| (path.as_os_str().as_encoded_bytes(), name.as_slice()));
+        pack_each(&Root::open(Path::new("/"))?, entries, &IdMap::default(), writer)?;
+        Ok(())
+    })
+}
+
+fn packed(work: impl FnOnce(Sender) -> image::Result<()> + Send + 'static) -> mpsc::Receiver<io::Result<Vec<u8>>> {
+    let (sender, receiver) = mpsc::channel(AHEAD);
     std::thread::spawn(move || {
         let writer = Sender { sender: sender.clone(), chunk: Vec::with_capacity(CHUNK) };
-        let work = || -> image::Result<()> {
-            // The parent is opened by its path, as the user named it; from there on nothing is followed.
-            let (parent, last) = super::paths::split(&path);
-            let inside = if path.ends_with('/') { format!("{last}/") } else { last };
-            let inside = if inside == "/" { ".".into() } else { inside };
-            pack(&Root::open(Path::new(&parent))?, inside.as_bytes(), name.as_bytes(), &IdMap::default(), writer)?;
-            Ok(())
-        };
-        if let Err(error) = work() {
+        if let Err(error) = work(writer) {
             // Nobody may be listening any more.
             let _ = sender.blocking_send(Err(io::Error::other(error.to_string())));
         }
@@ -46,6 +58,7 @@ pub async fn extract_local(
     let options = ExtractOptions {
         owner: if keep_owners { Owner::Kept(IdMap::default()) } else { Owner::Caller },
         conflicts: Conflicts::Refused,
+        keep_directories: false,
         within: Within::Directory,
         rename: rename.map(|(from, to)| (from.into_bytes(), to.into_bytes())),
     };
