@@ -80,7 +80,7 @@ pub enum Error {
         code: u8,
     },
     /// Nothing of that name.
-    #[error("no such {kind}: {name}")]
+    #[error("No such {kind}: {name}")]
     NotFound {
         /// `service`, `container`.
         kind: &'static str,

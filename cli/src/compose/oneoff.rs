@@ -49,7 +49,7 @@ pub struct RunArgs {
     #[arg(short, long, value_name = "DIR")]
     workdir: Option<String>,
     /// Label: KEY[=VALUE]
-    #[arg(short, long, value_name = "KEY[=VALUE]")]
+    #[arg(short, long, value_name = "KEY[=VALUE]", value_parser = flags::label)]
     label: Vec<String>,
     /// Mount a volume or a path
     #[arg(short, long, value_name = "[SOURCE:]TARGET[:OPTIONS]")]

@@ -99,7 +99,7 @@ pub struct CreateArgs {
     #[arg(long)]
     pub domainname: Option<String>,
     /// Label: KEY[=VALUE]
-    #[arg(short, long, value_name = "KEY[=VALUE]")]
+    #[arg(short, long, value_name = "KEY[=VALUE]", value_parser = flags::label)]
     pub label: Vec<String>,
     /// OCI annotation
     #[arg(long, value_name = "KEY=VALUE")]
@@ -316,7 +316,8 @@ impl CreateArgs {
             dns_options: self.dns_option,
             sysctls: flags::labels(&self.sysctl),
             ulimits: self.ulimit.into_iter().collect(),
-            shm_size: self.shm_size,
+            // As in Docker none is the default: without a limit a container could fill the node's memory.
+            shm_size: self.shm_size.filter(|size| *size > 0),
             devices,
             device_requests,
             resources: Resources { limits, reservations },

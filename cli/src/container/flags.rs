@@ -170,6 +170,14 @@ pub fn labels(items: &[String]) -> BTreeMap<String, String> {
     items.iter().map(pair).collect()
 }
 
+/// `KEY[=VALUE]` of a label.
+pub fn label(item: &str) -> Result<String, String> {
+    match item.split('=').next() {
+        None | Some("") => Err("the label has no name".into()),
+        Some(_) => Ok(item.to_owned()),
+    }
+}
+
 /// `host:address` or `host=address`; `host-gateway` is the node.
 pub fn extra_host(value: &str) -> Result<HostEntry, String> {
     let (host, address) = value.split_once('=').or_else(|| value.split_once(':')).ok_or("expected HOST:ADDRESS")?;

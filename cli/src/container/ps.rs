@@ -108,7 +108,7 @@ pub fn row(container: &Container, now: Timestamp, whole: bool) -> Json {
             false => name.chars().take(14).chain(['…']).collect(),
         }
     };
-    let mounts: Vec<String> = container.mounts.iter().map(mount).collect();
+    let mounts: Vec<String> = container.mounts.iter().filter(|mount| mount.kind != "tmpfs").map(mount).collect();
     let volumes = container.mounts.iter().filter(|mount| mount.kind == "volume").count();
     json!({
         "Command": human::command(&container.args, whole),

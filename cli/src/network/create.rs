@@ -39,7 +39,7 @@ pub struct Args {
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL")]
     ipv4: Option<bool>,
     /// Label: KEY[=VALUE]
-    #[arg(long, value_name = "KEY[=VALUE]")]
+    #[arg(long, value_name = "KEY[=VALUE]", value_parser = flags::label)]
     label: Vec<String>,
     /// Option of the driver: KEY=VALUE
     #[arg(short, long, value_name = "KEY=VALUE")]

@@ -39,11 +39,15 @@ impl Complaint {
         // Nobody may be reading.
         let _ = match (&self.refusal, self.error.kind()) {
             (Some(refusal), _) => writeln!(std::io::stderr(), "orca: {refusal}"),
+            (None, ErrorKind::DisplayVersion) => self.error.print(),
             (None, ErrorKind::DisplayHelp) => at(plain, &self.path).print_help(),
             (None, ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand) => {
                 write!(std::io::stderr(), "{}", at(plain, &self.path).render_help())
             }
-            (None, _) => self.error.print(),
+            (None, _) => {
+                let text = self.error.render().to_string();
+                write!(std::io::stderr(), "orca: {}", text.strip_prefix("error: ").unwrap_or(&text))
+            }
         };
     }
 }

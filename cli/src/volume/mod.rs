@@ -42,7 +42,7 @@ pub struct CreateArgs {
     #[arg(short, long, default_value = "local")]
     driver: String,
     /// Label: KEY[=VALUE]
-    #[arg(long)]
+    #[arg(long, value_name = "KEY[=VALUE]", value_parser = flags::label)]
     label: Vec<String>,
     /// Option of the local driver: type, o, device
     #[arg(short, long = "opt", value_name = "KEY=VALUE")]

@@ -250,3 +250,20 @@ fn compose_services_share_namespaces() {
     node.wait_for("the guest has seen it", || node.ok(&["logs", "share-guest-1"]) == "hi\nsleep\n");
     node.ok(&["compose", "-f", file, "down"]);
 }
+
+#[test]
+fn a_container_sees_its_own_limits_and_can_change_none() {
+    let node = Node::start().with_busybox();
+    let run = |script: &str| node.orca(&["run", "--rm", "-m", "64m", "--cpus", "0.5", "busybox", "sh", "-c", script]);
+    let (memory, cpus, expected) = match is_unified() {
+        true => ("memory.max", "cpu.max", "67108864\n50000 100000\n"),
+        false => ("memory/memory.limit_in_bytes", "cpu/cpu.cfs_quota_us", "67108864\n50000\n"),
+    };
+    let read = run(&format!("cd /sys/fs/cgroup && cat {memory} {cpus}"));
+    assert_eq!(String::from_utf8_lossy(&read.stdout), expected);
+    for script in [format!("echo 1 > {memory}"), "mkdir pids/x || mkdir x".into(), "touch x".into()] {
+        let done = run(&format!("cd /sys/fs/cgroup && {script}"));
+        assert!(!done.status.success(), "{script}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+    node.ok(&["run", "--rm", "-v", "/sys/fs/cgroup:/sys/fs/cgroup:ro", "busybox", "true"]);
+}

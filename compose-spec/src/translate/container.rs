@@ -64,7 +64,7 @@ pub fn spec(
         dns_options: fields.texts("dns_opt"),
         sysctls: fields.strings("sysctls"),
         ulimits: ulimits(fields),
-        shm_size: fields.bytes("shm_size"),
+        shm_size: fields.bytes("shm_size").filter(|size| *size > 0),
         devices,
         device_requests,
         resources,

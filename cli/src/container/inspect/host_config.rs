@@ -49,8 +49,8 @@ pub fn describe(container: &Container, spec: &ContainerSpec) -> Json {
     }));
     set(optional("Annotations", json!(spec.annotations), spec.annotations.is_empty()));
     set(json!({
-        "CapAdd": listed(&spec.cap_add),
-        "CapDrop": listed(&spec.cap_drop),
+        "CapAdd": listed(&capabilities(&spec.cap_add)),
+        "CapDrop": listed(&capabilities(&spec.cap_drop)),
         "CgroupnsMode": if spec.cgroupns == CgroupnsMode::Host { "host" } else { "private" },
         "Dns": spec.dns,
         "DnsOptions": spec.dns_options,
@@ -159,6 +159,15 @@ fn device_request(request: &DeviceRequest) -> Json {
         "Capabilities": listed_twice(&request.capabilities),
         "Options": request.options,
     })
+}
+
+/// By their whole names, as Docker writes them.
+fn capabilities(names: &[String]) -> Vec<String> {
+    let whole = |name: &String| {
+        let name = name.to_ascii_uppercase();
+        if name == "ALL" || name.starts_with("CAP_") { name } else { format!("CAP_{name}") }
+    };
+    names.iter().map(whole).collect()
 }
 
 fn listed(items: &[String]) -> Json {

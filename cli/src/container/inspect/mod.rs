@@ -139,7 +139,8 @@ fn mounts(container: &Container, spec: &ContainerSpec) -> Vec<Json> {
         object.insert("Propagation".into(), json!(propagation(spec, mount)));
         Json::Object(object)
     };
-    container.mounts.iter().map(mount).collect()
+    // Those of memory are in HostConfig.
+    container.mounts.iter().filter(|mount| mount.kind != "tmpfs").map(mount).collect()
 }
 
 /// The options as `-v` takes them.
