@@ -104,7 +104,14 @@ impl Pass<'_, '_, '_> {
     }
 
     fn base_of_file(&mut self, name: &str, base: &str, other: &str, extends: &Node) -> Result<Option<Node>, Errors> {
-        let path = join(self.scope.directory, other);
+        let path = match self.loader.files.local(other) {
+            None => join(self.scope.directory, other),
+            Some(Ok(path)) => path,
+            Some(Err(error)) => {
+                let (file, reason) = (other.to_owned(), error.reason);
+                return Err(Error::Read { at: extends.span.into(), what: "fetch", file, reason }.into());
+            }
+        };
         // Taken out while its services resolve; a request for it from there loads it again and ends in the cycle check.
         let mut file = match self.bases.remove(&path) {
             Some(file) => file,

@@ -22,6 +22,11 @@ impl fmt::Display for FileError {
 pub trait Files {
     /// The bytes of a file; `None` when no file has that name.
     fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, FileError>;
+
+    /// The local file of what `include` or `extends` names elsewhere, such as `oci://…`; `None` if it names nothing of that kind.
+    fn local(&self, _remote: &str) -> Option<Result<PathBuf, FileError>> {
+        None
+    }
 }
 
 /// Joins and cleans lexically (`a/./b/../c` is `a/c`), as Compose resolves relative paths.

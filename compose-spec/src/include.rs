@@ -10,6 +10,7 @@ use crate::merge::reset::Resets;
 use crate::node::{Map, Node, Value};
 use crate::path::Path;
 use crate::pipeline::{Env, Loader, Scope};
+use crate::publish::is_remote;
 
 /// Deepest nesting of includes.
 const NESTING_LIMIT: usize = 50;
@@ -38,18 +39,11 @@ fn one(loader: &mut Loader, entry: &Node, place: &str, scope: &Scope) -> Result<
         Some(_) => strings(Some(entry)),
         None => strings(entry.get("path")),
     };
-    let files: Vec<PathBuf> = paths.iter().map(|path| join(scope.directory, path)).collect();
+    let files: Result<Vec<PathBuf>, Error> = paths.iter().map(|path| file(loader, entry, path, place, scope)).collect();
+    let files = files?;
     let Some(main) = files.first() else {
         return Err(Error::invalid(entry.span, place, "needs a path").into());
     };
-    if let Some(remote) = paths.iter().find(|path| path.contains("://") || path.starts_with("git@")) {
-        return Err(Error::Unsupported {
-            at: entry.span.into(),
-            path: format!("{place}: {remote}"),
-            hint: Some("only local files can be included"),
-        }
-        .into());
-    }
     if scope.including.contains(main) || scope.file == main {
         let chain = scope.including.iter().chain([main]).map(|file| text(file)).collect();
         return Err(Error::IncludeCycle { at: entry.span.into(), chain }.into());
@@ -67,6 +61,25 @@ fn one(loader: &mut Loader, entry: &Node, place: &str, scope: &Scope) -> Result<
     let mut including = scope.including.to_vec();
     including.push(scope.file.to_path_buf());
     loader.model(&files, &directory, &env, &including, entry.span)
+}
+
+/// Where an included file is on this machine.
+fn file(loader: &Loader, entry: &Node, path: &str, place: &str, scope: &Scope) -> Result<PathBuf, Error> {
+    if !is_remote(path) {
+        return Ok(join(scope.directory, path));
+    }
+    match loader.files.local(path) {
+        Some(Ok(file)) => Ok(file),
+        Some(Err(error)) => {
+            let (file, reason) = (path.to_owned(), error.reason);
+            Err(Error::Read { at: entry.span.into(), what: "fetch", file, reason })
+        }
+        None => Err(Error::Unsupported {
+            at: entry.span.into(),
+            path: format!("{place}: {path}"),
+            hint: Some("only local files can be included"),
+        }),
+    }
 }
 
 /// The including project's environment, over the entry's env files or its directory's `.env`.

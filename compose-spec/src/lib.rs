@@ -15,6 +15,7 @@
 //! | [`typed`] | one representation per attribute |
 //! | [`profiles`], [`validate`], [`environment`] | which services take part, and whether they fit together |
 //! | [`project`], [`template`], [`config`] | the result, the same before interpolation, and their canonical text |
+//! | [`publish`] | a file as it is published: what it names, and with other names |
 //! | [`watch`] | what `develop.watch` asks for |
 //! | [`translate`] | the project as a [`model::Stack`]; what can't be carried out is refused by name |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -38,6 +39,7 @@ mod paths;
 mod pipeline;
 mod profiles;
 mod project;
+pub mod publish;
 mod schema;
 mod service;
 mod template;

@@ -15,9 +15,12 @@ mod making;
 mod oneoff;
 mod project;
 mod ps;
+mod publish;
 mod pull;
 mod push;
+mod remote;
 mod remove;
+mod sensitive;
 mod up;
 mod verbs;
 mod view;
@@ -57,6 +60,8 @@ enum Verb {
     Pull(pull::PullArgs),
     /// Push the images of its services that are built
     Push(push::PushArgs),
+    /// Publish the application's files in a registry, for -f oci://REPOSITORY[:TAG]
+    Publish(publish::PublishArgs),
     /// Show its output
     Logs(logs::LogsArgs),
     /// Run a program in a container of a service
@@ -131,6 +136,7 @@ pub async fn run(host: &Host, args: ComposeArgs) -> Result<()> {
         Verb::Images(args) => images::images(host, &project, args).await,
         Verb::Pull(args) => pull::pull(host, &project, args).await,
         Verb::Push(args) => push::push(host, &project, args).await,
+        Verb::Publish(args) => publish::publish(host, &project, args).await,
         Verb::Logs(args) => logs::logs(host, &project, args).await,
         Verb::Exec(args) => exec::exec(host, &project, args).await,
         Verb::Cp(args) => files::copy(host, &project, args).await,

@@ -8,6 +8,7 @@ use clap::Args;
 use compose_spec::{FileError, Files, LoadOptions, Project, TranslateOptions};
 use model::Stack;
 
+use super::remote;
 use crate::error::{Error, Result};
 
 /// Largest Compose file, secret or config that is read, in bytes.
@@ -56,6 +57,11 @@ impl Files for Disk {
         }
         Ok(Some(bytes))
     }
+
+    fn local(&self, path: &str) -> Option<Result<PathBuf, FileError>> {
+        let found = remote::local(path)?;
+        Some(found.map_err(|error| FileError { is_directory: false, reason: error.to_string() }))
+    }
 }
 
 /// A project that has been read.
@@ -102,6 +108,7 @@ impl ProjectArgs {
         for warning in &loaded.warnings {
             eprintln!("WARNING: {warning}");
         }
+        remote::check_paths(&loaded.project)?;
         Ok(Loaded { project: loaded.project })
     }
 
@@ -123,8 +130,9 @@ impl ProjectArgs {
             Some((key.into_string().ok()?, value.into_string().ok()?))
         };
         let profiles = if reading.all_profiles { vec!["*".into()] } else { self.profile.clone() };
+        let local = |path: &PathBuf| path.to_str().and_then(remote::local).unwrap_or_else(|| Ok(path.clone()));
         Ok(LoadOptions {
-            files: self.file.clone(),
+            files: self.file.iter().map(local).collect::<Result<_>>()?,
             stdin,
             project_directory: self.project_directory.clone(),
             project_name: self.project_name.clone(),

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::project::{ProjectArgs, Reading};
+use super::project::{Loaded, ProjectArgs, Reading};
 use crate::client::{Client, Host};
 use crate::error::{Error, Result};
 use crate::registry;
@@ -27,9 +27,26 @@ pub struct PushArgs {
 pub async fn push(host: &Host, project: &ProjectArgs, args: PushArgs) -> Result<()> {
     let reading = Reading { services: args.services.clone(), no_deps: !args.include_deps, ..Reading::default() };
     let loaded = project.read(reading)?;
+    let failures = push_all(host, &loaded, args.quiet).await?;
+    if args.ignore_push_failures {
+        failures.iter().for_each(|failure| eprintln!("WARNING: {failure}"));
+        return Ok(());
+    }
+    if failures.is_empty() { Ok(()) } else { Err(Error::NotConverged(failures.join("\n"))) }
+}
+
+/// Pushes the images of services that have a `build` section; those that can't be pushed are told.
+pub async fn built(host: &Host, loaded: &Loaded) -> Result<()> {
+    if loaded.project.services().any(|service| service.node.get("build").is_some()) {
+        push_all(host, loaded, false).await?.iter().for_each(|failure| eprintln!("WARNING: {failure}"));
+    }
+    Ok(())
+}
+
+async fn push_all(host: &Host, loaded: &Loaded, quiet: bool) -> Result<Vec<String>> {
     let mut client = Client::connect(host).await?;
     let say = |service: &str, words: &str| {
-        if !args.quiet {
+        if !quiet {
             eprintln!(" {service} {words}");
         }
     };
@@ -41,7 +58,7 @@ pub async fn push(host: &Host, project: &ProjectArgs, args: PushArgs) -> Result<
             continue;
         };
         say(service.name, "Pushing");
-        match registry::push_image(&mut client, image, args.quiet).await {
+        match registry::push_image(&mut client, image, quiet).await {
             Ok(()) => say(service.name, "Pushed"),
             Err(error) => {
                 say(service.name, "Error");
@@ -49,9 +66,5 @@ pub async fn push(host: &Host, project: &ProjectArgs, args: PushArgs) -> Result<
             }
         }
     }
-    if args.ignore_push_failures {
-        failures.iter().for_each(|failure| eprintln!("WARNING: {failure}"));
-        return Ok(());
-    }
-    if failures.is_empty() { Ok(()) } else { Err(Error::NotConverged(failures.join("\n"))) }
+    Ok(failures)
 }

@@ -5,7 +5,7 @@ mod demo_image;
 mod install;
 mod notify;
 mod programs;
-mod registries;
+pub mod registries;
 mod remote;
 mod serve;
 mod socket;

@@ -9,7 +9,7 @@ use image::registry::{Insecure, Proxies, Settings, origin};
 use crate::error::{Error, Result};
 
 /// Where certificates of registries are.
-const CERTS: [&str; 2] = ["/etc/orca/certs.d", "/etc/docker/certs.d"];
+pub const CERTS: [&str; 2] = ["/etc/orca/certs.d", "/etc/docker/certs.d"];
 /// Seconds that a registry may be silent.
 const TIMEOUT: u64 = 30;
 

@@ -37,9 +37,13 @@ fn logins() -> Result<Logins> {
 }
 
 /// Who one is at the registry of `reference`. Without a place for logins one is nobody.
-fn credentials(reference: &Reference) -> Result<Option<Credentials>> {
+pub fn logged_in(reference: &Reference) -> Result<Option<image::registry::Credentials>> {
     let Ok(logins) = logins() else { return Ok(None) };
-    Ok(logins.get(reference.domain())?.map(wire))
+    Ok(logins.get(reference.domain())?)
+}
+
+fn credentials(reference: &Reference) -> Result<Option<Credentials>> {
+    Ok(logged_in(reference)?.map(wire))
 }
 
 fn wire(credentials: image::registry::Credentials) -> Credentials {

@@ -61,6 +61,12 @@ impl Error {
         }
     }
 
+    /// Whether the registry refuses what it was sent, for what it is and not for who sends it.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Error::Status { status: 400..=499, .. })
+            && !matches!(self, Error::Status { status: 401 | 403 | 408 | 425 | 429, .. })
+    }
+
     /// How long the registry asks to be left alone.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {

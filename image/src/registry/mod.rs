@@ -9,11 +9,13 @@
 //! | [`login`] | shell | the same on disk, and credential helpers |
 //! | `resolve`, `proxy`, `tls`, `http` | shell | names, ways, trust, requests with bounds on everything |
 //! | `auth`, `client` | shell | tokens; manifests, blobs, tags, uploads of one repository |
+//! | [`artifact`] | shell | documents that are no image's |
 //! | `transfer`, `pull`, `push` | shell | layers that several pulls share; whole images |
 //!
 //! The daemon asks registries; who one is there comes with each request from the command, which reads the user's
 //! `config.json`. Nothing here keeps a secret.
 
+pub mod artifact;
 mod auth;
 pub mod backoff;
 pub mod challenge;

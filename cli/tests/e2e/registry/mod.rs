@@ -5,6 +5,7 @@ mod compose;
 mod faults;
 mod images;
 mod proxy;
+mod publish;
 mod resume;
 mod server;
 mod transfer;
