@@ -1,7 +1,6 @@
 //! Which changed files mean what: `develop.watch` with its patterns. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -184,9 +183,8 @@ pub fn topmost<'p>(paths: impl IntoIterator<Item = &'p [u8]>) -> Vec<&'p [u8]> {
 struct PathKey<'p>(&'p [u8]);
 
 impl PathKey<'_> {
-    fn components(&self) -> std::path::Components<'_> {
-        use std::os::unix::ffi::OsStrExt;
-        Path::new(OsStr::from_bytes(self.0)).components()
+    fn components(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.split(|byte| *byte == b'/').filter(|name| !name.is_empty())
     }
 }
 
