@@ -7,7 +7,7 @@ use thiserror::Error;
 
 mod syslog;
 
-pub use syslog::{SyslogAddress, SyslogFormat, SyslogOptions};
+pub use syslog::{SyslogAddress, SyslogFormat, SyslogOptions, SyslogServer, SyslogTlsOptions, SyslogTransport};
 
 /// Docker's defaults of the `local` driver, and of the copy that is kept beside a remote log.
 const LOCAL: FileOptions = FileOptions { max_size: 20 << 20, max_files: 5, compress: true };
@@ -107,7 +107,7 @@ impl LogDriver {
         let of_lines = ["labels", "labels-regex", "env", "env-regex", "tag"].contains(&option);
         let of_delivery = ["mode", "max-buffer-size"].contains(&option);
         let of_copy = ["cache-disabled", "cache-max-size", "cache-max-file", "cache-compress"].contains(&option);
-        let of_syslog = ["syslog-address", "syslog-facility", "syslog-format"].contains(&option);
+        let of_syslog = option.starts_with("syslog-");
         match self {
             Self::Default => of_files || of_lines || of_delivery || of_copy || of_syslog,
             Self::JsonFile => of_files || of_lines || of_delivery,
@@ -197,6 +197,9 @@ impl LogOptions {
         let keeps = options.file.is_some_and(|file| file.max_size > 0 && file.max_files > 1);
         if let (Some(compress), false) = (set("compress").filter(|(_, value)| boolean(value) == Some(true)), keeps) {
             return refuse(compress, "it needs max-size, and max-file of 2 or more");
+        }
+        if let Some((option, reason)) = options.syslog.contradiction() {
+            return refuse(set(option).unwrap_or_default(), reason);
         }
         Ok(options)
     }

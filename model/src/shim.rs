@@ -192,6 +192,25 @@ pub struct SyslogConfig {
     pub tag: String,
     /// The host that they are from.
     pub hostname: String,
+    /// For [`SyslogAddress::Tls`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<SyslogTls>,
+}
+
+/// Whom to trust on the way to a syslog server, and who one is there. The files are read by the shim.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyslogTls {
+    /// The name in the server's certificate.
+    pub server_name: String,
+    /// CAs; else the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
+    /// The client's certificate and key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<(PathBuf, PathBuf)>,
+    /// Any certificate will do.
+    #[serde(default)]
+    pub skip_verify: bool,
 }
 
 /// Docker's logging drivers that keep files.

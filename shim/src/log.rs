@@ -1,7 +1,7 @@
 //! What becomes of a container's output: lines, in a file and on their way to a server.
 //!
 //! - [`lines`]: cutting and encoding · [`file`]: rotated files, [`compress`]ed between other work
-//! - [`message`]: what servers are told · [`delivery`]: the queue to one, over a [`link`]
+//! - [`message`]: what servers are told · [`delivery`]: the queue to one, over a [`link`], with [`tls`] or without
 
 mod compress;
 mod delivery;
@@ -9,6 +9,7 @@ mod file;
 mod lines;
 mod link;
 mod message;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::os::fd::RawFd;
@@ -55,7 +56,7 @@ impl Log {
         let remote = config.remote.as_ref().map(|remote| {
             let target = match remote {
                 RemoteLog::Journald { socket, .. } => Target::Journal(socket.clone()),
-                RemoteLog::Syslog(syslog) => Target::Syslog(syslog.address.clone()),
+                RemoteLog::Syslog(syslog) => Target::Syslog(syslog.address.clone(), syslog.tls.clone()),
             };
             Remote {
                 config: remote.clone(),

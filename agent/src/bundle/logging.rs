@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use image::manifest::RunConfig;
-use model::shim::{LogConfig, LogDriver, RemoteLog, SyslogConfig};
-use model::{LogOptions, SyslogOptions};
+use model::shim::{LogConfig, LogDriver, RemoteLog, SyslogConfig, SyslogTls};
+use model::{LogOptions, SyslogAddress, SyslogOptions, SyslogServer, SyslogTlsOptions, SyslogTransport};
 use regex::Regex;
 
 use crate::containers::Record;
@@ -15,7 +15,6 @@ use crate::{Error, Result};
 const TAG: &str = "{{.ID}}";
 
 /// What a log is made from.
-#[derive(Debug)]
 pub struct LogFacts<'a> {
     /// The container.
     pub record: &'a Record,
@@ -27,6 +26,8 @@ pub struct LogFacts<'a> {
     pub journal: &'a Path,
     /// The current file.
     pub path: PathBuf,
+    /// Finds a syslog server's address.
+    pub resolve: &'a dyn Fn(&SyslogOptions) -> Result<SyslogAddress>,
 }
 
 /// Refuses what can't be done, before anything is made.
@@ -61,9 +62,11 @@ pub fn log_config(facts: LogFacts<'_>) -> Result<LogConfig> {
             Some(RemoteLog::Journald { socket: facts.journal.into(), fields: fields(&facts, &attrs, &tag) })
         }
         model::LogDriver::Syslog => {
-            let SyslogOptions { address, facility, format } = options.syslog;
+            let address = (facts.resolve)(&options.syslog)?;
+            let SyslogOptions { server, facility, format, tls } = options.syslog;
             let hostname = facts.hostname.into();
-            Some(RemoteLog::Syslog(SyslogConfig { address, facility, format, tag: tag.clone(), hostname }))
+            let tls = tls_of(server, tls);
+            Some(RemoteLog::Syslog(SyslogConfig { address, facility, format, tag: tag.clone(), hostname, tls }))
         }
         _ => None,
     };
@@ -78,6 +81,12 @@ pub fn log_config(facts: LogFacts<'_>) -> Result<LogConfig> {
         (Some(_), _) => LogDriver::Local,
     };
     Ok(LogConfig { driver, path: facts.path, max_size, max_files, compress, attrs, remote, buffer: options.buffer })
+}
+
+fn tls_of(server: SyslogServer, options: SyslogTlsOptions) -> Option<SyslogTls> {
+    let SyslogServer::Remote { transport: SyslogTransport::Tls, host, .. } = server else { return None };
+    let SyslogTlsOptions { ca, cert, key, skip_verify } = options;
+    Some(SyslogTls { server_name: host, ca, client: cert.zip(key), skip_verify })
 }
 
 /// The labels and variables that go with each line.

@@ -190,6 +190,7 @@ impl Executor {
                 hostname: &self.host.hostname,
                 journal: &self.logging.journal,
                 path: self.paths.log(record.id),
+                resolve: &super::syslog::address,
             })?,
             cgroup: self.cgroup_path(record),
             terminal: record.spec.tty,

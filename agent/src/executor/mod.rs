@@ -10,6 +10,7 @@ mod files;
 pub(crate) mod host;
 mod recover;
 mod shim;
+mod syslog;
 mod users;
 
 use std::collections::BTreeMap;

@@ -31,6 +31,7 @@ mod remains;
 mod runtimes;
 mod storage;
 mod support;
+mod syslog_tls;
 mod tls;
 mod unified;
 mod users;

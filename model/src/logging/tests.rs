@@ -42,11 +42,15 @@ fn what_cannot_be_is_refused_by_name() {
         (Local, &[("tag", "x")], "\"tag\" is not one of local's"),
         (None, &[("max-size", "1m")], "\"max-size\" is not one of none's"),
         (Journald, &[("mode", "maybe")], "give blocking or non-blocking"),
-        (Syslog, &[("syslog-address", "tcp+tls://127.0.0.1")], "TLS is not supported"),
-        (Syslog, &[("syslog-address", "udp://logs.example.com:514")], "give an IP address"),
+        (Syslog, &[("syslog-address", "tls://127.0.0.1")], "is not one of udp, tcp, tcp+tls, unix"),
+        (Syslog, &[("syslog-address", "udp://logs..example.com:514")], "give the name or the address"),
+        (Syslog, &[("syslog-address", "udp://logs.example.com:x")], "is no port"),
         (Syslog, &[("syslog-facility", "local8")], "give a name"),
         (Syslog, &[("syslog-format", "rfc1")], "give rfc3164"),
-        (Syslog, &[("syslog-tls-ca-cert", "/x")], "\"syslog-tls-ca-cert\" is not one of syslog's"),
+        (Syslog, &[("syslog-tls-ca", "/x")], "\"syslog-tls-ca\" is not one of syslog's"),
+        (Syslog, &[("syslog-tls-ca-cert", "/x")], "it is for a syslog-address with tcp+tls://"),
+        (Syslog, &[("syslog-address", "tcp+tls://h"), ("syslog-tls-cert", "/x")], "it needs syslog-tls-key"),
+        (Syslog, &[("syslog-address", "tcp+tls://h"), ("syslog-tls-ca-cert", "x")], "give an absolute path"),
     ] {
         let error = parse(driver, options).unwrap_err();
         assert!(error.contains(words), "{options:?}: {error}");
@@ -56,11 +60,14 @@ fn what_cannot_be_is_refused_by_name() {
 
 #[test]
 fn addresses_of_syslog() {
-    let address = |text: &str| parse(LogDriver::Syslog, &[("syslog-address", text)]).unwrap().syslog.address;
-    assert_eq!(address("udp://192.0.2.1"), SyslogAddress::Udp("192.0.2.1:514".parse().unwrap()));
-    assert_eq!(address("tcp://[::1]:99"), SyslogAddress::Tcp("[::1]:99".parse().unwrap()));
-    assert_eq!(address("tcp://localhost:601"), SyslogAddress::Tcp("127.0.0.1:601".parse().unwrap()));
-    assert_eq!(address("unix:///dev/log"), SyslogAddress::Unix("/dev/log".into()));
+    let server = |text: &str| parse(LogDriver::Syslog, &[("syslog-address", text)]).unwrap().syslog.server;
+    let remote = |transport, host: &str, port| SyslogServer::Remote { transport, host: host.into(), port };
+    assert_eq!(server("udp://192.0.2.1"), remote(SyslogTransport::Udp, "192.0.2.1", 514));
+    assert_eq!(server("tcp://[::1]:99"), remote(SyslogTransport::Tcp, "::1", 99));
+    assert_eq!(server("udp://[::1]"), remote(SyslogTransport::Udp, "::1", 514));
+    assert_eq!(server("tcp://localhost:601"), remote(SyslogTransport::Tcp, "localhost", 601));
+    assert_eq!(server("tcp+tls://logs.example.com:6514"), remote(SyslogTransport::Tls, "logs.example.com", 6514));
+    assert_eq!(server("unix:///dev/log"), SyslogServer::Unix("/dev/log".into()));
 }
 
 #[test]

@@ -89,7 +89,8 @@ impl Delivery {
     /// Descriptor and what to poll it for, while it can't be sent to.
     pub fn interest(&self) -> Option<(RawFd, i16)> {
         let link = self.link.as_ref()?;
-        Some((link.raw(), if self.queue.is_empty() { libc::POLLIN } else { libc::POLLIN | libc::POLLOUT }))
+        let sends = !self.queue.is_empty() && !link.waits_for_input();
+        Some((link.raw(), if sends { libc::POLLIN | libc::POLLOUT } else { libc::POLLIN }))
     }
 
     /// When [`advance`](Self::advance) has something to do although nothing happens.
@@ -102,6 +103,9 @@ impl Delivery {
     pub fn advance(&mut self, now: Instant) {
         if self.link.as_ref().is_some_and(Link::is_over) {
             self.link = None;
+        }
+        if let Some(Err(error)) = self.link.as_mut().map(Link::listen) {
+            self.note_broken(&error, now);
         }
         if self.retry_at.is_some_and(|at| now >= at) {
             self.retry_at = None;
@@ -172,10 +176,11 @@ impl std::fmt::Display for Target {
         use model::SyslogAddress;
         match self {
             Self::Journal(path) => write!(f, "the journal at {}", path.display()),
-            Self::Syslog(SyslogAddress::Unixgram(path)) => write!(f, "syslog at unixgram://{path}"),
-            Self::Syslog(SyslogAddress::Unix(path)) => write!(f, "syslog at unix://{path}"),
-            Self::Syslog(SyslogAddress::Udp(address)) => write!(f, "syslog at udp://{address}"),
-            Self::Syslog(SyslogAddress::Tcp(address)) => write!(f, "syslog at tcp://{address}"),
+            Self::Syslog(SyslogAddress::Unixgram(path), _) => write!(f, "syslog at unixgram://{path}"),
+            Self::Syslog(SyslogAddress::Unix(path), _) => write!(f, "syslog at unix://{path}"),
+            Self::Syslog(SyslogAddress::Udp(address), _) => write!(f, "syslog at udp://{address}"),
+            Self::Syslog(SyslogAddress::Tcp(address), _) => write!(f, "syslog at tcp://{address}"),
+            Self::Syslog(SyslogAddress::Tls(address), _) => write!(f, "syslog at tcp+tls://{address}"),
         }
     }
 }
@@ -234,7 +239,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("socket");
         let address = model::SyslogAddress::Unix(path.to_str().unwrap().into());
-        let mut delivery = Delivery::new(Target::Syslog(address), None);
+        let mut delivery = Delivery::new(Target::Syslog(address, None), None);
         delivery.push(b"one\n".to_vec());
         delivery.advance(Instant::now());
         assert!(delivery.complaint().unwrap().contains("unix://"));
@@ -255,7 +260,7 @@ mod tests {
     #[test]
     fn a_dead_server_holds_the_container_up_for_a_while_only() {
         let address = model::SyslogAddress::Unixgram("/nonexistent/socket".into());
-        let mut delivery = Delivery::new(Target::Syslog(address), None);
+        let mut delivery = Delivery::new(Target::Syslog(address, None), None);
         let begin = Instant::now();
         delivery.push(vec![b'x'; PATIENCE_BUFFER]);
         delivery.advance(begin);
@@ -274,7 +279,7 @@ mod tests {
     #[test]
     fn without_blocking_what_does_not_fit_is_dropped_at_once() {
         let address = model::SyslogAddress::Unixgram("/nonexistent/socket".into());
-        let mut delivery = Delivery::new(Target::Syslog(address), Some(10));
+        let mut delivery = Delivery::new(Target::Syslog(address, None), Some(10));
         for _ in 0..5 {
             delivery.push(b"1234".to_vec());
         }

@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 
 use model::SyslogAddress;
+use model::shim::SyslogTls;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::Errno;
 use rustix::net::{
@@ -15,13 +16,15 @@ use rustix::net::{
     connect, send, sendmsg, socket_with, sockopt,
 };
 
+use super::tls::Tls;
+
 /// Where a link leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// The journal's socket: what is too long for a datagram goes in a sealed memory file.
     Journal(PathBuf),
-    /// A syslog server.
-    Syslog(SyslogAddress),
+    /// A syslog server, and whom to trust there.
+    Syslog(SyslogAddress, Option<SyslogTls>),
 }
 
 /// An open socket.
@@ -30,6 +33,7 @@ pub struct Link {
     is_stream: bool,
     is_journal: bool,
     is_udp: bool,
+    tls: Option<Box<Tls>>,
     /// Of the message at the front, so much was sent.
     sent: usize,
 }
@@ -48,14 +52,23 @@ impl Link {
     pub fn open(target: &Target) -> io::Result<Self> {
         let (socket, is_stream) = match target {
             Target::Journal(path) => (open_unix(path, SocketType::DGRAM)?, false),
-            Target::Syslog(SyslogAddress::Unixgram(path)) => (open_unix(Path::new(path), SocketType::DGRAM)?, false),
-            Target::Syslog(SyslogAddress::Unix(path)) => (open_unix(Path::new(path), SocketType::STREAM)?, true),
-            Target::Syslog(SyslogAddress::Udp(address)) => (open_inet(*address, SocketType::DGRAM)?, false),
-            Target::Syslog(SyslogAddress::Tcp(address)) => (open_inet(*address, SocketType::STREAM)?, true),
+            Target::Syslog(SyslogAddress::Unixgram(path), _) => (open_unix(Path::new(path), SocketType::DGRAM)?, false),
+            Target::Syslog(SyslogAddress::Unix(path), _) => (open_unix(Path::new(path), SocketType::STREAM)?, true),
+            Target::Syslog(SyslogAddress::Udp(address), _) => (open_inet(*address, SocketType::DGRAM)?, false),
+            Target::Syslog(SyslogAddress::Tcp(address) | SyslogAddress::Tls(address), _) => {
+                (open_inet(*address, SocketType::STREAM)?, true)
+            }
         };
         let is_journal = matches!(target, Target::Journal(_));
-        let is_udp = matches!(target, Target::Syslog(SyslogAddress::Udp(_)));
-        Ok(Self { socket, is_stream, is_journal, is_udp, sent: 0 })
+        let is_udp = matches!(target, Target::Syslog(SyslogAddress::Udp(_), _));
+        let tls = match target {
+            Target::Syslog(SyslogAddress::Tls(_), Some(options)) => Some(Box::new(Tls::new(options)?)),
+            Target::Syslog(SyslogAddress::Tls(_), None) => {
+                return Err(io::Error::new(ErrorKind::InvalidInput, "nobody said whom to trust"));
+            }
+            _ => None,
+        };
+        Ok(Self { socket, is_stream, is_journal, is_udp, tls, sent: 0 })
     }
 
     /// For poll.
@@ -65,6 +78,13 @@ impl Link {
 
     /// Sends a message, or what is left of it.
     pub fn send(&mut self, message: &[u8]) -> io::Result<Sent> {
+        if let Some(tls) = &mut self.tls {
+            let sent = tls.send(&self.socket, message);
+            return match (sent, self.error()) {
+                (Err(_) | Ok(Sent::Later), Some(error)) => Err(error),
+                (sent, _) => sent,
+            };
+        }
         loop {
             match send(&self.socket, &message[self.sent..], SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
                 Ok(count) if self.is_stream && self.sent + count < message.len() => self.sent += count,
@@ -89,9 +109,22 @@ impl Link {
         sockopt::socket_error(&self.socket).ok()?.err().map(Into::into)
     }
 
+    /// Whether it has to hear something before it can be sent to.
+    pub fn waits_for_input(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.waits_for_input())
+    }
+
+    /// Takes in what the other side says of its own accord.
+    pub fn listen(&mut self) -> io::Result<()> {
+        match &mut self.tls {
+            Some(tls) => tls.listen(&self.socket),
+            None => Ok(()),
+        }
+    }
+
     /// Whether the other side has gone, which a stream only tells when it is read from.
     pub fn is_over(&self) -> bool {
-        if !self.is_stream {
+        if !self.is_stream || self.tls.is_some() {
             return false;
         }
         let mut byte = [0];
@@ -119,6 +152,14 @@ impl Link {
             Ok(_) => Ok(Sent::Whole),
             Err(Errno::AGAIN | Errno::INTR) => Ok(Sent::Later),
             Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.close(&self.socket);
         }
     }
 }

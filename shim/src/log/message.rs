@@ -76,7 +76,7 @@ fn field(name: &str, value: &[u8], out: &mut Vec<u8>) {
 
 /// A syslog message; on a stream it ends with a newline.
 pub fn syslog(message: &Message<'_>, config: &SyslogConfig) -> Vec<u8> {
-    let SyslogConfig { address, facility, format, tag, hostname } = config;
+    let SyslogConfig { address, facility, format, tag, hostname, tls: _ } = config;
     let priority = u32::from(*facility) * 8 + u32::from(severity(message.stream));
     let process = std::process::id();
     let time = civil(message.time);
@@ -95,8 +95,15 @@ pub fn syslog(message: &Message<'_>, config: &SyslogConfig) -> Vec<u8> {
     }
     .into_bytes();
     out.extend_from_slice(message.text);
-    if matches!(address, SyslogAddress::Tcp(_) | SyslogAddress::Unix(_)) {
-        out.push(b'\n');
+    let is_new = matches!(format, SyslogFormat::Rfc5424 | SyslogFormat::Rfc5424Micro);
+    match address {
+        // RFC 5425 counts instead of ending lines, as Docker does in this case alone.
+        SyslogAddress::Tls(_) if is_new => {
+            let count = format!("{} ", out.len());
+            out.splice(0..0, count.into_bytes());
+        }
+        SyslogAddress::Tcp(_) | SyslogAddress::Unix(_) | SyslogAddress::Tls(_) => out.push(b'\n'),
+        SyslogAddress::Udp(_) | SyslogAddress::Unixgram(_) => {}
     }
     out
 }
@@ -138,7 +145,8 @@ mod tests {
     #[test]
     fn syslog_formats() {
         let text = |format, address| {
-            let config = SyslogConfig { address, facility: 3, format, tag: "t".into(), hostname: "h".into() };
+            let (tag, hostname) = ("t".into(), "h".into());
+            let config = SyslogConfig { address, facility: 3, format, tag, hostname, tls: None };
             String::from_utf8(syslog(&message(b"hello"), &config)).unwrap()
         };
         let (udp, tcp) = (|| SyslogAddress::Udp("127.0.0.1:1".parse().unwrap()), SyslogAddress::Unix("/s".into()));
@@ -149,5 +157,8 @@ mod tests {
         assert_eq!(text(SyslogFormat::Rfc5424, tcp), expected);
         let expected = format!("<27>1 2026-11-04T23:59:58.123456Z h t {process} t - hello");
         assert_eq!(text(SyslogFormat::Rfc5424Micro, udp()), expected);
+        let tls = || SyslogAddress::Tls("127.0.0.1:1".parse().unwrap());
+        assert_eq!(text(SyslogFormat::Rfc5424Micro, tls()), format!("{} {expected}", expected.len()));
+        assert!(text(SyslogFormat::Local, tls()).ends_with(": hello\n"));
     }
 }
