@@ -6,7 +6,10 @@ use std::process::Stdio;
 
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint as Target, Uri};
+use tonic::{GrpcMethod, Request, Status};
 
 use crate::Error;
 use crate::control::control_client::ControlClient;
@@ -187,9 +190,71 @@ fn connect_error(path: &Path, source: std::io::Error) -> Error {
     }
 }
 
+/// Calls that change nothing, by service and method. `Attach` may give a container input, and start it.
+const READING: &[&str] = &[
+    "orca.control.v1.Control/GetCluster",
+    "orca.control.v1.Control/Plan",
+    "orca.control.v1.Control/ListServices",
+    "orca.control.v1.Control/ListTasks",
+    "orca.control.v1.Control/ListNetworks",
+    "orca.control.v1.Control/WatchStack",
+    "orca.files.v1.Files/StatPath",
+    "orca.files.v1.Files/CopyFrom",
+    "orca.files.v1.Files/ListChanges",
+    "orca.files.v1.Files/Export",
+    "orca.image.v1.Images/History",
+    "orca.image.v1.Images/Save",
+    "orca.image.v1.Images/Resolve",
+    "orca.network.v1.Networks/ListNetworks",
+    "orca.network.v1.Networks/InspectNetwork",
+    "orca.node.v1.Node/GetNode",
+    "orca.node.v1.Node/Preflight",
+    "orca.node.v1.Node/TopContainer",
+    "orca.node.v1.Node/Stats",
+    "orca.node.v1.Node/Events",
+    "orca.node.v1.Node/ListContainers",
+    "orca.node.v1.Node/InspectContainer",
+    "orca.node.v1.Node/WaitContainer",
+    "orca.node.v1.Node/Logs",
+    "orca.node.v1.Node/ReadLogs",
+    "orca.node.v1.Node/ListImages",
+    "orca.node.v1.Node/InspectImage",
+    "orca.node.v1.Node/ListVolumes",
+    "orca.node.v1.Node/InspectVolume",
+];
+
+/// What a connection may be used for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Guard {
+    /// Everything.
+    #[default]
+    Open,
+    /// Calls that change nothing; the others are refused before they are made.
+    ReadOnly,
+}
+
+/// A connection with its guard.
+pub type Guarded = InterceptedService<Channel, Guard>;
+
+impl Interceptor for Guard {
+    fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
+        if *self == Self::Open {
+            return Ok(request);
+        }
+        let method = request.extensions().get::<GrpcMethod<'_>>();
+        let method = method.map(|method| format!("{}/{}", method.service(), method.method())).unwrap_or_default();
+        if READING.contains(&method.as_str()) {
+            return Ok(request);
+        }
+        Err(Status::failed_precondition(format!(
+            "this command cannot tell what it would do without doing it ({method})"
+        )))
+    }
+}
+
 /// Asks the managers: desired state.
-pub fn control_client(channel: Channel) -> ControlClient<Channel> {
-    ControlClient::new(channel).max_decoding_message_size(MESSAGE_MAX)
+pub fn control_client(channel: Channel, guard: Guard) -> ControlClient<Guarded> {
+    ControlClient::new(InterceptedService::new(channel, guard)).max_decoding_message_size(MESSAGE_MAX)
 }
 
 /// An agent's session with the managers: assignments down, statuses up.
@@ -198,28 +263,44 @@ pub fn dispatcher_client(channel: Channel) -> DispatcherClient<Channel> {
 }
 
 /// Asks one node: containers, images, volumes.
-pub fn node_client(channel: Channel) -> NodeClient<Channel> {
-    NodeClient::new(channel).max_decoding_message_size(MESSAGE_MAX)
+pub fn node_client(channel: Channel, guard: Guard) -> NodeClient<Guarded> {
+    NodeClient::new(InterceptedService::new(channel, guard)).max_decoding_message_size(MESSAGE_MAX)
 }
 
 /// Asks one node: containers' files.
-pub fn files_client(channel: Channel) -> FilesClient<Channel> {
-    FilesClient::new(channel).max_decoding_message_size(MESSAGE_MAX)
+pub fn files_client(channel: Channel, guard: Guard) -> FilesClient<Guarded> {
+    FilesClient::new(InterceptedService::new(channel, guard)).max_decoding_message_size(MESSAGE_MAX)
 }
 
 /// Asks one node about its networks.
-pub fn networks_client(channel: Channel) -> NetworksClient<Channel> {
-    NetworksClient::new(channel).max_decoding_message_size(MESSAGE_MAX)
+pub fn networks_client(channel: Channel, guard: Guard) -> NetworksClient<Guarded> {
+    NetworksClient::new(InterceptedService::new(channel, guard)).max_decoding_message_size(MESSAGE_MAX)
 }
 
 /// Asks one node about registries, names of images and archives.
-pub fn images_client(channel: Channel) -> ImagesClient<Channel> {
-    ImagesClient::new(channel).max_decoding_message_size(MESSAGE_MAX)
+pub fn images_client(channel: Channel, guard: Guard) -> ImagesClient<Guarded> {
+    ImagesClient::new(InterceptedService::new(channel, guard)).max_decoding_message_size(MESSAGE_MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_read_only_connection_lets_no_change_pass() {
+        let request = |service, method| {
+            let mut request = Request::new(());
+            request.extensions_mut().insert(GrpcMethod::new(service, method));
+            request
+        };
+        let mut guard = Guard::ReadOnly;
+        assert!(guard.call(request("orca.control.v1.Control", "Plan")).is_ok());
+        for (service, method) in [("orca.control.v1.Control", "ApplyStack"), ("orca.node.v1.Node", "Exec"), ("", "")] {
+            assert!(guard.call(request(service, method)).is_err(), "{method}");
+        }
+        assert!(guard.call(Request::new(())).is_err(), "a call that nobody knows");
+        assert!(Guard::Open.call(request("orca.control.v1.Control", "ApplyStack")).is_ok());
+    }
 
     #[test]
     fn an_address_is_a_socket_or_refused_by_name() {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use api::client::Endpoint;
+use api::client::{Endpoint, Guard, Guarded};
 use api::control::control_client::ControlClient;
 use api::files::files_client::FilesClient;
 use api::image::images_client::ImagesClient;
@@ -29,6 +29,8 @@ pub struct Host {
     pub context: String,
     /// The certificates for `tcp://`.
     pub identity: Option<Identity>,
+    /// Only look, and tell what would be done.
+    pub dry_run: bool,
 }
 
 /// Largest file of certificates or of a key.
@@ -66,34 +68,37 @@ async fn channel(host: &Host) -> Result<Channel> {
 #[derive(Debug, Clone)]
 pub struct Client {
     /// Containers, images, volumes.
-    pub node: NodeClient<Channel>,
+    pub node: NodeClient<Guarded>,
     /// Containers' files.
-    pub files: FilesClient<Channel>,
+    pub files: FilesClient<Guarded>,
     /// The node's networks.
-    pub networks: NetworksClient<Channel>,
+    pub networks: NetworksClient<Guarded>,
     /// Desired state.
-    pub control: ControlClient<Channel>,
+    pub control: ControlClient<Guarded>,
     /// Registries, names of images, archives.
-    pub images: ImagesClient<Channel>,
+    pub images: ImagesClient<Guarded>,
 }
 
 impl Client {
     /// Connects to a daemon that runs.
     pub async fn connect(host: &Host) -> Result<Self> {
         let channel = channel(host).await?;
+        let guard = if host.dry_run { Guard::ReadOnly } else { Guard::Open };
         Ok(Self {
-            node: api::client::node_client(channel.clone()),
-            files: api::client::files_client(channel.clone()),
-            networks: api::client::networks_client(channel.clone()),
-            control: api::client::control_client(channel.clone()),
-            images: api::client::images_client(channel),
+            node: api::client::node_client(channel.clone(), guard),
+            files: api::client::files_client(channel.clone(), guard),
+            networks: api::client::networks_client(channel.clone(), guard),
+            control: api::client::control_client(channel.clone(), guard),
+            images: api::client::images_client(channel, guard),
         })
     }
 
-    /// Connects; when no daemon answers at the default place, starts one in the background first.
+    /// Connects; when no daemon answers at the default place, starts one in the background first, but not for a dry run.
     pub async fn connect_or_start(host: &Host) -> Result<Self> {
         match Self::connect(host).await {
-            Err(Error::Connect(api::Error::NoSocket { .. } | api::Error::Refused { .. })) if !host.explicit => {
+            Err(Error::Connect(api::Error::NoSocket { .. } | api::Error::Refused { .. }))
+                if !host.explicit && !host.dry_run =>
+            {
                 background::start().await?;
                 Self::connect(host).await
             }

@@ -58,5 +58,8 @@ pub use project::{Project, Services};
 pub use schema::attributes;
 pub use service::Service;
 pub use template::Model;
-pub use translate::{ELSEWHERE, Outcome, Row, TranslateOptions, report, translate};
+pub use translate::{
+    AiModel, ELSEWHERE, Outcome, Provider, Row, TranslateOptions, Variables, dependents, model_variables, models,
+    providers, report, translate,
+};
 pub use validate::dependency_order;

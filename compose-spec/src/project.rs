@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use indexmap::IndexMap;
-use ring::digest::{SHA256, digest};
 
 use crate::config;
 use crate::node::{Map, Node, Sources, Span, Value};
@@ -175,22 +174,15 @@ impl Project {
         config::yaml::text(&value)
     }
 
-    /// SHA-256 of a service's canonical form, in hex; it changes exactly when the service must be recreated for a change
-    /// of its own. The number of replicas, dependencies and what only `config` needs don't count.
+    /// The hash of a service's configuration that Docker Compose computes: SHA-256 of its JSON, in hex. What is built and pulled, the
+    /// number of replicas, dependencies and profiles don't count.
     pub fn config_hash(&self, name: &str) -> Option<String> {
-        let mut node = self.services.get(name)?.clone();
-        if let Some(map) = node.as_map_mut() {
-            for key in ["build", "pull_policy", "scale", "depends_on", "profiles", "develop", "env_file", "label_file"]
-            {
-                map.shift_remove(key);
-            }
-            if let Some(deploy) = map.get_mut("deploy").and_then(Node::as_map_mut) {
-                deploy.shift_remove("replicas");
-            }
-            map.retain(|key, _| !key.starts_with("x-"));
-        }
-        let text = config::json::value(&node).to_string();
-        Some(digest(&SHA256, text.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
+        self.services.get(name).map(|node| config::hash::of_service(node, &[]))
+    }
+
+    /// The same as Compose labels containers with: what the files that a service names hold is in its other attributes.
+    pub(crate) fn label_hash(&self, name: &str) -> Option<String> {
+        self.services.get(name).map(|node| config::hash::of_service(node, &["env_file", "label_file"]))
     }
 
     /// The project as one tree.

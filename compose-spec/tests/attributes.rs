@@ -10,12 +10,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use compose_spec::{
-    ELSEWHERE, Error, FileError, Files, LoadOptions, Outcome, TranslateOptions, attributes, load, report, translate,
+    ELSEWHERE, Error, FileError, Files, LoadOptions, Outcome, TranslateOptions, attributes, load, model_variables,
+    models, report, translate,
 };
 use serde_json::{Value, json};
 
 /// Keys that there is nothing to do for on Linux or for a machine, and why.
-const INERT: [(&str, &str); 7] = [
+const INERT: [(&str, &str); 8] = [
+    ("models.*.name", "a name for people"),
     ("services.*.gpus.capabilities", "gpu is meant without it"),
     ("networks.*.attachable", "whatever runs on the node may join a project's network, as in Docker"),
     ("services.*.ports.name", "a name for people"),
@@ -44,6 +46,12 @@ fn project(section: &str, key: Option<&str>, sample: Option<&Value>) -> Value {
     match (section, key) {
         ("services", Some(key)) => {
             if let Some(sample) = sample {
+                if key == "provider" {
+                    service = json!({});
+                }
+                if key == "pull_refresh_after" {
+                    service["pull_policy"] = json!("refresh");
+                }
                 service[key] = sample.clone();
             }
         }
@@ -77,24 +85,27 @@ fn outcome(project: &Value) -> Result<String, Option<Vec<(String, String)>>> {
     let options = LoadOptions { working_dir: "/p".into(), env, ..LoadOptions::default() };
     let told = |errors: compose_spec::Errors| println!("{errors}");
     let loaded = load(&options, &files).map_err(told).ok().ok_or(None)?.project;
-    match translate(&loaded, &TranslateOptions::default(), &files) {
+    let variables = model_variables(&loaded, "http://models");
+    let options = TranslateOptions { variables, models: true, ..TranslateOptions::default() };
+    match translate(&loaded, &options, &files) {
         Ok(stack) => {
+            let models = models(&loaded);
             let secrets: Vec<_> = stack.secrets.iter().map(|secret| secret.data.reveal().to_vec()).collect();
             let service = loaded.service("a");
-            let elsewhere: Vec<_> = report(&loaded, &TranslateOptions::default(), &files)
+            let elsewhere: Vec<_> = report(&loaded, &options, &files)
                 .into_iter()
                 .filter(|row| matches!(row.outcome, Outcome::Elsewhere(_)) && row.path.starts_with("services.a."))
                 .map(|row| {
                     service.and_then(|a| a.node.get(&row.path["services.a.".len()..])).map(|node| node.value.clone())
                 })
                 .collect();
-            let policy = service.and_then(|a| a.text("pull_policy")).map(str::to_owned);
+            let policy = service.map(|a| format!("{:?} {:?}", a.text("pull_policy"), a.text("pull_refresh_after")));
             // The hash follows every key by itself; it would show nothing.
             let mut stack = stack;
             for service in &mut stack.services {
                 service.container.labels.remove("com.docker.compose.config-hash");
             }
-            Ok(format!("{stack:?} {secrets:?} {elsewhere:?} {policy:?}"))
+            Ok(format!("{stack:?} {secrets:?} {elsewhere:?} {policy:?} {models:?}"))
         }
         Err(errors) => {
             let refused = errors.0.iter().map(refusal).collect();

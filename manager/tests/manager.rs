@@ -58,8 +58,8 @@ impl House {
         Self::build(tempfile::tempdir().unwrap()).await
     }
 
-    fn control(&self) -> ControlClient<Channel> {
-        api::client::control_client(self.channel.clone())
+    fn control(&self) -> ControlClient<api::client::Guarded> {
+        api::client::control_client(self.channel.clone(), Default::default())
     }
 
     /// Ends the manager, then the server, whose streams must end by themselves.

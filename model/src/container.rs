@@ -109,6 +109,26 @@ pub struct ContainerSpec {
     pub exposed: Vec<String>,
     /// Run the command below a first process that hands signals on and takes leave of orphans.
     pub init: bool,
+    /// Commands that run in it once its process has begun, in this order; it counts as started when all have passed.
+    pub post_start: Vec<Hook>,
+    /// Commands that run in it before its stop signal, in this order.
+    pub pre_stop: Vec<Hook>,
+}
+
+/// A command that runs in a container beside its own at a turn of its life.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Hook {
+    /// The command and its arguments.
+    pub command: Vec<String>,
+    /// `USER[:GROUP]`; by default the container's.
+    pub user: Option<String>,
+    /// With all capabilities.
+    pub privileged: bool,
+    /// By default the container's.
+    pub working_dir: Option<String>,
+    /// Added over the container's environment.
+    pub env: BTreeMap<String, String>,
 }
 
 /// A line of `/etc/hosts`.

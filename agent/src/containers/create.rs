@@ -17,7 +17,7 @@ use super::state::{Entry, State};
 use super::{CreateContainer, Created, Shared, inherit, names};
 use crate::health::Check;
 use crate::mounts::{VolumeRecord, Volumes};
-use crate::task::{Goal, Machine, Policy, Saved};
+use crate::task::{Goal, Hooks, Machine, Policy, Saved};
 use crate::{Error, Result, bundle, clock, random, signal};
 
 /// Docker's grace period.
@@ -250,6 +250,7 @@ pub fn policy(record: &Record, image: Option<&RunConfig>) -> Result<Policy> {
         stop_signal: signal.map_or(Ok(signal::TERM), signal::parse)?,
         grace: spec.stop_grace_period.unwrap_or(GRACE),
         health: Check::of(spec.healthcheck.as_ref(), of_image.as_ref(), &shell),
+        hooks: Hooks::of(spec),
         auto_remove: record.auto_remove,
         standalone: record.task.is_none(),
     })

@@ -5,6 +5,7 @@
 
 mod create;
 mod files;
+mod hooks;
 mod inherit;
 mod names;
 mod networks;

@@ -86,7 +86,7 @@ impl Shared {
         }
     }
 
-    fn record(&self, id: ContainerId) -> Option<Record> {
+    pub fn record(&self, id: ContainerId) -> Option<Record> {
         self.state().entries.get(&id).map(|entry| entry.record.clone())
     }
 
@@ -122,6 +122,7 @@ impl Shared {
                 let probe = self.executor.probe(id, check).await;
                 self.feed(id, Event::Probed(probe));
             }
+            Action::Hook { turn, index, thaw } => self.hook(id, turn, index, thaw).await,
             Action::Remove { volumes } => self.remove(id, volumes).await,
         }
     }

@@ -127,7 +127,10 @@ pub fn task_status(record: &Record, machine: &Machine) -> TaskStatus {
         (Stage::New | Stage::Preparing, _) => "preparing image, volumes and networks".into(),
         (Stage::Prepared, _) => "ready to start".into(),
         (Stage::Starting, _) => "starting".into(),
-        (Stage::Running { .. }, _) => "running".into(),
+        (Stage::Running { .. }, _) => match machine.hook() {
+            Some((turn, index)) => format!("running, with {turn} hook {}", index + 1),
+            None => "running".into(),
+        },
         (Stage::Waiting { .. }, _) => format!("restarting after code {}", container.exit_code.unwrap_or_default()),
         (Stage::Exited, ContainerPhase::Exited) if machine.is_stopped() => "stopped by user".into(),
         (Stage::Exited, ContainerPhase::Exited) => {

@@ -158,6 +158,8 @@ fn life_to_wire(life: Saved) -> wire::Life {
         last_exit,
         error,
         health,
+        post_started,
+        pre_stopped,
     } = life;
     wire::Life {
         goal: Some(match goal {
@@ -190,6 +192,8 @@ fn life_to_wire(life: Saved) -> wire::Life {
             Health::Unhealthy => api::types::Health::Unhealthy,
         }
         .into(),
+        post_started,
+        pre_stopped,
     }
 }
 
@@ -226,6 +230,8 @@ fn life_from_wire(life: wire::Life) -> Read<Saved> {
             Ok(api::types::Health::Unhealthy) => Health::Unhealthy,
             Err(error) => return Err(Unreadable::Damaged(error.to_string())),
         },
+        post_started: life.post_started,
+        pre_stopped: life.pre_stopped,
     })
 }
 

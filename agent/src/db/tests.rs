@@ -70,6 +70,8 @@ fn record() -> Record {
             }),
             error: Some("out of memory".into()),
             health: Health::Unhealthy,
+            post_started: 0,
+            pre_stopped: 0,
         },
         status: TaskStatus { state: TaskState::Running, revision: 12, ..TaskStatus::default() },
     }

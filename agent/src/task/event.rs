@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use model::Timestamp;
 
-use super::{Exit, Goal};
+use super::{Exit, Goal, HookEnd, Turn};
 use crate::health::{Check, Probe};
 
 /// What has happened or is asked for.
@@ -61,6 +61,17 @@ pub enum Event {
     Paused(bool),
     /// A health probe has ended.
     Probed(Probe),
+    /// A hook has ended.
+    Hooked {
+        /// Of which run.
+        generation: u64,
+        /// When it runs.
+        turn: Turn,
+        /// Which, from 0.
+        index: u32,
+        /// How.
+        end: HookEnd,
+    },
     /// Its files are gone.
     Removed,
     /// Its files could not be removed.
@@ -96,6 +107,15 @@ pub enum Action {
     Resume,
     /// Run this health probe.
     Probe(Check),
+    /// Run this hook.
+    Hook {
+        /// When it runs.
+        turn: Turn,
+        /// Which, from 0.
+        index: u32,
+        /// Thaw the container before.
+        thaw: bool,
+    },
     /// Remove everything that it has on the node.
     Remove {
         /// Anonymous volumes too.

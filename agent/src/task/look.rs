@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use model::{ContainerPhase, Health, TaskState};
 
-use super::{Exit, Goal, Machine, Policy, Stage};
+use super::{Exit, Goal, Machine, Policy, Stage, Turn};
 use crate::health::Monitor;
 
 impl Machine {
@@ -14,7 +14,8 @@ impl Machine {
             Stage::Waiting { until } => Some(until),
             Stage::Running { .. } => match self.ending {
                 Some(ending) => Some(ending.kill_at),
-                None if self.paused => None,
+                // Nothing is probed then.
+                None if self.paused || matches!(self.hook, Some((Turn::PreStop, _))) => None,
                 None => self.monitor.as_ref().and_then(Monitor::deadline),
             },
             _ => self.retry,
@@ -23,7 +24,12 @@ impl Machine {
 
     /// Whether the present run is being ended.
     pub fn is_ending(&self) -> bool {
-        self.ending.is_some()
+        self.ending.is_some() || self.pre_stopped > 0 || matches!(self.hook, Some((Turn::PreStop, _)))
+    }
+
+    /// The hook that is under way, from 0.
+    pub fn hook(&self) -> Option<(Turn, u32)> {
+        self.hook
     }
 
     /// Whether it is to run.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use model::{Health, TaskState, Timestamp};
 
-use super::{Action, Event, Exit, Goal, Now, Policy, Saved, Stage, StopOptions};
+use super::{Action, Event, Exit, Goal, Now, Policy, Saved, Stage, StopOptions, Turn};
 use crate::health::Monitor;
 
 /// How long after a SIGKILL the next one is sent, should the first have been lost.
@@ -49,6 +49,14 @@ pub struct Machine {
     pub(super) verdict: Health,
     /// When to try again what could not be removed.
     pub(super) retry: Option<Duration>,
+    /// The hook that is under way.
+    pub(super) hook: Option<(Turn, u32)>,
+    /// Hooks of the present run that have passed.
+    pub(super) post_started: u32,
+    /// Hooks of the present run that have ended.
+    pub(super) pre_stopped: u32,
+    /// A hook after the start was killed: the present run is of no use.
+    pub(super) cut: bool,
 }
 
 impl Machine {
@@ -74,6 +82,8 @@ impl Machine {
             last_exit,
             error,
             health,
+            post_started,
+            pre_stopped,
         } = saved;
         let stage = match (rejected, generation, prepared) {
             (true, ..) => Stage::Rejected,
@@ -102,6 +112,10 @@ impl Machine {
             monitor: None,
             verdict: health,
             retry: None,
+            hook: None,
+            post_started,
+            pre_stopped,
+            cut: false,
         }
     }
 
@@ -121,6 +135,8 @@ impl Machine {
             last_exit: self.last_exit,
             error: self.error.clone(),
             health: self.health(),
+            post_started: self.post_started,
+            pre_stopped: self.pre_stopped,
         }
     }
 
@@ -140,6 +156,7 @@ impl Machine {
                 (self.stopped, self.rerun, self.options) = (true, false, options);
                 // A new request sends its own signal, as a second `docker stop` does.
                 self.ending = None;
+                self.skip_pre_stop();
             }
             // An ended task has its say in a new one, which takes the container over.
             Event::Run | Event::Restart { .. } if self.is_over() => {}
@@ -173,6 +190,9 @@ impl Machine {
                     monitor.finish(probe, now);
                 }
             }
+            Event::Hooked { generation, turn, index, end } if generation == self.generation => {
+                self.hooked(turn, index, end);
+            }
             Event::Removed if self.stage == Stage::Removing => self.stage = Stage::Removed,
             Event::RemoveFailed(error) if self.stage == Stage::Removing => {
                 self.stage = Stage::Exited;
@@ -184,6 +204,7 @@ impl Machine {
             | Event::PrepareFailed(_)
             | Event::StartFailed { .. }
             | Event::Exited { .. }
+            | Event::Hooked { .. }
             | Event::Removed
             | Event::RemoveFailed(_)
             | Event::Tick => {}
@@ -215,8 +236,7 @@ impl Machine {
         self.stopped = false;
         self.attempts = 0;
         let at_rest = matches!(self.stage, Stage::Exited | Stage::Waiting { .. });
-        let ending = self.ending.is_some();
-        self.rerun = self.rerun || at_rest || ending;
+        self.rerun = self.rerun || at_rest || self.is_ending();
         if self.stage == Stage::Rejected {
             self.stage = Stage::New;
         }
@@ -231,7 +251,7 @@ impl Machine {
         self.stopped = false;
         (self.restarts_wanted, self.restarts_done) = (restarts, restarts);
         self.attempts = 0;
-        self.rerun = self.stage == Stage::Exited;
+        self.rerun = self.stage == Stage::Exited || self.is_ending();
         if self.stage == Stage::Rejected {
             self.stage = Stage::New;
         }
@@ -243,12 +263,17 @@ impl Machine {
         if generation < self.generation || matches!(self.stage, Stage::Removing) {
             return;
         }
+        if generation != self.generation {
+            self.forget_hooks();
+        }
         self.generation = generation;
         self.stage = Stage::Running { pid, started_at };
         self.error = None;
         self.ending = None;
         self.paused = false;
-        self.advance(TaskState::Running);
+        if self.is_begun() {
+            self.advance(TaskState::Running);
+        }
         self.monitor = self.policy.health.clone().map(|check| match adopted {
             true => Monitor::adopt(check, verdict, now),
             false => Monitor::new(check, now),
@@ -279,19 +304,26 @@ impl Machine {
         self.options = StopOptions::default();
         self.monitor = None;
         self.stage = Stage::Exited;
-        self.advance(TaskState::Running);
+        let begun = self.is_begun();
+        self.forget_hooks();
+        if begun {
+            self.advance(TaskState::Running);
+        }
         if self.rerun || self.stopped || !matches!(self.goal, Goal::Run) {
             return;
         }
         if exit.finished_at.since(exit.started_at) >= self.policy.window() {
             self.attempts = 0;
         }
-        if self.policy.runs_again(exit.code, self.attempts) {
+        if self.reached != TaskState::Failed && self.policy.runs_again(exit.code, self.attempts) {
             self.attempts += 1;
             self.restart_count = self.restart_count.saturating_add(1);
             self.stage = Stage::Waiting { until: now.monotonic + self.policy.delay(self.attempts) };
         } else {
-            self.advance(if exit.code == 0 { TaskState::Complete } else { TaskState::Failed });
+            if !begun && self.error.is_none() {
+                self.error = Some(format!("it ended with code {} before its post_start hooks had passed", exit.code));
+            }
+            self.advance(if exit.code == 0 && begun { TaskState::Complete } else { TaskState::Failed });
         }
     }
 
@@ -366,6 +398,7 @@ impl Machine {
         self.rerun = false;
         self.restarts_done = self.restarts_wanted;
         self.generation += 1;
+        self.forget_hooks();
         self.advance(TaskState::Starting);
         vec![Action::Start { generation: self.generation }]
     }
@@ -377,21 +410,33 @@ impl Machine {
             // Adopted by a task that may not run yet.
             Goal::Ready | Goal::Exist => self.stopped || self.rerun,
         };
-        if must_end {
+        // What its hooks have failed does not run on.
+        if must_end || self.cut || self.reached == TaskState::Failed {
             return self.end_run(now);
         }
         // A container that was taken over while it ran.
-        self.advance(if self.goal == Goal::Run { TaskState::Running } else { TaskState::Ready });
+        if self.is_begun() {
+            self.advance(if self.goal == Goal::Run { TaskState::Running } else { TaskState::Ready });
+        }
         if self.paused {
             return Vec::new();
         }
         let due = self.monitor.as_mut().and_then(|monitor| monitor.begin(now));
-        due.map(Action::Probe).into_iter().collect()
+        due.map(Action::Probe).into_iter().chain(self.post_start()).collect()
     }
 
     fn end_run(&mut self, now: Now) -> Vec<Action> {
-        let mut actions = Vec::new();
         let forced = matches!(self.goal, Goal::Remove { force: true, .. });
+        let failed = self.cut || self.reached == TaskState::Failed;
+        if self.ending.is_none()
+            && !forced
+            && !failed
+            && !self.is_killed()
+            && let Some(hooks) = self.pre_stop()
+        {
+            return hooks;
+        }
+        let mut actions = Vec::new();
         let ending = match self.ending {
             Some(ending) => ending,
             None if forced => Ending { kill_at: now.monotonic },
@@ -418,7 +463,7 @@ impl Machine {
         }
     }
 
-    fn advance(&mut self, to: TaskState) {
+    pub(super) fn advance(&mut self, to: TaskState) {
         if !self.reached.is_terminal() && to > self.reached {
             self.reached = to;
         }

@@ -11,6 +11,7 @@
 //! was lost with a daemon is taken again by the next one.
 
 mod event;
+mod hooks;
 mod look;
 mod machine;
 mod policy;
@@ -19,6 +20,7 @@ mod stage;
 mod tests;
 
 pub use event::{Action, Event, StopOptions};
+pub use hooks::{HookEnd, Hooks, Turn};
 pub use machine::Machine;
 pub use policy::Policy;
 pub use stage::{Exit, Goal, Now, Saved, Stage};

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use model::{RestartCondition, RestartPolicy};
 
+use super::Hooks;
 use crate::health::Check;
 
 /// Docker's first wait before a restart; it doubles up to [`BACKOFF_MAX`].
@@ -23,6 +24,8 @@ pub struct Policy {
     pub grace: Duration,
     /// Its health check.
     pub health: Option<Check>,
+    /// Commands that run in it at its start and its end.
+    pub hooks: Hooks,
     /// Remove it when it rests.
     pub auto_remove: bool,
     /// It is no task's, so it may begin again after it has ended.

@@ -110,4 +110,8 @@ pub struct Saved {
     pub error: Option<String>,
     /// The verdict of the last probe.
     pub health: Health,
+    /// How many commands after the start of the present run have passed.
+    pub post_started: u32,
+    /// How many commands before its stop signal have ended.
+    pub pre_stopped: u32,
 }

@@ -18,6 +18,7 @@ fn policy(condition: RestartCondition) -> Policy {
         stop_signal: 15,
         grace: 10 * SECOND,
         health: None,
+        hooks: Hooks::default(),
         auto_remove: false,
         standalone: false,
     }
@@ -266,6 +267,12 @@ fn events() -> impl Strategy<Value = Event> {
             generation,
             exit: Exit { code, oom_killed: false, started_at: Timestamp(1), finished_at: Timestamp(at) },
         }),
+        (0u64..6, any::<bool>(), 0u32..3, 0u8..3).prop_map(|(generation, post, index, how)| Event::Hooked {
+            generation,
+            turn: if post { Turn::PostStart } else { Turn::PreStop },
+            index,
+            end: [HookEnd::Passed, HookEnd::Failed("x".into()), HookEnd::Cut("x".into())][usize::from(how)].clone(),
+        }),
         Just(Event::Removed),
         Just(Event::RemoveFailed("x".into())),
         Just(Event::Tick),
@@ -348,4 +355,125 @@ fn what_is_paused_is_not_probed_and_thaws_to_end() {
     life.exited(137);
     life.step(Event::Paused(true));
     assert_eq!(life.machine.phase(), ContainerPhase::Exited, "what has ended can't be paused");
+}
+
+fn with_hooks(post_start: u32, pre_stop: u32) -> Policy {
+    Policy { hooks: Hooks { post_start, pre_stop }, ..policy(RestartCondition::No) }
+}
+
+fn hook(turn: Turn, index: u32) -> Action {
+    Action::Hook { turn, index, thaw: false }
+}
+
+impl Life {
+    fn starting(policy: Policy) -> Self {
+        let mut life = Self::new(policy, Goal::Run);
+        life.step(Event::Tick);
+        life.step(Event::Prepared);
+        life
+    }
+
+    fn hooked(&mut self, turn: Turn, index: u32, end: HookEnd) -> Vec<Action> {
+        let generation = self.machine.generation();
+        self.step(Event::Hooked { generation, turn, index, end })
+    }
+}
+
+#[test]
+fn it_counts_as_started_when_its_hooks_have_passed() {
+    let mut life = Life::starting(with_hooks(2, 0));
+    assert_eq!(life.started(), [hook(Turn::PostStart, 0)]);
+    assert_eq!(life.machine.task_state(), TaskState::Starting);
+    assert_eq!(life.step(Event::Tick), []);
+    assert_eq!(life.hooked(Turn::PostStart, 0, HookEnd::Passed), [hook(Turn::PostStart, 1)]);
+    // The next daemon goes on with the hook that was under way.
+    let mut next = Machine::resume(life.machine.policy().clone(), life.machine.save());
+    let event = Event::Started { generation: 1, pid: 7, started_at: Timestamp(1) };
+    assert_eq!(next.step(event, now(life.at)), [hook(Turn::PostStart, 1)]);
+    assert_eq!(life.hooked(Turn::PostStart, 1, HookEnd::Passed), []);
+    assert_eq!(life.machine.task_state(), TaskState::Running);
+    // Each run has its own.
+    life.exited(1);
+    life.step(Event::Adopted { restarts: 0 });
+    assert_eq!(life.step(Event::Goal(Goal::Run)), [Action::Start { generation: 2 }]);
+    assert_eq!(life.started(), [hook(Turn::PostStart, 0)]);
+}
+
+#[test]
+fn a_hook_that_fails_after_the_start_fails_the_container_for_good() {
+    let mut life = Life::starting(Policy {
+        restart: RestartPolicy { condition: RestartCondition::Always, ..RestartPolicy::default() },
+        ..with_hooks(1, 1)
+    });
+    life.started();
+    let end = HookEnd::Failed("exited with status 3".into());
+    assert_eq!(life.hooked(Turn::PostStart, 0, end), [Action::Signal(15)], "no hook before the signal");
+    assert_eq!(life.machine.task_state(), TaskState::Failed);
+    let mut next = Machine::resume(life.machine.policy().clone(), life.machine.save());
+    let event = Event::Started { generation: 1, pid: 7, started_at: Timestamp(1) };
+    assert_eq!(next.step(event, now(life.at)), [Action::Signal(15)]);
+    assert_eq!(life.after(10 * SECOND), [Action::Kill]);
+    assert_eq!(life.exited(137), []);
+    assert_eq!((life.machine.stage(), life.machine.error()), (Stage::Exited, Some("exited with status 3")));
+}
+
+#[test]
+fn a_hook_that_is_cut_off_leaves_the_rest_to_the_restart_policy() {
+    for (condition, stage_rests) in [(RestartCondition::Always, false), (RestartCondition::No, true)] {
+        // The hook or the container may be told of first.
+        for hook_first in [true, false] {
+            let mut life = Life::starting(Policy { hooks: Hooks { post_start: 1, pre_stop: 1 }, ..policy(condition) });
+            life.started();
+            let cut = HookEnd::Cut("killed".into());
+            if hook_first {
+                assert_eq!(life.hooked(Turn::PostStart, 0, cut.clone()), [Action::Signal(15)]);
+            }
+            life.exited(0);
+            if !hook_first {
+                assert_eq!(life.hooked(Turn::PostStart, 0, cut), []);
+            }
+            assert_eq!(life.machine.stage() == Stage::Exited, stage_rests);
+            let state = if stage_rests { TaskState::Failed } else { TaskState::Starting };
+            assert_eq!(life.machine.task_state(), state, "{condition:?}");
+            assert!(life.machine.error().is_some() || !stage_rests);
+        }
+    }
+}
+
+#[test]
+fn hooks_come_before_the_stop_signal_and_the_grace_period_after_them() {
+    let mut life = Life::running(with_hooks(0, 2));
+    assert_eq!(life.step(Event::Stop(StopOptions::default())), [hook(Turn::PreStop, 0)]);
+    assert_eq!(life.after(60 * SECOND), []);
+    let failed = HookEnd::Failed("no".into());
+    assert_eq!(life.hooked(Turn::PreStop, 0, failed), [hook(Turn::PreStop, 1)], "it keeps nothing from ending");
+    let mut next = Machine::resume(life.machine.policy().clone(), life.machine.save());
+    let event = Event::Started { generation: 1, pid: 7, started_at: Timestamp(1) };
+    assert_eq!(next.step(event, now(life.at)), [hook(Turn::PreStop, 1)]);
+    assert_eq!(life.hooked(Turn::PreStop, 1, HookEnd::Passed), [Action::Signal(15)]);
+    assert_eq!(life.after(9 * SECOND), []);
+    assert_eq!(life.after(SECOND), [Action::Kill]);
+}
+
+#[test]
+fn what_is_killed_or_asked_twice_waits_for_no_hooks() {
+    let mut life = Life::running(with_hooks(0, 1));
+    let kill = StopOptions { signal: Some(9), grace: Some(Duration::MAX) };
+    assert_eq!(life.step(Event::Stop(kill)), [Action::Signal(9)]);
+    let mut life = Life::running(with_hooks(0, 1));
+    life.step(Event::Stop(StopOptions::default()));
+    assert_eq!(life.step(Event::Stop(StopOptions::default())), [Action::Signal(15)]);
+    let mut life = Life::running(with_hooks(0, 1));
+    life.step(Event::Stop(StopOptions::default()));
+    let forced = Event::Goal(Goal::Remove { volumes: true, force: true });
+    assert_eq!(life.step(forced), [Action::Kill]);
+    let mut life = Life::running(with_hooks(0, 1));
+    life.step(Event::Paused(true));
+    let thawed = Action::Hook { turn: Turn::PreStop, index: 0, thaw: true };
+    assert_eq!(life.step(Event::Stop(StopOptions::default())), [thawed]);
+    let mut life = Life::running(with_hooks(0, 1));
+    life.step(Event::Stop(StopOptions::default()));
+    life.step(Event::Run);
+    assert_eq!(life.hooked(Turn::PreStop, 0, HookEnd::Passed), [Action::Signal(15)]);
+    assert_eq!(life.exited(0), [Action::Start { generation: 2 }], "what its hooks have ended begins anew");
 }

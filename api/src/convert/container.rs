@@ -55,6 +55,8 @@ impl From<model::ContainerSpec> for types::ContainerSpec {
             device_cgroup_rules,
             runtime,
             device_requests,
+            post_start,
+            pre_stop,
         } = spec;
         Self {
             image,
@@ -106,6 +108,8 @@ impl From<model::ContainerSpec> for types::ContainerSpec {
             log: Some(log.into()),
             exposed,
             init,
+            post_start: wires(post_start),
+            pre_stop: wires(pre_stop),
         }
     }
 }
@@ -164,6 +168,8 @@ impl TryFrom<types::ContainerSpec> for model::ContainerSpec {
             device_cgroup_rules,
             runtime,
             device_requests,
+            post_start,
+            pre_stop,
         } = spec;
         Ok(Self {
             image,
@@ -213,6 +219,8 @@ impl TryFrom<types::ContainerSpec> for model::ContainerSpec {
             log: or_default(log)?,
             exposed,
             init,
+            post_start: all(post_start)?,
+            pre_stop: all(pre_stop)?,
         })
     }
 }
@@ -236,5 +244,24 @@ impl TryFrom<types::HostEntry> for model::HostEntry {
             _ => model::HostAddress::Ip(text("host_entry.address", address)?),
         };
         Ok(Self { host, address })
+    }
+}
+
+impl From<model::Hook> for types::Hook {
+    fn from(hook: model::Hook) -> Self {
+        let model::Hook { command, user, privileged, working_dir, env } = hook;
+        Self { command, user, privileged, working_dir, env }
+    }
+}
+
+impl TryFrom<types::Hook> for model::Hook {
+    type Error = Error;
+
+    fn try_from(hook: types::Hook) -> Result<Self, Error> {
+        let types::Hook { command, user, privileged, working_dir, env } = hook;
+        if command.is_empty() {
+            return Err(Error::Missing("hook.command"));
+        }
+        Ok(Self { command, user, privileged, working_dir, env })
     }
 }

@@ -126,6 +126,8 @@ fn container(test: HealthTest) -> ContainerSpec {
         },
         exposed: Vec::new(),
         init: false,
+        post_start: Vec::new(),
+        pre_stop: Vec::new(),
         log: LogConfig { driver: LogDriver::Local, options: map([("max-size", text("1m"))]) },
     }
 }

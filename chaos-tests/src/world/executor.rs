@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use agent::health::Probe;
-use agent::task::{Action, Event as TaskEvent, Exit};
+use agent::task::{Action, Event as TaskEvent, Exit, HookEnd, Turn};
 use model::{ContainerId, Timestamp};
 
 use super::World;
@@ -47,6 +47,7 @@ impl World {
             Action::Signal(_) => self.signal(node, id),
             Action::Kill => self.end(node, id, 1, 10, 137),
             Action::Probe(_) => self.probe(node, id),
+            Action::Hook { turn, index, .. } => self.hook(node, id, turn, index),
             Action::Remove { .. } => self.remove(node, id),
             // Nobody freezes processes here, and thawing one that is not frozen does nothing.
             Action::Resume => {}
@@ -128,6 +129,16 @@ impl World {
         let end = start.plus(Duration::from_millis(20));
         let probe = Probe { start, end, exit_code: i32::from(!passes), output: String::new() };
         self.later(node, id, 5, 50, TaskEvent::Probed(probe));
+    }
+
+    /// A hook of the run that is there; its container may end before it does.
+    fn hook(&mut self, node: usize, id: ContainerId, turn: Turn, index: u32) {
+        let Some(generation) = self.nodes[node].shims.get(&id).map(|shim| shim.generation) else { return };
+        let end = match self.fails(5) {
+            true => HookEnd::Failed("exited with status 1".into()),
+            false => HookEnd::Passed,
+        };
+        self.later(node, id, 5, 3000, TaskEvent::Hooked { generation, turn, index, end });
     }
 
     fn remove(&mut self, node: usize, id: ContainerId) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use agent::health::Check;
-use agent::task::{Event as TaskEvent, Machine, Now, Policy, Saved, Stage};
+use agent::task::{Event as TaskEvent, Hooks, Machine, Now, Policy, Saved, Stage};
 use agent::worker::{self, Action, Observed, ObservedContainer};
 use model::{
     Assignments, ContainerId, ContainerStatus, NodeId, RunIntent, ServiceId, Task, TaskId, TaskState, TaskStatus,
@@ -110,6 +110,7 @@ fn policy(spec: &model::ContainerSpec) -> Policy {
         stop_signal: 15,
         grace: spec.stop_grace_period.unwrap_or(Duration::from_secs(10)),
         health: Check::of(spec.healthcheck.as_ref(), None, &[]),
+        hooks: Hooks::of(spec),
         auto_remove: false,
         standalone: false,
     }

@@ -84,7 +84,8 @@ impl ConfigArgs {
             no_consistency: self.no_consistency,
             no_normalize: self.no_normalize,
             no_path_resolution: self.no_path_resolution,
-            no_env_resolution: self.no_env_resolution,
+            // As in Compose, whose hashes have the names of env files and not what is in them.
+            no_env_resolution: self.no_env_resolution || self.hash.is_some(),
             ..Reading::default()
         }
     }

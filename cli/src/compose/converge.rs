@@ -75,6 +75,11 @@ fn judge_task(view: &View, task: &Task, goal: Goal) -> Verdict {
             let reason = status.error.as_deref().unwrap_or("the node refused it");
             Verdict::Failed(format!("{}: {reason}", task.name))
         }
+        // It could not be started, or a hook after its start has failed.
+        (TaskState::Failed, _) if status.error.is_some() => {
+            let reason = status.error.as_deref().unwrap_or_default();
+            Verdict::Failed(format!("{}: {reason}", task.name))
+        }
         (TaskState::Failed, Goal::Serving) => {
             Verdict::Failed(format!("{} exited with code {}", task.name, code.unwrap_or(1)))
         }
@@ -189,6 +194,9 @@ mod tests {
         assert!(matches!(verdict(task(TaskState::Failed, Health::None, Some(3)), Goal::Serving), Verdict::Failed(_)));
         assert_eq!(verdict(task(TaskState::Failed, Health::None, Some(3)), Goal::Started), Verdict::Reached);
         assert!(matches!(verdict(task(TaskState::Rejected, Health::None, None), Goal::Started), Verdict::Failed(_)));
+        let mut failed = task(TaskState::Failed, Health::None, Some(127));
+        failed.status.error = Some("no such program".into());
+        assert_eq!(verdict(failed, Goal::Started), Verdict::Failed("web-1: no such program".into()));
     }
 
     #[test]

@@ -9,53 +9,39 @@ use crate::client::{Client, Host};
 use crate::error::{Error, Result};
 use crate::registry;
 
-/// Gives every image that the services name, and every image volume, its digest. The node knows it, once it has the image:
-/// what it lacks is pulled.
+/// Gives every image that the services name, and every image volume, the digest that its registry has for it now. Nothing is pulled.
 pub async fn resolve(host: &Host, project: &mut Project) -> Result<()> {
     let mut client = Client::connect_or_start(host).await?;
     let names: Vec<String> = project.services.keys().cloned().collect();
-    for service in project.services.values_mut() {
-        if let Some(node) = service.get_mut("image") {
-            pin_image(&mut client, node).await?;
+    for (service, node) in &mut project.services {
+        let of_service = |error: Error| Error::Registry(format!("service {service}: {error}"));
+        if let Some(node) = node.get_mut("image") {
+            pin_image(&mut client, node).await.map_err(of_service)?;
         }
-        for mount in service.get_mut("volumes").and_then(Node::as_list_mut).into_iter().flatten() {
+        for mount in node.get_mut("volumes").and_then(Node::as_list_mut).into_iter().flatten() {
             let of_image = mount.get("type").and_then(Node::as_str) == Some("image");
             // The source of an image volume may be a service, whose image it means.
             let is_service = |source: &Node| source.as_str().is_some_and(|name| names.iter().any(|own| own == name));
             if let Some(source) = mount.get_mut("source").filter(|source| of_image && !is_service(source)) {
-                pin_image(&mut client, source).await?;
+                pin_image(&mut client, source).await.map_err(of_service)?;
             }
         }
     }
     Ok(())
 }
 
+/// As Docker Compose: the whole name with its tag and digest; one that has a digest already loses its tag.
 async fn pin_image(client: &mut Client, node: &mut Node) -> Result<()> {
     let Some(name) = node.as_str().map(str::to_owned) else { return Ok(()) };
-    if name.contains('@') {
-        return Ok(());
-    }
     let reference: Reference = name.parse().map_err(|error| Error::Registry(format!("{name}: {error}")))?;
-    let mut found = registry::find(client, &name).await?;
-    if found.as_ref().is_none_or(|found| digest(found, &reference).is_none()) {
-        registry::pull_image(client, &name, None, true).await?;
-        found = registry::find(client, &name).await?;
-    }
-    let Some(digest) = found.as_ref().and_then(|found| digest(found, &reference)) else {
-        return Err(Error::Registry(format!("{name} has no digest: no registry knows it yet; push it first")));
-    };
-    node.value = Value::String(format!("{name}@{digest}"));
+    node.value = Value::String(match reference.digest() {
+        Some(digest) => format!("{}@{digest}", reference.name()),
+        None => {
+            let digest = registry::digest(client, &name).await?;
+            format!("{}@{digest}", reference.with_default_tag())
+        }
+    });
     Ok(())
-}
-
-/// The digest under which the image's own repository has it.
-fn digest(image: &api::node::Image, reference: &Reference) -> Option<String> {
-    let named = image.digests.iter().filter_map(|named| Some((named.split_once('@')?.0, named.split_once('@')?.1)));
-    let same = |name: &str| {
-        name.parse::<Reference>()
-            .is_ok_and(|name| (name.domain(), name.path()) == (reference.domain(), reference.path()))
-    };
-    named.into_iter().find(|(name, _)| same(name)).map(|(_, digest)| digest.to_owned())
 }
 
 /// An override file that has nothing but images by digest.

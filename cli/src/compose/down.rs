@@ -4,15 +4,17 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use api::control::RemoveStackRequest;
+use api::control::plan_request::Change;
 use api::node::{
     Container, ListVolumesRequest, RemoveContainerRequest, RemoveImageRequest, RemoveVolumeRequest,
     StopContainerRequest,
 };
 use clap::{Args, ValueEnum};
 
+use super::dry_run::{self, Step};
 use super::project::ProjectArgs;
 use super::view::Watch;
-use super::{lifecycle, ps};
+use super::{lifecycle, programs, ps};
 use crate::client::{Client, Host};
 use crate::error::{Error, Result};
 use crate::output::progress::Progress;
@@ -49,18 +51,25 @@ enum Images {
 pub async fn down(host: &Host, project: &ProjectArgs, args: DownArgs) -> Result<()> {
     let name = project.name()?;
     let mut client = Client::connect(host).await?;
-    let services = services(&mut client, project, &name, &args).await?;
+    let split = programs::split(project, &args.services)?;
+    let services = match split.only {
+        true => Vec::new(),
+        false => services(&mut client, project, &name, &args, &split.others).await?,
+    };
     let images = match args.rmi {
         Some(which) => images(&mut client, project, &name, &services, which).await?,
         None => BTreeSet::new(),
     };
-    if args.remove_orphans {
-        remove_one_offs(&mut client, &name, &services, &args).await?;
-    }
     let anonymous = match args.volumes {
         true => anonymous_volumes(&mut client, &name, &services).await?,
         false => Vec::new(),
     };
+    if host.dry_run {
+        return foresee(&mut client, &name, &args, services, anonymous, images, &split).await;
+    }
+    if args.remove_orphans {
+        remove_one_offs(&mut client, &name, &services, &args).await?;
+    }
     if !services.is_empty() {
         if let Some(timeout) = args.timeout {
             lifecycle::stop_in_order(&mut client, &name, &services, Some(Duration::from_secs(timeout))).await?;
@@ -70,6 +79,7 @@ pub async fn down(host: &Host, project: &ProjectArgs, args: DownArgs) -> Result<
         wait(&mut client, &name, &services, reply.version).await?;
         wait_for_containers(&mut client, &name, &services).await?;
     }
+    split.end(programs::Verb::Down, false).await?;
     remove_anonymous(&mut client, anonymous).await?;
     if args.volumes && args.services.is_empty() {
         remove_volumes(&mut client, &name).await?;
@@ -77,10 +87,43 @@ pub async fn down(host: &Host, project: &ProjectArgs, args: DownArgs) -> Result<
     remove_images(&mut client, images).await
 }
 
+/// Tells what [`down`] would do.
+async fn foresee(
+    client: &mut Client,
+    project: &str,
+    args: &DownArgs,
+    services: Vec<String>,
+    anonymous: Vec<String>,
+    images: BTreeSet<String>,
+    split: &programs::Split,
+) -> Result<()> {
+    if args.remove_orphans {
+        let found = one_offs(client, project, &services).await?.into_iter();
+        dry_run::tell(found.map(|container| Step::new("Container", container.name, "Removed")));
+    }
+    if !services.is_empty() {
+        let request = RemoveStackRequest { stack: project.to_owned(), services };
+        dry_run::tell(dry_run::plan(client, Change::RemoveStack(request)).await?);
+    }
+    split.end(programs::Verb::Down, true).await?;
+    let mut gone = anonymous;
+    if args.volumes && args.services.is_empty() {
+        gone.extend(volumes(client, project).await?.into_iter().map(|volume| volume.name));
+    }
+    dry_run::tell(gone.into_iter().map(|volume| Step::new("Volume", volume, "Removed")));
+    dry_run::tell(images.into_iter().map(|image| Step::new("Image", image, "Removed")));
+    Ok(())
+}
+
+async fn one_offs(client: &mut Client, project: &str, keys: &[String]) -> Result<Vec<Container>> {
+    let mut containers = ps::containers(client, project, &[], true).await?;
+    containers.retain(|container| is_one_off(container) && is_of(container, keys));
+    Ok(containers)
+}
+
 /// Containers of `compose run` go first: they may use what the services have.
 async fn remove_one_offs(client: &mut Client, project: &str, keys: &[String], args: &DownArgs) -> Result<()> {
-    let containers = ps::containers(client, project, &[], true).await?;
-    for container in containers.into_iter().filter(|container| is_one_off(container) && is_of(container, keys)) {
+    for container in one_offs(client, project, keys).await? {
         let timeout = args.timeout.map(|seconds| seconds.saturating_mul(1_000_000_000));
         let stop = StopContainerRequest { container: container.id.clone(), timeout, signal: None };
         let remove = RemoveContainerRequest { container: container.id, force: true, volumes: args.volumes };
@@ -179,16 +222,22 @@ async fn remove_images(client: &mut Client, images: BTreeSet<String>) -> Result<
 }
 
 /// The keys to remove: those named, else those of the file, else (without a file, or with --remove-orphans) all there are.
-async fn services(client: &mut Client, project: &ProjectArgs, name: &str, args: &DownArgs) -> Result<Vec<String>> {
+async fn services(
+    client: &mut Client,
+    project: &ProjectArgs,
+    name: &str,
+    args: &DownArgs,
+    named: &[String],
+) -> Result<Vec<String>> {
     let request = api::control::ListServicesRequest { stack: Some(name.to_owned()) };
     let reply = client.control.list_services(request).await?.into_inner();
     let running: Vec<String> =
         reply.services.into_iter().filter_map(|service| Some(service.spec?.stack?.key)).collect();
-    if let Some(unknown) = args.services.iter().find(|key| !running.contains(key)) {
+    if let Some(unknown) = named.iter().find(|key| !running.contains(key)) {
         return Err(Error::NotFound { kind: "service", name: unknown.clone() });
     }
-    if !args.services.is_empty() {
-        return Ok(args.services.clone());
+    if !named.is_empty() {
+        return Ok(named.to_vec());
     }
     if args.remove_orphans || !project.has_file()? {
         return Ok(running);
@@ -247,10 +296,13 @@ pub async fn wait_for_containers(client: &mut Client, project: &str, keys: &[Str
     }
 }
 
-async fn remove_volumes(client: &mut Client, project: &str) -> Result<()> {
+async fn volumes(client: &mut Client, project: &str) -> Result<Vec<api::node::Volume>> {
     let labels = [("com.docker.compose.project".to_owned(), project.to_owned())].into();
-    let volumes = client.node.list_volumes(ListVolumesRequest { labels, size: false }).await?.into_inner().volumes;
-    for volume in volumes {
+    Ok(client.node.list_volumes(ListVolumesRequest { labels, size: false }).await?.into_inner().volumes)
+}
+
+async fn remove_volumes(client: &mut Client, project: &str) -> Result<()> {
+    for volume in volumes(client, project).await? {
         let request = RemoveVolumeRequest { volume: volume.name.clone(), force: false };
         client.node.remove_volume(request).await?;
         eprintln!(" Volume {}  Removed", volume.name);

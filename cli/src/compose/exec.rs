@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::project::ProjectArgs;
-use super::ps;
+use super::{dry_run, ps};
 use crate::client::{Client, Host};
 use crate::container::attach::KeyArgs;
 use crate::container::exec::{Exec, ProcessArgs, run};
@@ -51,6 +51,11 @@ pub async fn exec(host: &Host, project: &ProjectArgs, args: ExecArgs) -> Result<
         .filter(|container| args.index == 0 || number(container) == args.index)
         .min_by_key(number)
         .ok_or_else(|| Error::NotConverged(format!("service {:?} has no container {}", args.service, args.index)))?;
+    if host.dry_run {
+        let command = args.command.join(" ");
+        dry_run::tell([dry_run::Step::new("Command", format!("{command:?} in {}", container.name), "Executed")]);
+        return Ok(());
+    }
     let interactive_terminal = terminal::stdin_is_terminal() && terminal::stdout_is_terminal();
     let exec = Exec {
         container: container.id,

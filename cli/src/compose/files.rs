@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use api::node::Container;
 use clap::Args;
 
+use super::dry_run::{self, Step};
 use super::project::ProjectArgs;
 use super::ps;
 use crate::client::{Client, Host};
@@ -84,6 +85,10 @@ pub async fn copy(host: &Host, project: &ProjectArgs, args: CopyArgs) -> Result<
     match (container_path(&source), container_path(&target)) {
         (Some((service, path)), None) => {
             let container = first(&mut client, project, service, index).await?;
+            if host.dry_run {
+                dry_run::tell([Step::new("File", format!("{}:{path} to {target}", container.name), "Copied")]);
+                return Ok(());
+            }
             copy::from(&mut client, options, &container.id, path, &target).await.map(drop)
         }
         (None, Some((service, path))) => {
@@ -95,6 +100,10 @@ pub async fn copy(host: &Host, project: &ProjectArgs, args: CopyArgs) -> Result<
                 });
             }
             for container in found {
+                if host.dry_run {
+                    dry_run::tell([Step::new("File", format!("{source} to {}:{path}", container.name), "Copied")]);
+                    continue;
+                }
                 copy::to(&mut client, options, &source, &container.id, path).await?;
             }
             Ok(())
@@ -114,6 +123,10 @@ pub async fn copy(host: &Host, project: &ProjectArgs, args: CopyArgs) -> Result<
 pub async fn export(host: &Host, project: &ProjectArgs, args: ExportArgs) -> Result<()> {
     let mut client = Client::connect(host).await?;
     let container = first(&mut client, project, &args.service, args.index).await?;
+    if host.dry_run {
+        dry_run::tell([Step::new("Container", container.name, "Exported")]);
+        return Ok(());
+    }
     export_to(&mut client, container.id, args.output.as_deref()).await
 }
 
@@ -121,5 +134,9 @@ pub async fn export(host: &Host, project: &ProjectArgs, args: ExportArgs) -> Res
 pub async fn commit(host: &Host, project: &ProjectArgs, args: CommitArgs) -> Result<()> {
     let mut client = Client::connect(host).await?;
     let container = first(&mut client, project, &args.service, args.index).await?;
+    if host.dry_run {
+        dry_run::tell([Step::new("Container", container.name, "Committed")]);
+        return Ok(());
+    }
     commit_one(&mut client, container.id, args.reference, args.options).await
 }

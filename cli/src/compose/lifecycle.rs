@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use api::control::plan_request::Change;
 use api::control::{IntentAction, SetIntentRequest};
 use api::node::{KillContainerRequest, StopContainerRequest};
 use clap::Args;
@@ -12,6 +13,7 @@ use super::converge::Goal;
 use super::project::ProjectArgs;
 use super::up;
 use super::view::{View, Watch};
+use super::{dry_run, programs};
 use crate::client::{Client, Host};
 use crate::error::{Error, Result};
 use crate::output::progress::Progress;
@@ -31,14 +33,23 @@ pub async fn stop(host: &Host, project: &ProjectArgs, args: ServicesArgs) -> Res
     let name = project.name()?;
     let mut client = Client::connect(host).await?;
     let view = Watch::open(&mut client, &name).await?.next().await?;
-    let keys = chosen(&view, &args.services)?;
-    stop_in_order(&mut client, &name, &keys, args.timeout.map(Duration::from_secs)).await
+    let split = programs::split(project, &args.services)?;
+    let keys = if split.only { Vec::new() } else { chosen(&view, &split.others)? };
+    if host.dry_run {
+        stop_foreseen(&mut client, &view, &keys).await?;
+    } else {
+        stop_in_order(&mut client, &name, &keys, args.timeout.map(Duration::from_secs)).await?;
+    }
+    split.end(programs::Verb::Stop, host.dry_run).await
 }
 
-/// Stops these services, or all of a project.
-pub async fn stop_services(client: &mut Client, project: &str, services: &[String]) -> Result<()> {
+/// Stops these services, or all of a project; or tells what that would do.
+pub async fn stop_services(client: &mut Client, project: &str, services: &[String], dry_run: bool) -> Result<()> {
     let view = Watch::open(client, project).await?.next().await?;
     let keys = chosen(&view, services)?;
+    if dry_run {
+        return stop_foreseen(client, &view, &keys).await;
+    }
     stop_in_order(client, project, &keys, None).await
 }
 
@@ -76,10 +87,14 @@ pub async fn start(host: &Host, project: &ProjectArgs, args: StartArgs) -> Resul
     let mut since = 0;
     for level in levels(&view.services, &keys) {
         let tasks = tasks_where(&view, &level, |task| !is_up(task));
+        if host.dry_run {
+            foresee_intent(&mut client, tasks, IntentAction::Start).await?;
+            continue;
+        }
         since = since.max(set_intent(&mut client, &tasks, IntentAction::Start).await?);
         up::wait(&mut client, &name, &level, Goal::Started, since, left()).await?;
     }
-    match args.wait {
+    match args.wait && !host.dry_run {
         true => up::wait(&mut client, &name, &keys, Goal::Serving, since, left()).await,
         false => Ok(()),
     }
@@ -90,7 +105,23 @@ pub async fn restart(host: &Host, project: &ProjectArgs, args: RestartArgs) -> R
     let RestartArgs { no_deps, services: args } = args;
     let name = project.name()?;
     let mut client = Client::connect(host).await?;
+    if host.dry_run {
+        let view = Watch::open(&mut client, &name).await?.next().await?;
+        let keys = to_restart(&view, &args.services, no_deps)?;
+        for level in levels(&view.services, &keys) {
+            foresee_intent(&mut client, tasks_where(&view, &level, |_| true), IntentAction::Restart).await?;
+        }
+        return Ok(());
+    }
     restart_services(&mut client, &name, &args.services, no_deps, args.timeout.map(Duration::from_secs)).await
+}
+
+fn to_restart(view: &View, services: &[String], no_deps: bool) -> Result<Vec<String>> {
+    let mut keys = chosen(view, services)?;
+    if !no_deps {
+        with_dependents(view, &mut keys);
+    }
+    Ok(keys)
 }
 
 /// Restarts these services of a project, or all; unless `no_deps`, also those that want to be restarted with them.
@@ -103,10 +134,7 @@ pub async fn restart_services(
 ) -> Result<()> {
     let mut watch = Watch::open(client, project).await?;
     let view = watch.next().await?;
-    let mut keys = chosen(&view, services)?;
-    if !no_deps {
-        with_dependents(&view, &mut keys);
-    }
+    let keys = to_restart(&view, services, no_deps)?;
     if let Some(timeout) = timeout {
         hurry(client, &view, &keys, timeout).await?;
     }
@@ -182,6 +210,23 @@ async fn set_intent(client: &mut Client, tasks: &[String], action: IntentAction)
     }
     let request = SetIntentRequest { tasks: tasks.to_vec(), action: action.into() };
     Ok(client.control.set_intent(request).await?.into_inner().version)
+}
+
+/// Tells what an intent would lead to.
+async fn foresee_intent(client: &mut Client, tasks: Vec<String>, action: IntentAction) -> Result<()> {
+    if !tasks.is_empty() {
+        let change = Change::SetIntent(SetIntentRequest { tasks, action: action.into() });
+        dry_run::tell(dry_run::plan(client, change).await?);
+    }
+    Ok(())
+}
+
+/// Tells what stopping these services would do.
+async fn stop_foreseen(client: &mut Client, view: &View, keys: &[String]) -> Result<()> {
+    for level in levels(&view.services, keys).into_iter().rev() {
+        foresee_intent(client, tasks_where(view, &level, is_up), IntentAction::Stop).await?;
+    }
+    Ok(())
 }
 
 /// Stops the services of these keys, each once nothing that depends on it runs.

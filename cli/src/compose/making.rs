@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use api::control::plan_request::Change;
 use api::control::{ApplyStackRequest, ListServicesRequest, Recreate, RemoveStackRequest};
 use api::node::{GetNodeRequest, PreflightRequest};
 use clap::Args;
@@ -9,7 +10,7 @@ use model::{NetworkMode, NodeId, Stack, Timestamp};
 
 use super::converge::Goal;
 use super::project::{Loaded, ProjectArgs};
-use super::{down, pull, up};
+use super::{down, dry_run, pull, up};
 use crate::client::{Client, Host};
 use crate::error::{Error, Result};
 
@@ -75,9 +76,12 @@ pub struct Made {
 /// Makes the application's containers, and starts none.
 pub async fn create(host: &Host, project: &ProjectArgs, args: CreateArgs) -> Result<()> {
     let loaded = project.load(&args.services)?;
-    let stack = loaded.stack(&args.services, false, &args.making.scale)?;
+    let stack = loaded.provided(&args.services, false, &args.making.scale, host.dry_run).await?;
     let mut client = Client::connect_or_start(host).await?;
     let anew = Anew { services: &args.services, ..Anew::default() };
+    if host.dry_run {
+        return args.making.foresee(&mut client, &loaded, stack, false, &anew).await;
+    }
     let made = args.making.make(&mut client, &loaded, stack, false, &anew).await?;
     up::wait(&mut client, &made.stack.name, &made.keys, Goal::Created, made.since, None).await
 }
@@ -99,24 +103,52 @@ impl Making {
         pull::ensure(client, loaded, &wanted, self.pull, self.quiet_pull).await?;
         orphans(client, loaded, self.remove_orphans).await?;
         preflight(client, &stack).await?;
+        let at = crate::clock::now();
+        let since = client.control.apply_stack(self.request(&stack, start, anew)).await?.into_inner().version;
+        Ok(Made { stack, keys, since, at })
+    }
+
+    /// Tells what [`make`](Self::make) would do.
+    pub async fn foresee(
+        &self,
+        client: &mut Client,
+        loaded: &Loaded,
+        mut stack: Stack,
+        start: bool,
+        anew: &Anew<'_>,
+    ) -> Result<()> {
+        pin(client, &mut stack).await?;
+        localize(client, &mut stack).await?;
+        let wanted: BTreeSet<&str> = stack.services.iter().map(|service| service.key()).collect();
+        let pulled = pull::foreseen(client, loaded, &wanted, self.pull).await?;
+        // What is pulled first is not missing.
+        let mut here = stack.clone();
+        here.services.retain(|service| !pulled.contains(&service.container.image));
+        dry_run::tell(pulled.into_iter().map(|image| dry_run::Step::new("Image", image, "Pulled")));
+        orphans_foreseen(client, loaded, self.remove_orphans).await?;
+        preflight(client, &here).await?;
+        dry_run::tell(dry_run::new_volumes(client, &stack).await?);
+        dry_run::tell(dry_run::plan(client, Change::ApplyStack(self.request(&stack, start, anew))).await?);
+        Ok(())
+    }
+
+    fn request(&self, stack: &Stack, start: bool, anew: &Anew<'_>) -> ApplyStackRequest {
         let recreate = if self.no_recreate { Recreate::Never } else { Recreate::Changed };
-        let force = |key: &&String| match anew.services.is_empty() || anew.services.contains(key) {
+        let keys = stack.services.iter().map(|service| service.key().to_owned());
+        let force = |key: &String| match anew.services.is_empty() || anew.services.contains(key) {
             true => self.force_recreate || anew.volumes,
             false => anew.dependencies,
         };
-        let request = ApplyStackRequest {
+        ApplyStackRequest {
             stack: Some(stack.clone().into()),
             recreate: recreate.into(),
             remove_orphans: false,
             start_stopped: start,
             no_start: !start,
             keep_replicas: Vec::new(),
-            force: keys.iter().filter(force).cloned().collect(),
+            force: keys.filter(force).collect(),
             renew_volumes: anew.volumes,
-        };
-        let at = crate::clock::now();
-        let since = client.control.apply_stack(request).await?.into_inner().version;
-        Ok(Made { stack, keys, since, at })
+        }
     }
 }
 
@@ -165,22 +197,39 @@ pub async fn preflight(client: &mut Client, stack: &Stack) -> Result<()> {
     if problems.is_empty() { Ok(()) } else { Err(Error::NotConverged(problems.join("\n"))) }
 }
 
-/// Removes services that are there but that the file no longer has, or names them.
-pub async fn orphans(client: &mut Client, loaded: &Loaded, remove: bool) -> Result<()> {
+/// The services that are there but that the file no longer has, to be removed; without `remove` they are only named.
+async fn found_orphans(client: &mut Client, loaded: &Loaded, remove: bool) -> Result<Vec<String>> {
     let stack = loaded.name().to_owned();
     let services = client.control.list_services(ListServicesRequest { stack: Some(stack.clone()) }).await?;
     let known = loaded.all_services();
     let present = services.into_inner().services.into_iter().filter(|service| !service.removing);
     let keys: BTreeSet<String> = present.filter_map(|service| Some(service.spec?.stack?.key)).collect();
     let orphans: Vec<String> = keys.difference(&known).cloned().collect();
-    if orphans.is_empty() {
-        return Ok(());
-    }
-    if !remove {
+    if !remove && !orphans.is_empty() {
         eprintln!(
             "WARNING: services {} are no longer in the Compose file; remove them with --remove-orphans",
             orphans.join(", ")
         );
+        return Ok(Vec::new());
+    }
+    Ok(orphans)
+}
+
+/// Tells what [`orphans`] would do.
+pub async fn orphans_foreseen(client: &mut Client, loaded: &Loaded, remove: bool) -> Result<()> {
+    let services = found_orphans(client, loaded, remove).await?;
+    if !services.is_empty() {
+        let request = RemoveStackRequest { stack: loaded.name().to_owned(), services };
+        dry_run::tell(dry_run::plan(client, Change::RemoveStack(request)).await?);
+    }
+    Ok(())
+}
+
+/// Removes services that are there but that the file no longer has, or names them.
+pub async fn orphans(client: &mut Client, loaded: &Loaded, remove: bool) -> Result<()> {
+    let stack = loaded.name().to_owned();
+    let orphans = found_orphans(client, loaded, remove).await?;
+    if orphans.is_empty() {
         return Ok(());
     }
     let request = RemoveStackRequest { stack: stack.clone(), services: orphans.clone() };

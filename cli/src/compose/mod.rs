@@ -4,6 +4,7 @@ mod config;
 mod converge;
 mod digests;
 mod down;
+mod dry_run;
 mod exec;
 mod files;
 mod foreground;
@@ -12,7 +13,9 @@ mod lifecycle;
 mod logs;
 mod ls;
 mod making;
+mod models;
 mod oneoff;
+mod programs;
 mod project;
 mod ps;
 mod publish;
@@ -128,6 +131,7 @@ struct VersionArgs {
 /// Runs a verb.
 pub async fn run(host: &Host, args: ComposeArgs) -> Result<()> {
     let ComposeArgs { project, verb } = args;
+    let host = &project.host(host);
     match verb {
         Verb::Up(args) => up::up(host, &project, *args).await,
         Verb::Create(args) => making::create(host, &project, *args).await,
@@ -167,12 +171,12 @@ pub async fn run(host: &Host, args: ComposeArgs) -> Result<()> {
 
 /// `orca up`.
 pub async fn up(host: &Host, project: &ProjectArgs, args: UpArgs) -> Result<()> {
-    up::up(host, project, args).await
+    up::up(&project.host(host), project, args).await
 }
 
 /// `orca down`.
 pub async fn down(host: &Host, project: &ProjectArgs, args: DownArgs) -> Result<()> {
-    down::down(host, project, args).await
+    down::down(&project.host(host), project, args).await
 }
 
 fn version(args: &VersionArgs) -> Result<()> {

@@ -4,14 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use api::control::plan_request::Change;
 use api::control::{ApplyStackRequest, ListServicesRequest, Recreate};
 use api::node::{
     AttachStart, CreateContainerReply, CreateContainerRequest, RemoveContainerRequest, StartContainerRequest,
 };
 use clap::Args;
-use model::{AttachmentSpec, ContainerSpec, NetworkMode, PortSpec, RestartPolicy, ServiceMode, ServiceSpec};
+use model::{AttachmentSpec, ContainerSpec, NetworkMode, PortSpec, RestartPolicy, ServiceMode, ServiceSpec, Stack};
 
 use super::converge::Goal;
+use super::dry_run::{self, Step};
 use super::project::{Loaded, ProjectArgs};
 use super::{making, pull, up};
 use crate::client::{Client, Host};
@@ -100,11 +102,17 @@ pub struct RunArgs {
 /// Runs one command in a container of its own.
 pub async fn run(host: &Host, project: &ProjectArgs, args: RunArgs) -> Result<()> {
     let loaded = project.load(std::slice::from_ref(&args.service))?;
-    let (service, contents) = service(&loaded, &args.service)?;
+    let stack = loaded.provided(std::slice::from_ref(&args.service), args.no_deps, &[], host.dry_run).await?;
+    let (service, contents) = service(&stack, &args.service)?;
     let tty = !args.no_tty && !args.detach && terminal::stdin_is_terminal() && terminal::stdout_is_terminal();
     let request = request(&args, &loaded, service, contents, tty)?;
     let mut client = Client::connect_or_start(host).await?;
-    make_ready(&mut client, &loaded, &args).await?;
+    make_ready(&mut client, &loaded, stack, &args, host.dry_run).await?;
+    if host.dry_run {
+        let name = request.name.unwrap_or_default();
+        dry_run::tell(["Created", "Started"].map(|action| Step::new("Container", name.clone(), action)));
+        return Ok(());
+    }
     let created = create(&mut client, &request).await?;
     if args.detach {
         let started = client.node.start_container(StartContainerRequest { container: created.id.clone() }).await;
@@ -162,9 +170,8 @@ struct Contents {
     configs: Vec<Vec<u8>>,
 }
 
-fn service(loaded: &Loaded, key: &str) -> Result<(ServiceSpec, Contents)> {
-    let stack = loaded.stack(&[key.to_owned()], true, &[])?;
-    let found = stack.services.into_iter().find(|service| service.key() == key);
+fn service(stack: &Stack, key: &str) -> Result<(ServiceSpec, Contents)> {
+    let found = stack.services.iter().find(|service| service.key() == key).cloned();
     let service = found.ok_or_else(|| Error::NotFound { kind: "service", name: key.to_owned() })?;
     let missing = |kind: &'static str, name: &str| Error::NotFound { kind, name: name.to_owned() };
     let secret = |name: &str| {
@@ -182,15 +189,27 @@ fn service(loaded: &Loaded, key: &str) -> Result<(ServiceSpec, Contents)> {
 
 /// Starts what the service depends on; the service itself is declared with no container of its own if it is not there yet, so
 /// that its networks are.
-async fn make_ready(client: &mut Client, loaded: &Loaded, args: &RunArgs) -> Result<()> {
-    let key = std::slice::from_ref(&args.service);
-    let mut stack = loaded.stack(key, args.no_deps, &[])?;
+async fn make_ready(
+    client: &mut Client,
+    loaded: &Loaded,
+    mut stack: Stack,
+    args: &RunArgs,
+    dry_run: bool,
+) -> Result<()> {
     making::pin(client, &mut stack).await?;
     making::localize(client, &mut stack).await?;
     let needed: BTreeSet<&str> = stack.services.iter().map(|service| service.key()).collect();
-    pull::ensure(client, loaded, &needed, args.pull, args.quiet_pull || args.quiet).await?;
-    if args.remove_orphans {
-        making::orphans(client, loaded, true).await?;
+    if dry_run {
+        let images = pull::foreseen(client, loaded, &needed, args.pull).await?;
+        dry_run::tell(images.into_iter().map(|image| Step::new("Image", image, "Pulled")));
+        dry_run::tell(dry_run::new_volumes(client, &stack).await?);
+    } else {
+        pull::ensure(client, loaded, &needed, args.pull, args.quiet_pull || args.quiet).await?;
+    }
+    match (args.remove_orphans, dry_run) {
+        (true, true) => making::orphans_foreseen(client, loaded, true).await?,
+        (true, false) => making::orphans(client, loaded, true).await?,
+        (false, _) => {}
     }
     let listed = ListServicesRequest { stack: Some(stack.name.clone()) };
     let there = client.control.list_services(listed).await?.into_inner().services;
@@ -210,6 +229,10 @@ async fn make_ready(client: &mut Client, loaded: &Loaded, args: &RunArgs) -> Res
         keep_replicas: keys,
         ..ApplyStackRequest::default()
     };
+    if dry_run {
+        dry_run::tell(dry_run::plan(client, Change::ApplyStack(request)).await?);
+        return Ok(());
+    }
     let since = client.control.apply_stack(request).await?.into_inner().version;
     up::wait(client, &stack.name, &started, Goal::Started, since, None).await
 }

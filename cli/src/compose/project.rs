@@ -1,6 +1,6 @@
 //! Which project a command is about, and its Compose files.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,9 @@ use clap::Args;
 use compose_spec::{FileError, Files, LoadOptions, Project, TranslateOptions};
 use model::Stack;
 
-use super::remote;
+use super::dry_run::{self, Step};
+use super::{models, programs, remote};
+use crate::client::Host;
 use crate::error::{Error, Result};
 
 /// Largest Compose file, secret or config that is read, in bytes.
@@ -32,6 +34,9 @@ pub struct ProjectArgs {
     /// What relative paths are relative to
     #[arg(long, value_name = "DIR")]
     project_directory: Option<PathBuf>,
+    /// Tell what would be done, and do nothing
+    #[arg(long, global = true)]
+    dry_run: bool,
 }
 
 /// The file system of this machine.
@@ -91,6 +96,11 @@ pub struct Reading {
 }
 
 impl ProjectArgs {
+    /// The daemon as this command may use it.
+    pub fn host(&self, host: &Host) -> Host {
+        Host { dry_run: host.dry_run || self.dry_run, ..host.clone() }
+    }
+
     /// Reads the project; what it warns of goes to standard error.
     pub fn load(&self, services: &[String]) -> Result<Loaded> {
         self.read(Reading { services: services.to_vec(), ..Reading::default() })
@@ -198,10 +208,57 @@ impl Loaded {
         self.project.all_services().map(|service| service.name.to_owned()).collect()
     }
 
-    /// The project in the words of the model: these services, with what they depend on.
+    /// The project in the words of the model: these services, with what they depend on. What programs provide they get from
+    /// [`provided`](Self::provided).
     pub fn stack(&self, services: &[String], no_deps: bool, scale: &[(String, u32)]) -> Result<Stack> {
-        let scale: BTreeMap<String, u32> = scale.iter().cloned().collect();
-        let options = TranslateOptions { services: services.to_vec(), no_deps, scale };
-        compose_spec::translate(&self.project, &options, &Disk).map_err(|errors| Error::Compose(errors.to_string()))
+        self.translate(&options(services, no_deps, scale))
+    }
+
+    /// The same, once the programs that provide services and run models have done their part. A dry run only tells of them.
+    pub async fn provided(
+        &self,
+        services: &[String],
+        no_deps: bool,
+        scale: &[(String, u32)],
+        dry_run: bool,
+    ) -> Result<Stack> {
+        let mut options = options(services, no_deps, scale);
+        // Nothing is begun for a file that is refused.
+        let stack = self.translate(&options)?;
+        let providers = compose_spec::providers(&self.project, &options);
+        let providers = providers.map_err(|errors| Error::Compose(errors.to_string()))?;
+        if dry_run {
+            dry_run::tell(providers.into_iter().map(|provider| Step::new("Service", provider.service, "Provided")));
+            dry_run::tell(
+                compose_spec::models(&self.project).into_iter().map(|m| Step::new("Model", m.key, "Configured")),
+            );
+            return Ok(stack);
+        }
+        options.variables = models::ensure(&self.project).await?;
+        for provider in &providers {
+            let provided = programs::run(&self.project, provider, programs::Verb::Up).await?;
+            programs::hand_out(&self.project, provider, &provided, &mut options.variables);
+        }
+        self.translate(&options)
+    }
+
+    /// The provided services.
+    pub fn providers(&self) -> Result<Vec<compose_spec::Provider>> {
+        let providers = compose_spec::providers(&self.project, &TranslateOptions::default());
+        providers.map_err(|errors| Error::Compose(errors.to_string()))
+    }
+
+    fn translate(&self, options: &TranslateOptions) -> Result<Stack> {
+        compose_spec::translate(&self.project, options, &Disk).map_err(|errors| Error::Compose(errors.to_string()))
+    }
+}
+
+fn options(services: &[String], no_deps: bool, scale: &[(String, u32)]) -> TranslateOptions {
+    TranslateOptions {
+        services: services.to_vec(),
+        no_deps,
+        scale: scale.iter().cloned().collect(),
+        variables: Default::default(),
+        models: models::runner().is_some(),
     }
 }

@@ -12,7 +12,7 @@ use image::{Digest, Reference};
 use super::project::{Loaded, ProjectArgs, Reading};
 use super::remote::{EMPTY_CONFIG, ENV_FILE, ENV_FILE_NAME, EXTENDS, FILE, FILE_NAME, PROJECT, registries};
 use super::sensitive::suspicious;
-use super::{digests, push};
+use super::{digests, dry_run, push};
 use crate::client::Host;
 use crate::error::{Error, Result};
 use crate::{clock, registry, terminal};
@@ -78,6 +78,10 @@ pub async fn publish(host: &Host, project: &ProjectArgs, args: PublishArgs) -> R
         digests::resolve(host, &mut loaded.project).await?;
         let text = compose_spec::yaml(&digests::lock(&loaded.project));
         parts.push(compose_file("image-digests.yaml", text));
+    }
+    if host.dry_run {
+        dry_run::tell([dry_run::Step::new("Application", args.repository, "Published")]);
+        return Ok(());
     }
     eprintln!(" {} publishing", args.repository);
     let credentials = registry::logged_in(&reference)?;

@@ -9,6 +9,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use model::Timestamp;
 use tokio::sync::mpsc;
 
+use super::dry_run::{self, Step};
 use super::project::{Loaded, ProjectArgs, Reading};
 use crate::client::{Client, Host};
 use crate::clock;
@@ -67,12 +68,13 @@ enum When {
 
 impl When {
     /// Reads `pull_policy`, which the loader has checked.
-    fn parse(text: Option<&str>) -> Self {
+    fn parse(text: Option<&str>, refresh_after: Option<&str>) -> Self {
         const DAY: u64 = 24 * 60 * 60;
         match text {
             Some("always") => Self::Always,
             Some("never" | "build") => Self::Never,
             Some("daily") => Self::OlderThan(Duration::from_secs(DAY)),
+            Some("refresh") => refresh_after.and_then(period).map_or(Self::Missing, Self::OlderThan),
             Some("weekly") => Self::OlderThan(Duration::from_secs(7 * DAY)),
             Some(text) => text.strip_prefix("every_").and_then(period).map_or(Self::Missing, Self::OlderThan),
             None => Self::Missing,
@@ -130,7 +132,7 @@ fn needs(loaded: &Loaded, keys: &BTreeSet<&str>, flag: PullFlag) -> Vec<Need> {
             PullFlag::Always => When::Always,
             PullFlag::Missing => When::Missing,
             PullFlag::Never => When::Never,
-            PullFlag::Policy => When::parse(service.text("pull_policy")),
+            PullFlag::Policy => When::parse(service.text("pull_policy"), service.text("pull_refresh_after")),
         };
         let platform = service.text("platform").map(str::to_owned);
         // Those whose files it mounts are only to be here.
@@ -165,6 +167,17 @@ pub async fn ensure(
     if failures.is_empty() { Ok(()) } else { Err(Error::NotConverged(failures.join("\n"))) }
 }
 
+/// The images that [`ensure`] would pull.
+pub async fn foreseen(
+    client: &Client,
+    loaded: &Loaded,
+    keys: &BTreeSet<&str>,
+    flag: PullFlag,
+) -> Result<BTreeSet<String>> {
+    let due = due(client, needs(loaded, keys, flag)).await?;
+    Ok(due.into_iter().map(|need| need.image).collect())
+}
+
 /// Pulls the images of services.
 pub async fn pull(host: &Host, project: &ProjectArgs, args: PullArgs) -> Result<()> {
     let reading = Reading { services: args.services.clone(), no_deps: !args.include_deps, ..Reading::default() };
@@ -173,6 +186,11 @@ pub async fn pull(host: &Host, project: &ProjectArgs, args: PullArgs) -> Result<
     let keys: BTreeSet<&str> = loaded.project.services().filter(wanted).map(|service| service.name).collect();
     let flag = if args.policy.as_deref() == Some("missing") { PullFlag::Missing } else { PullFlag::Always };
     let client = Client::connect_or_start(host).await?;
+    if host.dry_run {
+        let images = foreseen(&client, &loaded, &keys, flag).await?;
+        dry_run::tell(images.into_iter().map(|image| Step::new("Image", image, "Pulled")));
+        return Ok(());
+    }
     let failures = pull_due(&client, needs(&loaded, &keys, flag), args.quiet).await?;
     if failures.is_empty() {
         return Ok(());
@@ -184,8 +202,8 @@ pub async fn pull(host: &Host, project: &ProjectArgs, args: PullArgs) -> Result<
     Err(Error::NotConverged(failures.join("\n")))
 }
 
-/// Pulls what is due, several at once; what failed comes back.
-async fn pull_due(client: &Client, needs: Vec<Need>, quiet: bool) -> Result<Vec<String>> {
+/// What is to be pulled now.
+async fn due(client: &Client, needs: Vec<Need>) -> Result<Vec<Need>> {
     let now = clock::now();
     let mut due = Vec::new();
     for need in needs {
@@ -198,6 +216,12 @@ async fn pull_due(client: &Client, needs: Vec<Need>, quiet: bool) -> Result<Vec<
             due.push(need);
         }
     }
+    Ok(due)
+}
+
+/// Pulls what is due, several at once; what failed comes back.
+async fn pull_due(client: &Client, needs: Vec<Need>, quiet: bool) -> Result<Vec<String>> {
+    let due = due(client, needs).await?;
     let mut bars = Bars::compose(quiet, false);
     let (news, mut shown) = mpsc::channel::<(String, Progress)>(AHEAD);
     let mut waiting = due.into_iter();
@@ -274,9 +298,10 @@ mod tests {
             (Some("daily"), true, false, true),
             (Some("weekly"), true, false, false),
             (Some("every_12h"), true, false, true),
+            (Some("refresh"), true, false, true),
             (Some("every_1d1h"), true, false, false),
         ] {
-            let when = When::parse(policy);
+            let when = When::parse(policy, Some("12h"));
             let due = (when.is_due(None, now), when.is_due(ago(60), now), when.is_due(ago(day), now));
             assert_eq!(due, (missing, fresh, old), "{policy:?}");
         }

@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::dry_run;
 use super::project::{Loaded, ProjectArgs, Reading};
 use crate::client::{Client, Host};
 use crate::error::{Error, Result};
@@ -57,6 +58,10 @@ async fn push_all(host: &Host, loaded: &Loaded, quiet: bool) -> Result<Vec<Strin
             say(service.name, "Skipped");
             continue;
         };
+        if host.dry_run {
+            dry_run::tell([dry_run::Step::new("Image", image, "Pushed")]);
+            continue;
+        }
         say(service.name, "Pushing");
         match registry::push_image(&mut client, image, quiet).await {
             Ok(()) => say(service.name, "Pushed"),

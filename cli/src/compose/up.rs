@@ -3,16 +3,17 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use api::control::plan_request::Change;
 use api::control::{ApplyStackRequest, Recreate};
 use clap::Args;
 use model::Stack;
 
 use super::converge::{Goal, Verdict, judge};
-use super::foreground;
 use super::making::{Anew, Making, pin, preflight};
 use super::project::{Loaded, ProjectArgs};
 use super::view::Watch;
 use super::watch::Watching;
+use super::{dry_run, foreground};
 use crate::client::{Client, Host};
 use crate::error::{Error, Result};
 use crate::output::progress::Progress;
@@ -109,6 +110,10 @@ pub async fn scale_services(host: &Host, project: &ProjectArgs, args: ScaleArgs)
         keep_replicas: keys.iter().filter(|key| !services.contains(key)).cloned().collect(),
         ..ApplyStackRequest::default()
     };
+    if host.dry_run {
+        dry_run::tell(dry_run::plan(&mut client, Change::ApplyStack(request)).await?);
+        return Ok(());
+    }
     let since = client.control.apply_stack(request).await?.into_inner().version;
     wait(&mut client, &stack.name, &keys, Goal::Started, since, None).await
 }
@@ -123,7 +128,7 @@ pub fn scale(text: &str) -> Result<(String, u32), String> {
 /// Brings the application up.
 pub async fn up(host: &Host, project: &ProjectArgs, args: UpArgs) -> Result<()> {
     let loaded = project.load(&args.services)?;
-    let stack = loaded.stack(&args.services, args.no_deps, &args.making.scale)?;
+    let stack = loaded.provided(&args.services, args.no_deps, &args.making.scale, host.dry_run).await?;
     if let Some(service) = &args.exit_code_from
         && !stack.services.iter().any(|spec| spec.key() == service)
     {
@@ -134,6 +139,9 @@ pub async fn up(host: &Host, project: &ProjectArgs, args: UpArgs) -> Result<()> 
     let mut client = Client::connect_or_start(host).await?;
     let anew =
         Anew { services: &args.services, dependencies: args.always_recreate_deps, volumes: args.renew_anon_volumes };
+    if host.dry_run {
+        return args.making.foresee(&mut client, &loaded, stack, !args.no_start, &anew).await;
+    }
     let made = args.making.make(&mut client, &loaded, stack, !args.no_start, &anew).await?;
     let goal = match (args.no_start, args.wait) {
         (true, _) => Goal::Created,
@@ -170,7 +178,7 @@ pub async fn up(host: &Host, project: &ProjectArgs, args: UpArgs) -> Result<()> 
 
 /// Brings the application up and does not stay with it.
 pub async fn start(client: &mut Client, loaded: &Loaded, services: &[String]) -> Result<()> {
-    let stack = loaded.stack(services, false, &[])?;
+    let stack = loaded.provided(services, false, &[], false).await?;
     let anew = Anew { services, ..Anew::default() };
     let made = Making::default().make(client, loaded, stack, true, &anew).await?;
     wait(client, &made.stack.name, &made.keys, Goal::Started, made.since, None).await

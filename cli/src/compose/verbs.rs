@@ -11,7 +11,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::project::ProjectArgs;
-use super::{down, ps};
+use super::{down, dry_run, ps};
 use crate::client::{Client, Host};
 use crate::container::attach::{self, KeyArgs, ProxyArgs};
 use crate::container::{events, stats, verbs};
@@ -135,11 +135,21 @@ fn phase(container: &Container) -> ContainerPhase {
     container.status.as_ref().map_or(ContainerPhase::Created, |status| status.phase())
 }
 
-/// Does one thing to each container, tells of it as Compose does, and of each failure.
-async fn each<F>(client: &mut Client, containers: Vec<Container>, done: &str, mut action: F) -> Result<()>
+/// Does one thing to each container (but not in a dry run), tells of it as Compose does, and of each failure.
+async fn each<F>(
+    host: &Host,
+    client: &mut Client,
+    containers: Vec<Container>,
+    done: &'static str,
+    mut action: F,
+) -> Result<()>
 where
     F: AsyncFnMut(&mut Client, String) -> Result<()>,
 {
+    if host.dry_run {
+        dry_run::tell(containers.into_iter().map(|container| dry_run::Step::new("Container", container.name, done)));
+        return Ok(());
+    }
     let mut failures = 0;
     for container in containers {
         match action(client, container.id).await {
@@ -157,7 +167,7 @@ where
 pub async fn pause(host: &Host, project: &ProjectArgs, args: Services) -> Result<()> {
     let (mut client, mut containers) = running(host, project, &args.services).await?;
     containers.retain(|container| phase(container) == ContainerPhase::Running);
-    each(&mut client, containers, "Paused", async |client, container| {
+    each(host, &mut client, containers, "Paused", async |client, container| {
         client.node.pause_container(PauseContainerRequest { container }).await?;
         Ok(())
     })
@@ -168,7 +178,7 @@ pub async fn pause(host: &Host, project: &ProjectArgs, args: Services) -> Result
 pub async fn unpause(host: &Host, project: &ProjectArgs, args: Services) -> Result<()> {
     let (mut client, mut containers) = running(host, project, &args.services).await?;
     containers.retain(|container| phase(container) == ContainerPhase::Paused);
-    each(&mut client, containers, "Unpaused", async |client, container| {
+    each(host, &mut client, containers, "Unpaused", async |client, container| {
         client.node.unpause_container(UnpauseContainerRequest { container }).await?;
         Ok(())
     })
@@ -178,7 +188,7 @@ pub async fn unpause(host: &Host, project: &ProjectArgs, args: Services) -> Resu
 /// Sends services a signal.
 pub async fn kill(host: &Host, project: &ProjectArgs, args: KillArgs) -> Result<()> {
     let (mut client, containers) = running(host, project, &args.services).await?;
-    each(&mut client, containers, "Killed", async |client, container| {
+    each(host, &mut client, containers, "Killed", async |client, container| {
         let signal = args.signal.clone();
         client.node.kill_container(KillContainerRequest { container, signal }).await?;
         Ok(())
@@ -270,6 +280,12 @@ fn compose_json(event: &api::node::Event, service: &str) -> String {
 /// Waits for containers of services to end; the command's code is the first one's.
 pub async fn wait(host: &Host, project: &ProjectArgs, args: WaitArgs) -> Result<()> {
     let (client, containers) = running(host, project, &args.services).await?;
+    if host.dry_run {
+        return match args.down_project {
+            true => down::down(host, project, down::DownArgs::default()).await,
+            false => Ok(()),
+        };
+    }
     let mut waits = tokio::task::JoinSet::new();
     for container in containers {
         let mut node = client.node.clone();

@@ -112,7 +112,13 @@ pub fn resolve(choice: &Choice) -> Result<Host> {
     if let Some(address) = address {
         let is_tcp = address.starts_with("tcp://");
         let identity = if is_tcp { choice.tls.identity()? } else { None };
-        return Ok(Host { address: address.clone(), explicit: true, context: DEFAULT.into(), identity });
+        return Ok(Host {
+            address: address.clone(),
+            explicit: true,
+            context: DEFAULT.into(),
+            identity,
+            dry_run: false,
+        });
     }
     let store = Store::open(choice.config.clone());
     let name = match choice.context.as_ref().or(choice.environment_context.as_ref()) {
@@ -120,11 +126,17 @@ pub fn resolve(choice: &Choice) -> Result<Host> {
         None => store.current()?,
     };
     if name == DEFAULT {
-        return Ok(Host { address: DEFAULT_HOST.into(), explicit: false, context: name, identity: None });
+        return Ok(Host {
+            address: DEFAULT_HOST.into(),
+            explicit: false,
+            context: name,
+            identity: None,
+            dry_run: false,
+        });
     }
     let context = store.get(&name)?;
     let identity = context.tls.map(Identity::from);
-    Ok(Host { address: context.host, explicit: true, context: name, identity })
+    Ok(Host { address: context.host, explicit: true, context: name, identity, dry_run: false })
 }
 
 #[cfg(test)]

@@ -41,7 +41,13 @@ pub async fn start() -> Result<()> {
     }
     let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
     eprintln!("orca: no daemon runs; starting one in the background (log: {LOG})");
-    let host = Host { address: DEFAULT_HOST.into(), explicit: true, context: "default".into(), identity: None };
+    let host = Host {
+        address: DEFAULT_HOST.into(),
+        explicit: true,
+        context: "default".into(),
+        identity: None,
+        dry_run: false,
+    };
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
         if Client::connect(&host).await.is_ok() {

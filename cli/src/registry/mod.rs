@@ -17,7 +17,7 @@ use image::registry::login::Logins;
 pub use login::{LoginArgs, LogoutArgs, login, logout};
 pub use missing::{PullFlags, create, find};
 pub use progress::Bars;
-pub use pull::{PullArgs, pull, pull_image, pull_request};
+pub use pull::{PullArgs, digest, pull, pull_image, pull_request};
 pub use push::{PushArgs, push, push_image};
 
 use crate::error::{Error, Result};

@@ -1,6 +1,6 @@
 //! `orca pull`.
 
-use api::image::PullRequest;
+use api::image::{PullRequest, ResolveRequest};
 use clap::Args;
 
 use super::{Bars, credentials, parse};
@@ -54,6 +54,12 @@ pub async fn pull_image(client: &mut Client, image: &str, platform: Option<&str>
 pub fn pull_request(image: &str, platform: Option<String>) -> Result<PullRequest> {
     let credentials = credentials(&parse(image)?)?;
     Ok(PullRequest { reference: image.to_owned(), platform, all_tags: false, credentials })
+}
+
+/// The digest under which its registry has `image` now; nothing is pulled.
+pub async fn digest(client: &mut Client, image: &str) -> Result<String> {
+    let request = ResolveRequest { reference: image.to_owned(), credentials: credentials(&parse(image)?)? };
+    Ok(client.images.resolve(request).await?.into_inner().digest)
 }
 
 async fn pull_with(client: &mut Client, request: PullRequest, bars: &mut Bars) -> Result<()> {

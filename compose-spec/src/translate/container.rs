@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use model::{ContainerSpec, Device, DeviceRequest, HostAddress, HostEntry, Ulimit};
 
 use super::fields::Fields;
-use super::{file_objects, isolation, mounts, policies, resources};
+use super::{file_objects, hooks, isolation, mounts, policies, resources};
 use crate::error::Error;
 use crate::files::Files;
 use crate::node::{Map, Node};
@@ -79,6 +79,8 @@ pub fn spec(
         oom_score_adj: oom_score_adj(fields, errors),
         restart: policies::restart(fields, errors),
         log: policies::log(fields, errors),
+        post_start: hooks::of(fields, "post_start", errors),
+        pre_stop: hooks::of(fields, "pre_stop", errors),
     }
 }
 

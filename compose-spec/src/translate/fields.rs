@@ -96,10 +96,15 @@ impl<'a> Fields<'a> {
 
     /// Refuses every key that nobody read.
     pub fn finish(self, errors: &mut Vec<Error>) {
+        self.finish_with(None, errors);
+    }
+
+    /// The same, with a reason.
+    pub fn finish_with(self, hint: Option<&'static str>, errors: &mut Vec<Error>) {
         let taken = self.taken.borrow();
         for key in self.node.as_map().into_iter().flat_map(Map::keys) {
             if !taken.contains(key.as_str()) && !key.starts_with("x-") {
-                self.refuse(key, None, errors);
+                self.refuse(key, hint, errors);
             }
         }
     }

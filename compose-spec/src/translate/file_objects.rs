@@ -50,6 +50,18 @@ fn object(
     labels.insert("com.docker.compose.project".into(), project.name.clone());
     let external = fields.flag("external");
     let data = if external { None } else { content(project, &format!("{section}.{key}"), &fields, files, errors) };
+    for key in ["driver", "driver_opts"] {
+        if fields.take(key).is_some() {
+            fields.refuse(key, Some("Orca keeps secrets itself, by no plug-in"), errors);
+        }
+    }
+    if fields.take("template_driver").is_some() {
+        fields.refuse(
+            "template_driver",
+            Some("what it holds is given as it is; use content: or a file that is filled in"),
+            errors,
+        );
+    }
     fields.finish(errors);
     let data = data?;
     if data.len() > CONTENT_LIMIT {

@@ -6,10 +6,12 @@
 mod container;
 mod fields;
 mod file_objects;
+mod hooks;
 mod isolation;
 mod mounts;
 mod networks;
 mod policies;
+mod programs;
 mod report;
 mod resources;
 #[cfg(test)]
@@ -28,6 +30,7 @@ use crate::service::Service;
 use crate::validate::dependency_order;
 use fields::Fields;
 
+pub use programs::{Model as AiModel, Provider, Variables, dependents, model_variables, models, providers};
 pub use report::{ELSEWHERE, Outcome, Row, report};
 
 /// What of a project to translate.
@@ -39,6 +42,10 @@ pub struct TranslateOptions {
     pub no_deps: bool,
     /// `--scale SERVICE=N`.
     pub scale: BTreeMap<String, u32>,
+    /// Variables that services get from providers and models, over those of the file.
+    pub variables: Variables,
+    /// Somebody runs `models`.
+    pub models: bool,
 }
 
 /// Translates a project. Secrets' and configs' contents are read through `files`.
@@ -62,11 +69,13 @@ fn stack(project: &mut Project, options: &TranslateOptions, files: &dyn Files) -
     let mut stack = Stack { name: project.name.clone(), ..Stack::default() };
     networks::declare(project, &mut stack, &mut errors);
     file_objects::declare(project, files, &mut stack, &mut errors);
-    for (name, node) in &project.models {
-        errors.push(Error::Unsupported { at: node.key.into(), path: format!("models.{name}"), hint: None });
-    }
+    programs::check_models(project, options.models, &mut errors);
     for name in dependency_order(project)? {
-        if let Some(service) = project.service(name) {
+        let Some(service) = project.service(name) else { continue };
+        if programs::is_provided(project, name) {
+            let fields = Fields::new(service.node, format!("services.{name}"));
+            programs::check_provider(project, service, fields, &mut errors);
+        } else {
             let spec = self::service(project, service, options, files, &stack, &mut errors);
             stack.services.push(spec);
         }
@@ -93,12 +102,18 @@ fn service(
         name: format!("{}-{}", project.name, service.name),
         stack: Some(StackMember { stack: project.name.clone(), key: service.name.to_owned() }),
         container_name,
-        depends_on: service.dependencies().map(|(name, dependency)| (name.to_owned(), dependency)).collect(),
+        // What a program provides is there before any container.
+        depends_on: service
+            .dependencies()
+            .filter(|(name, _)| !programs::is_provided(project, name))
+            .map(|(name, dependency)| (name.to_owned(), dependency))
+            .collect(),
         network: networks::mode(project, &fields, errors),
         ports: networks::ports(&fields, errors),
         container: container::spec(project, service, &fields, files, errors),
         ..ServiceSpec::default()
     };
+    spec.container.env.extend(options.variables.get(service.name).cloned().unwrap_or_default());
     policies::deploy(&fields, &mut spec, errors);
     let replicas = options.scale.get(service.name).copied().or_else(|| u32::try_from(service.replicas()).ok());
     match replicas {
@@ -120,12 +135,36 @@ fn without_effect(fields: &Fields, errors: &mut Vec<Error>) {
     }
     match fields.text("pull_policy").as_deref() {
         Some("build") => fields.refuse("pull_policy", Some("images cannot be built here yet"), errors),
-        Some("refresh") => {
-            fields.refuse("pull_policy", Some("say how often: daily, weekly or every_<duration>"), errors)
+        Some("refresh") if fields.take("pull_refresh_after").is_none() => fields.refuse(
+            "pull_policy",
+            Some("say how often: pull_refresh_after, daily, weekly or every_<duration>"),
+            errors,
+        ),
+        Some("refresh") if !fields.text("pull_refresh_after").is_some_and(|text| is_period(&text)) => {
+            fields.invalid("pull_refresh_after", "expected a time such as 1d12h, of w, d, h, m and s", errors);
+        }
+        Some("refresh") => {}
+        _ if fields.take("pull_refresh_after").is_some() => {
+            fields.refuse("pull_refresh_after", Some("it belongs to pull_policy: refresh"), errors);
         }
         _ => {}
     }
+    if fields.flag("use_api_socket") {
+        fields.refuse(
+            "use_api_socket",
+            Some("whoever has Orca's API is root on the node; mount its socket by hand if that is meant"),
+            errors,
+        );
+    }
     isolation::refuse_others(fields, errors);
+}
+
+/// `1w2d12h30m10s`, or part of it.
+fn is_period(text: &str) -> bool {
+    let units = text.split_inclusive(['w', 'd', 'h', 'm', 's']);
+    let number = |part: &str| part.len() > 1 && part[..part.len() - 1].bytes().all(|b| b.is_ascii_digit());
+    let ends = text.ends_with(['w', 'd', 'h', 'm', 's']);
+    ends && units.into_iter().all(number)
 }
 
 /// Docker Compose's labels, which its users' tools read.
@@ -156,7 +195,11 @@ fn labels(project: &Project, service: Service, stack: &Stack, spec: &mut Service
 /// A service's hash, over its own attributes and the contents of its configs. Contents of secrets stay out of it: a hash
 /// in a label would let anyone test guesses.
 fn hash(project: &Project, service: Service, stack: &Stack, spec: &ServiceSpec) -> String {
-    let mut covered = project.config_hash(service.name).unwrap_or_default().into_bytes();
+    let own = project.label_hash(service.name).unwrap_or_default();
+    if spec.container.configs.is_empty() {
+        return own;
+    }
+    let mut covered = own.into_bytes();
     for file in &spec.container.configs {
         if let Some(config) = stack.configs.iter().find(|config| config.name == file.config) {
             covered.extend(digest(&SHA256, &config.data).as_ref());

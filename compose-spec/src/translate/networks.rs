@@ -80,6 +80,9 @@ fn subnets(fields: &Fields, ipam: &mut Ipam, errors: &mut Vec<Error>) -> Vec<IpS
     if config.text("driver").is_some_and(|driver| driver != "default") {
         config.refuse("driver", Some("only default"), errors);
     }
+    if config.take("options").is_some() {
+        config.refuse("options", Some("the default driver has none"), errors);
+    }
     for (index, node) in config.list("config").iter().enumerate() {
         let pool = Fields::new(node, format!("{}[{index}]", config.path("config")));
         if let Some(subnet) = self::pool(&pool, ipam, errors) {
@@ -166,7 +169,14 @@ pub fn mode(project: &Project, fields: &Fields, errors: &mut Vec<Error>) -> Netw
         Some("none") => return NetworkMode::None,
         Some("host") => return NetworkMode::Host,
         Some("bridge") => {
-            let node = AttachmentSpec { network: "bridge".into(), local: true, links, ..AttachmentSpec::default() };
+            let mac_address = mac_address(fields, errors);
+            let node = AttachmentSpec {
+                network: "bridge".into(),
+                local: true,
+                links,
+                mac_address,
+                ..AttachmentSpec::default()
+            };
             return NetworkMode::Networks(vec![node]);
         }
         Some(text) => match text.split_once(':') {
@@ -187,6 +197,10 @@ pub fn mode(project: &Project, fields: &Fields, errors: &mut Vec<Error>) -> Netw
         })
         .collect();
     attachments.sort_by(|a, b| a.0.cmp(&b.0));
+    // As Compose: of the network that comes first.
+    if let (Some(mac), Some((_, first))) = (mac_address(fields, errors), attachments.first_mut()) {
+        first.mac_address.get_or_insert(mac);
+    }
     let linked = |(_, attachment): (Order, AttachmentSpec)| AttachmentSpec { links: links.clone(), ..attachment };
     NetworkMode::Networks(attachments.into_iter().map(linked).collect())
 }
@@ -223,6 +237,20 @@ fn attachment(project: &Project, key: &str, fields: Fields, errors: &mut Vec<Err
         interface_name: fields.text("interface_name"),
         local: false,
     };
+    if fields.take("link_local_ips").is_some() {
+        fields.refuse(
+            "link_local_ips",
+            Some("an attachment has one address a family: ipv4_address, ipv6_address"),
+            errors,
+        );
+    }
+    if fields.take("driver_opts").is_some() {
+        fields.refuse(
+            "driver_opts",
+            Some("no driver has options of an attachment; sysctls belong to the service"),
+            errors,
+        );
+    }
     fields.finish(errors);
     ((Reverse(gateway), Reverse(priority), key.to_owned()), spec)
 }

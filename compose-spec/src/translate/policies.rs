@@ -125,7 +125,7 @@ pub fn deploy(fields: &Fields, spec: &mut ServiceSpec, errors: &mut Vec<Error>) 
     }
     spec.labels = deploy.strings("labels");
     if deploy.text("mode").is_some_and(|mode| mode != "replicated") {
-        deploy.refuse("mode", Some("only replicated"), errors);
+        deploy.refuse("mode", Some("only replicated: the others come with the cluster"), errors);
     }
     spec.endpoint_mode = match deploy.text("endpoint_mode").as_deref() {
         None | Some("vip") => EndpointMode::Vip,
@@ -136,7 +136,16 @@ pub fn deploy(fields: &Fields, spec: &mut ServiceSpec, errors: &mut Vec<Error>) 
         }
     };
     if deploy.take("placement").and_then(Node::as_map).is_some_and(|placement| !placement.is_empty()) {
-        deploy.refuse("placement", None, errors);
+        deploy.refuse("placement", Some("a project runs on the node where up runs"), errors);
+    }
+    for key in ["update_config", "rollback_config"] {
+        if deploy.take(key).is_some() {
+            deploy.refuse(
+                key,
+                Some("up makes changed containers anew at once; rolling updates come with the cluster"),
+                errors,
+            );
+        }
     }
     deploy.finish(errors);
 }

@@ -10,13 +10,21 @@ use crate::node::{Map, Node};
 use crate::project::Project;
 
 /// Attributes of a service that its containers aren't made from, and what reads them.
-pub const ELSEWHERE: [(&str, &str); 7] = [
+pub const ELSEWHERE: [(&str, &str); 9] = [
     ("attach", "whose output up shows"),
     ("depends_on", "the order in which services start and stop"),
     ("develop", "what compose watch does when files change"),
     ("label_file", "its labels are among the labels"),
+    (
+        "models",
+        "by the model runner's program, docker-model: up has it pull and configure them, and tells the service where they answer",
+    ),
     ("platform", "the image that is pulled"),
     ("profiles", "whether the service takes part"),
+    (
+        "provider",
+        "up, stop and down run its program, docker-TYPE or TYPE, and dependents get the variables that it sets",
+    ),
     ("scale", "the number of containers"),
 ];
 

@@ -40,6 +40,9 @@ pub fn all(fields: &Fields, errors: &mut Vec<Error>) -> (Resources, Vec<DeviceRe
             reservations.nano_cpus = nano_cpus(&section, "cpus", errors).unwrap_or(0);
             reservations.memory = section.bytes("memory").unwrap_or(reservations.memory);
             requests = device_requests(&section, "devices", errors);
+            if section.take("generic_resources").is_some() {
+                section.refuse("generic_resources", Some("nodes are not asked for such; name devices instead"), errors);
+            }
             section.finish(errors);
         }
         resources.finish(errors);

@@ -148,8 +148,8 @@ fn what_cant_be_carried_is_refused_by_name_and_place() {
         "/p/compose.yaml:4:5: services.a.storage_opt: not supported by orca: containers are on overlayfs, which has no options to set",
         "/p/compose.yaml:7:5: services.a.network_mode: not supported by orca: only none, host, bridge, service:NAME and container:NAME; for others use networks",
         "/p/compose.yaml:5:16: services.a.volumes[0].type: not supported by orca: only volume, bind, tmpfs and image",
-        "/p/compose.yaml:6:14: services.a.deploy.mode: not supported by orca: only replicated",
-        "/p/compose.yaml:6:28: services.a.deploy.update_config: not supported by orca",
+        "/p/compose.yaml:6:14: services.a.deploy.mode: not supported by orca: only replicated: the others come with the cluster",
+        "/p/compose.yaml:6:28: services.a.deploy.update_config: not supported by orca: up makes changed containers anew at once; rolling updates come with the cluster",
     ];
     assert_eq!(found, expected);
 }
@@ -277,8 +277,12 @@ fn modes_and_options_that_there_are_none_of_are_refused() {
 
 #[test]
 fn selection_and_scale() {
-    let only =
-        TranslateOptions { services: vec!["web".into()], no_deps: true, scale: BTreeMap::from([("web".into(), 5)]) };
+    let only = TranslateOptions {
+        services: vec!["web".into()],
+        no_deps: true,
+        scale: BTreeMap::from([("web".into(), 5)]),
+        ..TranslateOptions::default()
+    };
     let stack = stack_of(APP, &only).unwrap();
     assert_eq!(stack.services.len(), 1);
     assert_eq!(stack.services[0].mode, ServiceMode::Replicated { replicas: 5 });

@@ -52,6 +52,7 @@ pub use pull::PullRequest;
 pub use push::PushRequest;
 pub use resolve::lookup;
 
+use crate::digest::Digest;
 use crate::reference::Reference;
 
 /// How many layers are downloaded at once, over all pulls: Docker's default.
@@ -101,6 +102,25 @@ impl Registries {
         let endpoint =
             endpoint.ok_or(Error::Setting { text: domain.to_owned(), reason: "it is no host of a registry" })?;
         client::login(&http, &endpoint, credentials).await
+    }
+
+    /// The digest under which the registry has `reference` now; without tag and digest, its tag is `latest`. Nothing is pulled.
+    ///
+    /// # Errors
+    /// In words for who asked.
+    pub async fn resolve(&self, reference: &Reference, credentials: Option<&Credentials>) -> Result<Digest> {
+        let name = reference.clone().with_default_tag();
+        let wanted = name.digest().map_or_else(|| name.tag().unwrap_or_default().to_owned(), ToString::to_string);
+        for repository in self.repositories(&name, credentials)? {
+            match repository.manifest(&wanted).await {
+                Ok(found) => return Ok(found.descriptor.digest),
+                Err(error) if repository.is_mirror() => {
+                    tracing::warn!(mirror = repository.host(), image = %name, %error, "a mirror is passed over");
+                }
+                Err(error) => return Err(error.of_pull(&name)),
+            }
+        }
+        Err(Error::Thread("looking for a registry"))
     }
 
     /// A client of `reference`'s repository at each of its endpoints, mirrors first.

@@ -1,5 +1,6 @@
 //! The control API: what clients ask of the managers. Checks what comes in, proposes it, answers in the wire's words.
 
+mod plan;
 mod stacks;
 mod status;
 mod waiting;
@@ -10,8 +11,8 @@ use std::sync::Arc;
 use api::control::control_server::Control;
 use api::control::{
     ApplyStackReply, ApplyStackRequest, GetClusterReply, GetClusterRequest, ListNetworksReply, ListNetworksRequest,
-    ListServicesReply, ListServicesRequest, ListTasksReply, ListTasksRequest, RemoveStackReply, RemoveStackRequest,
-    SetIntentReply, SetIntentRequest, WatchStackRequest,
+    ListServicesReply, ListServicesRequest, ListTasksReply, ListTasksRequest, PlanReply, PlanRequest, RemoveStackReply,
+    RemoveStackRequest, SetIntentReply, SetIntentRequest, WatchStackRequest,
 };
 use model::{ServiceId, TaskId};
 use tonic::{Request, Response, Status};
@@ -57,6 +58,13 @@ fn intent_action(number: i32) -> Result<IntentAction, Status> {
     }
 }
 
+fn intent(request: SetIntentRequest) -> Result<Command, Status> {
+    let SetIntentRequest { tasks, action } = request;
+    let tasks = tasks.iter().map(|task| parse(task)).collect::<Result<Vec<TaskId>, Status>>()?;
+    let ids = id_source().map_err(|error: Error| to_status(&error))?;
+    Ok(Command::SetIntent { tasks, action: intent_action(action)?, ids })
+}
+
 fn tasks_of_services<'a>(state: &'a State, services: &[ServiceId], stack: Option<&'a str>) -> Vec<&'a model::Task> {
     let wanted = |task: &&model::Task| {
         let service = state.services.get(&task.service);
@@ -86,11 +94,12 @@ impl Control for ControlApi {
     }
 
     async fn set_intent(&self, request: Request<SetIntentRequest>) -> Result<Response<SetIntentReply>, Status> {
-        let SetIntentRequest { tasks, action } = request.into_inner();
-        let tasks = tasks.iter().map(|task| parse(task)).collect::<Result<Vec<TaskId>, Status>>()?;
-        let ids = id_source().map_err(|error: Error| to_status(&error))?;
-        let applied = self.change(Command::SetIntent { tasks, action: intent_action(action)?, ids }).await?;
+        let applied = self.change(intent(request.into_inner())?).await?;
         Ok(Response::new(SetIntentReply { version: applied.after.version }))
+    }
+
+    async fn plan(&self, request: Request<PlanRequest>) -> Result<Response<PlanReply>, Status> {
+        plan::plan(&self.store.snapshot(), request.into_inner()).map(Response::new)
     }
 
     async fn list_services(

@@ -18,10 +18,11 @@ fn recreate(number: i32) -> Result<Recreate, Status> {
     }
 }
 
-pub async fn apply(api: &ControlApi, request: ApplyStackRequest) -> Result<ApplyStackReply, Status> {
+/// The request in the words of the state.
+pub fn declared(request: ApplyStackRequest) -> Result<ApplyStack, Status> {
     let stack = request.stack.ok_or_else(|| Status::invalid_argument("the request has no stack"))?;
     let stack = model::Stack::try_from(stack).map_err(Status::from)?;
-    let apply = ApplyStack {
+    Ok(ApplyStack {
         recreate: recreate(request.recreate)?,
         remove_orphans: request.remove_orphans,
         start_stopped: request.start_stopped,
@@ -31,7 +32,11 @@ pub async fn apply(api: &ControlApi, request: ApplyStackRequest) -> Result<Apply
         keep_replicas: request.keep_replicas,
         ids: id_source().map_err(|error| to_status(&error))?,
         stack,
-    };
+    })
+}
+
+pub async fn apply(api: &ControlApi, request: ApplyStackRequest) -> Result<ApplyStackReply, Status> {
+    let apply = declared(request)?;
     let applied = api.change(Command::ApplyStack(Box::new(apply.clone()))).await?;
     let changes = changed_services(&applied.before, &applied.after, &apply);
     Ok(ApplyStackReply {

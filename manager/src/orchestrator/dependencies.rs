@@ -75,8 +75,10 @@ fn judge_task(key: &str, task: &Task, condition: DependencyCondition) -> Verdict
     let ended = task.status.state.is_terminal();
     let never_ran = container.is_some_and(|container| !container.started_at.is_set());
     match condition {
-        // Ended without ever having run: its start has failed.
-        DependencyCondition::ServiceStarted if never_ran && task.status.state == TaskState::Failed => {
+        // Its start has failed: it never ran, or a hook after it has failed.
+        DependencyCondition::ServiceStarted
+            if task.status.state == TaskState::Failed && (never_ran || task.status.error.is_some()) =>
+        {
             Verdict::Hopeless(format!("{key} could not be started: {}", reason()))
         }
         DependencyCondition::ServiceStarted if task.status.state >= TaskState::Running => Verdict::Met,

@@ -1,4 +1,4 @@
-//! `pull`, `push` and `login`.
+//! `pull`, `push`, `login`, and what a name means at its registry.
 
 use api::image as wire;
 use image::Reference;
@@ -57,6 +57,14 @@ pub async fn login(service: &ImagesService, request: wire::LoginRequest) -> Resu
     let domain = if registry.is_empty() { DEFAULT_DOMAIN } else { &registry };
     let token = service.registries().login(domain, self::credentials(credentials)).await.map_err(Error::from)?;
     Ok(wire::LoginReply { identity_token: token })
+}
+
+pub async fn resolve(service: &ImagesService, request: wire::ResolveRequest) -> Result<wire::ResolveReply, Status> {
+    let wire::ResolveRequest { reference, credentials } = request;
+    let reference = reference.parse::<Reference>().map_err(Error::from)?;
+    let credentials = credentials.map(self::credentials);
+    let digest = service.registries().resolve(&reference, credentials.as_ref()).await.map_err(Error::from)?;
+    Ok(wire::ResolveReply { digest: digest.to_string() })
 }
 
 fn credentials(credentials: wire::Credentials) -> Credentials {

@@ -65,4 +65,5 @@ delegate! {
     registry::pull(wire::PullRequest) -> Outgoing<wire::Progress>;
     registry::push(wire::PushRequest) -> Outgoing<wire::Progress>;
     registry::login(wire::LoginRequest) -> wire::LoginReply;
+    registry::resolve(wire::ResolveRequest) -> wire::ResolveReply;
 }

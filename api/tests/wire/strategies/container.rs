@@ -161,6 +161,19 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn hook()(
+        first in text(),
+        rest in texts(),
+        user in maybe(text()),
+        privileged in any::<bool>(),
+        working_dir in maybe(text()),
+        env in labels(),
+    ) -> Hook {
+        Hook { command: [vec![first], rest].concat(), user, privileged, working_dir, env }
+    }
+}
+
+prop_compose! {
     fn any_container_spec()(
         image in text(),
         entrypoint in maybe(texts()),
@@ -207,14 +220,14 @@ prop_compose! {
         oom_score_adj in any::<Option<i32>>(),
         restart in restart_policy().boxed(),
         log in log_config().boxed(),
-        (exposed, init) in (texts(), any::<bool>()),
+        (exposed, init, (post_start, pre_stop)) in (texts(), any::<bool>(), (few(hook()), few(hook()))),
     ) -> ContainerSpec {
         ContainerSpec {
             image, entrypoint, command, env, working_dir, user, group_add, hostname, domainname, labels, annotations,
             tty, open_stdin, stop_signal, stop_grace_period, read_only, privileged, cap_add, cap_drop, security, mounts,
             secrets, configs, healthcheck, extra_hosts, dns, dns_search, dns_options, sysctls, ulimits, shm_size,
             devices, resources, pid, ipc, oom_score_adj, restart, log, exposed, init, uts, userns, cgroupns, cgroup_parent,
-            device_cgroup_rules, runtime, device_requests,
+            device_cgroup_rules, runtime, device_requests, post_start, pre_stop,
         }
     }
 }

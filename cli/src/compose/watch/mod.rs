@@ -49,6 +49,13 @@ pub struct WatchArgs {
 
 /// Watches until Ctrl-C; the application goes on then.
 pub async fn watch(host: &Host, project: &ProjectArgs, args: WatchArgs) -> Result<()> {
+    if host.dry_run {
+        let what = "--dry-run of compose watch".into();
+        return Err(Error::Unsupported {
+            what,
+            instead: "what it does depends on what you change; see compose up --dry-run".into(),
+        });
+    }
     let loaded = project.load(&args.services)?;
     // What changes while the application comes up is not missed.
     let watching = Watching::begin(&loaded)?;

@@ -2,6 +2,7 @@
 
 mod auth;
 mod compose;
+mod digests;
 mod faults;
 mod images;
 mod proxy;
