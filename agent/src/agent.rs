@@ -19,7 +19,7 @@ use crate::identity::Identity;
 use crate::mounts::{Volumes, mount_secrets};
 use crate::network::Networks;
 use crate::paths::Paths;
-use crate::session::Session;
+use crate::session::{Managers, Session, SessionStatus};
 use crate::{Error, Result};
 
 /// Commands of programs that outlive the daemon.
@@ -40,8 +40,10 @@ pub struct AgentConfig {
     pub data_dir: PathBuf,
     /// Sockets, namespaces, secrets; need not survive.
     pub run_dir: PathBuf,
-    /// Where the manager listens.
-    pub manager_socket: PathBuf,
+    /// Where managers are.
+    pub managers: watch::Receiver<Managers>,
+    /// How it stands with them.
+    pub session: watch::Sender<SessionStatus>,
     /// Who unpacks layers.
     pub unpacker: Unpacker,
     /// Programs that outlive the daemon.
@@ -92,7 +94,8 @@ impl Agent {
         let AgentConfig {
             data_dir,
             run_dir,
-            manager_socket,
+            managers,
+            session,
             unpacker,
             programs,
             bridge_subnet,
@@ -152,14 +155,15 @@ impl Agent {
         networks.settle(used).await;
         loops.spawn(containers.clone().run_timer());
         loops.spawn(work(containers.clone(), networks.clone(), assignments, contents_sender));
-        let session = Session {
+        let session_loop = Session {
             node: identity.id,
             description: description.clone(),
-            socket: manager_socket,
+            managers,
+            status: session,
             containers: containers.clone(),
             assigned,
         };
-        loops.spawn(session.run());
+        loops.spawn(session_loop.run());
         Ok(Self { identity, description, paths: own_paths, containers, networks, loops })
     }
 

@@ -4,6 +4,7 @@
 //! does no harm: a manager passes over what it knows by its revision.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +12,14 @@ use std::time::Duration;
 use api::dispatcher::agent_message::Message as ToManager;
 use api::dispatcher::dispatcher_client::DispatcherClient;
 use api::dispatcher::manager_message::Message as FromManager;
-use api::dispatcher::{Acknowledge, AgentMessage, Heartbeat, Hello, ManagerMessage, Statuses, TaskReport, Welcome};
-use model::{Assignments, AssignmentsDiff, NodeDescription, NodeId, TaskId};
+use api::dispatcher::{
+    Acknowledge, AgentMessage, ClusterView, Heartbeat, Hello, ManagerMessage, Statuses, TaskReport, Welcome,
+};
+use api::remote::ClientConfig;
+use model::{Assignments, AssignmentsDiff, NodeDescription, NodeId, NodeRole, TaskId};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
 
 use crate::containers::Containers;
 use crate::{Error, Result};
@@ -31,14 +36,72 @@ const COALESCE: Duration = Duration::from_millis(2);
 /// How long a manager may take to welcome.
 const WELCOME: Duration = Duration::from_secs(10);
 
+/// How long a connection to a manager on another machine may take.
+const CONNECT: Duration = Duration::from_secs(3);
+
+/// Where managers are.
+#[derive(Debug, Clone)]
+pub struct Managers {
+    /// The socket of this machine's, if it has one. It is tried first.
+    pub socket: Option<PathBuf>,
+    /// Where others listen.
+    pub addresses: Vec<SocketAddr>,
+    /// How to speak to those.
+    pub tls: Option<Arc<ClientConfig>>,
+}
+
+impl Managers {
+    /// The one on this machine, and no other.
+    pub fn local(socket: PathBuf) -> Self {
+        Self { socket: Some(socket), addresses: Vec::new(), tls: None }
+    }
+
+    fn count(&self) -> usize {
+        usize::from(self.socket.is_some()) + if self.tls.is_some() { self.addresses.len() } else { 0 }
+    }
+
+    /// The connection to try after so many that failed.
+    async fn connect(&self, failures: usize) -> Result<Channel> {
+        let number = failures % self.count().max(1);
+        if let Some(socket) = self.socket.as_ref().filter(|_| number == 0) {
+            return Ok(api::client::connect_unix(socket).await?);
+        }
+        let address = self.addresses.get(number - usize::from(self.socket.is_some()));
+        match (address, &self.tls) {
+            (Some(address), Some(tls)) => Ok(api::remote::connect_manager(*address, tls.clone(), CONNECT).await?),
+            _ => Err(Error::Session("no address of a manager is known".into())),
+        }
+    }
+}
+
+/// How it stands with the managers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SessionStatus {
+    /// What they say of the cluster, once it is open to others.
+    pub view: Option<View>,
+    /// Why there is no session.
+    pub error: Option<String>,
+}
+
+/// What managers say of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct View {
+    /// Where they listen.
+    pub managers: Vec<String>,
+    /// What this node is to be.
+    pub role: NodeRole,
+}
+
 /// What a session works with.
 pub struct Session {
     /// This node.
     pub node: NodeId,
     /// What it says of itself.
     pub description: NodeDescription,
-    /// Where the manager listens.
-    pub socket: PathBuf,
+    /// Where managers are.
+    pub managers: watch::Receiver<Managers>,
+    /// How it stands with them.
+    pub status: watch::Sender<SessionStatus>,
     /// Whose statuses are reported.
     pub containers: Containers,
     /// Where assignments go; `None` until the first full set has come.
@@ -49,18 +112,34 @@ impl Session {
     /// Runs until the agent ends.
     pub async fn run(self) {
         let mut backoff = BACKOFF_MIN;
+        let mut failures = 0;
+        let mut changes = self.managers.clone();
         loop {
-            match self.connect_and_serve(&mut backoff).await {
-                Ok(()) => tracing::info!("the manager ended the session"),
-                Err(error) => tracing::debug!(%error, "no session with a manager; trying again"),
+            let managers = changes.borrow_and_update().clone();
+            let ended = tokio::select! {
+                ended = self.connect_and_serve(&managers, failures, &mut backoff) => ended,
+                () = other_managers(&mut changes, &managers) => {
+                    (backoff, failures) = (BACKOFF_MIN, 0);
+                    continue;
+                }
+            };
+            let reason = match ended {
+                Ok(()) => "the manager ended the session".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            tracing::debug!(reason, "no session with a manager; trying again");
+            self.status.send_modify(|status| status.error = Some(reason));
+            failures += 1;
+            // All of them are tried before it waits for longer.
+            if failures.is_multiple_of(managers.count().max(1)) {
+                backoff = (backoff * 2).min(BACKOFF_MAX);
             }
             tokio::time::sleep(backoff).await;
-            backoff = (backoff * 2).min(BACKOFF_MAX);
         }
     }
 
-    async fn connect_and_serve(&self, backoff: &mut Duration) -> Result<()> {
-        let channel = api::client::connect_unix(&self.socket).await?;
+    async fn connect_and_serve(&self, managers: &Managers, failures: usize, backoff: &mut Duration) -> Result<()> {
+        let channel = managers.connect(failures).await?;
         let mut client = DispatcherClient::new(channel)
             .max_decoding_message_size(api::client::MESSAGE_MAX)
             .max_encoding_message_size(api::client::MESSAGE_MAX);
@@ -75,6 +154,7 @@ impl Session {
         let mut incoming = incoming.into_inner();
         let period = welcome(&mut incoming).await?;
         *backoff = BACKOFF_MIN;
+        self.status.send_modify(|status| status.error = None);
         tracing::info!(node = %self.node, "session with the manager opened");
         tokio::select! {
             done = self.receive(&mut incoming, &outgoing) => done,
@@ -94,6 +174,9 @@ impl Session {
             let Some(FromManager::Assignments(message)) = message else {
                 return Err(Error::Session("the manager sent a message that this agent does not know".into()));
             };
+            if let Some(view) = message.cluster.map(view).transpose()? {
+                self.status.send_modify(|status| status.view = Some(view));
+            }
             let diff = message.diff.unwrap_or_default();
             let diff = AssignmentsDiff::try_from(diff)?;
             let mut next = match (message.full, known.take()) {
@@ -131,6 +214,19 @@ impl Session {
             tokio::time::sleep(COALESCE).await;
         }
     }
+}
+
+/// Resolves when managers are elsewhere. A longer list of them is for the next session.
+async fn other_managers(changes: &mut watch::Receiver<Managers>, before: &Managers) {
+    let differs = |now: &Managers| now.socket != before.socket;
+    if changes.wait_for(differs).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn view(ClusterView { managers, role }: ClusterView) -> Result<View> {
+    let role = api::types::NodeRole::try_from(role).map_err(|_| Error::Session(format!("there is no role {role}")))?;
+    Ok(View { managers, role: role.into() })
 }
 
 async fn welcome(incoming: &mut tonic::Streaming<ManagerMessage>) -> Result<Duration> {

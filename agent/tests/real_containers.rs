@@ -89,7 +89,8 @@ impl Node {
         Agent::start(AgentConfig {
             data_dir: self.dir.join("data"),
             run_dir: self.dir.join("run"),
-            manager_socket: self.dir.join("no-manager.sock"),
+            managers: tokio::sync::watch::channel(agent::session::Managers::local(self.dir.join("no-manager.sock"))).1,
+            session: tokio::sync::watch::channel(agent::session::SessionStatus::default()).0,
             unpacker: Unpacker::InProcess,
             programs: self.programs.clone(),
             bridge_subnet: "172.30.0.0/16".parse().unwrap(),

@@ -3,11 +3,14 @@
 //! - [`wire`]: generated from `proto/`; stays at the wire, in the Raft log and in the agent's db
 //! - [`convert`]: model to wire and back, exhaustively, so that a forgotten field does not compile
 //! - [`client`]: connections to a daemon · [`remote`], [`tls`]: to one on another machine, with certificates
+//! - [`identity`]: who a node is, by its certificate · [`listener`]: who comes, by theirs
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod client;
 pub mod convert;
 mod error;
+pub mod identity;
+pub mod listener;
 pub mod remote;
 pub mod tls;
 
@@ -56,6 +59,11 @@ pub mod wire {
             tonic::include_proto!("orca.image.v1");
         }
     }
+    pub mod swarm {
+        pub mod v1 {
+            tonic::include_proto!("orca.swarm.v1");
+        }
+    }
     pub mod log {
         pub mod v1 {
             tonic::include_proto!("orca.log.v1");
@@ -65,5 +73,5 @@ pub mod wire {
 
 pub use wire::{
     agent::v1 as agent, control::v1 as control, dispatcher::v1 as dispatcher, files::v1 as files, image::v1 as image,
-    log::v1 as log, network::v1 as network, node::v1 as node, types::v1 as types,
+    log::v1 as log, network::v1 as network, node::v1 as node, swarm::v1 as swarm, types::v1 as types,
 };

@@ -8,20 +8,25 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint as Target, Uri};
 
 use crate::Error;
 use crate::client::{CONNECTION_WINDOW, FRAME_MAX, STREAM_WINDOW};
+use crate::identity::MANAGER_NAME;
 use crate::tls::{Identity, PROTOCOL, explain};
+
+pub use rustls::ClientConfig;
 
 /// How long a connection and its handshake may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// The same between managers.
+const MANAGER_PATIENCE: Duration = Duration::from_secs(2);
 /// A connection that says nothing for so long is asked whether it lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
@@ -30,18 +35,60 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// # Errors
 /// [`Error::Remote`] with what is wrong: nobody listens, or whose certificate is not accepted and why.
 pub async fn connect(name: &str, addresses: Vec<SocketAddr>, identity: &Identity) -> Result<Channel, Error> {
-    let failed = |reason: String| Error::Remote { address: name.to_owned(), reason };
+    connect_as(name, name, addresses, Arc::new(identity.client()?), PATIENCE).await
+}
+
+/// Connects to a manager of the cluster whose CA the configuration trusts, whatever address it has.
+///
+/// # Errors
+/// [`Error::Remote`].
+pub async fn connect_manager(
+    address: SocketAddr,
+    config: Arc<ClientConfig>,
+    patience: Duration,
+) -> Result<Channel, Error> {
+    connect_as(&address.to_string(), MANAGER_NAME, vec![address], config, patience).await
+}
+
+/// A connection to the manager at an address that is made when it is first used, and made anew whenever it has broken, each time with
+/// the configuration of then.
+pub fn lazy_manager(address: SocketAddr, config: watch::Receiver<Option<Arc<ClientConfig>>>) -> Channel {
+    let connector = tower::service_fn(move |_: Uri| {
+        let config = config.borrow().clone();
+        async move {
+            let config = config.ok_or_else(|| io::Error::other("this node has no certificate yet"))?;
+            let server = ServerName::try_from(MANAGER_NAME).map_err(io::Error::other)?;
+            let stream = dial(&[address], &config, &server, MANAGER_PATIENCE).await?;
+            Ok::<_, io::Error>(TokioIo::new(stream))
+        }
+    });
+    let target = Target::from_static("http://orca.manager")
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(FRAME_MAX)
+        .http2_keep_alive_interval(MANAGER_PATIENCE)
+        .keep_alive_timeout(MANAGER_PATIENCE);
+    target.connect_with_connector_lazy(connector)
+}
+
+async fn connect_as(
+    shown: &str,
+    name: &str,
+    addresses: Vec<SocketAddr>,
+    config: Arc<ClientConfig>,
+    patience: Duration,
+) -> Result<Channel, Error> {
+    let failed = |reason: String| Error::Remote { address: shown.to_owned(), reason };
     let server = ServerName::try_from(name.to_owned()).map_err(|_| failed("that is no name of a host".into()))?;
-    let config = Arc::new(identity.client()?);
     // Made here, so that its error can say what is the matter; it is then handed to the channel.
-    let first = dial(&addresses, &config, &server).await.map_err(|error| failed(explain(&error)))?;
+    let first = dial(&addresses, &config, &server, patience).await.map_err(|error| failed(explain(&error)))?;
     let mut first = Some(first);
     let connector = tower::service_fn(move |_: Uri| {
         let (ready, addresses, config, server) = (first.take(), addresses.clone(), config.clone(), server.clone());
         async move {
             let stream = match ready {
                 Some(stream) => stream,
-                None => dial(&addresses, &config, &server).await?,
+                None => dial(&addresses, &config, &server, patience).await?,
             };
             Ok::<_, io::Error>(TokioIo::new(stream))
         }
@@ -50,12 +97,18 @@ pub async fn connect(name: &str, addresses: Vec<SocketAddr>, identity: &Identity
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_frame_size(FRAME_MAX)
-        .http2_keep_alive_interval(KEEP_ALIVE)
+        .http2_keep_alive_interval(if patience < PATIENCE { patience } else { KEEP_ALIVE })
+        .keep_alive_timeout(patience)
         .keep_alive_while_idle(true);
     target.connect_with_connector(connector).await.map_err(|source| failed(crate::error::root_cause(&source)))
 }
 
-async fn dial(addresses: &[SocketAddr], config: &Arc<ClientConfig>, server: &ServerName<'static>) -> io::Result<Begun> {
+async fn dial(
+    addresses: &[SocketAddr],
+    config: &Arc<ClientConfig>,
+    server: &ServerName<'static>,
+    patience: Duration,
+) -> io::Result<Begun> {
     let dialled = async {
         let stream = TcpStream::connect(addresses).await?;
         stream.set_nodelay(true)?;
@@ -71,12 +124,10 @@ async fn dial(addresses: &[SocketAddr], config: &Arc<ClientConfig>, server: &Ser
         Ok(Begun { first: Some(first), stream })
     };
     let late = |_| {
-        Err(io::Error::new(
-            io::ErrorKind::TimedOut,
-            "no answer within 30 s: is the port right, and open in the firewall?",
-        ))
+        let reason = format!("no answer within {} s: is the port right, and open in the firewall?", patience.as_secs());
+        Err(io::Error::new(io::ErrorKind::TimedOut, reason))
     };
-    tokio::time::timeout(PATIENCE, dialled).await.unwrap_or_else(late)
+    tokio::time::timeout(patience, dialled).await.unwrap_or_else(late)
 }
 
 /// A connection whose first byte has been read.

@@ -4,11 +4,17 @@
 use std::io;
 use std::sync::Arc;
 
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::ring;
+use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore, ServerConfig};
+use rustls::{AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+
+pub use rustls::ServerConfig;
+pub use rustls::pki_types::CertificateDer;
 
 use crate::Error;
 
@@ -29,6 +35,84 @@ pub struct Identity {
 impl std::fmt::Debug for Identity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Identity")
+    }
+}
+
+/// Who is listened to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clients {
+    /// Nobody without a certificate of the CA.
+    OfTheCa,
+    /// Those who have none yet too; a certificate that is shown must be of the CA.
+    All,
+}
+
+/// How a node speaks to a cluster that it knows by nothing but the digest of its CA: without a certificate, and only to a manager.
+///
+/// # Errors
+/// [`Error::Identity`].
+pub fn stranger(digest: [u8; 32]) -> Result<ClientConfig, Error> {
+    let provider = Arc::new(ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
+    let builder = builder.with_safe_default_protocol_versions().map_err(|e| broken("TLS")(e.to_string()))?;
+    let verifier = Arc::new(ByDigest { digest, provider });
+    let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+    config.alpn_protocols = vec![PROTOCOL.to_vec()];
+    Ok(config)
+}
+
+/// Trusts the CA of this digest, which the other side has to send along.
+#[derive(Debug)]
+struct ByDigest {
+    digest: [u8; 32],
+    provider: Arc<rustls::crypto::CryptoProvider>,
+}
+
+impl ByDigest {
+    fn trusting(&self, chain: &[CertificateDer<'_>]) -> Result<Arc<WebPkiServerVerifier>, rustls::Error> {
+        let ca = chain.iter().find(|certificate| crate::identity::digest_of(certificate) == self.digest);
+        let ca = ca.ok_or(rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))?;
+        let mut roots = RootCertStore::empty();
+        roots.add(ca.clone().into_owned())?;
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&self.provider));
+        verifier.build().map_err(|error| rustls::Error::General(error.to_string()))
+    }
+}
+
+impl ServerCertVerifier for ByDigest {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        self.trusting(intermediates)?.verify_server_cert(end_entity, intermediates, name, ocsp, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 
@@ -60,6 +144,13 @@ impl Identity {
         Ok((certificates("certificate", &self.cert)?, key))
     }
 
+    /// The names that the own certificate is for.
+    pub fn names(&self) -> Vec<String> {
+        let chain = certificates("certificate", &self.cert).unwrap_or_default();
+        let own = chain.first().and_then(|own| webpki::EndEntityCert::try_from(own).ok());
+        own.map_or_else(Vec::new, |own| own.valid_dns_names().map(str::to_owned).collect())
+    }
+
     /// How a command speaks.
     ///
     /// # Errors
@@ -74,13 +165,14 @@ impl Identity {
         Ok(config)
     }
 
-    /// How a daemon listens: to nobody without a certificate of the CA.
+    /// How a daemon listens.
     ///
     /// # Errors
     /// [`Error::Identity`].
-    pub fn server(&self) -> Result<ServerConfig, Error> {
+    pub fn server(&self, clients: Clients) -> Result<ServerConfig, Error> {
         let provider = Arc::new(ring::default_provider());
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(self.roots()?), Arc::clone(&provider));
+        let verifier = if clients == Clients::All { verifier.allow_unauthenticated() } else { verifier };
         let verifier = verifier.build().map_err(|error| broken("CA")(error.to_string()))?;
         let builder = ServerConfig::builder_with_provider(provider);
         let builder = builder.with_safe_default_protocol_versions().map_err(|e| broken("TLS")(e.to_string()))?;
@@ -109,6 +201,11 @@ pub(crate) fn explain(error: &io::Error) -> String {
             }
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
                 format!("the daemon's certificate is not valid yet ({reason}): are both clocks right?")
+            }
+            CertificateError::ApplicationVerificationFailure => {
+                "what answers is not a manager of the cluster that the join token is of: is the address right, and the \
+                 token of the same cluster?"
+                    .into()
             }
             CertificateError::UnknownIssuer => {
                 "the daemon's certificate is not by the CA that is trusted here: is it the CA of that daemon?".into()
@@ -151,7 +248,7 @@ mod tests {
     fn what_is_no_pem_is_named() {
         let identity = Identity { ca: "x".into(), cert: String::new(), key: String::new() };
         assert!(identity.client().unwrap_err().to_string().contains("private key"));
-        assert!(identity.server().unwrap_err().to_string().contains("the CA"));
+        assert!(identity.server(Clients::OfTheCa).unwrap_err().to_string().contains("the CA"));
         assert_eq!(format!("{identity:?}"), "Identity", "no key in any log");
     }
 

@@ -9,6 +9,7 @@ use api::files::files_client::FilesClient;
 use api::image::images_client::ImagesClient;
 use api::network::networks_client::NetworksClient;
 use api::node::node_client::NodeClient;
+use api::swarm::swarm_client::SwarmClient;
 use api::tls::Identity;
 use tonic::transport::Channel;
 
@@ -77,6 +78,8 @@ pub struct Client {
     pub control: ControlClient<Guarded>,
     /// Registries, names of images, archives.
     pub images: ImagesClient<Guarded>,
+    /// The node's part in a cluster.
+    pub swarm: SwarmClient<Channel>,
 }
 
 impl Client {
@@ -89,7 +92,9 @@ impl Client {
             files: api::client::files_client(channel.clone(), guard),
             networks: api::client::networks_client(channel.clone(), guard),
             control: api::client::control_client(channel.clone(), guard),
-            images: api::client::images_client(channel, guard),
+            images: api::client::images_client(channel.clone(), guard),
+            // No dry run has anything to do with it.
+            swarm: SwarmClient::new(channel),
         })
     }
 

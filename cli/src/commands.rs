@@ -7,7 +7,10 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::client::{self, Host};
 use crate::context::{self, Choice};
 use crate::error::{Error, Result};
-use crate::{compose, container, daemon, image, info, inspect, manual, network, registry, surface, system, volume};
+use crate::{
+    compose, container, daemon, image, info, inspect, manual, network, node, registry, stack, surface, swarm, system,
+    volume,
+};
 
 /// A container orchestrator in one binary: Docker's habits, from one laptop to a cluster.
 #[derive(Debug, Parser)]
@@ -133,6 +136,15 @@ enum Command {
     /// Work with networks
     #[command(subcommand)]
     Network(network::Verb),
+    /// Work with the cluster's nodes
+    #[command(subcommand)]
+    Node(node::Verb),
+    /// Work with stacks: Compose files on the whole cluster
+    #[command(subcommand)]
+    Stack(stack::Verb),
+    /// Make nodes a cluster
+    #[command(subcommand)]
+    Swarm(swarm::Verb),
     /// Work with this node as a whole
     #[command(subcommand)]
     System(SystemVerb),
@@ -420,6 +432,9 @@ async fn run(host: &Host, command: Command) -> Result<()> {
         Command::Rmi(args) => image::remove(host, args).await,
         Command::Image(verb) => run_image(host, verb).await,
         Command::Network(verb) => network::run(host, verb).await,
+        Command::Node(verb) => node::run(host, verb).await,
+        Command::Stack(verb) => stack::run(host, verb).await,
+        Command::Swarm(verb) => swarm::run(host, verb).await,
         Command::Volume(verb) => run_volume(host, verb).await,
         Command::Events(args) | Command::System(SystemVerb::Events(args)) => {
             container::events::events(host, args).await

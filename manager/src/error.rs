@@ -120,6 +120,23 @@ pub enum Error {
         /// How long it was waited for.
         seconds: u64,
     },
+    /// A manager that is brought up to date.
+    #[error("manager {manager:x} lacks {entries} entries yet")]
+    Behind {
+        /// Raft's number for it.
+        manager: u64,
+        /// How many.
+        entries: u64,
+    },
+    /// A certificate could not be made.
+    #[error("the cluster's CA cannot issue a certificate: {reason}")]
+    Authority {
+        /// Why.
+        reason: String,
+    },
+    /// What a node shows as its public key is none.
+    #[error("the public key is no point on P-256: is the node of another version of Orca?")]
+    PublicKey,
     /// The kernel gave no random numbers.
     #[error("the kernel gives no random numbers (getrandom(2) failed)")]
     Random,

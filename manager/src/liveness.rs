@@ -3,17 +3,28 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use model::NodeId;
+use model::{ClusterSpec, NodeId};
 
-/// Time between two heartbeats of an agent.
-pub const HEARTBEAT: Duration = Duration::from_secs(5);
-/// A node is down when so many heartbeats have not come.
-const MISSED_MAX: u32 = 3;
+/// So many times an agent says that it lives, within the time after which it is down.
+const BEATS: u32 = 3;
+
+/// Time between two heartbeats of an agent that is down when it is not heard of for `patience`.
+pub fn period(patience: Duration) -> Duration {
+    patience / BEATS
+}
 
 /// When each node is down unless it is heard of before. A new leader begins with an empty one, and every deadline afresh.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Liveness {
+    /// How long a node may be silent.
+    pub patience: Duration,
     deadlines: BTreeMap<NodeId, Duration>,
+}
+
+impl Default for Liveness {
+    fn default() -> Self {
+        Self { patience: ClusterSpec::default().heartbeat, deadlines: BTreeMap::new() }
+    }
 }
 
 /// What happens to a node.
@@ -33,7 +44,7 @@ pub struct Down(pub NodeId);
 
 /// One move; `now` is the time since some fixed moment.
 pub fn step(liveness: &mut Liveness, event: Event, now: Duration) -> Vec<Down> {
-    let deadline = now + HEARTBEAT * MISSED_MAX;
+    let deadline = now + liveness.patience;
     match event {
         Event::Known(node) => {
             liveness.deadlines.entry(node).or_insert(deadline);
@@ -66,14 +77,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn three_missed_heartbeats_are_too_many() {
+    fn a_node_that_is_silent_for_too_long_is_down() {
         let (mut liveness, node) = (Liveness::default(), NodeId::from_random(1));
         step(&mut liveness, Event::Known(node), Duration::ZERO);
         step(&mut liveness, Event::Heard(node), Duration::from_secs(10));
         step(&mut liveness, Event::Known(node), Duration::from_secs(20));
-        assert_eq!(liveness.next(), Some(Duration::from_secs(25)));
-        assert_eq!(step(&mut liveness, Event::Tick, Duration::from_secs(24)), []);
-        assert_eq!(step(&mut liveness, Event::Tick, Duration::from_secs(25)), [Down(node)]);
+        assert_eq!(liveness.next(), Some(Duration::from_secs(15)));
+        assert_eq!(step(&mut liveness, Event::Tick, Duration::from_secs(14)), []);
+        assert_eq!(step(&mut liveness, Event::Tick, Duration::from_secs(15)), [Down(node)]);
         assert_eq!(step(&mut liveness, Event::Tick, Duration::from_secs(99)), []);
     }
 }

@@ -1,20 +1,32 @@
 //! One running manager: store, leader loops and services put together.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use api::client::MESSAGE_MAX;
 use api::control::control_server::ControlServer;
 use api::dispatcher::dispatcher_server::DispatcherServer;
-use model::NodeId;
+use api::swarm::membership_server::MembershipServer;
+use api::swarm::raft_server::RaftServer;
+use model::{ClusterId, ClusterIdentity, ClusterSpec, NodeId, NodeRole};
 use tokio::task::JoinHandle;
+use tonic::service::Routes;
+
+use crate::ca;
 
 use crate::control::ControlApi;
 use crate::dispatcher::DispatcherApi;
 use crate::error::Error;
+use crate::gate::Gate;
 use crate::leader::{self, NodeWatch};
-use crate::store::Store;
+use crate::membership::MembershipApi;
+use crate::raft::{Peers, RaftKey};
+use crate::state::{Command, OpenCluster, Refusal};
+use crate::store::{Store, now};
+
+/// Where the state is, in the data directory.
+pub(crate) const RAFT: &str = "raft";
 
 /// How long a first start may take to make its cluster.
 const BOOTSTRAP: Duration = Duration::from_secs(30);
@@ -26,12 +38,17 @@ pub struct ManagerConfig {
     pub data_dir: PathBuf,
     /// This node, as its agent's identity says.
     pub node: NodeId,
+    /// How other managers are spoken to.
+    pub peers: Peers,
+    /// The cluster that the node has joined, or opened to others; `None`: it is alone.
+    pub joins: Option<ClusterId>,
 }
 
 /// One running manager.
 pub struct Manager {
     store: Arc<Store>,
     nodes: Arc<NodeWatch>,
+    peers: Peers,
     leader: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -41,15 +58,40 @@ impl Manager {
     /// # Errors
     /// Files that can't be read or written, each by name; [`Error::NotReady`].
     pub async fn start(config: ManagerConfig) -> Result<Self, Error> {
-        let store = Arc::new(Store::open(&config.data_dir, config.node).await?);
+        let ManagerConfig { data_dir, node, peers, joins } = config;
+        let store = Arc::new(Store::open(&data_dir, node, peers.clone(), joins).await?);
         let nodes = Arc::new(NodeWatch::default());
         let leader = tokio::spawn(leader::run(store.clone(), nodes.clone()));
-        let manager = Self { store, nodes, leader: Mutex::new(Some(leader)) };
+        let manager = Self { store, nodes, peers, leader: Mutex::new(Some(leader)) };
+        // With others there may be nobody to lead yet, and the node has to answer all the same.
+        if joins.is_some() {
+            return Ok(manager);
+        }
         if let Err(error) = manager.wait_for_cluster().await {
             manager.shutdown().await;
             return Err(error);
         }
         Ok(manager)
+    }
+
+    /// The cluster whose state is in a data directory, if any.
+    ///
+    /// # Errors
+    /// A key file that can't be used.
+    pub fn cluster_in(data_dir: &Path) -> Result<Option<ClusterId>, Error> {
+        RaftKey::cluster_in(&data_dir.join(RAFT))
+    }
+
+    /// Removes the state from a data directory that no manager runs on.
+    ///
+    /// # Errors
+    /// What could not be removed.
+    pub fn wipe(data_dir: &Path) -> Result<(), Error> {
+        let dir = data_dir.join(RAFT);
+        match std::fs::remove_dir_all(&dir) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::file("remove", &dir, error)),
+            _ => Ok(()),
+        }
     }
 
     async fn wait_for_cluster(&self) -> Result<(), Error> {
@@ -73,6 +115,39 @@ impl Manager {
     pub fn dispatcher_service(&self) -> DispatcherServer<DispatcherApi> {
         let api = DispatcherApi::new(self.store.clone(), self.nodes.clone());
         DispatcherServer::new(api).max_decoding_message_size(MESSAGE_MAX)
+    }
+
+    /// What nodes and other managers talk to, and commands of this machine: guarded by who asks.
+    pub fn gate(&self) -> Gate {
+        let membership = MembershipServer::new(MembershipApi::new(self.store.clone()));
+        let raft = RaftServer::new(self.store.raft().service()).max_decoding_message_size(MESSAGE_MAX);
+        let services = Routes::new(self.control_service()).add_service(self.dispatcher_service());
+        Gate::new(services.add_service(membership).add_service(raft), self.store.clone(), self.peers.tls())
+    }
+
+    /// Prepares the opening of a lone node's cluster to others: a CA, and the first certificate that it issues. Nothing is changed
+    /// before [`open`](Self::open).
+    ///
+    /// # Errors
+    /// [`Error::PublicKey`], [`Error::Authority`]; [`Refusal::Exists`] if the cluster is open.
+    pub fn prepare(&self, spec: ClusterSpec, public_key: &[u8]) -> Result<(ClusterIdentity, ca::Issued), Error> {
+        let (cluster, now) = (self.store.cluster(), now());
+        let is_open = self.store.snapshot().cluster.is_some_and(|cluster| cluster.identity.is_some());
+        if is_open {
+            return Err(Refusal::Exists { kind: "cluster", name: cluster.to_string() }.into());
+        }
+        let identity = ca::new_identity(cluster, now)?;
+        let (node, role, validity) = (self.store.node(), NodeRole::Manager, spec.certificate_expiry);
+        let issued = ca::issue(&identity, ca::Request { node, role, cluster, public_key, validity }, now)?;
+        Ok((identity, issued))
+    }
+
+    /// Opens it.
+    ///
+    /// # Errors
+    /// What the state refuses, and what keeps changes from being made.
+    pub async fn open(&self, open: OpenCluster) -> Result<(), Error> {
+        self.store.propose(vec![Command::OpenCluster(Box::new(open))]).await.map(|_| ())
     }
 
     /// Ends everything in order; open streams of both services end too.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{Node, NodeId, NodeState, Task, TaskId, TaskState};
+use model::{Availability, Node, NodeId, NodeState, Task, TaskId, TaskState};
 
 use crate::allocator::can_lease;
 use crate::state::{Command, State};
@@ -107,6 +107,7 @@ fn refusal(state: &State, task: &Task, node: NodeId, free: &BTreeMap<NodeId, Fre
         _ if pinned.is_some_and(|pinned| pinned != node.id) => {
             Some("not the node where the project was brought up".into())
         }
+        _ if node.spec.availability != Availability::Active => Some(format!("set to {}", node.spec.availability)),
         NodeState::Unknown => Some("not heard of since this manager began".into()),
         NodeState::Down => Some("down".into()),
         NodeState::Ready if wanted.nano_cpus > free.nano_cpus => Some("not enough CPU left for the reservation".into()),

@@ -14,6 +14,7 @@ use api::dispatcher::agent_message::Message as FromAgent;
 use api::dispatcher::dispatcher_client::DispatcherClient;
 use api::dispatcher::manager_message::Message as ToAgent;
 use api::dispatcher::{Acknowledge, AgentMessage, Heartbeat, Hello, ManagerMessage, Statuses, TaskReport};
+use manager::raft::Peers;
 use manager::{Manager, ManagerConfig};
 use model::{
     Assignments, Attachment, AttachmentSpec, ContainerId, ContainerPhase, ContainerSpec, ContainerStatus, Health,
@@ -37,7 +38,8 @@ struct House {
 
 impl House {
     async fn build(dir: tempfile::TempDir) -> Self {
-        let config = ManagerConfig { data_dir: dir.path().join("data"), node: node() };
+        let config =
+            ManagerConfig { data_dir: dir.path().join("data"), node: node(), peers: Peers::none(), joins: None };
         let manager = Manager::start(config).await.unwrap();
         let socket: PathBuf = dir.path().join("orca.sock");
         // One that an earlier house has left.

@@ -9,11 +9,13 @@
 
 mod address;
 mod assignment;
+mod cluster;
 mod container;
 mod device;
 mod health;
 mod id;
 mod isolation;
+mod join;
 mod link;
 mod logging;
 mod mount;
@@ -29,11 +31,13 @@ mod time;
 
 pub use address::*;
 pub use assignment::*;
+pub use cluster::*;
 pub use container::*;
 pub use device::*;
 pub use health::*;
 pub use id::*;
 pub use isolation::*;
+pub use join::*;
 pub use link::*;
 pub use logging::*;
 pub use mount::*;

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ClusterId, ConfigId, ConfigSpec, IpSubnet, NetworkId, NetworkSpec, NodeId, PortSpec, SecretId, SecretSpec,
-    ServiceId, ServiceMode, ServiceSpec, Timestamp,
+    ClusterId, ClusterIdentity, ClusterSpec, ConfigId, ConfigSpec, IpSubnet, ManagerMember, NetworkId, NetworkSpec,
+    NodeId, NodeSpec, PortSpec, SecretId, SecretSpec, ServiceId, ServiceMode, ServiceSpec, Timestamp,
 };
 
 /// What every object of the store has.
@@ -30,6 +30,15 @@ pub struct Cluster {
     pub meta: Meta,
     /// Where subnets are taken from.
     pub address_pools: Vec<AddressPool>,
+    /// What the user wants of it.
+    #[serde(default)]
+    pub spec: ClusterSpec,
+    /// Whom its nodes trust; `None` while it is one node that is not open to others.
+    #[serde(default)]
+    pub identity: Option<ClusterIdentity>,
+    /// Nodes that were removed, until their certificates have expired for certain.
+    #[serde(default)]
+    pub removed: BTreeMap<NodeId, Timestamp>,
 }
 
 /// A range that subnets of one size are cut from.
@@ -116,6 +125,18 @@ pub struct Node {
     pub description: NodeDescription,
     /// Whether its agent is heard of.
     pub state: NodeState,
+    /// What the user wants of it.
+    #[serde(default)]
+    pub spec: NodeSpec,
+    /// Its public key, which is who it is; empty for one that has not joined, or has left.
+    #[serde(default)]
+    pub key: Vec<u8>,
+    /// As the other managers know it, if it is one.
+    #[serde(default)]
+    pub manager: Option<ManagerMember>,
+    /// The address that it is reached at.
+    #[serde(default)]
+    pub address: String,
 }
 
 /// What a node says of itself.
@@ -169,4 +190,19 @@ pub struct Config {
     pub meta: Meta,
     /// What the user gives.
     pub spec: ConfigSpec,
+}
+
+impl Node {
+    /// A node that has said so much of itself, and nothing else.
+    pub fn new(id: NodeId, meta: Meta, description: NodeDescription, state: NodeState) -> Self {
+        let (spec, key, manager, address) = (NodeSpec::default(), Vec::new(), None, String::new());
+        Self { id, meta, description, state, spec, key, manager, address }
+    }
+}
+
+impl Cluster {
+    /// A cluster that is not open to others.
+    pub fn new(id: ClusterId, meta: Meta, address_pools: Vec<AddressPool>) -> Self {
+        Self { id, meta, address_pools, spec: ClusterSpec::default(), identity: None, removed: BTreeMap::new() }
+    }
 }

@@ -7,9 +7,11 @@
 //! - `container`, `isolation`, `mount`, `resources`, `limits`: what a container is made from
 //! - `network`, `service`, `secret`: what users declare
 //! - `object`, `task`, `assignment`: what the store holds and agents are sent
+//! - `cluster`: what makes nodes a cluster
 //! - `plain`: messages whose fields stand on both sides as they are
 
 mod assignment;
+mod cluster;
 mod container;
 mod isolation;
 mod limits;
@@ -143,5 +145,7 @@ enums! {
     EndpointMode { Vip, Dnsrr }
     DependencyCondition { ServiceStarted, ServiceHealthy, ServiceCompletedSuccessfully }
     NodeState { Unknown, Ready, Down }
+    NodeRole { Worker, Manager }
+    Availability { Active, Pause, Drain }
     ContainerPhase { Created, Running, Paused, Restarting, Exited, Removing, Dead }
 }

@@ -2,7 +2,7 @@
 
 use model::Timestamp;
 
-use super::{WireEnum, all, or_default, required, strings, text, texts, wires};
+use super::{all, or_default, required, strings, text, texts, wires};
 use crate::{Error, types};
 
 impl From<model::Meta> for types::Meta {
@@ -16,20 +16,6 @@ impl TryFrom<types::Meta> for model::Meta {
 
     fn try_from(types::Meta { version, created_at, updated_at }: types::Meta) -> Result<Self, Error> {
         Ok(Self { version, created_at: Timestamp(created_at), updated_at: Timestamp(updated_at) })
-    }
-}
-
-impl From<model::Cluster> for types::Cluster {
-    fn from(model::Cluster { id, meta, address_pools }: model::Cluster) -> Self {
-        Self { id: id.to_string(), meta: Some(meta.into()), address_pools: wires(address_pools) }
-    }
-}
-
-impl TryFrom<types::Cluster> for model::Cluster {
-    type Error = Error;
-
-    fn try_from(types::Cluster { id, meta, address_pools }: types::Cluster) -> Result<Self, Error> {
-        Ok(Self { id: text("cluster.id", id)?, meta: or_default(meta)?, address_pools: all(address_pools)? })
     }
 }
 
@@ -141,22 +127,6 @@ impl TryFrom<types::Network> for model::Network {
             subnets: texts("network.subnets", subnets)?,
             leases: leases.into_iter().map(lease).collect::<Result<_, Error>>()?,
         })
-    }
-}
-
-impl From<model::Node> for types::Node {
-    fn from(model::Node { id, meta, description, state }: model::Node) -> Self {
-        let (meta, description) = (Some(meta.into()), Some(description.into()));
-        Self { id: id.to_string(), meta, description, state: state.number() }
-    }
-}
-
-impl TryFrom<types::Node> for model::Node {
-    type Error = Error;
-
-    fn try_from(types::Node { id, meta, description, state }: types::Node) -> Result<Self, Error> {
-        let (meta, description) = (or_default(meta)?, or_default(description)?);
-        Ok(Self { id: text("node.id", id)?, meta, description, state: WireEnum::from_number("node.state", state)? })
     }
 }
 

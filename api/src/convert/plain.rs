@@ -30,6 +30,7 @@ same_fields! {
     DeviceRate { path, rate }
     Reservations { nano_cpus, memory }
     StackMember { stack, key }
+    ManagerMember { raft, address }
     ConfigSpec { name, labels, stack, data }
     NodeDescription { hostname, architecture, os, engine_version, nano_cpus, memory }
     RunIntent { stopped, restarts }

@@ -88,7 +88,7 @@ impl fmt::Debug for crate::image::Credentials {
 }
 
 /// Content of which only the length is shown.
-struct Hidden<'a>(&'a [u8]);
+pub(super) struct Hidden<'a>(pub(super) &'a [u8]);
 
 impl fmt::Debug for Hidden<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use manager::assignment::assignments;
-use manager::liveness::HEARTBEAT;
+use manager::liveness;
 use manager::state::Command;
 use model::{Assignments, AssignmentsDiff, NodeDescription, TaskId, TaskStatus};
 
@@ -46,7 +46,7 @@ impl World {
         self.heard(node);
         self.dispatch_soon(node);
         self.tell_soon(node);
-        self.queue.after(HEARTBEAT, Event::Beat { node, session: number });
+        self.queue.after(liveness::period(self.manager.liveness.patience), Event::Beat { node, session: number });
     }
 
     /// The stream is lost; what is on its way never arrives.
@@ -67,7 +67,7 @@ impl World {
     pub(super) fn beat(&mut self, node: usize, session: u64) {
         if self.is_open(node, session) {
             self.heard(node);
-            self.queue.after(HEARTBEAT, Event::Beat { node, session });
+            self.queue.after(liveness::period(self.manager.liveness.patience), Event::Beat { node, session });
         }
     }
 

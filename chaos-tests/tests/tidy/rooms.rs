@@ -13,6 +13,7 @@ const PURE: &[&str] = &[
     "manager/src/scheduler.rs",
     "manager/src/scheduler",
     "manager/src/allocator",
+    "manager/src/access.rs",
     "manager/src/assignment.rs",
     "manager/src/liveness.rs",
     "manager/src/leader/plan.rs",

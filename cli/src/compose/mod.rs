@@ -34,9 +34,10 @@ use clap::{Args, Subcommand};
 use crate::client::Host;
 use crate::error::Result;
 
-pub use down::DownArgs;
+pub use converge::Goal;
+pub use down::{DownArgs, wait as wait_until_gone};
 pub use project::ProjectArgs;
-pub use up::UpArgs;
+pub use up::{UpArgs, wait};
 
 /// `orca compose [OPTIONS] VERB`.
 #[derive(Debug, Args)]

@@ -101,6 +101,13 @@ impl ProjectArgs {
         Host { dry_run: host.dry_run || self.dry_run, ..host.clone() }
     }
 
+    /// The project of a stack.
+    pub fn of_stack(file: Vec<PathBuf>, name: &str) -> Self {
+        let (profile, env_file, project_directory) = (Vec::new(), Vec::new(), None);
+        let (project_name, dry_run) = (Some(name.to_owned()), false);
+        Self { file, project_name, profile, env_file, project_directory, dry_run }
+    }
+
     /// Reads the project; what it warns of goes to standard error.
     pub fn load(&self, services: &[String]) -> Result<Loaded> {
         self.read(Reading { services: services.to_vec(), ..Reading::default() })
@@ -201,6 +208,15 @@ impl Loaded {
             service.node.get("attach").and_then(compose_spec::node::Node::as_bool) == Some(false)
         };
         self.project.services().filter(is_silent).map(|service| service.name.to_owned()).collect()
+    }
+
+    /// Whether the file says when containers of a service are started again.
+    pub fn says_restart(&self, key: &str) -> bool {
+        let service = self.project.services().find(|service| service.name == key);
+        service.is_some_and(|service| {
+            let policy = service.node.get("deploy").and_then(|deploy| deploy.as_map()?.get("restart_policy"));
+            service.node.get("restart").is_some() || policy.is_some()
+        })
     }
 
     /// The keys of all its services, disabled ones too.

@@ -1,6 +1,7 @@
 //! `orca daemon`: a node. It composes the agent with a manager, which meet only over the API.
 
 pub mod background;
+mod cluster;
 mod demo_image;
 mod install;
 mod notify;

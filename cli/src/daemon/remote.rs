@@ -4,26 +4,18 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
 
+use api::listener::Client;
+use api::tls::{Clients, ServerConfig};
 use clap::Args;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::server::Connected;
 
 use crate::client::read_pem;
 use crate::error::{Error, Result};
 
-/// How long a handshake may take, and how many there are at once.
-const PATIENCE: Duration = Duration::from_secs(10);
-const HANDSHAKES: usize = 64;
 /// Docker's port for TLS.
 const PORT: u16 = 2376;
 
@@ -50,7 +42,7 @@ pub struct RemoteArgs {
 /// What to listen on.
 pub struct Remote {
     addresses: Vec<SocketAddr>,
-    acceptor: TlsAcceptor,
+    config: Arc<ServerConfig>,
 }
 
 impl RemoteArgs {
@@ -70,7 +62,7 @@ impl RemoteArgs {
             cert: read_pem(&self.tlscert)?,
             key: read_pem(&self.tlskey)?,
         };
-        Ok(Some(Remote { addresses, acceptor: TlsAcceptor::from(Arc::new(identity.server()?)) }))
+        Ok(Some(Remote { addresses, config: Arc::new(identity.server(Clients::OfTheCa)?) }))
     }
 
     /// The flags for what is not the default, for a unit that is to say the same.
@@ -113,90 +105,24 @@ impl Remote {
             })?;
             listeners.push(listener);
         }
-        Ok(Bound { listeners, acceptor: self.acceptor })
+        Ok(Bound { listeners, config: self.config })
     }
 }
 
 /// Ports that are the daemon's.
 pub struct Bound {
     listeners: Vec<TcpListener>,
-    acceptor: TlsAcceptor,
+    config: Arc<ServerConfig>,
 }
 
 impl Bound {
     /// Answers; what comes is a client that has proved who it is.
     pub fn accept(self) -> ReceiverStream<io::Result<Client>> {
-        let (sender, receiver) = mpsc::channel(16);
-        let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
-        for listener in self.listeners {
+        for listener in &self.listeners {
             tracing::info!(address = ?listener.local_addr().ok(), "listening for commands of other machines");
-            tokio::spawn(accept(listener, self.acceptor.clone(), handshakes.clone(), sender.clone()));
         }
-        ReceiverStream::new(receiver)
-    }
-}
-
-async fn accept(
-    listener: TcpListener,
-    acceptor: TlsAcceptor,
-    handshakes: Arc<Semaphore>,
-    clients: mpsc::Sender<io::Result<Client>>,
-) {
-    loop {
-        let Ok(turn) = handshakes.clone().acquire_owned().await else { return };
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = clients.closed() => return,
-        };
-        let (stream, peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                // Descriptors run out, or the client has gone already.
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        let (acceptor, clients) = (acceptor.clone(), clients.clone());
-        tokio::spawn(async move {
-            let _ = stream.set_nodelay(true);
-            let shaken = tokio::time::timeout(PATIENCE, acceptor.accept(stream)).await;
-            drop(turn);
-            match shaken {
-                Ok(Ok(stream)) => drop(clients.send(Ok(Client(stream))).await),
-                Ok(Err(error)) => tracing::info!(%peer, %error, "a client was refused"),
-                Err(_) => tracing::info!(%peer, "a client was refused: no handshake within 10 s"),
-            }
-        });
-    }
-}
-
-/// A client that has shown its certificate.
-pub struct Client(TlsStream<TcpStream>);
-
-impl Connected for Client {
-    type ConnectInfo = ();
-
-    fn connect_info(&self) {}
-}
-
-impl AsyncRead for Client {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for Client {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        let (_, config) = watch::channel(self.config);
+        api::listener::accept(self.listeners, config)
     }
 }
 

@@ -9,7 +9,6 @@ use agent::service::{ImagesService, NodeParts, NodeService};
 use agent::{Agent, AgentConfig, BRIDGE_SUBNET, Logging, UsersConfig};
 use image::Unpacker;
 use image::registry::{Registries, Settings};
-use manager::{Manager, ManagerConfig};
 use shim::SealedBinary;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
@@ -17,13 +16,14 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tonic::service::Routes;
 use tonic::transport::Server;
 
+use super::cluster::{self, Cluster, SwarmApi};
 use super::programs::OwnPrograms;
 use super::remote::Remote;
 use super::socket::{Access, listen};
 use super::{demo_image, notify};
 use crate::error::{Error, Result};
 
-fn failed<E: std::fmt::Display>(action: &'static str) -> impl FnOnce(E) -> Error {
+pub(super) fn failed<E: std::fmt::Display>(action: &'static str) -> impl FnOnce(E) -> Error {
     move |error| Error::Start { action, reason: error.to_string() }
 }
 
@@ -56,11 +56,11 @@ pub async fn serve(data_dir: PathBuf, run_dir: PathBuf, options: Options) -> Res
     let program = std::env::current_exe().map_err(failed("find its own program"))?;
     let manager_socket = run_dir.join("manager.sock");
     // Containers are taken over before anything else: they need no manager.
-    let agent = start_agent(&data_dir, &run_dir, &manager_socket, &program, logging, runtimes, (users, cdi)).await?;
-    let config = ManagerConfig { data_dir: data_dir.clone(), node: agent.node() };
-    let manager = Manager::start(config).await.map_err(failed("start its manager"))?;
+    let (managers, status, ends) = cluster::ends(&manager_socket);
+    let agent = start_agent(&data_dir, &run_dir, ends, &program, logging, runtimes, (users, cdi)).await?;
+    let cluster = Cluster::start(agent.node(), &data_dir, manager_socket.clone(), (managers, status)).await?;
     let (stop, stopped) = watch::channel(());
-    let dispatcher = Server::builder().add_service(manager.dispatcher_service());
+    let dispatcher = Server::builder().layer(cluster.of_manager()).add_routes(Routes::default());
     let incoming = UnixListenerStream::new(listen(&manager_socket, Access::Root)?);
     let dispatcher = tokio::spawn(dispatcher.serve_with_incoming_shutdown(incoming, until(stopped.clone())));
 
@@ -75,18 +75,18 @@ pub async fn serve(data_dir: PathBuf, run_dir: PathBuf, options: Options) -> Res
     let incoming = UnixListenerStream::new(listen(&run_dir.join("orca.sock"), Access::Group)?);
     let node = node_service(&agent, data_dir, Arc::clone(&reset));
     let images = ImagesService::new(agent.containers().clone(), Registries::new(registries));
-    let services = Routes::new(manager.control_service())
+    let services = Routes::new(SwarmApi::server(cluster.clone()))
         .add_service(node.files_server())
         .add_service(node.networks_server())
         .add_service(node.into_server())
         .add_service(images.into_server());
-    let mut api = tokio::spawn(
-        server().add_routes(services.clone()).serve_with_incoming_shutdown(incoming, until(stopped.clone())),
-    );
+    let door = cluster.with_manager(services);
+    let commands = server().layer(door.clone()).add_routes(Routes::default());
+    let mut api = tokio::spawn(commands.serve_with_incoming_shutdown(incoming, until(stopped.clone())));
     let mut remote = tokio::spawn(async move {
         match remote {
             Some(remote) => {
-                let serving = server().add_routes(services);
+                let serving = server().layer(door).add_routes(Routes::default());
                 serving.serve_with_incoming_shutdown(remote.accept(), until(stopped)).await
             }
             None => {
@@ -110,14 +110,14 @@ pub async fn serve(data_dir: PathBuf, run_dir: PathBuf, options: Options) -> Res
     if let Err(error) = agent.shutdown().await {
         tracing::error!(%error, "the agent's records may be behind; containers are found again all the same");
     }
-    manager.shutdown().await;
+    cluster.shutdown().await;
     drop(stop);
     let _ =
         tokio::time::timeout(std::time::Duration::from_secs(2), async { tokio::join!(dispatcher, api, remote) }).await;
     Ok(())
 }
 
-fn server() -> Server {
+pub(super) fn server() -> Server {
     Server::builder()
         .initial_stream_window_size(api::client::STREAM_WINDOW)
         .initial_connection_window_size(api::client::CONNECTION_WINDOW)
@@ -129,7 +129,7 @@ fn server() -> Server {
 async fn start_agent(
     data_dir: &Path,
     run_dir: &Path,
-    manager_socket: &Path,
+    ends: cluster::AgentEnds,
     program: &Path,
     logging: Logging,
     runtimes: BTreeMap<String, PathBuf>,
@@ -139,7 +139,8 @@ async fn start_agent(
     let config = AgentConfig {
         data_dir: data_dir.into(),
         run_dir: run_dir.into(),
-        manager_socket: manager_socket.into(),
+        managers: ends.managers,
+        session: ends.status,
         unpacker: Unpacker::Child(program.into()),
         programs: Arc::new(OwnPrograms::new(sealed, program.into())),
         bridge_subnet: BRIDGE_SUBNET.parse().map_err(failed("read the subnet of its own network"))?,

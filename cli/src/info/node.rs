@@ -6,6 +6,7 @@ use api::node::{GetNodeReply, GetNodeRequest};
 use clap::Args;
 use serde_json::{Value as Json, json};
 
+use super::swarm;
 use crate::client::{Client, Host};
 use crate::clock;
 use crate::error::Result;
@@ -24,7 +25,8 @@ pub async fn info(host: &Host, args: InfoArgs) -> Result<()> {
     format::check(args.format.as_deref())?;
     let mut client = Client::connect(host).await?;
     let node = client.node.get_node(GetNodeRequest {}).await?.into_inner();
-    let object = describe(&node, &host.context);
+    let mut object = describe(&node, &host.context);
+    object["Swarm"] = swarm::describe(&mut client).await?;
     format::print_one(args.format.as_deref(), "system.dockerInfo", &object, || people(&object))
 }
 
@@ -120,6 +122,7 @@ fn people(object: &Json) -> String {
     line(" Logging Driver: ", get("/LoggingDriver"));
     line(" Cgroup Driver: ", get("/CgroupDriver"));
     line(" Cgroup Version: ", get("/CgroupVersion"));
+    swarm::lines(&object["Swarm"], &mut line);
     line(" Security Options:", String::new());
     for option in object["SecurityOptions"].as_array().into_iter().flatten().filter_map(Json::as_str) {
         security_option(&mut line, option);

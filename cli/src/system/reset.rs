@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use api::control::{ListServicesRequest, RemoveStackRequest};
 use api::node::ResetRequest;
+use api::swarm::{GetSwarmRequest, LeaveRequest};
 use clap::Args;
 
 use crate::client::{Client, Host};
@@ -27,6 +28,7 @@ pub async fn reset(host: &Host, args: ResetArgs) -> Result<()> {
         return Err(Error::NotConverged("nothing was removed".into()));
     }
     let mut client = Client::connect(host).await?;
+    leave(&mut client).await?;
     remove_stacks(&mut client).await?;
     let left = client.node.reset(ResetRequest {}).await?.into_inner().left_behind;
     if left.is_empty() {
@@ -34,6 +36,15 @@ pub async fn reset(host: &Host, args: ResetArgs) -> Result<()> {
         return Ok(());
     }
     Err(Error::Several(format!("these could not be removed:\n{}", left.join("\n"))))
+}
+
+/// A node's own end is not the cluster's: it leaves first, and what the cluster runs goes on elsewhere.
+async fn leave(client: &mut Client) -> Result<()> {
+    let swarm = client.swarm.get_swarm(GetSwarmRequest {}).await?.into_inner();
+    if !swarm.cluster.is_empty() {
+        client.swarm.leave(LeaveRequest { force: true }).await?;
+    }
+    Ok(())
 }
 
 /// Desired state first, or the manager would have made anew what the node removes.

@@ -5,6 +5,7 @@
 mod attach;
 mod bad_input;
 mod cdi;
+mod cluster;
 mod compose;
 mod compose_verbs;
 mod compose_volumes;
@@ -16,6 +17,8 @@ mod files;
 mod format;
 mod full_disk;
 mod hooks;
+#[path = "../../../chaos-tests/cluster/mod.rs"]
+mod hosts;
 mod image_names;
 mod images;
 mod ipv6;

@@ -1,5 +1,6 @@
 //! The control API: what clients ask of the managers. Checks what comes in, proposes it, answers in the wire's words.
 
+mod nodes;
 mod plan;
 mod stacks;
 mod status;
@@ -10,9 +11,10 @@ use std::sync::Arc;
 
 use api::control::control_server::Control;
 use api::control::{
-    ApplyStackReply, ApplyStackRequest, GetClusterReply, GetClusterRequest, ListNetworksReply, ListNetworksRequest,
-    ListServicesReply, ListServicesRequest, ListTasksReply, ListTasksRequest, PlanReply, PlanRequest, RemoveStackReply,
-    RemoveStackRequest, SetIntentReply, SetIntentRequest, WatchStackRequest,
+    ApplyStackReply, ApplyStackRequest, GetClusterReply, GetClusterRequest, JoinTokenReply, JoinTokenRequest,
+    ListNetworksReply, ListNetworksRequest, ListServicesReply, ListServicesRequest, ListTasksReply, ListTasksRequest,
+    PlanReply, PlanRequest, RemoveNodeReply, RemoveNodeRequest, RemoveStackReply, RemoveStackRequest, SetIntentReply,
+    SetIntentRequest, UpdateClusterReply, UpdateClusterRequest, UpdateNodeReply, UpdateNodeRequest, WatchStackRequest,
 };
 use model::{ServiceId, TaskId};
 use tonic::{Request, Response, Status};
@@ -21,6 +23,7 @@ use crate::error::Error;
 use crate::state::{Command, IntentAction, State};
 use crate::store::{Store, id_source};
 
+pub use nodes::{check, token};
 pub use status::to_status;
 
 /// The service of this API.
@@ -79,10 +82,26 @@ impl Control for ControlApi {
     type WatchStackStream = watch::StackStream;
 
     async fn get_cluster(&self, _: Request<GetClusterRequest>) -> Result<Response<GetClusterReply>, Status> {
-        let state = self.store.snapshot();
-        let cluster = state.cluster.clone().map(Into::into);
-        let nodes = state.nodes.values().cloned().map(Into::into).collect();
-        Ok(Response::new(GetClusterReply { cluster, nodes, version: state.version }))
+        Ok(Response::new(nodes::cluster(self)))
+    }
+
+    async fn join_token(&self, request: Request<JoinTokenRequest>) -> Result<Response<JoinTokenReply>, Status> {
+        nodes::join_token(self, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn update_cluster(
+        &self,
+        request: Request<UpdateClusterRequest>,
+    ) -> Result<Response<UpdateClusterReply>, Status> {
+        nodes::update_cluster(self, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn update_node(&self, request: Request<UpdateNodeRequest>) -> Result<Response<UpdateNodeReply>, Status> {
+        nodes::update_node(self, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn remove_node(&self, request: Request<RemoveNodeRequest>) -> Result<Response<RemoveNodeReply>, Status> {
+        nodes::remove_node(self, request.into_inner()).await.map(Response::new)
     }
 
     async fn apply_stack(&self, request: Request<ApplyStackRequest>) -> Result<Response<ApplyStackReply>, Status> {

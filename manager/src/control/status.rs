@@ -13,8 +13,8 @@ pub fn to_status(error: &Error) -> Status {
 fn code(error: &Error) -> Code {
     match error {
         Error::Refused(refusal) => refusal_code(refusal),
-        Error::TooLarge { .. } => Code::InvalidArgument,
-        Error::NotLeader | Error::Stopped { .. } | Error::NotReady { .. } => Code::Unavailable,
+        Error::TooLarge { .. } | Error::PublicKey => Code::InvalidArgument,
+        Error::NotLeader | Error::Behind { .. } | Error::Stopped { .. } | Error::NotReady { .. } => Code::Unavailable,
         Error::Uncertain => Code::Aborted,
         Error::DiskFull { .. } => Code::ResourceExhausted,
         Error::File { .. }
@@ -25,6 +25,7 @@ fn code(error: &Error) -> Code {
         | Error::Snapshot { .. }
         | Error::OtherNode { .. }
         | Error::UnknownEntry { .. }
+        | Error::Authority { .. }
         | Error::Random
         | Error::Thread { .. } => Code::Internal,
     }
@@ -43,7 +44,12 @@ fn refusal_code(refusal: &Refusal) -> Code {
         | Refusal::Twice { .. }
         | Refusal::DependencyCycle { .. }
         | Refusal::Desired { .. } => Code::InvalidArgument,
-        Refusal::Owned { .. }
+        Refusal::OtherKey { .. } => Code::AlreadyExists,
+        Refusal::NotOpen
+        | Refusal::LastManager { .. }
+        | Refusal::IsManager { .. }
+        | Refusal::NodeIsUp { .. }
+        | Refusal::Owned { .. }
         | Refusal::PortInUse { .. }
         | Refusal::AddressInUse { .. }
         | Refusal::NotFree { .. }

@@ -13,6 +13,7 @@ use api::dispatcher::AgentMessage;
 use api::dispatcher::dispatcher_server::Dispatcher;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::access::Caller;
 use crate::leader::NodeWatch;
 use crate::store::Store;
 use reports::Reports;
@@ -48,6 +49,7 @@ impl Dispatcher for DispatcherApi {
     type SessionStream = ManagerStream;
 
     async fn session(&self, request: Request<Streaming<AgentMessage>>) -> Result<Response<ManagerStream>, Status> {
-        session::open(self.shared.clone(), request.into_inner()).await.map(Response::new)
+        let caller = request.extensions().get().copied().unwrap_or(Caller::Local);
+        session::open(self.shared.clone(), caller, request.into_inner()).await.map(Response::new)
     }
 }

@@ -6,20 +6,24 @@ use std::time::Duration;
 
 use api::dispatcher::agent_message::Message as FromAgent;
 use api::dispatcher::manager_message::Message as ToAgent;
-use api::dispatcher::{AgentMessage, Assignments as WireAssignments, Hello, ManagerMessage, TaskReport, Welcome};
+use api::dispatcher::{
+    AgentMessage, Assignments as WireAssignments, ClusterView, Hello, ManagerMessage, TaskReport, Welcome,
+};
 use futures::Stream;
-use model::{Assignments, NodeDescription, NodeId, TaskId, TaskStatus};
+use model::{Assignments, NodeDescription, NodeId, NodeRole, TaskId, TaskStatus};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
 use super::sessions::Claim;
 use super::{PROTOCOL, Shared};
+use crate::access::Caller;
 use crate::assignment::assignments;
 use crate::control::to_status;
-use crate::liveness::HEARTBEAT;
+use crate::liveness;
+use crate::membership::addresses;
 use crate::raft::Leadership;
-use crate::state::Command;
+use crate::state::{Command, State};
 
 /// What an agent reads.
 pub type ManagerStream = Pin<Box<dyn Stream<Item = Result<ManagerMessage, Status>> + Send>>;
@@ -32,7 +36,11 @@ const QUEUE: usize = 2;
 const COALESCE: Duration = Duration::from_millis(5);
 
 /// Takes the hello and starts the session.
-pub async fn open(shared: Arc<Shared>, mut incoming: Streaming<AgentMessage>) -> Result<ManagerStream, Status> {
+pub async fn open(
+    shared: Arc<Shared>,
+    caller: Caller,
+    mut incoming: Streaming<AgentMessage>,
+) -> Result<ManagerStream, Status> {
     let leadership = shared.store.leadership().borrow().clone();
     let Leadership::Leads { term } = leadership else {
         return Err(Status::unavailable("this manager is not the leader: try another one"));
@@ -40,6 +48,9 @@ pub async fn open(shared: Arc<Shared>, mut incoming: Streaming<AgentMessage>) ->
     let hello = tokio::time::timeout(HELLO, incoming.message()).await;
     let hello = hello.map_err(|_| Status::deadline_exceeded("the agent has not said hello within 10 s"))??;
     let (node, description) = parse_hello(hello)?;
+    if !matches!(caller, Caller::Local) && !matches!(caller, Caller::Node { node: own, .. } if own == node) {
+        return Err(Status::permission_denied(format!("the certificate is not of node {node}")));
+    }
     let registered = shared.store.propose(vec![Command::RegisterNode { node, description }]).await;
     registered.map_err(|error| to_status(&error))?;
     shared.nodes.heard(node);
@@ -131,23 +142,30 @@ async fn send(
     outgoing: &mpsc::Sender<Result<ManagerMessage, Status>>,
 ) -> Option<Status> {
     let mut changes = shared.store.watch();
+    let patience = patience_in(&shared.store.snapshot());
     let welcome = Welcome {
         protocol: PROTOCOL,
         cluster: shared.store.cluster().to_string(),
-        heartbeat_period: u64::try_from(HEARTBEAT.as_nanos()).unwrap_or(u64::MAX),
+        heartbeat_period: u64::try_from(liveness::period(patience).as_nanos()).unwrap_or(u64::MAX),
     };
     let message = |message| Ok(ManagerMessage { message: Some(message) });
     outgoing.send(message(ToAgent::Welcome(welcome))).await.ok()?;
     let mut sent = Assignments::default();
+    let mut viewed = None;
     let mut sequence = 0;
     loop {
         // The place in the queue first: the difference is then of the newest state.
         let place = outgoing.reserve().await.ok()?;
         changes.mark_unchanged();
         let state = shared.store.snapshot();
+        if let Some(end) = ends(&state, node, patience) {
+            return Some(end);
+        }
+        let view = view(&state, node);
+        let seen = view != viewed;
         let next = assignments(&state, node);
         let diff = sent.diff(&next);
-        if sequence == 0 || !diff.is_empty() {
+        if sequence == 0 || seen || !diff.is_empty() {
             sequence += 1;
             let full = sequence == 1;
             place.send(message(ToAgent::Assignments(WireAssignments {
@@ -155,12 +173,36 @@ async fn send(
                 version: state.version,
                 full,
                 diff: Some(diff.into()),
+                cluster: view.clone().filter(|_| seen),
             })));
             sent = next;
+            viewed = view;
         }
         if changes.changed().await.is_err() {
             return Some(Status::unavailable("this manager has stopped"));
         }
         tokio::time::sleep(COALESCE).await;
     }
+}
+
+fn patience_in(state: &State) -> Duration {
+    state.cluster.as_ref().map_or_else(|| model::ClusterSpec::default().heartbeat, |cluster| cluster.spec.heartbeat)
+}
+
+/// Why a session cannot go on as it began.
+fn ends(state: &State, node: NodeId, patience: Duration) -> Option<Status> {
+    let is_open = state.cluster.as_ref().is_some_and(|cluster| cluster.identity.is_some());
+    if is_open && state.nodes.get(&node).is_none_or(|node| node.key.is_empty()) {
+        return Some(Status::permission_denied("this node was removed from the cluster, or has left it"));
+    }
+    (patience_in(state) != patience).then(|| Status::unavailable("the time between heartbeats has changed"))
+}
+
+/// What a node has to know of its cluster; nothing while that is not open to others.
+fn view(state: &State, node: NodeId) -> Option<ClusterView> {
+    state.cluster.as_ref()?.identity.as_ref()?;
+    // One that is demoted stays a manager until the others do without it.
+    let node = state.nodes.get(&node)?;
+    let role = if node.manager.is_some() { NodeRole::Manager } else { node.spec.role };
+    Some(ClusterView { managers: addresses(state), role: api::types::NodeRole::from(role).into() })
 }

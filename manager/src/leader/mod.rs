@@ -3,10 +3,12 @@
 //!
 //! - `plan`: what is to be done now, all cores on one draft of the state. Pure
 //! - `decide`: proposes plans, on every change and at the next deadline
+//! - `managers`: who votes in Raft
 //! - [`NodeWatch`]: marks nodes as ready and down
 
 mod backoff;
 mod decide;
+mod managers;
 mod nodes;
 pub mod plan;
 
@@ -35,7 +37,7 @@ pub async fn run(store: Arc<Store>, nodes: Arc<NodeWatch>) {
                     changed = leadership.changed() => changed,
                 }
             }
-            Leadership::Follows => leadership.changed().await,
+            Leadership::Follows { .. } => leadership.changed().await,
             Leadership::Stopped { reason } => {
                 tracing::info!(reason, "raft has ended");
                 return;
@@ -49,7 +51,7 @@ pub async fn run(store: Arc<Store>, nodes: Arc<NodeWatch>) {
 
 async fn lead(store: &Store, nodes: &NodeWatch) {
     bootstrap(store).await;
-    tokio::join!(decide::run(store), nodes.run(store));
+    tokio::join!(decide::run(store), nodes.run(store), managers::run(store));
 }
 
 /// Makes the cluster, in the first term of all.

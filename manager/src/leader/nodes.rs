@@ -86,6 +86,9 @@ impl NodeWatch {
     fn marks(&self, state: &State) -> Vec<Command> {
         let now = self.start.elapsed();
         let mut watched = self.watched();
+        if let Some(cluster) = &state.cluster {
+            watched.liveness.patience = cluster.spec.heartbeat;
+        }
         for node in state.nodes.values().filter(|node| node.state == NodeState::Ready) {
             if !watched.down.contains(&node.id) {
                 liveness::step(&mut watched.liveness, Event::Known(node.id), now);

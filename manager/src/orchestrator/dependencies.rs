@@ -1,6 +1,6 @@
 //! `depends_on`: when a service's containers may start, and when a removed service's may end.
 
-use model::{Dependency, DependencyCondition, Health, Service, ServiceMode, Task, TaskState};
+use model::{Dependency, DependencyCondition, Health, RestartCondition, Service, ServiceMode, Task, TaskState};
 
 use crate::state::State;
 
@@ -74,6 +74,13 @@ fn judge_task(key: &str, task: &Task, condition: DependencyCondition) -> Verdict
     }
     let ended = task.status.state.is_terminal();
     let never_ran = container.is_some_and(|container| !container.started_at.is_set());
+    // What was on a node that is gone says nothing of the container that takes over.
+    if task.status.state == TaskState::Orphaned && (never_ran || container.is_none() || !is_started(condition)) {
+        return match task.spec.container.restart.condition {
+            RestartCondition::No => Verdict::Hopeless(format!("{key} was on a node that is gone")),
+            _ => waiting("be taken over by another node"),
+        };
+    }
     match condition {
         // Its start has failed: it never ran, or a hook after it has failed.
         DependencyCondition::ServiceStarted
@@ -97,6 +104,10 @@ fn judge_task(key: &str, task: &Task, condition: DependencyCondition) -> Verdict
             _ => waiting("complete"),
         },
     }
+}
+
+fn is_started(condition: DependencyCondition) -> bool {
+    condition == DependencyCondition::ServiceStarted
 }
 
 /// Whether a service that is being removed may end: dependents that are removed with it go first.

@@ -1,29 +1,18 @@
-//! Tasks of nodes that are gone for too long: they are given up, so that others take their place.
+//! Tasks of nodes that are down: they are given up, so that others take their place.
 
-use std::time::Duration;
-
-use model::{Node, NodeState, Task, TaskState, Timestamp};
+use model::{Node, NodeState, Task, TaskState};
 
 use super::Plan;
 use crate::state::{Command, State};
 
-/// How long a node may be down before its tasks are given up. Its agent may only be restarting, and keeps its containers then.
-const GIVE_UP: Duration = Duration::from_secs(30);
-
 /// Gives up what no longer can be told to end. With no other node there is nobody to take over: the containers may well run.
-pub fn give_up(state: &State, now: Timestamp, plan: &mut Plan) {
+pub fn give_up(state: &State, plan: &mut Plan) {
     if !state.nodes.values().any(|node| node.state == NodeState::Ready) {
         return;
     }
     for node in state.nodes.values().filter(|node| node.state == NodeState::Down) {
-        let tasks: Vec<&Task> = state.tasks_on(node.id).filter(|task| may_be_given_up(state, node, task)).collect();
-        let at = node.meta.updated_at.plus(GIVE_UP);
-        if at > now && !tasks.is_empty() {
-            plan.wake(at);
-        } else {
-            let orphan = |task: &Task| Command::OrphanTask { task: task.id, seen: task.meta.version };
-            plan.commands.extend(tasks.into_iter().map(orphan));
-        }
+        let tasks = state.tasks_on(node.id).filter(|task| may_be_given_up(state, node, task));
+        plan.commands.extend(tasks.map(|task| Command::OrphanTask { task: task.id, seen: task.meta.version }));
     }
 }
 
@@ -35,9 +24,9 @@ fn may_be_given_up(state: &State, node: &Node, task: &Task) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use model::{NodeState, RestartCondition, TaskState, Timestamp};
+    use model::{NodeState, RestartCondition};
 
-    use super::{Command, GIVE_UP};
+    use super::Command;
     use crate::world::{World, node, service, stack};
 
     /// `web` runs on the first of so many nodes, which is down.
@@ -53,20 +42,9 @@ mod tests {
         world
     }
 
-    fn later(world: &mut World) {
-        world.now = Timestamp(world.now.plus(GIVE_UP).0 + 1);
-        world.settle();
-    }
-
     #[test]
-    fn others_take_over_after_a_while() {
+    fn others_take_over() {
         let mut world = down(2, false);
-        let before = world.task("web");
-        world.settle();
-        assert_eq!(world.task("web"), before, "its agent may come back");
-        later(&mut world);
-        assert_eq!(world.task("web").status.state, TaskState::Orphaned);
-        world.now = world.now.plus(GIVE_UP);
         world.settle();
         let next = world.task("web");
         assert_eq!((next.node, next.tries), (Some(node(2)), 1));
@@ -77,7 +55,7 @@ mod tests {
         for (nodes, pinned) in [(1, false), (2, true)] {
             let mut world = down(nodes, pinned);
             let before = world.task("web");
-            later(&mut world);
+            world.settle();
             assert_eq!(world.task("web"), before);
         }
     }
@@ -86,7 +64,7 @@ mod tests {
     fn what_is_to_end_does_not_wait_for_a_node_that_is_gone() {
         let mut world = down(2, true);
         world.take([Command::RemoveStack { stack: "shop".into(), services: Vec::new() }]);
-        later(&mut world);
+        world.settle();
         assert!(world.state.services.is_empty() && world.state.tasks.is_empty());
     }
 }

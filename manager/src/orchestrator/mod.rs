@@ -32,7 +32,7 @@ impl Plan {
 /// Compares services with their tasks.
 pub fn reconcile(state: &State, now: Timestamp, ids: &mut IdSource) -> Plan {
     let mut plan = Plan::default();
-    lost::give_up(state, now, &mut plan);
+    lost::give_up(state, &mut plan);
     for service in state.services.values() {
         replicated::reconcile(state, service, now, ids, &mut plan);
     }

@@ -1,9 +1,11 @@
 //! Replicated services: so many slots, each with at most one live task.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use model::{
-    Meta, RestartCondition, RunIntent, Service, ServiceMode, Task, TaskId, TaskSpec, TaskState, TaskStatus, Timestamp,
+    Availability, Meta, RestartCondition, RunIntent, Service, ServiceMode, Task, TaskId, TaskSpec, TaskState,
+    TaskStatus, Timestamp,
 };
 
 use super::{Plan, dependencies, retry_delay};
@@ -46,13 +48,15 @@ fn create(service: &Service, task: Task) -> Command {
 }
 
 fn keep_or_replace(state: &State, service: &Service, task: &Task, now: Timestamp, ids: &mut IdSource, plan: &mut Plan) {
-    if task.spec_version != service.spec_version {
+    if task.spec_version != service.spec_version || is_drained(state, task) {
         plan.commands.push(remove(task));
         return;
     }
     let retries = task.spec.container.restart.condition != RestartCondition::No;
     if matches!(task.status.state, TaskState::Rejected | TaskState::Orphaned) && retries {
-        let at = task.status.at.plus(retry_delay(task.tries));
+        // Another node takes over at once; one that refuses is given time.
+        let wait = if task.status.state == TaskState::Orphaned { Duration::ZERO } else { retry_delay(task.tries) };
+        let at = task.status.at.plus(wait);
         if at <= now {
             let next = new_task(state, service, task.slot, TaskId::from_random(ids.draw()), now);
             let next = Task { tries: task.tries.saturating_add(1), intent: stopped(task.intent.stopped), ..next };
@@ -71,6 +75,13 @@ fn keep_or_replace(state: &State, service: &Service, task: &Task, now: Timestamp
     if task.desired == TaskState::Ready && dependencies::verdict(state, service).is_met() {
         plan.commands.push(set_desired(task, TaskState::Running));
     }
+}
+
+/// Whether its node is to give its tasks to others.
+fn is_drained(state: &State, task: &Task) -> bool {
+    let node = task.node.and_then(|node| state.nodes.get(&node));
+    let runs = task.desired <= TaskState::Running && !task.status.state.is_terminal();
+    runs && node.is_some_and(|node| node.spec.availability == Availability::Drain)
 }
 
 /// A restart that was asked for while the container was about to end by itself has not been carried out: the agent does

@@ -32,8 +32,8 @@ pub struct RaftKey {
 }
 
 impl RaftKey {
-    /// Reads the key of `dir`; makes one for a new cluster when there is neither a key nor a log.
-    pub fn load_or_create(dir: &Path, has_log: bool) -> Result<Self, Error> {
+    /// Reads the key of `dir`; makes one when there is neither a key nor a log, for the cluster that is joined or a new one.
+    pub fn load_or_create(dir: &Path, has_log: bool, joins: Option<ClusterId>) -> Result<Self, Error> {
         let path = dir.join(FILE);
         let failed = |source| Error::file("read", &path, source);
         match fs::read_to_string(&path) {
@@ -47,7 +47,7 @@ impl RaftKey {
                 }
                 Self::parse(&text).map_err(|reason| Error::Key { path, reason })
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !has_log => Self::create(&path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !has_log => Self::create(&path, joins),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::Key {
                 path,
                 reason: "it is missing, and the log beside it can't be read without it; restore it from a backup"
@@ -57,16 +57,26 @@ impl RaftKey {
         }
     }
 
+    /// The cluster whose key is in `dir`, if any.
+    pub fn cluster_in(dir: &Path) -> Result<Option<ClusterId>, Error> {
+        match dir.join(FILE).try_exists() {
+            Ok(true) => Self::load_or_create(dir, true, None).map(|key| Some(key.cluster)),
+            Ok(false) => Ok(None),
+            Err(source) => Err(Error::file("look for", &dir.join(FILE), source)),
+        }
+    }
+
     /// What seals with this key.
     pub fn sealer(&self) -> Result<Sealer, RecordFlaw> {
         Sealer::new(&self.secret, self.cluster)
     }
 
-    fn create(path: &Path) -> Result<Self, Error> {
+    fn create(path: &Path, joins: Option<ClusterId>) -> Result<Self, Error> {
         let random = SystemRandom::new();
         let (mut cluster, mut secret) = ([0; 16], [0; KEY_LEN]);
         random.fill(&mut cluster).and_then(|()| random.fill(&mut secret)).map_err(|_| Error::Random)?;
-        let key = Self { cluster: ClusterId::from_random(u128::from_le_bytes(cluster)), secret };
+        let cluster = joins.unwrap_or(ClusterId::from_random(u128::from_le_bytes(cluster)));
+        let key = Self { cluster, secret };
         write_durably(path, key.text().as_bytes()).map_err(|source| Error::file("write", path, source))?;
         Ok(key)
     }
@@ -132,8 +142,8 @@ mod tests {
     #[test]
     fn a_key_is_made_once_and_read_back() {
         let dir = tempfile::tempdir().unwrap();
-        let made = RaftKey::load_or_create(dir.path(), false).unwrap();
-        let read = RaftKey::load_or_create(dir.path(), true).unwrap();
+        let made = RaftKey::load_or_create(dir.path(), false, None).unwrap();
+        let read = RaftKey::load_or_create(dir.path(), true, None).unwrap();
         assert_eq!((made.cluster, made.secret), (read.cluster, read.secret));
         let mode = fs::metadata(dir.path().join(FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
@@ -143,7 +153,7 @@ mod tests {
     fn a_lost_open_or_unknown_key_is_an_error_that_names_the_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(FILE);
-        let error = || RaftKey::load_or_create(dir.path(), true).err().unwrap().to_string();
+        let error = || RaftKey::load_or_create(dir.path(), true, None).err().unwrap().to_string();
         assert!(error().contains("missing") && error().contains(path.to_str().unwrap()));
         write_durably(&path, b"orca-raft-key 2\n").unwrap();
         assert!(error().contains("newer release"));

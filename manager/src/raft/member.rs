@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::{ClusterId, NodeId};
-use openraft::async_runtime::WatchReceiver;
+use openraft::async_runtime::{Instant, WatchReceiver};
 use openraft::errors::{ClientWriteError, RaftError};
-use openraft::{Config, ServerState, SnapshotPolicy};
+use openraft::{ChangeMembers, Config, ServerState, SnapshotPolicy};
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -16,14 +16,14 @@ use tokio::sync::watch;
 use super::key::RaftKey;
 use super::log::{self, Log};
 use super::machine::Machine;
-use super::network::Alone;
+use super::network::{Network, Peers};
 use super::record::MemberRecord;
 use super::snapshot::SnapshotStore;
 use super::types::{Address, Proposal, Types};
-use super::{Replica, Reply};
+use super::{PeerApi, Replica, Reply};
 use crate::error::{Error, RecordFlaw};
 
-type OpenRaft = openraft::Raft<Types, Machine>;
+pub type OpenRaft = openraft::Raft<Types, Machine>;
 
 /// Most bytes of one entry.
 pub const LARGEST_ENTRY: usize = 16 << 20;
@@ -35,6 +35,11 @@ const START: Duration = Duration::from_secs(60);
 /// How long a lone manager waits before it asks to lead again.
 const LONE_ELECTION_RETRY: Duration = Duration::from_secs(1);
 
+/// A member that has not answered for so long is called unreachable.
+const SILENT: Duration = Duration::from_secs(3);
+/// A member that lacks at most so many entries is let vote.
+const UP_TO_DATE: u64 = 100;
+
 /// Where and who.
 #[derive(Debug, Clone)]
 pub struct RaftConfig {
@@ -42,13 +47,31 @@ pub struct RaftConfig {
     pub dir: PathBuf,
     /// This node.
     pub node: NodeId,
+    /// How other managers are spoken to.
+    pub peers: Peers,
+    /// The cluster whose other managers make this one a member; `None`: it makes its own.
+    pub joins: Option<ClusterId>,
+}
+
+/// A manager as the Raft group knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its number.
+    pub raft: u64,
+    /// Where it listens.
+    pub address: String,
+    /// It votes; one that is brought up to date does not yet.
+    pub votes: bool,
 }
 
 /// This manager's part in the group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Leadership {
     /// Another manager leads, or none.
-    Follows,
+    Follows {
+        /// Where the other one listens.
+        leader: Option<String>,
+    },
     /// It leads in this term, and has applied everything of the terms before.
     Leads {
         /// The term.
@@ -65,6 +88,7 @@ pub enum Leadership {
 pub struct Raft {
     raft: OpenRaft,
     log: Log,
+    snapshots: Arc<SnapshotStore>,
     dir: PathBuf,
     cluster: ClusterId,
     leadership: watch::Receiver<Leadership>,
@@ -95,8 +119,8 @@ impl Raft {
         let result =
             started.unwrap_or_else(|error| Err(Error::Stopped { reason: format!("its start failed: {error}") }));
         match result {
-            Ok((raft, log, cluster, leadership)) => {
-                Ok(Self { raft, log, dir: config.dir, cluster, leadership, runtime: Some(runtime) })
+            Ok((raft, log, snapshots, cluster, leadership)) => {
+                Ok(Self { raft, log, snapshots, dir: config.dir, cluster, leadership, runtime: Some(runtime) })
             }
             Err(error) => {
                 runtime.shutdown_background();
@@ -113,6 +137,87 @@ impl Raft {
     /// Whether this manager leads, and changes of that.
     pub fn leadership(&self) -> watch::Receiver<Leadership> {
         self.leadership.clone()
+    }
+
+    /// This manager's number.
+    pub fn id(&self) -> u64 {
+        *self.raft.node_id()
+    }
+
+    /// What other managers ask.
+    pub fn service(&self) -> PeerApi {
+        PeerApi::new(self.raft.clone(), self.snapshots.clone())
+    }
+
+    /// Who is in the group.
+    pub fn members(&self) -> Vec<Member> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let membership = metrics.membership_config.membership();
+        let voters: std::collections::BTreeSet<u64> = membership.voter_ids().collect();
+        let member = |(raft, address): (&u64, &Address)| Member {
+            raft: *raft,
+            address: address.0.clone(),
+            votes: voters.contains(raft),
+        };
+        membership.nodes().map(member).collect()
+    }
+
+    /// Members that have not answered lately; only the leader knows.
+    pub fn unreachable(&self) -> Vec<u64> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let Some(heard) = metrics.heartbeat.as_ref() else { return Vec::new() };
+        let is_silent = |at: &Option<_>| {
+            at.as_ref().is_none_or(|at: &openraft::type_config::alias::SerdeInstantOf<Types>| at.elapsed() > SILENT)
+        };
+        let own = metrics.id;
+        heard.iter().filter(|(id, at)| **id != own && is_silent(at)).map(|(id, _)| *id).collect()
+    }
+
+    async fn change(&self, change: ChangeMembers<u64, Address>) -> Result<(), Error> {
+        let changed = self.raft.change_membership(change, false).await;
+        changed.map(|_| ()).map_err(write_error)
+    }
+
+    /// Makes another manager a member that does not vote yet.
+    pub async fn add_learner(&self, id: u64, address: String) -> Result<(), Error> {
+        self.change(ChangeMembers::AddNodes(BTreeMap::from([(id, Address(address))]))).await
+    }
+
+    /// Lets a member vote once it is up to date; an error until then.
+    pub async fn promote(&self, id: u64) -> Result<(), Error> {
+        let behind = {
+            let metrics = self.raft.metrics();
+            let metrics = metrics.borrow_watched();
+            let matched = metrics.replication.as_ref().and_then(|replication| replication.get(&id).copied().flatten());
+            let last = metrics.last_log_index.unwrap_or(0);
+            last.saturating_sub(matched.map_or(0, |matched| matched.index))
+        };
+        if behind > UP_TO_DATE {
+            return Err(Error::Behind { manager: id, entries: behind });
+        }
+        self.change(ChangeMembers::AddVoterIds([id].into())).await
+    }
+
+    /// Says where a member listens now.
+    pub async fn set_address(&self, id: u64, address: String) -> Result<(), Error> {
+        self.change(ChangeMembers::SetNodes(BTreeMap::from([(id, Address(address))]))).await
+    }
+
+    /// Ends a membership.
+    pub async fn remove(&self, id: u64) -> Result<(), Error> {
+        if self.raft.voter_ids().any(|voter| voter == id) {
+            return self.change(ChangeMembers::RemoveVoters([id].into())).await;
+        }
+        self.change(ChangeMembers::RemoveNodes([id].into())).await
+    }
+
+    /// Asks another member to lead.
+    pub async fn hand_over(&self, to: u64) {
+        if let Err(error) = self.raft.trigger().transfer_leader(to).await {
+            tracing::warn!(%error, "the lead could not be handed over");
+        }
     }
 
     /// Has `entry` applied by every manager; the reply is this one's, once the entry is on a majority's disks.
@@ -205,13 +310,13 @@ fn config() -> Config {
     }
 }
 
-type Started = (OpenRaft, Log, ClusterId, watch::Receiver<Leadership>);
+type Started = (OpenRaft, Log, Arc<SnapshotStore>, ClusterId, watch::Receiver<Leadership>);
 
 async fn run(config: RaftConfig, replica: Box<dyn Replica>) -> Result<Started, Error> {
-    let RaftConfig { dir, node } = config;
+    let RaftConfig { dir, node, peers, joins } = config;
     make_dir(&dir)?;
     let log_path = dir.join(log::FILE);
-    let key = RaftKey::load_or_create(&dir, log_path.exists())?;
+    let key = RaftKey::load_or_create(&dir, log_path.exists(), joins)?;
     let flaw = |flaw: RecordFlaw| Error::Key { path: dir.join(super::key::FILE), reason: flaw.to_string() };
     let sealer = Arc::new(key.sealer().map_err(flaw)?);
     let snapshots = Arc::new(SnapshotStore::new(&dir, sealer.clone())?);
@@ -219,21 +324,24 @@ async fn run(config: RaftConfig, replica: Box<dyn Replica>) -> Result<Started, E
     snapshots.current()?;
     let log = Log::open(&dir, sealer)?;
     let id = member_id(&log, &log_path, node).await?;
-    let raft = match start_openraft(id, &log, Machine::new(replica, snapshots)).await {
-        Ok(raft) => raft,
-        Err(error) => {
-            log.close().await;
-            return Err(error);
-        }
-    };
-    let (sender, mut leadership) = watch::channel(Leadership::Follows);
+    let raft =
+        match start_openraft(Network { id, peers }, &log, Machine::new(replica, snapshots.clone()), joins.is_some())
+            .await
+        {
+            Ok(raft) => raft,
+            Err(error) => {
+                log.close().await;
+                return Err(error);
+            }
+        };
+    let (sender, mut leadership) = watch::channel(Leadership::Follows { leader: None });
     tokio::spawn(watch_leadership(raft.clone(), sender));
     if is_alone(&raft) {
-        let leads = leadership.wait_for(|now| *now != Leadership::Follows);
+        let leads = leadership.wait_for(|now| !matches!(now, Leadership::Follows { .. }));
         let waited = tokio::time::timeout(START, leads).await.map(|_| ());
         waited.map_err(|_| Error::NotReady { seconds: START.as_secs() })?;
     }
-    Ok((raft, log, key.cluster, leadership))
+    Ok((raft, log, snapshots, key.cluster, leadership))
 }
 
 fn make_dir(dir: &Path) -> Result<(), Error> {
@@ -257,11 +365,18 @@ async fn member_id(log: &Log, path: &Path, node: NodeId) -> Result<u64, Error> {
     Ok(id)
 }
 
-async fn start_openraft(id: u64, log: &Log, machine: Machine) -> Result<OpenRaft, Error> {
+async fn start_openraft(network: Network, log: &Log, machine: Machine, joins: bool) -> Result<OpenRaft, Error> {
+    let id = network.id;
     let stopped = |error: &dyn std::fmt::Display| Error::Stopped { reason: error.to_string() };
     let config = Arc::new(config().validate().map_err(|error| stopped(&error))?);
-    let raft = OpenRaft::new(id, config, Alone, log.clone(), machine).await.map_err(|error| stopped(&error))?;
-    if !raft.is_initialized().await.map_err(|error| stopped(&error))? {
+    let raft = OpenRaft::new(id, config, network, log.clone(), machine).await.map_err(|error| stopped(&error))?;
+    let is_member = raft.is_initialized().await.map_err(|error| stopped(&error))?;
+    if joins && (!is_member || !is_alone(&raft)) {
+        // Others have the leader, and everything that this one lacks: there is nothing to wait for.
+        raft.runtime_config().tick(true);
+        return Ok(raft);
+    }
+    if !is_member {
         let members = BTreeMap::from([(id, Address::default())]);
         raft.initialize(members).await.map_err(|error| stopped(&error))?;
     } else if is_alone(&raft) {
@@ -278,8 +393,14 @@ async fn start_openraft(id: u64, log: &Log, machine: Machine) -> Result<OpenRaft
     Ok(raft)
 }
 
+/// Whether it is the only one that votes. One that nobody has made a member yet is not.
 fn is_alone(raft: &OpenRaft) -> bool {
-    raft.voter_ids().all(|voter| voter == *raft.node_id())
+    raft.voter_ids().eq([*raft.node_id()])
+}
+
+fn address_of_leader(metrics: &openraft::RaftMetrics<Types>) -> Option<String> {
+    let leader = metrics.current_leader.filter(|leader| *leader != metrics.id)?;
+    metrics.membership_config.membership().get_node(&leader).map(|address| address.0.clone())
 }
 
 /// Tells of changes; turns timers on as soon as there is another manager.
@@ -293,7 +414,8 @@ async fn watch_leadership(raft: OpenRaft, leadership: watch::Sender<Leadership>)
             match (&metrics.running_state, metrics.state) {
                 (Err(fatal), _) => Leadership::Stopped { reason: fatal.to_string() },
                 (Ok(()), ServerState::Leader) if caught_up => Leadership::Leads { term },
-                (Ok(()), _) => Leadership::Follows,
+                (Ok(()), ServerState::Leader) => Leadership::Follows { leader: None },
+                (Ok(()), _) => Leadership::Follows { leader: address_of_leader(&metrics) },
             }
         };
         leadership.send_if_modified(|before| {
@@ -305,10 +427,12 @@ async fn watch_leadership(raft: OpenRaft, leadership: watch::Sender<Leadership>)
         raft.runtime_config().tick(!alone);
         let changed = match now {
             Leadership::Stopped { .. } => return,
-            Leadership::Follows if alone => match tokio::time::timeout(LONE_ELECTION_RETRY, metrics.changed()).await {
-                Ok(changed) => changed.is_ok(),
-                Err(_) => raft.is_leader() || raft.trigger().elect(false).await.is_ok(),
-            },
+            Leadership::Follows { .. } if alone => {
+                match tokio::time::timeout(LONE_ELECTION_RETRY, metrics.changed()).await {
+                    Ok(changed) => changed.is_ok(),
+                    Err(_) => raft.is_leader() || raft.trigger().elect(false).await.is_ok(),
+                }
+            }
             _ => metrics.changed().await.is_ok(),
         };
         if !changed {

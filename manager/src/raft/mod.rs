@@ -4,7 +4,7 @@
 //! - [`Raft`]: one manager's member, on threads of its own so that no storm of other work delays it
 //! - [`Replica`]: the state machine that entries are applied to
 //! - `log`, `writer`: the log in redb, with group commit · `snapshot`, `machine`: raft snapshots
-//! - `record`: what is written · `seal`, `key`: how it is encrypted · `network`: other managers
+//! - `record`: what is written · `seal`, `key`: how it is encrypted · `network`, `service`, `wire`: other managers
 
 mod key;
 mod log;
@@ -13,15 +13,20 @@ mod member;
 mod network;
 mod record;
 mod seal;
+mod service;
 mod snapshot;
 #[cfg(test)]
 mod tests;
 mod types;
+mod wire;
 mod writer;
 
 use std::sync::Arc;
 
-pub use member::{Leadership, Raft, RaftConfig};
+pub use key::RaftKey;
+pub use member::{Leadership, Member, Raft, RaftConfig};
+pub use network::Peers;
+pub use service::PeerApi;
 
 use crate::state::Refusal;
 use crate::store::Applied;

@@ -19,7 +19,8 @@ use crate::error::{Error, RecordFlaw};
 /// Name of the file in the raft directory.
 pub const FILE: &str = "snapshot";
 const MAGIC: &[u8; 8] = b"orcasnap";
-const CHUNK: usize = 1 << 20;
+/// Most bytes of the state in one piece, on disk and on the way to another manager.
+pub const CHUNK: usize = 1 << 20;
 /// A sealed record is a little longer than its content; anything beyond is no chunk of ours.
 const LONGEST_RECORD: usize = CHUNK + 4096;
 
@@ -63,6 +64,17 @@ impl SnapshotStore {
         }
         result?;
         self.current()?.map(|(_, file)| file).ok_or_else(|| self.flaw(RecordFlaw::Truncated))
+    }
+
+    /// Writes what another manager has sent; the file has no name, and goes with its last reader.
+    pub fn receive(&self, meta: &SnapshotMeta, state: &[u8]) -> Result<SnapshotFile, Error> {
+        let path = self.path.with_extension("received");
+        let opened = self
+            .write_to(&path, meta.last_log_id, &meta.last_membership, state)
+            .and_then(|()| File::open(&path).map_err(|source| Error::file("open", &path, source)));
+        // The error to tell is the first one; a file that stays is overwritten by the next.
+        let _ = fs::remove_file(&path);
+        Ok(SnapshotFile { file: Arc::new(opened?), path: self.path.clone(), sealer: self.sealer.clone() })
     }
 
     fn publish(&self, partial: &Path) -> Result<(), Error> {

@@ -61,12 +61,14 @@ async fn openraft_s_own_suite_passes() {
 
 async fn start(dir: &std::path::Path) -> (Raft, Entries) {
     let entries = Entries::default();
-    let config = RaftConfig { dir: dir.to_owned(), node: model::NodeId::from_random(1) };
+    let config =
+        RaftConfig { dir: dir.to_owned(), node: model::NodeId::from_random(1), peers: Peers::none(), joins: None };
     (Raft::start(config, Box::new(entries.clone())).await.unwrap(), entries)
 }
 
 async fn start_error(dir: &std::path::Path, node: u128) -> Error {
-    let config = RaftConfig { dir: dir.to_owned(), node: model::NodeId::from_random(node) };
+    let config =
+        RaftConfig { dir: dir.to_owned(), node: model::NodeId::from_random(node), peers: Peers::none(), joins: None };
     Raft::start(config, Box::new(Entries::default())).await.err().unwrap()
 }
 

@@ -1,8 +1,9 @@
 //! What may happen to the state: the entries of the replicated log.
 
 use model::{
-    ClusterId, ConfigId, Endpoint, IpSubnet, NetworkId, NodeDescription, NodeId, NodeState, SecretId, ServiceId, Stack,
-    Task, TaskId, TaskState, TaskStatus, Timestamp,
+    AddressPool, Availability, ClusterId, ClusterIdentity, ClusterSpec, ConfigId, Endpoint, IpSubnet, ManagerMember,
+    NetworkId, NodeDescription, NodeId, NodeRole, NodeSpec, NodeState, SecretData, SecretId, ServiceId, Stack, Task,
+    TaskId, TaskState, TaskStatus, Timestamp,
 };
 
 use super::IdSource;
@@ -161,6 +162,82 @@ pub enum Command {
         /// The config's version.
         seen: u64,
     },
+    /// Opens the cluster of a lone node to others.
+    OpenCluster(Box<OpenCluster>),
+    /// The user wants something else of the cluster.
+    UpdateCluster {
+        /// What.
+        spec: ClusterSpec,
+    },
+    /// The join token of a role so far lets nobody in any more.
+    RotateToken {
+        /// Which role.
+        role: NodeRole,
+        /// The next secret.
+        secret: SecretData,
+    },
+    /// Somebody who may has joined, or comes back with another certificate.
+    AdmitNode {
+        /// Who.
+        node: NodeId,
+        /// The key that the node is known by.
+        key: Vec<u8>,
+        /// As what. A node that is there already stays what it is.
+        role: NodeRole,
+        /// Where it is reached.
+        address: String,
+        /// Whether it takes tasks. A node that is there already stays as it is.
+        availability: Availability,
+    },
+    /// The user wants something else of a node.
+    UpdateNode {
+        /// Which.
+        node: NodeId,
+        /// What.
+        spec: NodeSpec,
+        /// The node's version.
+        seen: u64,
+    },
+    /// The node is no longer one of the cluster.
+    RemoveNode {
+        /// Which.
+        node: NodeId,
+        /// Though it is up.
+        force: bool,
+    },
+    /// A manager is one of the Raft group from now on, or no longer.
+    SetManager {
+        /// Which node.
+        node: NodeId,
+        /// As the others know it.
+        manager: Option<ManagerMember>,
+    },
+    /// A node has said that it leaves.
+    NodeLeft {
+        /// Which.
+        node: NodeId,
+    },
+}
+
+/// How a lone node's cluster is opened.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpenCluster {
+    /// Whom nodes trust.
+    pub identity: ClusterIdentity,
+    /// What the user wants of the cluster.
+    pub spec: ClusterSpec,
+    /// Where subnets come from; empty: from where they came.
+    pub address_pools: Vec<AddressPool>,
+    /// The node that opens it, its first manager.
+    pub node: NodeId,
+    /// The key that it is known by.
+    pub key: Vec<u8>,
+    /// As other managers know it.
+    pub manager: ManagerMember,
+    /// Where it is reached.
+    pub address: String,
+    /// Whether it takes tasks.
+    pub availability: Availability,
 }
 
 /// A stack as its user declares it, and how to go about it.

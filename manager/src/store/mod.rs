@@ -14,7 +14,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::watch;
 
 use crate::error::Error;
-use crate::raft::{Leadership, Raft, RaftConfig, Reply};
+use crate::raft::{Leadership, Peers, Raft, RaftConfig, Reply};
 use crate::state::{Command, Entry, Event, IdSource, State, codec};
 use replica::{Shared, StateReplica};
 
@@ -31,6 +31,7 @@ pub struct Applied {
 
 /// The replicated state.
 pub struct Store {
+    node: NodeId,
     raft: Raft,
     shared: Arc<Shared>,
 }
@@ -41,11 +42,30 @@ impl Store {
     ///
     /// # Errors
     /// Files that can't be read or written, each by name.
-    pub async fn open(data_dir: &Path, node: NodeId) -> Result<Self, Error> {
+    pub async fn open(data_dir: &Path, node: NodeId, peers: Peers, joins: Option<ClusterId>) -> Result<Self, Error> {
         let shared = Arc::new(Shared::default());
-        let config = RaftConfig { dir: data_dir.join("raft"), node };
+        let config = RaftConfig { dir: data_dir.join(crate::manager::RAFT), node, peers, joins };
         let raft = Raft::start(config, Box::new(StateReplica::new(shared.clone()))).await?;
-        Ok(Self { raft, shared })
+        Ok(Self { node, raft, shared })
+    }
+
+    /// This node.
+    pub fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// This manager's part in Raft.
+    pub fn raft(&self) -> &Raft {
+        &self.raft
+    }
+
+    /// Managers that the leader has not heard of lately; only the leader knows.
+    pub fn unreachable(&self) -> Vec<NodeId> {
+        let silent = self.raft.unreachable();
+        let state = self.snapshot();
+        let is_silent =
+            |node: &&model::Node| node.manager.as_ref().is_some_and(|manager| silent.contains(&manager.raft));
+        state.nodes.values().filter(is_silent).map(|node| node.id).collect()
     }
 
     /// The cluster that the store is of.

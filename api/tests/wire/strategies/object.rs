@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use model::*;
 use proptest::collection::btree_map;
@@ -23,9 +24,19 @@ prop_compose! {
 
 prop_compose! {
     pub fn cluster()(
-        id in id(ClusterId::from_random), meta in meta(), address_pools in few(address_pool()),
+        id in id(ClusterId::from_random),
+        meta in meta(),
+        address_pools in few(address_pool()),
+        (task_history, heartbeat, expiry) in any::<(u32, u32, u32)>(),
+        ca in proptest::option::of(text()),
+        removed in btree_map(super::id(NodeId::from_random), timestamp(), 0..3),
     ) -> Cluster {
-        Cluster { id, meta, address_pools }
+        let (heartbeat, certificate_expiry) = (Duration::from_millis(heartbeat.into()), Duration::from_secs(expiry.into()));
+        let data = |text: &str| SecretData::new(text.as_bytes().to_vec());
+        let identity = ca.map(|ca| ClusterIdentity {
+            ca_key: data(&ca), worker_secret: data("w"), manager_secret: data(&ca), ca,
+        });
+        Cluster { id, meta, address_pools, spec: ClusterSpec { task_history, heartbeat, certificate_expiry }, identity, removed }
     }
 }
 
@@ -83,8 +94,15 @@ prop_compose! {
         meta in meta(),
         description in description(),
         state in one_of(&[NodeState::Unknown, NodeState::Ready, NodeState::Down]),
+        role in one_of(&[NodeRole::Worker, NodeRole::Manager]),
+        availability in one_of(&[Availability::Active, Availability::Pause, Availability::Drain]),
+        labels in btree_map(text(), text(), 0..3),
+        key in proptest::collection::vec(any::<u8>(), 0..8),
+        manager in proptest::option::of((any::<u64>(), text())),
+        address in text(),
     ) -> Node {
-        Node { id, meta, description, state }
+        let manager = manager.map(|(raft, address)| ManagerMember { raft, address });
+        Node { id, meta, description, state, spec: NodeSpec { role, availability, labels }, key, manager, address }
     }
 }
 

@@ -1,6 +1,7 @@
 //! `apply(state, entry) -> events`: deterministic, all or nothing.
 
 mod claims;
+mod cluster;
 mod declaration;
 mod objects;
 mod ranges;
@@ -71,6 +72,16 @@ impl Draft<'_> {
             Command::RemoveNetwork { network, seen } => self.remove_network(*network, *seen),
             Command::RemoveSecret { secret, seen } => self.remove_secret(*secret, *seen),
             Command::RemoveConfig { config, seen } => self.remove_config(*config, *seen),
+            Command::OpenCluster(open) => self.open_cluster(open),
+            Command::UpdateCluster { spec } => self.update_cluster(*spec),
+            Command::RotateToken { role, secret } => self.rotate_token(*role, secret),
+            Command::AdmitNode { node, key, role, address, availability } => {
+                self.admit_node(*node, key, *role, address, *availability)
+            }
+            Command::UpdateNode { node, spec, seen } => self.update_node(*node, spec, *seen),
+            Command::RemoveNode { node, force } => self.remove_node(*node, *force),
+            Command::SetManager { node, manager } => self.set_manager(*node, manager.as_ref()),
+            Command::NodeLeft { node } => self.node_left(*node),
         }
     }
 

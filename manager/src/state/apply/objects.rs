@@ -1,8 +1,8 @@
-//! Cluster, nodes, networks, endpoints: what is not a stack and not a task.
+//! The cluster's beginning, networks, endpoints: what is not a stack, not a task and not a node.
 
 use model::{
-    AddressPool, Cluster, ClusterId, ConfigId, Endpoint, IpSubnet, Network, NetworkId, NetworkSpec, Node,
-    NodeDescription, NodeId, NodeState, SecretId, Service, ServiceId, ServiceSpec,
+    AddressPool, Cluster, ClusterId, ConfigId, Endpoint, IpSubnet, Network, NetworkId, NetworkSpec, NodeId, SecretId,
+    Service, ServiceId, ServiceSpec,
 };
 
 use super::{Draft, Refusal, check_seen};
@@ -30,7 +30,7 @@ impl Draft<'_> {
         }
         let (address, length, prefix) = POOL;
         let pool = IpSubnet::new(address.into(), length).map(|base| AddressPool { base, prefix });
-        self.state.cluster = Some(Cluster { id, meta: self.born(), address_pools: pool.into_iter().collect() });
+        self.state.cluster = Some(Cluster::new(id, self.born(), pool.into_iter().collect()));
         self.events.insert(Event::Cluster);
         let spec = NetworkSpec { name: BRIDGE.into(), attachable: true, ..NetworkSpec::default() };
         self.put_network(Network {
@@ -40,25 +40,6 @@ impl Draft<'_> {
             subnets: Vec::new(),
             leases: Default::default(),
         });
-        Ok(())
-    }
-
-    pub(super) fn register_node(&mut self, id: NodeId, description: &NodeDescription) -> Result<(), Refusal> {
-        let meta = self.state.nodes.get(&id).map_or_else(|| self.born(), |node| self.touched(node.meta));
-        let node = Node { id, meta, description: description.clone(), state: NodeState::Ready };
-        self.state.nodes.insert(id, node);
-        self.events.insert(Event::Node(id));
-        Ok(())
-    }
-
-    pub(super) fn set_node_state(&mut self, id: NodeId, state: NodeState) -> Result<(), Refusal> {
-        let Some(node) = self.state.nodes.get(&id).cloned() else {
-            return Err(Refusal::NotFound { kind: "node", name: id.to_string() });
-        };
-        if node.state != state {
-            self.state.nodes.insert(id, Node { meta: self.touched(node.meta), state, ..node });
-            self.events.insert(Event::Node(id));
-        }
         Ok(())
     }
 

@@ -146,6 +146,36 @@ pub enum Refusal {
         /// Which state.
         state: model::TaskState,
     },
+    /// A lone node.
+    #[error("this node is not part of a cluster: run `orca swarm init` or `orca swarm join` first")]
+    NotOpen,
+    /// Another machine has this node's id.
+    #[error(
+        "node {node} is known by another key: was its data directory copied or restored? `orca node rm --force {node}` on a \
+        manager lets it join anew"
+    )]
+    OtherKey {
+        /// Which.
+        node: model::NodeId,
+    },
+    /// Somebody must keep the state.
+    #[error("node {node} is the last manager of the cluster; promote another one first")]
+    LastManager {
+        /// Which.
+        node: model::NodeId,
+    },
+    /// Managers are not removed.
+    #[error("node {node} is a manager; demote it first, with `orca node demote {node}`")]
+    IsManager {
+        /// Which.
+        node: model::NodeId,
+    },
+    /// It would go on.
+    #[error("node {node} is not down: end it with `orca swarm leave` there, or use --force")]
+    NodeIsUp {
+        /// Which.
+        node: model::NodeId,
+    },
     /// A service that cannot have several containers is to have them.
     #[error("service {service} cannot have {replicas} containers, as it has {why}")]
     Replicas {

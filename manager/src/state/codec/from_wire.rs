@@ -3,10 +3,10 @@
 use std::str::FromStr;
 
 use api::{control, log as wire, types};
-use model::{TaskState, Timestamp};
+use model::{Availability, NodeRole, SecretData, TaskState, Timestamp};
 
 use super::{CodecError, FORMAT};
-use crate::state::{ApplyStack, Command, Entry, IdSource, IntentAction, Recreate, State};
+use crate::state::{ApplyStack, Command, Entry, IdSource, IntentAction, OpenCluster, Recreate, State};
 
 fn text<T: FromStr>(text: String) -> Result<T, CodecError> {
     text.parse().map_err(|_| CodecError::Text(text.chars().take(100).collect()))
@@ -36,6 +36,36 @@ fn part<W>(part: Option<W>, name: &'static str) -> Result<W, CodecError> {
 
 fn check_format(found: u32) -> Result<(), CodecError> {
     if found == FORMAT { Ok(()) } else { Err(CodecError::Format { found }) }
+}
+
+fn role(number: i32) -> Result<NodeRole, CodecError> {
+    let role = types::NodeRole::try_from(number).map_err(|_| CodecError::Text(number.to_string()))?;
+    Ok(role.into())
+}
+
+fn availability(number: i32) -> Result<Availability, CodecError> {
+    let availability = types::Availability::try_from(number).map_err(|_| CodecError::Text(number.to_string()))?;
+    Ok(availability.into())
+}
+
+impl TryFrom<wire::OpenCluster> for OpenCluster {
+    type Error = CodecError;
+
+    fn try_from(open: wire::OpenCluster) -> Result<Self, CodecError> {
+        let wire::OpenCluster { identity, spec, address_pools, node, key, manager, address, availability: number } =
+            open;
+        let pools: Result<Vec<_>, api::Error> = address_pools.into_iter().map(TryInto::try_into).collect();
+        Ok(Self {
+            identity: required(identity, "identity")?,
+            spec: required(spec, "spec")?,
+            address_pools: pools?,
+            node: text(node)?,
+            key,
+            manager: required(manager, "manager")?,
+            address,
+            availability: availability(number)?,
+        })
+    }
 }
 
 impl TryFrom<wire::Entry> for Entry {
@@ -125,6 +155,24 @@ impl TryFrom<wire::Command> for Command {
                 let (config, seen) = object(config)?;
                 Self::RemoveConfig { config, seen }
             }
+            Wire::OpenCluster(open) => Self::OpenCluster(Box::new(open.try_into()?)),
+            Wire::UpdateCluster(wire::UpdateCluster { spec }) => Self::UpdateCluster { spec: required(spec, "spec")? },
+            Wire::RotateToken(wire::RotateToken { role: number, secret }) => {
+                Self::RotateToken { role: role(number)?, secret: SecretData::new(secret) }
+            }
+            Wire::AdmitNode(wire::AdmitNode { node, key, role: number, address, availability: word }) => {
+                let (role, availability) = (role(number)?, availability(word)?);
+                Self::AdmitNode { node: text(node)?, key, role, address, availability }
+            }
+            Wire::UpdateNode(wire::UpdateNode { node, spec }) => {
+                let (node, seen) = object(part(node, "node")?)?;
+                Self::UpdateNode { node, spec: required(spec, "spec")?, seen }
+            }
+            Wire::RemoveNode(wire::RemoveNode { node, force }) => Self::RemoveNode { node: text(node)?, force },
+            Wire::SetManager(wire::SetManager { node, manager }) => {
+                Self::SetManager { node: text(node)?, manager: manager.map(TryInto::try_into).transpose()? }
+            }
+            Wire::NodeLeft(node) => Self::NodeLeft { node: text(node)? },
         })
     }
 }

@@ -3,7 +3,7 @@
 use api::{control, log as wire, types};
 
 use super::FORMAT;
-use crate::state::{ApplyStack, Command, Entry, IdSource, IntentAction, Recreate, State};
+use crate::state::{ApplyStack, Command, Entry, IdSource, IntentAction, OpenCluster, Recreate, State};
 
 fn strings<T: ToString>(items: impl IntoIterator<Item = T>) -> Vec<String> {
     items.into_iter().map(|item| item.to_string()).collect()
@@ -80,8 +80,45 @@ impl From<Command> for wire::Command {
             Command::RemoveNetwork { network, seen } => Wire::RemoveNetwork(object(network, seen)),
             Command::RemoveSecret { secret, seen } => Wire::RemoveSecret(object(secret, seen)),
             Command::RemoveConfig { config, seen } => Wire::RemoveConfig(object(config, seen)),
+            Command::OpenCluster(open) => Wire::OpenCluster((*open).into()),
+            Command::UpdateCluster { spec } => Wire::UpdateCluster(wire::UpdateCluster { spec: Some(spec.into()) }),
+            Command::RotateToken { role, secret } => {
+                let role = types::NodeRole::from(role).into();
+                Wire::RotateToken(wire::RotateToken { role, secret: secret.reveal().to_vec() })
+            }
+            Command::AdmitNode { node, key, role, address, availability } => Wire::AdmitNode(wire::AdmitNode {
+                node: node.to_string(),
+                key,
+                role: types::NodeRole::from(role).into(),
+                address,
+                availability: types::Availability::from(availability).into(),
+            }),
+            Command::UpdateNode { node, spec, seen } => {
+                Wire::UpdateNode(wire::UpdateNode { node: Some(object(node, seen)), spec: Some(spec.into()) })
+            }
+            Command::RemoveNode { node, force } => Wire::RemoveNode(wire::RemoveNode { node: node.to_string(), force }),
+            Command::SetManager { node, manager } => {
+                Wire::SetManager(wire::SetManager { node: node.to_string(), manager: manager.map(Into::into) })
+            }
+            Command::NodeLeft { node } => Wire::NodeLeft(node.to_string()),
         };
         Self { command: Some(command) }
+    }
+}
+
+impl From<OpenCluster> for wire::OpenCluster {
+    fn from(open: OpenCluster) -> Self {
+        let OpenCluster { identity, spec, address_pools, node, key, manager, address, availability } = open;
+        Self {
+            identity: Some(identity.into()),
+            spec: Some(spec.into()),
+            address_pools: address_pools.into_iter().map(Into::into).collect(),
+            node: node.to_string(),
+            key,
+            manager: Some(manager.into()),
+            address,
+            availability: types::Availability::from(availability).into(),
+        }
     }
 }
 

@@ -27,6 +27,9 @@ fn to_hex(bytes: &[u8]) -> String {
     text
 }
 
+const CLUSTER_ENTRY: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/cluster-entry-1.hex"));
+const CLUSTER_STATE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/cluster-state-1.hex"));
+
 /// Equal by text, so that a failure prints what to look at.
 fn hold(name: &str, golden: &str, now: &[u8]) {
     let now = to_hex(now);
@@ -47,4 +50,18 @@ fn a_state_of_format_1() {
     let read = decode_state(&from_hex(STATE)).unwrap();
     assert_eq!(read, state);
     assert_eq!(invariants::check(&read), Ok(()));
+}
+
+#[test]
+fn an_entry_of_a_cluster_of_format_1() {
+    let entry = Entry { now: Timestamp(23), commands: samples::cluster_commands() };
+    hold("cluster-entry", CLUSTER_ENTRY, &encode_entry(&entry));
+    assert_eq!(decode_entry(&from_hex(CLUSTER_ENTRY)).unwrap(), entry);
+}
+
+#[test]
+fn a_state_of_a_cluster_of_format_1() {
+    let state = samples::cluster_state();
+    hold("cluster-state", CLUSTER_STATE, &encode_state(&state));
+    assert_eq!(decode_state(&from_hex(CLUSTER_STATE)).unwrap(), state);
 }

@@ -2,13 +2,14 @@
 //! its default, so that every field number is held; what specs hold, the golden files of `api` hold.
 
 use model::{
-    AddressPool, AttachmentSpec, Cluster, ClusterId, Config, ConfigId, ConfigSpec, ContainerSpec, Endpoint, IpSubnet,
-    Meta, Network, NetworkId, NetworkMode, NetworkSpec, Node, NodeDescription, NodeId, NodeState, PortSpec, Protocol,
-    PublishMode, RunIntent, Secret, SecretData, SecretId, SecretSpec, Service, ServiceId, ServiceMode, ServiceSpec,
-    Stack, StackMember, Task, TaskId, TaskSpec, TaskState, TaskStatus, Timestamp, Vip,
+    AddressPool, AttachmentSpec, Availability, Cluster, ClusterId, ClusterIdentity, ClusterSpec, Config, ConfigId,
+    ConfigSpec, ContainerSpec, Endpoint, IpSubnet, ManagerMember, Meta, Network, NetworkId, NetworkMode, NetworkSpec,
+    Node, NodeDescription, NodeId, NodeRole, NodeSpec, NodeState, PortSpec, Protocol, PublishMode, RunIntent, Secret,
+    SecretData, SecretId, SecretSpec, Service, ServiceId, ServiceMode, ServiceSpec, Stack, StackMember, Task, TaskId,
+    TaskSpec, TaskState, TaskStatus, Timestamp, Vip,
 };
 
-use crate::state::{ApplyStack, Command, IdSource, IntentAction, Recreate, State};
+use crate::state::{ApplyStack, Command, IdSource, IntentAction, OpenCluster, Recreate, State};
 
 const NODE: NodeId = NodeId::from_random(1);
 const SERVICE: ServiceId = ServiceId::from_random(2);
@@ -154,7 +155,7 @@ fn apply_stack() -> ApplyStack {
     }
 }
 
-/// Every command, in the order of their numbers in the protocol.
+/// Every command of the first golden file, in the order of their numbers in the protocol.
 pub fn commands() -> Vec<Command> {
     let seen = 20;
     vec![
@@ -183,12 +184,8 @@ pub fn commands() -> Vec<Command> {
 /// A state with one object of each kind.
 pub fn state() -> State {
     let pool = AddressPool { base: subnet("10.128.0.0/9"), prefix: 20 };
-    let mut state = State {
-        version: 21,
-        cluster: Some(Cluster { id: CLUSTER, meta: meta(), address_pools: vec![pool] }),
-        ..State::default()
-    };
-    let node = Node { id: NODE, meta: meta(), description: description(), state: NodeState::Ready };
+    let mut state = State { version: 21, cluster: Some(Cluster::new(CLUSTER, meta(), vec![pool])), ..State::default() };
+    let node = Node::new(NODE, meta(), description(), NodeState::Ready);
     state.nodes.insert(NODE, node);
     let (id, meta) = (SERVICE, meta());
     state.put_service(Service {
@@ -207,5 +204,65 @@ pub fn state() -> State {
     state.put_network(Network { id, meta, spec: network_spec(), subnets, leases });
     state.put_secret(Secret { id: SECRET, meta, spec: secret_spec() });
     state.put_config(Config { id: CONFIG, meta, spec: config_spec() });
+    state
+}
+
+fn identity() -> ClusterIdentity {
+    let data = |text: &str| SecretData::new(text.as_bytes().to_vec());
+    ClusterIdentity { ca: "ca".into(), ca_key: data("key"), worker_secret: data("w"), manager_secret: data("m") }
+}
+
+fn cluster_spec() -> ClusterSpec {
+    let seconds = std::time::Duration::from_secs;
+    ClusterSpec { task_history: 3, heartbeat: seconds(7), certificate_expiry: seconds(7200) }
+}
+
+fn node_spec() -> NodeSpec {
+    NodeSpec { role: NodeRole::Manager, availability: Availability::Drain, labels: labels() }
+}
+
+fn member() -> ManagerMember {
+    ManagerMember { raft: 99, address: "10.0.0.1:2377".into() }
+}
+
+/// The commands that came with clusters of several nodes.
+pub fn cluster_commands() -> Vec<Command> {
+    let pool = AddressPool { base: subnet("10.128.0.0/9"), prefix: 20 };
+    let open = OpenCluster {
+        identity: identity(),
+        spec: cluster_spec(),
+        address_pools: vec![pool],
+        node: NODE,
+        key: vec![4, 5, 6],
+        manager: member(),
+        address: "10.0.0.1".into(),
+        availability: Availability::Pause,
+    };
+    let (role, availability) = (NodeRole::Manager, Availability::Drain);
+    vec![
+        Command::OpenCluster(Box::new(open)),
+        Command::UpdateCluster { spec: cluster_spec() },
+        Command::RotateToken { role, secret: SecretData::new(vec![1, 2]) },
+        Command::AdmitNode { node: NODE, key: vec![4, 5], role, address: "10.0.0.2".into(), availability },
+        Command::UpdateNode { node: NODE, spec: node_spec(), seen: 20 },
+        Command::RemoveNode { node: NODE, force: true },
+        Command::SetManager { node: NODE, manager: Some(member()) },
+        Command::NodeLeft { node: NODE },
+    ]
+}
+
+/// A state of a cluster of several nodes: what the first golden file lacks.
+pub fn cluster_state() -> State {
+    let mut state = State { version: 22, ..State::default() };
+    let cluster = Cluster::new(CLUSTER, meta(), Vec::new());
+    state.cluster = Some(Cluster {
+        spec: cluster_spec(),
+        identity: Some(identity()),
+        removed: [(NodeId::from_random(8), Timestamp(5))].into(),
+        ..cluster
+    });
+    let node = Node::new(NODE, meta(), description(), NodeState::Down);
+    let (key, address) = (vec![4, 5, 6], "10.0.0.1".to_owned());
+    state.nodes.insert(NODE, Node { spec: node_spec(), key, manager: Some(member()), address, ..node });
     state
 }

@@ -1,0 +1,140 @@
+//! What makes nodes a cluster.
+
+use std::fmt;
+use std::time::Duration;
+
+use model::SecretData;
+
+use super::secret::Hidden;
+use super::{WireEnum, all, nanos, or_default, text, wires};
+use crate::{Error, types};
+
+impl From<model::Cluster> for types::Cluster {
+    fn from(cluster: model::Cluster) -> Self {
+        let model::Cluster { id, meta, address_pools, spec, identity, removed } = cluster;
+        Self {
+            id: id.to_string(),
+            meta: Some(meta.into()),
+            address_pools: wires(address_pools),
+            // A lone node's is as releases before clusters write it.
+            spec: (spec != model::ClusterSpec::default()).then(|| spec.into()),
+            identity: identity.map(Into::into),
+            removed: removed.into_iter().map(|(node, until)| (node.to_string(), until.0)).collect(),
+        }
+    }
+}
+
+impl TryFrom<types::Cluster> for model::Cluster {
+    type Error = Error;
+
+    fn try_from(cluster: types::Cluster) -> Result<Self, Error> {
+        let types::Cluster { id, meta, address_pools, spec, identity, removed } = cluster;
+        let removed =
+            removed.into_iter().map(|(node, until)| Ok((text("cluster.removed", node)?, model::Timestamp(until))));
+        Ok(Self {
+            id: text("cluster.id", id)?,
+            meta: or_default(meta)?,
+            address_pools: all(address_pools)?,
+            spec: or_default(spec)?,
+            identity: identity.map(TryInto::try_into).transpose()?,
+            removed: removed.collect::<Result<_, Error>>()?,
+        })
+    }
+}
+
+impl From<model::ClusterSpec> for types::ClusterSpec {
+    fn from(model::ClusterSpec { task_history, heartbeat, certificate_expiry }: model::ClusterSpec) -> Self {
+        Self { task_history, heartbeat: nanos(heartbeat), certificate_expiry: nanos(certificate_expiry) }
+    }
+}
+
+impl TryFrom<types::ClusterSpec> for model::ClusterSpec {
+    type Error = Error;
+
+    fn try_from(spec: types::ClusterSpec) -> Result<Self, Error> {
+        let types::ClusterSpec { task_history, heartbeat, certificate_expiry } = spec;
+        let (heartbeat, certificate_expiry) =
+            (Duration::from_nanos(heartbeat), Duration::from_nanos(certificate_expiry));
+        Ok(Self { task_history, heartbeat, certificate_expiry })
+    }
+}
+
+impl From<model::ClusterIdentity> for types::ClusterIdentity {
+    fn from(identity: model::ClusterIdentity) -> Self {
+        let model::ClusterIdentity { ca, ca_key, worker_secret, manager_secret } = identity;
+        let bytes = |data: SecretData| data.reveal().to_vec();
+        let (worker_secret, manager_secret) = (bytes(worker_secret), bytes(manager_secret));
+        Self { ca, ca_key: bytes(ca_key), worker_secret, manager_secret }
+    }
+}
+
+impl TryFrom<types::ClusterIdentity> for model::ClusterIdentity {
+    type Error = Error;
+
+    fn try_from(identity: types::ClusterIdentity) -> Result<Self, Error> {
+        let types::ClusterIdentity { ca, ca_key, worker_secret, manager_secret } = identity;
+        let (worker_secret, manager_secret) = (SecretData::new(worker_secret), SecretData::new(manager_secret));
+        Ok(Self { ca, ca_key: SecretData::new(ca_key), worker_secret, manager_secret })
+    }
+}
+
+impl fmt::Debug for types::ClusterIdentity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ca, ca_key, worker_secret, manager_secret } = self;
+        f.debug_struct("ClusterIdentity")
+            .field("ca", ca)
+            .field("ca_key", &Hidden(ca_key))
+            .field("worker_secret", &Hidden(worker_secret))
+            .field("manager_secret", &Hidden(manager_secret))
+            .finish()
+    }
+}
+
+impl From<model::Node> for types::Node {
+    fn from(node: model::Node) -> Self {
+        let model::Node { id, meta, description, state, spec, key, manager, address } = node;
+        Self {
+            id: id.to_string(),
+            meta: Some(meta.into()),
+            description: Some(description.into()),
+            state: state.number(),
+            spec: (spec != model::NodeSpec::default()).then(|| spec.into()),
+            key,
+            manager: manager.map(Into::into),
+            address,
+        }
+    }
+}
+
+impl TryFrom<types::Node> for model::Node {
+    type Error = Error;
+
+    fn try_from(node: types::Node) -> Result<Self, Error> {
+        let types::Node { id, meta, description, state, spec, key, manager, address } = node;
+        Ok(Self {
+            id: text("node.id", id)?,
+            meta: or_default(meta)?,
+            description: or_default(description)?,
+            state: WireEnum::from_number("node.state", state)?,
+            spec: or_default(spec)?,
+            key,
+            manager: manager.map(TryInto::try_into).transpose()?,
+            address,
+        })
+    }
+}
+
+impl From<model::NodeSpec> for types::NodeSpec {
+    fn from(model::NodeSpec { role, availability, labels }: model::NodeSpec) -> Self {
+        Self { role: role.number(), availability: availability.number(), labels }
+    }
+}
+
+impl TryFrom<types::NodeSpec> for model::NodeSpec {
+    type Error = Error;
+
+    fn try_from(types::NodeSpec { role, availability, labels }: types::NodeSpec) -> Result<Self, Error> {
+        let role = WireEnum::from_number("node_spec.role", role)?;
+        Ok(Self { role, availability: WireEnum::from_number("node_spec.availability", availability)?, labels })
+    }
+}

@@ -1,0 +1,225 @@
+//! Lone node, worker, manager, and back. Each change is on disk before anything acts on it, so that a daemon that is killed between
+//! two steps goes on from there.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use agent::session::SessionStatus;
+use api::swarm::{InitReply, InitRequest, JoinReply, JoinRequest, LeaveRequest};
+use manager::state::OpenCluster;
+use manager::{Manager, control};
+use model::{AddressPool, Availability, ClusterSpec, JoinToken, ManagerMember, NodeRole};
+use tonic::{Code, Status};
+
+use super::file::Document;
+use super::{Cluster, Running, address, bind, join};
+
+/// How long a node that has joined may take to have its first session, and a manager to be one of the group.
+const SETTLE: Duration = Duration::from_secs(30);
+
+fn internal(error: impl std::fmt::Display) -> Status {
+    Status::internal(error.to_string())
+}
+
+fn availability(number: i32) -> Result<Availability, Status> {
+    let availability = api::types::Availability::try_from(number);
+    availability.map(Into::into).map_err(|_| Status::invalid_argument(format!("there is no availability {number}")))
+}
+
+impl Cluster {
+    fn must_be_alone(&self) -> Result<(), Status> {
+        match self.place() {
+            None => Ok(()),
+            Some(_) => Err(Status::failed_precondition(
+                "this node is already part of a cluster: use `orca swarm leave` to leave it first",
+            )),
+        }
+    }
+
+    /// `swarm init`.
+    pub(super) async fn init(&self, request: InitRequest) -> Result<InitReply, Status> {
+        let mut running = self.running.lock().await;
+        self.must_be_alone()?;
+        let manager = running.manager.clone().ok_or_else(|| internal("this node has no manager"))?;
+        let listen = address::parse("--listen-addr", &request.listen_address)?;
+        let advertised = address::advertised(listen, &request.advertise_address)?;
+        let spec = request.spec.map(ClusterSpec::try_from).transpose()?.unwrap_or_default();
+        control::check(&spec)?;
+        let pools: Result<Vec<AddressPool>, api::Error> =
+            request.address_pools.into_iter().map(AddressPool::try_from).collect();
+        let listener = bind(listen).await?;
+        let key = self.files.key().map_err(internal)?;
+        let (identity, issued) = manager.prepare(spec, &key.public).map_err(|error| control::to_status(&error))?;
+        let mut document = Document::new(manager.store().cluster(), listen, advertised);
+        (document.role, document.ca, document.certificate) = (NodeRole::Manager, identity.ca.clone(), issued.chain);
+        (document.issued_at, document.expires_at) = (crate::clock::now(), issued.expires_at);
+        document.managers = vec![advertised.to_string()];
+        self.files.save(&document).map_err(internal)?;
+        self.speak(&document, &key).map_err(internal)?;
+        let token = control::token(&identity, NodeRole::Worker).map_err(|error| control::to_status(&error))?;
+        let open = OpenCluster {
+            identity,
+            spec,
+            address_pools: pools?,
+            node: self.node,
+            key: issued.key,
+            manager: ManagerMember { raft: manager.store().raft().id(), address: advertised.to_string() },
+            address: advertised.ip().to_string(),
+            availability: availability(request.availability)?,
+        };
+        if let Err(error) = manager.open(open).await {
+            self.files.forget().map_err(internal)?;
+            self.forget_place();
+            return Err(control::to_status(&error));
+        }
+        self.listen(&mut running, listener, &document, &key).map_err(internal)?;
+        let (node, address) = (self.node.to_string(), advertised.to_string());
+        Ok(InitReply { node, worker_token: token.to_string(), address })
+    }
+
+    /// The projects that only this node knows of.
+    fn own_projects(&self, running: &Running) -> BTreeSet<String> {
+        let Some(manager) = &running.manager else { return BTreeSet::new() };
+        let state = manager.store().snapshot();
+        let project = |service: &model::Service| {
+            service.spec.stack.as_ref().map_or_else(|| service.spec.name.clone(), |member| member.stack.clone())
+        };
+        state.services.values().map(project).collect()
+    }
+
+    /// `swarm join`.
+    pub(super) async fn join(&self, request: JoinRequest) -> Result<JoinReply, Status> {
+        let mut running = self.running.lock().await;
+        self.must_be_alone()?;
+        let token: JoinToken = request.token.parse().map_err(|error: model::TokenError| {
+            Status::invalid_argument(format!("the join token cannot be used: {error}"))
+        })?;
+        let managers: Result<Vec<SocketAddr>, Status> =
+            request.managers.iter().map(|manager| address::parse("the manager's address", manager)).collect();
+        let managers = managers?;
+        let listen = address::parse("--listen-addr", &request.listen_address)?;
+        let advertised = match address::advertised(listen, &request.advertise_address) {
+            Ok(advertised) => advertised,
+            // A worker that knows no way out is reached by none, and needs not be.
+            Err(error) if !request.advertise_address.is_empty() => return Err(error),
+            Err(_) => source_towards(&managers, listen.port()).ok_or_else(|| {
+                Status::failed_precondition("could not choose an address to advertise: give one with --advertise-addr")
+            })?,
+        };
+        let projects = self.own_projects(&running);
+        if !projects.is_empty() && !request.discard {
+            let list = projects.into_iter().collect::<Vec<_>>().join(", ");
+            return Err(Status::failed_precondition(format!(
+                "this node has projects of its own, which the cluster does not know: {list}. Take them down first, or give \
+                 --discard to have their containers and networks removed (volumes stay)"
+            )));
+        }
+        let key = self.files.key().map_err(internal)?;
+        let cluster = running.manager.as_ref().map(|manager| manager.store().cluster());
+        let document = Document::new(cluster.ok_or_else(|| internal("no manager"))?, listen, advertised);
+        let wanted = (document, availability(request.availability)?);
+        let document = join::by_token(self.node, &token, &managers, &key, wanted).await?;
+        self.files.save(&document).map_err(internal)?;
+        self.stop_manager(&mut running).await;
+        Manager::wipe(&self.data_dir).map_err(internal)?;
+        self.status.send_replace(SessionStatus::default());
+        self.speak(&document, &key).map_err(internal)?;
+        if document.role == NodeRole::Manager {
+            self.take_office(&mut running, &document).await?;
+        }
+        drop(running);
+        self.settled(document.role).await?;
+        let role = api::types::NodeRole::from(document.role).into();
+        Ok(JoinReply { node: self.node.to_string(), role })
+    }
+
+    /// Starts to be a manager.
+    pub(super) async fn take_office(&self, running: &mut Running, document: &Document) -> Result<(), Status> {
+        let key = self.files.key().map_err(internal)?;
+        let listener = bind(document.listen).await?;
+        self.run_manager(running, Some(document)).await.map_err(internal)?;
+        self.listen(running, listener, document, &key).map_err(internal)
+    }
+
+    /// Waits until the node is what it has become.
+    async fn settled(&self, role: NodeRole) -> Result<(), Status> {
+        let mut status = self.status.subscribe();
+        let has_view = status.wait_for(|status| status.view.is_some());
+        let waited = tokio::time::timeout(SETTLE, has_view).await.is_ok();
+        if waited {
+            return Ok(());
+        }
+        let reason = self.status.borrow().error.clone().unwrap_or_else(|| "no manager has answered".into());
+        Err(Status::new(
+            Code::DeadlineExceeded,
+            format!(
+                "this node has joined as a {role}, but has no session with a manager yet ({reason}); it goes on trying"
+            ),
+        ))
+    }
+
+    /// `swarm leave`.
+    pub(super) async fn leave(&self, request: LeaveRequest) -> Result<(), Status> {
+        let mut running = self.running.lock().await;
+        let document = self.place().ok_or_else(|| Status::failed_precondition("this node is not part of a cluster"))?;
+        if document.role == NodeRole::Manager && !request.force {
+            return Err(Status::failed_precondition(
+                "this node is a manager: leaving takes its vote away, and the last manager takes the cluster's state with it. \
+                 Demote it first with `orca node demote`, or give --force",
+            ));
+        }
+        if let Err(error) = self.depart(&document).await {
+            if !request.force && error.code() == Code::Unavailable {
+                return Err(Status::unavailable(format!(
+                    "no manager could be told ({}); give --force to leave all the same",
+                    error.message()
+                )));
+            }
+            tracing::warn!(reason = error.message(), "the managers do not know that this node leaves");
+        }
+        self.files.forget().map_err(internal)?;
+        self.become_alone(&mut running).await
+    }
+
+    async fn become_alone(&self, running: &mut Running) -> Result<(), Status> {
+        self.stop_manager(running).await;
+        Manager::wipe(&self.data_dir).map_err(internal)?;
+        self.status.send_replace(SessionStatus::default());
+        self.run_manager(running, None).await.map_err(internal)?;
+        self.forget_place();
+        Ok(())
+    }
+
+    /// Uses another certificate, and becomes what it says.
+    pub(super) async fn replace(&self, document: Document) -> Result<(), Status> {
+        let mut running = self.running.lock().await;
+        let Some(before) = self.place() else { return Ok(()) };
+        let key = self.files.key().map_err(internal)?;
+        self.files.save(&document).map_err(internal)?;
+        if before.role == NodeRole::Manager && document.role == NodeRole::Worker {
+            self.stop_manager(&mut running).await;
+            Manager::wipe(&self.data_dir).map_err(internal)?;
+        }
+        self.speak(&document, &key).map_err(internal)?;
+        if before.role == NodeRole::Worker && document.role == NodeRole::Manager {
+            self.take_office(&mut running, &document).await?;
+        }
+        if let Some(listener) = &running.listener {
+            let identity = document.identity(&key);
+            let config = identity.server(api::tls::Clients::All).map_err(internal)?;
+            listener.config.send_replace(std::sync::Arc::new(config));
+        }
+        Ok(())
+    }
+}
+
+/// The address that this machine has on the way to a manager.
+fn source_towards(managers: &[SocketAddr], port: u16) -> Option<SocketAddr> {
+    managers.iter().find_map(|manager| {
+        let own: SocketAddr = if manager.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" }.parse().ok()?;
+        let socket = std::net::UdpSocket::bind(own).ok()?;
+        socket.connect(manager).ok()?;
+        socket.local_addr().ok().map(|address| SocketAddr::new(address.ip(), port))
+    })
+}

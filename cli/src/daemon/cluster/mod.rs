@@ -1,0 +1,240 @@
+//! This node's part in a cluster: whether it runs a manager, whom its agent talks to, as whom, and how that changes while containers
+//! go on.
+//!
+//! - `file`: what is kept of it · `address`: where it listens · `door`: the way to the manager while there is one
+//! - `join`: the first certificate, and the next ones · `change`: lone node, worker, manager, and back
+//! - `service`: what commands ask · `follow`: what the managers say
+
+mod address;
+mod change;
+mod door;
+mod file;
+mod follow;
+mod join;
+mod service;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use agent::session::{Managers, SessionStatus};
+use api::identity::NodeKey;
+use api::remote::ClientConfig;
+use api::tls::{Clients, ServerConfig};
+use manager::gate::Gate;
+use manager::raft::Peers;
+use manager::{Manager, ManagerConfig};
+use model::{NodeId, NodeRole};
+use tokio::net::TcpListener;
+use tokio::sync::{Mutex, watch};
+use tokio::task::JoinHandle;
+use tonic::service::Routes;
+
+use super::serve::{failed, server};
+use crate::error::Result;
+use door::Door;
+use file::{Document, Files};
+
+pub use service::SwarmApi;
+
+/// What the agent needs of it, before there is anything else.
+pub struct AgentEnds {
+    /// Where managers are.
+    pub managers: watch::Receiver<Managers>,
+    /// How it stands with them.
+    pub status: watch::Sender<SessionStatus>,
+}
+
+/// This node's part in a cluster.
+pub struct Cluster {
+    node: NodeId,
+    data_dir: PathBuf,
+    socket: PathBuf,
+    files: Files,
+    /// The node's place, if it has one.
+    place: watch::Sender<Option<Arc<Document>>>,
+    managers: watch::Sender<Managers>,
+    status: watch::Sender<SessionStatus>,
+    /// How other managers are spoken to.
+    tls: watch::Sender<Option<Arc<ClientConfig>>>,
+    gate: watch::Sender<Option<Gate>>,
+    running: Mutex<Running>,
+}
+
+/// What runs; held while it changes.
+#[derive(Default)]
+struct Running {
+    manager: Option<Arc<Manager>>,
+    listener: Option<Listener>,
+}
+
+/// The port for other nodes.
+struct Listener {
+    config: watch::Sender<Arc<ServerConfig>>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// What the agent and the cluster share, made before either.
+pub fn ends(socket: &Path) -> (watch::Sender<Managers>, watch::Sender<SessionStatus>, AgentEnds) {
+    let (managers, targets) = watch::channel(Managers::local(socket.into()));
+    let (status, _) = watch::channel(SessionStatus::default());
+    (managers, status.clone(), AgentEnds { managers: targets, status })
+}
+
+impl Cluster {
+    /// Takes the node's place, and starts its manager if it is one.
+    pub async fn start(
+        node: NodeId,
+        data_dir: &Path,
+        socket: PathBuf,
+        (managers, status): (watch::Sender<Managers>, watch::Sender<SessionStatus>),
+    ) -> Result<Arc<Self>> {
+        let files = Files::new(data_dir);
+        let document = files.document()?;
+        let cluster = Arc::new(Self {
+            node,
+            data_dir: data_dir.into(),
+            socket,
+            files,
+            place: watch::channel(document.clone().map(Arc::new)).0,
+            managers,
+            status,
+            tls: watch::channel(None).0,
+            gate: watch::channel(None).0,
+            running: Mutex::default(),
+        });
+        let mut running = cluster.running.lock().await;
+        match document {
+            None => cluster.run_manager(&mut running, None).await?,
+            Some(document) => cluster.resume(&mut running, document).await?,
+        }
+        drop(running);
+        tokio::spawn(follow::run(cluster.clone()));
+        Ok(cluster)
+    }
+
+    async fn resume(&self, running: &mut Running, document: Document) -> Result<()> {
+        let key = self.files.key()?;
+        // A join that was cut off may have left the state of the cluster before.
+        if document.role == NodeRole::Worker
+            || Manager::cluster_in(&self.data_dir).map_err(failed("start its manager"))? != Some(document.cluster)
+        {
+            Manager::wipe(&self.data_dir).map_err(failed("forget its cluster"))?;
+        }
+        self.speak(&document, &key)?;
+        if document.role == NodeRole::Worker {
+            return Ok(());
+        }
+        self.run_manager(running, Some(&document)).await?;
+        if self.was_cut_off(running) {
+            tracing::warn!("an `orca swarm init` was cut off before anything came of it: run it again");
+            self.files.forget()?;
+            self.forget_place();
+            return Ok(());
+        }
+        let listener = join::bind_patiently(document.listen).await;
+        self.listen(running, listener, &document, &key)
+    }
+
+    /// Whether the file says that the cluster is open, and the state that it is not.
+    fn was_cut_off(&self, running: &Running) -> bool {
+        let Some(manager) = &running.manager else { return false };
+        let cluster = manager.store().snapshot().cluster;
+        manager.store().leads() && cluster.is_some_and(|cluster| cluster.identity.is_none())
+    }
+
+    fn forget_place(&self) {
+        self.place.send_replace(None);
+        self.tls.send_replace(None);
+        self.managers.send_replace(Managers::local(self.socket.clone()));
+    }
+
+    /// Uses a place from now on: towards other managers, and for the agent's sessions.
+    fn speak(&self, document: &Document, key: &NodeKey) -> Result<()> {
+        let tls = Arc::new(document.identity(key).client()?);
+        self.tls.send_replace(Some(tls.clone()));
+        let socket = (document.role == NodeRole::Manager).then(|| self.socket.clone());
+        self.managers.send_replace(Managers { socket, addresses: document.addresses(), tls: Some(tls) });
+        self.place.send_replace(Some(Arc::new(document.clone())));
+        Ok(())
+    }
+
+    async fn run_manager(&self, running: &mut Running, document: Option<&Document>) -> Result<()> {
+        let config = ManagerConfig {
+            data_dir: self.data_dir.clone(),
+            node: self.node,
+            peers: Peers::new(self.tls.subscribe()),
+            joins: document.map(|document| document.cluster),
+        };
+        let manager = Manager::start(config).await.map_err(failed("start its manager"))?;
+        self.gate.send_replace(Some(manager.gate()));
+        running.manager = Some(Arc::new(manager));
+        Ok(())
+    }
+
+    async fn stop_manager(&self, running: &mut Running) {
+        running.listener = None;
+        self.gate.send_replace(None);
+        if let Some(manager) = running.manager.take() {
+            manager.shutdown().await;
+        }
+    }
+
+    /// Opens the port for other nodes.
+    fn listen(&self, running: &mut Running, listener: TcpListener, document: &Document, key: &NodeKey) -> Result<()> {
+        let config = Arc::new(document.identity(key).server(Clients::All)?);
+        let (config, configs) = watch::channel(config);
+        let door = Door::of_managers(self.gate.subscribe());
+        let clients = api::listener::accept(vec![listener], configs);
+        tracing::info!(address = %document.listen, "listening for nodes of the cluster");
+        let task = tokio::spawn(async move {
+            let layer = tower_layer(door);
+            if let Err(error) = server().layer(layer).add_routes(Routes::default()).serve_with_incoming(clients).await {
+                tracing::error!(%error, "the port for nodes of the cluster is closed");
+            }
+        });
+        running.listener = Some(Listener { config, task });
+        Ok(())
+    }
+
+    /// The services of commands, with those of the manager.
+    pub fn with_manager(&self, services: Routes) -> impl tower::Layer<Routes, Service = Door> + Clone + use<> {
+        tower_layer(Door::beside(self.gate.subscribe(), services))
+    }
+
+    /// What agents on this machine ask the manager.
+    pub fn of_manager(&self) -> impl tower::Layer<Routes, Service = Door> + Clone + use<> {
+        tower_layer(Door::of_managers(self.gate.subscribe()))
+    }
+
+    /// Ends the manager, if there is one, in order.
+    pub async fn shutdown(&self) {
+        let mut running = self.running.lock().await;
+        self.stop_manager(&mut running).await;
+    }
+
+    /// Where this node listens and is reached, and its place.
+    fn place(&self) -> Option<Arc<Document>> {
+        self.place.borrow().clone()
+    }
+}
+
+/// The layer that puts the door before everything; it has what was behind it already.
+fn tower_layer(door: Door) -> impl tower::Layer<Routes, Service = Door> + Clone {
+    tower::layer::layer_fn(move |_: Routes| door.clone())
+}
+
+/// Binds a port; an error for the person who chose it.
+async fn bind(address: SocketAddr) -> Result<TcpListener, tonic::Status> {
+    TcpListener::bind(address).await.map_err(|error| {
+        tonic::Status::failed_precondition(format!(
+            "cannot listen at {address} ({error}): choose another address or port with --listen-addr, or stop who has it"
+        ))
+    })
+}

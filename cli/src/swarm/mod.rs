@@ -1,0 +1,36 @@
+//! `orca swarm init|join|join-token|leave|update`.
+
+mod init;
+mod join;
+mod settings;
+
+use clap::Subcommand;
+
+use crate::client::Host;
+use crate::error::Result;
+
+/// What to do with the cluster.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Open this node to others, as the first manager of a cluster
+    Init(init::Args),
+    /// Make this node one of a cluster
+    Join(join::JoinArgs),
+    /// Show the token that lets nodes in
+    JoinToken(join::TokenArgs),
+    /// Make this node a lone one again
+    Leave(join::LeaveArgs),
+    /// Change settings of the cluster
+    Update(settings::Args),
+}
+
+/// Carries a verb out.
+pub async fn run(host: &Host, verb: Verb) -> Result<()> {
+    match verb {
+        Verb::Init(args) => init::init(host, args).await,
+        Verb::Join(args) => join::join(host, args).await,
+        Verb::JoinToken(args) => join::token(host, args).await,
+        Verb::Leave(args) => join::leave(host, args).await,
+        Verb::Update(args) => settings::update(host, args).await,
+    }
+}
