@@ -8,8 +8,8 @@ use crate::client::{self, Host};
 use crate::context::{self, Choice};
 use crate::error::{Error, Result};
 use crate::{
-    compose, container, daemon, image, info, inspect, manual, network, node, registry, stack, surface, swarm, system,
-    volume,
+    compose, container, daemon, image, info, inspect, manifest, manual, network, node, registry, stack, surface, swarm,
+    system, volume,
 };
 
 /// A container orchestrator in one binary: Docker's habits, from one laptop to a cluster.
@@ -128,6 +128,9 @@ enum Command {
     /// Work with images
     #[command(subcommand)]
     Image(ImageVerb),
+    /// Work with lists of manifests, one a platform, in registries
+    #[command(subcommand)]
+    Manifest(manifest::ManifestVerb),
     /// Work with volumes
     #[command(subcommand)]
     Volume(VolumeVerb),
@@ -263,6 +266,8 @@ enum ImageVerb {
     Pull(registry::PullArgs),
     /// Push an image to a registry
     Push(registry::PushArgs),
+    /// Copy an image from registry to registry, with all of its platforms
+    Copy(manifest::CopyArgs),
     /// Write images into an archive
     Save(image::SaveArgs),
     /// Give an image another name
@@ -435,6 +440,7 @@ async fn run(host: &Host, command: Command) -> Result<()> {
         Command::Node(verb) => node::run(host, verb).await,
         Command::Stack(verb) => stack::run(host, verb).await,
         Command::Swarm(verb) => swarm::run(host, verb).await,
+        Command::Manifest(verb) => manifest::run(verb).await,
         Command::Volume(verb) => run_volume(host, verb).await,
         Command::Events(args) | Command::System(SystemVerb::Events(args)) => {
             container::events::events(host, args).await
@@ -489,6 +495,7 @@ async fn run_image(host: &Host, verb: ImageVerb) -> Result<()> {
         ImageVerb::Inspect(args) => image::inspect(host, args).await,
         ImageVerb::Pull(args) => registry::pull(host, args).await,
         ImageVerb::Push(args) => registry::push(host, args).await,
+        ImageVerb::Copy(args) => manifest::copy(args).await,
         ImageVerb::Save(args) => image::save(host, args).await,
         ImageVerb::Tag(args) => image::tag(host, args).await,
         ImageVerb::History(args) => image::history(host, args).await,

@@ -25,6 +25,7 @@ mod image;
 mod info;
 mod inspect;
 mod logging;
+mod manifest;
 mod manual;
 mod network;
 mod node;

@@ -45,6 +45,7 @@ const PURE: &[&str] = &[
     "cli/src/template",
     "cli/src/filter.rs",
     "cli/src/detach_keys.rs",
+    "cli/src/manifest/list.rs",
     "cli/src/compose/sensitive.rs",
     "cli/src/compose/watch/batch.rs",
     "cli/src/compose/watch/rules.rs",

@@ -10,7 +10,7 @@ use image::registry::artifact::{NewArtifact, Part, Typed};
 use image::{Digest, Reference};
 
 use super::project::{Loaded, ProjectArgs, Reading};
-use super::remote::{EMPTY_CONFIG, ENV_FILE, ENV_FILE_NAME, EXTENDS, FILE, FILE_NAME, PROJECT, registries};
+use super::remote::{EMPTY_CONFIG, ENV_FILE, ENV_FILE_NAME, EXTENDS, FILE, FILE_NAME, PROJECT};
 use super::sensitive::suspicious;
 use super::{digests, dry_run, push};
 use crate::client::Host;
@@ -91,7 +91,7 @@ pub async fn publish(host: &Host, project: &ProjectArgs, args: PublishArgs) -> R
     if args.oci_version.as_deref() == Some("1.0") {
         artifact.typed = Typed::Config(EMPTY_CONFIG);
     }
-    let registries = registries();
+    let registries = registry::direct(Vec::new());
     let digest = match registries.push_artifact(&reference, credentials.as_ref(), &artifact).await {
         // A registry that does not know artifacts refuses the manifest.
         Err(error) if args.oci_version.is_none() && error.is_refusal() => {

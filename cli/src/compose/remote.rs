@@ -9,16 +9,13 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex, PoisonError};
-use std::time::Duration;
 
 use compose_spec::Project;
 use compose_spec::node::Node;
 use compose_spec::publish::{contents, renamed};
 use image::Reference;
 use image::registry::artifact::{ArtifactManifest, Part};
-use image::registry::{Proxies, Registries, Settings};
 
-use crate::daemon::registries::CERTS;
 use crate::error::{Error, Result};
 use crate::registry;
 
@@ -43,8 +40,6 @@ const SCHEME: &str = "oci://";
 const MAIN: &str = "compose.yaml";
 /// Applications that are kept; of more those go that were fetched first.
 const KEPT: usize = 64;
-/// How long a registry may be silent.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The local file of a remote one; `None` if the path is one of this machine.
 pub fn local(path: &str) -> Option<Result<PathBuf>> {
@@ -56,17 +51,6 @@ pub fn local(path: &str) -> Option<Result<PathBuf>> {
             what: format!("the Compose file {path}"),
             instead: "only oci:// is fetched: clone the repository, and name the file there".into(),
         })
-    })
-}
-
-/// Registries as a command talks to them.
-pub fn registries() -> Registries {
-    Registries::new(Settings {
-        mirrors: Vec::new(),
-        insecure: Vec::new(),
-        certificates: CERTS.iter().map(PathBuf::from).collect(),
-        patience: PATIENCE,
-        proxies: Proxies::from_environment(),
     })
 }
 
@@ -101,7 +85,7 @@ async fn fetch(name: &str) -> Result<PathBuf> {
     {
         return Ok(found);
     }
-    let (registries, credentials) = (registries(), registry::logged_in(&reference)?);
+    let (registries, credentials) = (registry::direct(Vec::new()), registry::logged_in(&reference)?);
     let (digest, manifest) = registries.artifact(&reference, credentials.as_ref(), PROJECT).await?;
     check(name, &manifest)?;
     let place = cache.join(digest.hex());

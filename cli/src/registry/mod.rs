@@ -9,10 +9,12 @@ mod pull;
 mod push;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use api::image::Credentials;
 use image::Reference;
 use image::registry::login::Logins;
+use image::registry::{Insecure, Proxies, Registries, Settings};
 
 pub use login::{LoginArgs, LogoutArgs, login, logout};
 pub use missing::{PullFlags, create, find};
@@ -20,7 +22,11 @@ pub use progress::Bars;
 pub use pull::{PullArgs, digest, pull, pull_image, pull_request};
 pub use push::{PushArgs, push, push_image};
 
+use crate::daemon::registries::CERTS;
 use crate::error::{Error, Result};
+
+/// How long a registry may be silent.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 impl From<image::registry::Error> for Error {
     fn from(error: image::registry::Error) -> Self {
@@ -28,11 +34,27 @@ impl From<image::registry::Error> for Error {
     }
 }
 
-/// The user's logins: `$DOCKER_CONFIG`, else `~/.docker`.
-fn logins() -> Result<Logins> {
+/// Where the user's Docker configuration is: `$DOCKER_CONFIG`, else `~/.docker`.
+pub fn configuration() -> Option<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let dir = set("DOCKER_CONFIG").or_else(|| Some(set("HOME")?.join(".docker")));
-    let dir = dir.ok_or_else(|| Error::Registry("neither DOCKER_CONFIG nor HOME says where logins are kept".into()))?;
+    set("DOCKER_CONFIG").or_else(|| Some(set("HOME")?.join(".docker")))
+}
+
+/// Registries as this program itself talks to them; of these some may be insecure.
+pub fn direct(insecure: Vec<Insecure>) -> Registries {
+    Registries::new(Settings {
+        mirrors: Vec::new(),
+        insecure,
+        certificates: CERTS.iter().map(PathBuf::from).collect(),
+        patience: PATIENCE,
+        proxies: Proxies::from_environment(),
+    })
+}
+
+/// The user's logins.
+fn logins() -> Result<Logins> {
+    let dir = configuration()
+        .ok_or_else(|| Error::Registry("neither DOCKER_CONFIG nor HOME says where logins are kept".into()))?;
     Ok(Logins::new(&dir))
 }
 

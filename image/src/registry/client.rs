@@ -37,7 +37,9 @@ pub struct Repository {
 /// A document and what it is.
 #[derive(Clone, Debug)]
 pub struct Document {
+    /// Its bytes, as they are.
     pub bytes: Vec<u8>,
+    /// What they are.
     pub descriptor: Descriptor,
 }
 

@@ -10,6 +10,7 @@
 //! | `resolve`, `proxy`, `tls`, `http` | shell | names, ways, trust, requests with bounds on everything |
 //! | `auth`, `client` | shell | tokens; manifests, blobs, tags, uploads of one repository |
 //! | [`artifact`] | shell | documents that are no image's |
+//! | `copy` | shell | images from registry to registry, not unpacked |
 //! | `transfer`, `pull`, `push` | shell | layers that several pulls share; whole images |
 //!
 //! The daemon asks registries; who one is there comes with each request from the command, which reads the user's
@@ -20,6 +21,7 @@ mod auth;
 pub mod backoff;
 pub mod challenge;
 mod client;
+mod copy;
 pub mod credentials;
 mod error;
 mod event;
@@ -43,6 +45,8 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use url::Url;
 
+pub use client::Document;
+pub use copy::Place;
 pub use credentials::Credentials;
 pub use error::{Error, Result};
 pub use event::{Done, Event, LayerState, Reporter};

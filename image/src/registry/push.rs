@@ -205,7 +205,7 @@ impl Push<'_> {
             Ok(Frame::data(piece))
         });
         let put = self.repository.put_blob(to, blob, offset, StreamBody::new(body).boxed_unsync());
-        let watch = self.watch(&sent, tell);
+        let watch = stalled(&self.repository, &sent, tell);
         let result = tokio::select! {
             result = put => result,
             error = watch => Err(error),
@@ -215,21 +215,21 @@ impl Push<'_> {
         read?;
         result
     }
+}
 
-    /// Ends when no byte has gone out, and no answer has come, for too long.
-    async fn watch(&self, sent: &AtomicU64, tell: &impl Fn(u64)) -> Error {
-        let patience = self.repository.http().settings().patience;
-        let (mut last, mut since) = (0, tokio::time::Instant::now());
-        loop {
-            tokio::time::sleep(LOOK).await;
-            let now = sent.load(Ordering::Relaxed);
-            if now != last {
-                (last, since) = (now, tokio::time::Instant::now());
-                tell(now);
-            } else if since.elapsed() > patience {
-                let (host, what) = (self.repository.host(), "the upload".to_owned());
-                return Error::Broken { host, what, reason: http::silence(patience) };
-            }
+/// Ends when no byte has gone out, and no answer has come, for too long.
+pub(super) async fn stalled(repository: &Repository, sent: &AtomicU64, tell: &impl Fn(u64)) -> Error {
+    let patience = repository.http().settings().patience;
+    let (mut last, mut since) = (0, tokio::time::Instant::now());
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let now = sent.load(Ordering::Relaxed);
+        if now != last {
+            (last, since) = (now, tokio::time::Instant::now());
+            tell(now);
+        } else if since.elapsed() > patience {
+            let (host, what) = (repository.host(), "the upload".to_owned());
+            return Error::Broken { host, what, reason: http::silence(patience) };
         }
     }
 }

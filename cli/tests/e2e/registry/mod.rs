@@ -5,6 +5,7 @@ mod compose;
 mod digests;
 mod faults;
 mod images;
+mod manifests;
 mod proxy;
 mod publish;
 mod resume;
