@@ -6,8 +6,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use compose_spec::publish::{Contents, Named, contents, renamed};
+use image::manifest::{Descriptor, MEDIA_INDEX};
 use image::registry::artifact::{NewArtifact, Part, Typed};
+use image::registry::{Document, Place, Registries};
 use image::{Digest, Reference};
+use serde_json::json;
 
 use super::project::{Loaded, ProjectArgs, Reading};
 use super::remote::{EMPTY_CONFIG, ENV_FILE, ENV_FILE_NAME, EXTENDS, FILE, FILE_NAME, PROJECT};
@@ -27,6 +30,9 @@ const SHOWN: usize = 20;
 /// Arguments of `orca compose publish`.
 #[derive(Debug, Args)]
 pub struct PublishArgs {
+    /// Copy the images of the services along, with all of their platforms
+    #[arg(long)]
+    app: bool,
     /// How the artifact says what it is: 1.1, or 1.0 for older registries; by default what the registry takes
     #[arg(long, value_name = "VERSION", value_parser = ["1.0", "1.1"])]
     oci_version: Option<String>,
@@ -92,7 +98,7 @@ pub async fn publish(host: &Host, project: &ProjectArgs, args: PublishArgs) -> R
         artifact.typed = Typed::Config(EMPTY_CONFIG);
     }
     let registries = registry::direct(Vec::new());
-    let digest = match registries.push_artifact(&reference, credentials.as_ref(), &artifact).await {
+    let pushed = match registries.push_artifact(&reference, credentials.as_ref(), &artifact).await {
         // A registry that does not know artifacts refuses the manifest.
         Err(error) if args.oci_version.is_none() && error.is_refusal() => {
             artifact.typed = Typed::Config(EMPTY_CONFIG);
@@ -100,8 +106,37 @@ pub async fn publish(host: &Host, project: &ProjectArgs, args: PublishArgs) -> R
         }
         pushed => pushed?,
     };
+    if args.app {
+        let to = Place { reference: reference.clone(), credentials };
+        push_images(&registries, &loaded, &to, &pushed).await?;
+    }
     eprintln!(" {} published", args.repository);
-    crate::output::format::write(&format!("{}@{digest}\n", reference.with_default_tag().familiar()))
+    crate::output::format::write(&format!("{}@{}\n", reference.with_default_tag().familiar(), pushed.digest))
+}
+
+/// Copies the services' images into the application's repository, where an index that refers to the application holds them.
+async fn push_images(registries: &Registries, loaded: &Loaded, to: &Place, application: &Descriptor) -> Result<()> {
+    let mut manifests = Vec::new();
+    for image in loaded.project.images() {
+        let reference: Reference = image.parse().map_err(|error| Error::Registry(format!("{image}: {error}")))?;
+        let credentials = registry::logged_in(&reference)?;
+        eprintln!(" {image} copying");
+        manifests.push(registries.copy(&Place { reference, credentials }, to, false).await?);
+    }
+    manifests.sort_by_key(|manifest| manifest.digest);
+    manifests.dedup_by_key(|manifest| manifest.digest);
+    let index = json!({
+        "schemaVersion": 2,
+        "mediaType": MEDIA_INDEX,
+        "manifests": manifests,
+        "subject": application,
+        "annotations": { (VERSION): env!("CARGO_PKG_VERSION") },
+    });
+    let bytes = index.to_string().into_bytes();
+    let descriptor = Descriptor::new(MEDIA_INDEX, Digest::of(&bytes), bytes.len() as u64);
+    let name = to.reference.at_digest(descriptor.digest);
+    let place = Place { reference: name, credentials: to.credentials.clone() };
+    Ok(registries.put_manifest(&place, &Document { bytes, descriptor }).await?)
 }
 
 impl Bundle {

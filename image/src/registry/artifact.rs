@@ -122,7 +122,7 @@ impl Registries {
         reference: &Reference,
         credentials: Option<&Credentials>,
         artifact: &NewArtifact<'_>,
-    ) -> Result<Digest> {
+    ) -> Result<Descriptor> {
         let name = reference.clone().with_default_tag();
         let Some(tag) = name.tag().filter(|_| name.digest().is_none()) else {
             return Err(Error::Setting { text: name.familiar(), reason: "cannot push to a digest: name a tag" });
@@ -139,9 +139,8 @@ impl Registries {
             }
             let bytes = to_json("the manifest of an artifact", &manifest)?;
             let descriptor = Descriptor::new(MEDIA_MANIFEST, Digest::of(&bytes), bytes.len() as u64);
-            let digest = descriptor.digest;
-            repository.put_manifest(tag, &Document { bytes, descriptor }).await?;
-            Ok(digest)
+            repository.put_manifest(tag, &Document { bytes, descriptor: descriptor.clone() }).await?;
+            Ok(descriptor)
         };
         push.await.map_err(|error: Error| error.of_push(reference))
     }

@@ -69,14 +69,15 @@ impl Registries {
         document.map_err(|error| error.of_pull(&place.reference))
     }
 
-    /// Gives `document`, whose parts must be there, the tag that `place` names.
+    /// Gives `document`, whose parts must be there, the tag that `place` names, or none if `place` names its digest.
     ///
     /// # Errors
     /// In words for who asked.
     pub async fn put_manifest(&self, place: &Place, document: &Document) -> Result<()> {
         let name = place.reference.clone().with_default_tag();
-        let tag = tag(&name)?;
-        let put = self.single(place)?.put_manifest(tag, document).await;
+        let digest = name.digest().filter(|digest| **digest == document.descriptor.digest);
+        let tag = digest.map_or_else(|| tag(&name).map(str::to_owned), |digest| Ok(digest.to_string()))?;
+        let put = self.single(place)?.put_manifest(&tag, document).await;
         put.map_err(|error| error.of_push(&name))
     }
 

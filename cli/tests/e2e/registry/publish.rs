@@ -71,6 +71,17 @@ fn an_application_is_published_and_brought_up_elsewhere() {
     assert_eq!(layers[1]["annotations"]["com.docker.compose.file"], "more.yml");
     assert_eq!(layers[2]["annotations"]["com.docker.compose.extends"], "true");
 
+    // With its images, which are copied from where they are.
+    node.ok(&["tag", "busybox", &registry.name("base:1")]);
+    node.ok(&["push", &registry.name("base:1")]);
+    node.file("whole/compose.yml", &format!("services: {{a: {{image: '{}'}}}}", registry.name("base:1")));
+    let whole = registry.name("team/whole:1");
+    ok(&node, "whole", &["publish", "-y", "--app", &whole]);
+    let base: Value = serde_json::from_str(&raw(&node, &registry.name("base:1")).to_string()).unwrap();
+    let layer = base["layers"][0]["digest"].as_str().unwrap();
+    let url = format!("http://{}/v2/team/whole/blobs/{layer}", registry.address);
+    node.in_host(&["curl", "-fsSo", "/dev/null", &url]);
+
     // By tag, by digest from the cache, and included.
     let remote = format!("oci://{name}");
     let whole = ok(&node, "elsewhere", &["-f", &remote, "config"]);
