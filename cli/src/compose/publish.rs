@@ -98,24 +98,27 @@ pub async fn publish(host: &Host, project: &ProjectArgs, args: PublishArgs) -> R
         artifact.typed = Typed::Config(EMPTY_CONFIG);
     }
     let registries = registry::direct(Vec::new());
-    let pushed = match registries.push_artifact(&reference, credentials.as_ref(), &artifact).await {
+    let to = Place { reference, credentials };
+    // First, so that an application without its images is not published.
+    let images = if args.app { copy_images(&registries, &loaded, &to).await? } else { Vec::new() };
+    let Place { reference, credentials } = &to;
+    let pushed = match registries.push_artifact(reference, credentials.as_ref(), &artifact).await {
         // A registry that does not know artifacts refuses the manifest.
         Err(error) if args.oci_version.is_none() && error.is_refusal() => {
             artifact.typed = Typed::Config(EMPTY_CONFIG);
-            registries.push_artifact(&reference, credentials.as_ref(), &artifact).await?
+            registries.push_artifact(reference, credentials.as_ref(), &artifact).await?
         }
         pushed => pushed?,
     };
     if args.app {
-        let to = Place { reference: reference.clone(), credentials };
-        push_images(&registries, &loaded, &to, &pushed).await?;
+        put_index(&registries, &images, &to, &pushed).await?;
     }
     eprintln!(" {} published", args.repository);
-    crate::output::format::write(&format!("{}@{}\n", reference.with_default_tag().familiar(), pushed.digest))
+    crate::output::format::write(&format!("{}@{}\n", to.reference.with_default_tag().familiar(), pushed.digest))
 }
 
-/// Copies the services' images into the application's repository, where an index that refers to the application holds them.
-async fn push_images(registries: &Registries, loaded: &Loaded, to: &Place, application: &Descriptor) -> Result<()> {
+/// Copies the services' images into the application's repository.
+async fn copy_images(registries: &Registries, loaded: &Loaded, to: &Place) -> Result<Vec<Descriptor>> {
     let mut manifests = Vec::new();
     for image in loaded.project.images() {
         let reference: Reference = image.parse().map_err(|error| Error::Registry(format!("{image}: {error}")))?;
@@ -125,6 +128,16 @@ async fn push_images(registries: &Registries, loaded: &Loaded, to: &Place, appli
     }
     manifests.sort_by_key(|manifest| manifest.digest);
     manifests.dedup_by_key(|manifest| manifest.digest);
+    Ok(manifests)
+}
+
+/// Puts an index there that refers to the application and holds its images.
+async fn put_index(
+    registries: &Registries,
+    manifests: &[Descriptor],
+    to: &Place,
+    application: &Descriptor,
+) -> Result<()> {
     let index = json!({
         "schemaVersion": 2,
         "mediaType": MEDIA_INDEX,

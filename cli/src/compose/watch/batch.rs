@@ -20,13 +20,8 @@ pub struct Batch {
 impl Batch {
     /// Adds what has changed at `now`, a time since some moment.
     pub fn add(&mut self, paths: impl IntoIterator<Item = PathBuf>, now: Duration) {
-        let before = self.paths.len();
-        let mut any = false;
         for path in paths {
-            any = true;
             self.paths.insert(path);
-        }
-        if any || self.paths.len() > before {
             self.came = Some((self.came.map_or(now, |(first, _)| first), now));
         }
     }

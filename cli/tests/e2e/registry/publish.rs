@@ -144,6 +144,12 @@ fn what_must_not_go_or_come_is_refused() {
     assert_eq!(node.ok(&["exec", "mine-a-1", "cat", "/data/here"]), "yes");
     ok(&node, ".", &["-p", "mine", "down"]);
 
+    let text = format!("services: {{a: {{image: '{}'}}}}", registry.name("missing:1"));
+    node.file("app/compose.yml", &text);
+    let said = fails(&node, "app", &["publish", "-y", "--app", &registry.name("whole")]);
+    assert!(said.contains("missing:1 not found"), "{said}");
+    assert!(fails(&node, ".", &["-f", &format!("oci://{}", registry.name("whole")), "config"]).contains("not found"));
+
     let image = registry.name("box:1");
     node.ok(&["tag", "busybox", &image]);
     node.ok(&["push", &image]);
