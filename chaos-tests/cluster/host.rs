@@ -182,11 +182,19 @@ impl Host {
     }
 
     pub(super) fn kill_daemon(&mut self) {
+        self.signal_daemon("-KILL");
+    }
+
+    pub(super) fn stop_daemon(&mut self) {
+        self.signal_daemon("-TERM");
+    }
+
+    fn signal_daemon(&mut self, signal: &str) {
         // The parent of the daemon is the one that has entered its namespaces.
         let mut parent = self.daemon.take().unwrap();
         let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", parent.id())).unwrap();
         for pid in children.split_whitespace() {
-            let _ = Command::new("kill").args(["-9", pid]).status();
+            let _ = Command::new("kill").args([signal, pid]).status();
         }
         let _ = parent.wait();
     }

@@ -62,6 +62,11 @@ impl Cluster {
         self.hosts[number - 1].kill_daemon();
     }
 
+    /// Ends it in order, as a service manager does.
+    pub fn stop_daemon(&mut self, number: usize) {
+        self.hosts[number - 1].stop_daemon();
+    }
+
     /// Starts it again.
     pub fn start_daemon(&mut self, number: usize) {
         self.hosts[number - 1].start_daemon();

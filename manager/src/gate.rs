@@ -30,6 +30,8 @@ use crate::store::Store;
 const ON_BEHALF: HeaderName = HeaderName::from_static("orca-on-behalf-of");
 const NOBODY: &str = "-";
 
+/// Most bytes of a request of somebody without a certificate.
+const STRANGERS: usize = 64 << 10;
 /// How long a request may wait for a leader.
 const ELECTION: Duration = Duration::from_secs(10);
 /// How long is waited for another leader before one that does not answer is asked again.
@@ -110,13 +112,19 @@ impl Gate {
                 Some(leader) => self.pass_on(&leader, mark(request, &origin)?).await.map_err(Lost::into_status),
             };
         }
-        self.serve_by_leader(request, &origin).await
+        let longest = if caller == Caller::Stranger { STRANGERS } else { MESSAGE_MAX };
+        self.serve_by_leader(request, &origin, longest).await
     }
 
     /// Has the leader answer, and the next one if it goes away meanwhile: what is asked twice says the same as what is asked once.
-    async fn serve_by_leader(&mut self, request: Request<Body>, origin: &Origin) -> Result<Response<Body>, Status> {
+    async fn serve_by_leader(
+        &mut self,
+        request: Request<Body>,
+        origin: &Origin,
+        longest: usize,
+    ) -> Result<Response<Body>, Status> {
         let (parts, body) = request.into_parts();
-        let body = Limited::new(body, MESSAGE_MAX).collect().await;
+        let body = Limited::new(body, longest).collect().await;
         let body = body.map_err(|error| Status::cancelled(format!("the request broke off: {error}")))?.to_bytes();
         let deadline = Instant::now() + ELECTION;
         loop {

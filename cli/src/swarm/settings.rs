@@ -18,9 +18,6 @@ pub struct Settings {
     /// A node that is not heard of for so long is down, such as 5s
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     dispatcher_heartbeat: Option<Duration>,
-    /// How many ended tasks of a slot are kept
-    #[arg(long, value_name = "NUMBER")]
-    task_history_limit: Option<u32>,
 }
 
 /// Arguments of `orca swarm update`.
@@ -34,9 +31,9 @@ impl Settings {
     /// `before` with what the flags say.
     pub fn apply(&self, before: ClusterSpec) -> ClusterSpec {
         ClusterSpec {
-            task_history: self.task_history_limit.unwrap_or(before.task_history),
             heartbeat: self.dispatcher_heartbeat.unwrap_or(before.heartbeat),
             certificate_expiry: self.cert_expiry.unwrap_or(before.certificate_expiry),
+            ..before
         }
     }
 }

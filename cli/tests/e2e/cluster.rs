@@ -181,6 +181,15 @@ fn managers_outlive_their_leader_and_tasks_their_node() {
         let nodes = node_ls(cluster.host(other));
         nodes.len() == 4 && nodes.iter().all(|line| line.contains(" Ready ")) && managers(&cluster, other) == 3
     });
+    // A leader that ends in order hands over: nobody waits for an election.
+    let second = leader(&cluster, other).unwrap();
+    let asked = if second == 1 { 2 } else { 1 };
+    cluster.stop_daemon(second);
+    let begin = std::time::Instant::now();
+    cluster.host(asked).ok(&["swarm", "join-token", "--rotate", "-q", "worker"]);
+    eprintln!("a write took {} ms after the leader had handed over", begin.elapsed().as_millis());
+    cluster.start_daemon(second);
+    cluster.wait_for("all are there again", || managers(&cluster, other) == 3);
     // One is demoted, and one that is cut off is not heard.
     let name = cluster.host(first).name();
     cluster.host(other).ok(&["node", "demote", &name]);

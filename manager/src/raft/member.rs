@@ -37,6 +37,8 @@ const LONE_ELECTION_RETRY: Duration = Duration::from_secs(1);
 
 /// A member that has not answered for so long is called unreachable.
 const SILENT: Duration = Duration::from_secs(3);
+/// How long another member may take to lead when this one ends.
+const HAND_OVER: Duration = Duration::from_secs(1);
 /// A member that lacks at most so many entries is let vote.
 const UP_TO_DATE: u64 = 100;
 
@@ -249,8 +251,28 @@ impl Raft {
         }
     }
 
+    /// Has another member lead, if there is one that can: nobody then has to wait for an election.
+    async fn step_down(&self) {
+        let next = {
+            let metrics = self.raft.metrics();
+            let metrics = metrics.borrow_watched();
+            let voters: std::collections::BTreeSet<u64> = metrics.membership_config.membership().voter_ids().collect();
+            let others = metrics.replication.iter().flatten();
+            let others = others.filter(|(id, at)| **id != metrics.id && voters.contains(id) && at.is_some());
+            others.max_by_key(|(_, at)| at.map(|at| at.index)).map(|(id, _)| *id)
+        };
+        let Some(next) = next.filter(|_| self.raft.is_leader()) else { return };
+        self.hand_over(next).await;
+        let mut leadership = self.leadership.clone();
+        let follows = leadership.wait_for(|now| !matches!(now, Leadership::Leads { .. }));
+        if tokio::time::timeout(HAND_OVER, follows).await.is_err() {
+            tracing::warn!("no other manager has taken the lead over; an election follows");
+        }
+    }
+
     /// Ends Raft and closes the log.
     pub async fn shutdown(&self) {
+        self.step_down().await;
         if let Err(error) = self.raft.shutdown().await {
             tracing::warn!(%error, "raft did not end cleanly");
         }

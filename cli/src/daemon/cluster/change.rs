@@ -115,6 +115,7 @@ impl Cluster {
                  --discard to have their containers and networks removed (volumes stay)"
             )));
         }
+        let listener = bind(listen).await?;
         let key = self.files.key().map_err(internal)?;
         let cluster = running.manager.as_ref().map(|manager| manager.store().cluster());
         let document = Document::new(cluster.ok_or_else(|| internal("no manager"))?, listen, advertised);
@@ -126,7 +127,9 @@ impl Cluster {
         self.status.send_replace(SessionStatus::default());
         self.speak(&document, &key).map_err(internal)?;
         if document.role == NodeRole::Manager {
-            self.take_office(&mut running, &document).await?;
+            // The port was free before anything was changed.
+            drop(listener);
+            self.be_in_office(&mut running, &document).await?;
         }
         drop(running);
         self.settled(document.role).await?;
@@ -134,12 +137,17 @@ impl Cluster {
         Ok(JoinReply { node: self.node.to_string(), role })
     }
 
-    /// Starts to be a manager.
-    pub(super) async fn take_office(&self, running: &mut Running, document: &Document) -> Result<(), Status> {
-        let key = self.files.key().map_err(internal)?;
-        let listener = bind(document.listen).await?;
-        self.run_manager(running, Some(document)).await.map_err(internal)?;
-        self.listen(running, listener, document, &key).map_err(internal)
+    /// Runs what a manager runs, as far as it does not yet.
+    pub(super) async fn be_in_office(&self, running: &mut Running, document: &Document) -> Result<(), Status> {
+        if running.manager.is_none() {
+            self.run_manager(running, Some(document)).await.map_err(internal)?;
+        }
+        if running.listener.is_none() {
+            let key = self.files.key().map_err(internal)?;
+            let listener = bind(document.listen).await?;
+            self.listen(running, listener, document, &key).map_err(internal)?;
+        }
+        Ok(())
     }
 
     /// Waits until the node is what it has become.
@@ -203,7 +211,7 @@ impl Cluster {
         }
         self.speak(&document, &key).map_err(internal)?;
         if before.role == NodeRole::Worker && document.role == NodeRole::Manager {
-            self.take_office(&mut running, &document).await?;
+            self.be_in_office(&mut running, &document).await?;
         }
         if let Some(listener) = &running.listener {
             let identity = document.identity(&key);

@@ -43,7 +43,11 @@ fn is_due(document: &Document) -> bool {
 async fn look(cluster: &Cluster, document: &Document) -> bool {
     let view = cluster.status.borrow().view.clone();
     if document.role == NodeRole::Manager {
-        let running = cluster.running.lock().await;
+        let mut running = cluster.running.lock().await;
+        if let Err(error) = cluster.be_in_office(&mut running, document).await {
+            tracing::error!(reason = error.message(), "this node cannot be the manager that it is to be; trying again");
+            return false;
+        }
         match cluster.enlist(&running, document).await {
             Ok(true) => {}
             Ok(false) => return false,

@@ -9,7 +9,6 @@ use api::remote::ClientConfig;
 use api::swarm::membership_client::MembershipClient;
 use api::swarm::{EnlistRequest, IssueReply, IssueRequest};
 use model::{Availability, JoinToken, NodeId, NodeRole, Timestamp};
-use tokio::net::TcpListener;
 use tonic::Status;
 use tonic::transport::Channel;
 
@@ -20,19 +19,6 @@ use super::{Cluster, Running};
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long one call may take: as long as an election, and some.
 const CALL: Duration = Duration::from_secs(15);
-/// How often a port that somebody has is tried again.
-const RETRY: Duration = Duration::from_secs(1);
-
-/// Takes a port as soon as it is free: containers must not wait for it, and a node without it is not lost.
-pub async fn bind_patiently(address: SocketAddr) -> TcpListener {
-    loop {
-        match TcpListener::bind(address).await {
-            Ok(listener) => return listener,
-            Err(error) => tracing::error!(%address, %error, "cannot listen for nodes of the cluster; trying again"),
-        }
-        tokio::time::sleep(RETRY).await;
-    }
-}
 
 /// Calls a manager at the first of these addresses that answers.
 async fn with_manager<R, F: Future<Output = Result<tonic::Response<R>, Status>>>(

@@ -138,8 +138,8 @@ impl Cluster {
             self.forget_place();
             return Ok(());
         }
-        let listener = join::bind_patiently(document.listen).await;
-        self.listen(running, listener, &document, &key)
+        // The port is opened by `follow`: containers and commands must not wait for somebody else to let go of it.
+        Ok(())
     }
 
     /// Whether the file says that the cluster is open, and the state that it is not.
