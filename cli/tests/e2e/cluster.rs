@@ -221,5 +221,5 @@ fn a_drained_node_gives_its_tasks_away() {
     assert_eq!(first.ok(&["node", "ps", "-q", "host1"]).lines().count(), 4);
     assert!(first.fails(&["node", "demote", "host1"]).contains("last manager"));
     first.ok(&["stack", "rm", "shop"]);
-    assert!(first.fails(&["stack", "ps", "shop"]).contains("no such stack"));
+    assert!(first.fails(&["stack", "ps", "shop"]).contains("No such stack"));
 }
