@@ -52,8 +52,8 @@ bench: build ## Print ratios against peers as JSON lines
 leaks: ## Start and remove 200 containers and count what is left
 	ORCA_LEAKS=200 cargo test --locked -q -p orca --test e2e -- leaks::
 
-faults: ## Kill daemon, netd and shims at many moments: make faults [SEED=n]
-	ORCA_FAULTS=240 ORCA_SEED=$(or $(SEED),1) cargo test --locked -q -p orca --test e2e -- faults::
+faults: ## Kill daemon, netd and shims before every step of create, start, stop and rm: make faults [FAULTS=n] [SEED=n]
+	ORCA_FAULTS=$(or $(FAULTS),all) ORCA_SEED=$(or $(SEED),1) cargo test --locked -q -p orca --test e2e -- --nocapture faults::
 
 man: build ## Write manual pages into target/man
 	$(ORCA) man target/man

@@ -22,8 +22,6 @@ use crate::{Error, Result, bundle, clock, random, signal};
 
 /// Docker's grace period.
 const GRACE: std::time::Duration = std::time::Duration::from_secs(10);
-/// Compose's label of what belongs to a project.
-const PROJECT: &str = "com.docker.compose.project";
 /// How often a generated name may clash.
 const NAME_ATTEMPTS: u32 = 32;
 
@@ -34,7 +32,7 @@ impl Shared {
             check_object_name("container", name)?;
         }
         spec.log = spec.log.over(self.executor.default_log());
-        self.executor.check(&spec, &network)?;
+        self.executor.check(&spec, &network).await?;
         check_shared(&network, &spec)?;
         let mut warnings = check_ports(&network, &mut ports)?;
         if matches!(network, NetworkMode::Networks(_)) {
@@ -100,7 +98,7 @@ impl Shared {
             record.network = match &record.network {
                 NetworkMode::Container(name) => NetworkMode::Container(state.resolve(name)?.to_string()),
                 // Of a project's one-off container, links name services.
-                other if record.labels.contains_key(PROJECT) => self.executor.networks().canonical(other)?,
+                other if record.project().is_some() => self.executor.networks().canonical(other)?,
                 other => linked(&state, self.executor.networks().canonical(other)?)?,
             };
             record.attachments = self.executor.networks().addresses(&record, &held_addresses(&state, id))?;
@@ -110,12 +108,8 @@ impl Shared {
             state.entries.insert(id, Entry::new(record.clone(), machine));
             record
         };
-        for volume in &record.volumes {
-            if let Some(volume) = self.executor.volumes().get(&volume.name) {
-                self.db.save_volume(&volume);
-            }
-        }
-        if let Err(error) = self.db.create_container(&record).await {
+        let volumes = self.executor.volumes().of(&record);
+        if let Err(error) = self.db.create_container(&record, &volumes).await {
             self.state().entries.remove(&id);
             return Err(error);
         }

@@ -6,9 +6,6 @@ use super::record::Record;
 use super::state::State;
 use crate::{Error, Result};
 
-const PROJECT: &str = "com.docker.compose.project";
-const SERVICE: &str = "com.docker.compose.service";
-
 /// The mounts of `record` with those of other containers in the place of [`MountSource::VolumesOf`]. A mount of its own, or an
 /// earlier one, counts at the same target.
 ///
@@ -32,13 +29,7 @@ pub fn mounts(state: &State, record: &Record) -> Result<Vec<Mount>> {
 
 fn find(state: &State, record: &Record, container: &str) -> Result<ContainerId> {
     let Some(service) = container.strip_prefix("service:") else { return state.resolve(container) };
-    let project = record.labels.get(PROJECT);
-    let is_of = |other: &Record| {
-        other.id != record.id
-            && other.labels.get(PROJECT) == project
-            && other.labels.get(SERVICE).is_some_and(|key| key == service)
-    };
-    let found = state.entries.values().map(|entry| &entry.record).filter(|other| is_of(other));
+    let found = state.members(record, service).map(|entry| &entry.record).filter(|other| other.id != record.id);
     let newest = found.max_by_key(|other| (std::cmp::Reverse(other.task.map(|task| task.slot)), other.created_at));
     newest.map(|other| other.id).ok_or_else(|| Error::NoSuchContainer(format!("one of service {service}")))
 }

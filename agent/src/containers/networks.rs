@@ -160,7 +160,7 @@ impl Containers {
             return Err(error);
         }
         let saved = shared.state().get(id)?.record.clone();
-        shared.db.create_container(&saved).await?;
+        shared.db.create_container(&saved, &[]).await?;
         let runs = matches!(shared.state().get(id)?.machine.stage(), Stage::Running { .. });
         if runs {
             shared.executor.rename(&before, &record).await?;

@@ -1,6 +1,5 @@
 //! Feeds events to machines and carries out what they ask for.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -146,11 +145,7 @@ impl Shared {
             entry.record.attachments = self.executor.networks().addresses(&entry.record, &held)?;
             entry.record.clone()
         };
-        for volume in &record.volumes {
-            if let Some(volume) = self.executor.volumes().get(&volume.name) {
-                self.db.save_volume(&volume);
-            }
-        }
+        self.db.save_with_volumes(&record, &self.executor.volumes().of(&record));
         self.executor.prepare(&record, image).await
     }
 
@@ -229,16 +224,15 @@ impl Shared {
 
     async fn remove(self: &Arc<Self>, id: ContainerId, volumes: bool) {
         let Some(mut record) = self.record(id) else { return };
-        // An anonymous volume that another container has taken over stays for that one.
-        let shared: BTreeSet<String> = {
+        {
+            // An anonymous volume that another container has taken over stays for that one.
             let state = self.state();
-            let others = state.entries.values().filter(|entry| entry.record.id != id);
-            others.flat_map(|entry| entry.record.volumes.iter().map(|volume| volume.name.clone())).collect()
-        };
-        record.volumes.retain(|volume| !shared.contains(&volume.name));
+            let is_own = |name: &str| state.users_of_volume(name).all(|user| user == id);
+            record.volumes.retain(|volume| volume.anonymous && is_own(&volume.name));
+        }
         let event = match self.executor.remove(&record, volumes).await {
             Ok(()) => {
-                let anonymous = record.volumes.iter().filter(|volume| volumes && volume.anonymous);
+                let anonymous = record.volumes.iter().filter(|_| volumes);
                 anonymous.for_each(|volume| self.db.delete_volume(&volume.name));
                 Event::Removed
             }

@@ -10,7 +10,9 @@ use model::{
 use crate::mounts::VolumeOwner;
 use crate::task::{Exit, Machine, Saved, Stage};
 
-/// Compose's label of a container that one command runs in.
+/// Compose's labels of what belongs to a project, to one of its services, and to one command.
+const PROJECT: &str = "com.docker.compose.project";
+const SERVICE: &str = "com.docker.compose.service";
 const ONE_OFF: &str = "com.docker.compose.oneoff";
 
 /// A container as it is in the database.
@@ -51,6 +53,16 @@ pub struct Record {
 }
 
 impl Record {
+    /// The project that it belongs to.
+    pub fn project(&self) -> Option<&str> {
+        self.labels.get(PROJECT).map(String::as_str)
+    }
+
+    /// The service of that project.
+    pub fn service(&self) -> Option<&str> {
+        self.labels.get(SERVICE).map(String::as_str)
+    }
+
     /// Whether it is there for one command of a project, though it is no task (`compose run`).
     pub fn is_one_off(&self) -> bool {
         self.labels.get(ONE_OFF).is_some_and(|value| value == "True")

@@ -220,12 +220,15 @@ impl State {
     }
 
     /// The containers of a service of the same project.
-    fn members<'a>(&'a self, record: &Record, key: &'a str) -> impl Iterator<Item = &'a Entry> {
-        let label = |record: &Record, name: &str| record.labels.get(&format!("com.docker.compose.{name}")).cloned();
-        let project = label(record, "project");
-        self.entries.values().filter(move |entry| {
-            label(&entry.record, "project") == project && label(&entry.record, "service").as_deref() == Some(key)
-        })
+    pub fn members<'a, 'b>(&'a self, record: &'b Record, key: &'b str) -> impl Iterator<Item = &'a Entry> {
+        let is_of = move |other: &Record| other.project() == record.project() && other.service() == Some(key);
+        self.entries.values().filter(move |entry| is_of(&entry.record))
+    }
+
+    /// The containers that use a volume.
+    pub fn users_of_volume<'a>(&'a self, name: &'a str) -> impl Iterator<Item = ContainerId> + 'a {
+        let uses = move |record: &Record| record.volumes.iter().any(|volume| volume.name == name);
+        self.entries.values().filter(move |entry| uses(&entry.record)).map(|entry| entry.record.id)
     }
 
     /// When the next container wants a tick.

@@ -45,7 +45,7 @@ impl Containers {
             let runs = matches!(entry.machine.stage(), Stage::Running { .. });
             (spec, entry.record.network.clone(), runs.then(|| executor.cgroup(&entry.record)))
         };
-        executor.check(&spec, &network)?;
+        executor.check(&spec, &network).await?;
         if let Some(cgroup) = running {
             let resources = bundle::resources(&spec, executor.host())?;
             let settings = cgroup::settings(&resources, cgroup.is_unified(), executor.host().io_weight.as_deref());

@@ -19,7 +19,7 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use crate::containers::Record;
 use crate::mounts::VolumeRecord;
 use crate::{Error, Result};
-use writer::{Key, Writer};
+use writer::{Change, Key, Writer};
 
 /// Format of the whole file.
 const FORMAT: u64 = 1;
@@ -68,22 +68,27 @@ impl Db {
         Ok((Self { writer: Writer::start(database, path.into())? }, contents))
     }
 
-    /// Writes a container, durably when this returns.
+    /// Writes a container and its volumes, durably when this returns.
     ///
     /// # Errors
     /// [`Error::Database`].
-    pub async fn create_container(&self, record: &Record) -> Result<()> {
-        self.writer.write_durably(Key::container(record.id), Some(codec::container(record))).await
+    pub async fn create_container(&self, record: &Record, volumes: &[VolumeRecord]) -> Result<()> {
+        self.writer.write_durably(with_volumes(record, volumes)).await
+    }
+
+    /// Writes a container and its volumes soon, and together: a volume that no container's record names would stay.
+    pub fn save_with_volumes(&self, record: &Record, volumes: &[VolumeRecord]) {
+        self.writer.write(with_volumes(record, volumes));
     }
 
     /// Writes a container soon.
     pub fn save_container(&self, record: &Record) {
-        self.writer.write(Key::container(record.id), Some(codec::container(record)));
+        self.writer.write(vec![(Key::container(record.id), Some(codec::container(record)))]);
     }
 
     /// Forgets a container soon.
     pub fn delete_container(&self, id: ContainerId) {
-        self.writer.write(Key::container(id), None);
+        self.writer.write(vec![(Key::container(id), None)]);
     }
 
     /// Writes a volume, durably when this returns.
@@ -91,22 +96,17 @@ impl Db {
     /// # Errors
     /// [`Error::Database`].
     pub async fn create_volume(&self, record: &VolumeRecord) -> Result<()> {
-        self.writer.write_durably(Key::volume(&record.name), Some(codec::volume(record))).await
-    }
-
-    /// Writes a volume soon: for one that its container's record names too.
-    pub fn save_volume(&self, record: &VolumeRecord) {
-        self.writer.write(Key::volume(&record.name), Some(codec::volume(record)));
+        self.writer.write_durably(vec![(Key::volume(&record.name), Some(codec::volume(record)))]).await
     }
 
     /// Forgets a volume soon.
     pub fn delete_volume(&self, name: &str) {
-        self.writer.write(Key::volume(name), None);
+        self.writer.write(vec![(Key::volume(name), None)]);
     }
 
     /// Writes what containers need to start with no manager: networks and endpoints, nothing else of the assignments.
     pub fn save_networks(&self, assignments: &Assignments) {
-        self.writer.write(Key::networks(), Some(codec::networks(assignments)));
+        self.writer.write(vec![(Key::networks(), Some(codec::networks(assignments)))]);
     }
 
     /// Writes one of the node's own networks, durably when this returns.
@@ -114,12 +114,12 @@ impl Db {
     /// # Errors
     /// [`Error::Database`].
     pub async fn create_network(&self, network: &LocalNetwork) -> Result<()> {
-        self.writer.write_durably(Key::local_network(network.id), Some(codec::local_network(network))).await
+        self.writer.write_durably(vec![(Key::local_network(network.id), Some(codec::local_network(network)))]).await
     }
 
     /// Forgets one of the node's own networks soon.
     pub fn delete_network(&self, id: NetworkId) {
-        self.writer.write(Key::local_network(id), None);
+        self.writer.write(vec![(Key::local_network(id), None)]);
     }
 
     /// Waits until everything asked for so far is on disk.
@@ -129,6 +129,12 @@ impl Db {
     pub async fn flush(&self) -> Result<()> {
         self.writer.flush().await
     }
+}
+
+fn with_volumes(record: &Record, volumes: &[VolumeRecord]) -> Vec<Change> {
+    let container = (Key::container(record.id), Some(codec::container(record)));
+    let volumes = volumes.iter().map(|volume| (Key::volume(&volume.name), Some(codec::volume(volume))));
+    volumes.chain([container]).collect()
 }
 
 fn initialise(database: &Database, path: &Path) -> Result<()> {

@@ -57,8 +57,12 @@ impl Key {
 
 type Acknowledge = oneshot::Sender<std::result::Result<(), String>>;
 
+/// What becomes of a row; `None` deletes it.
+pub type Change = (Key, Option<Vec<u8>>);
+
 struct Message {
-    change: Option<(Key, Option<Vec<u8>>)>,
+    /// They are on disk together or not at all.
+    changes: Vec<Change>,
     acknowledge: Option<Acknowledge>,
 }
 
@@ -78,26 +82,22 @@ impl Writer {
         Ok(Self { sender: Some(sender), thread: Some(thread), location })
     }
 
-    /// Writes (or with `None` deletes) a row soon.
-    pub fn write(&self, key: Key, value: Option<Vec<u8>>) {
-        self.send(Message { change: Some((key, value)), acknowledge: None });
+    /// Writes rows soon.
+    pub fn write(&self, changes: Vec<Change>) {
+        self.send(Message { changes, acknowledge: None });
     }
 
-    /// Writes a row; it is on disk when this returns.
-    pub async fn write_durably(&self, key: Key, value: Option<Vec<u8>>) -> Result<()> {
-        self.acknowledged(Some((key, value))).await
+    /// Writes rows; they are on disk when this returns.
+    pub async fn write_durably(&self, changes: Vec<Change>) -> Result<()> {
+        let (acknowledge, done) = oneshot::channel();
+        self.send(Message { changes, acknowledge: Some(acknowledge) });
+        let done = done.await.unwrap_or_else(|_| Err("its writer has ended".into()));
+        done.map_err(|reason| Error::Database { path: self.location.clone(), reason })
     }
 
     /// Waits for all rows so far.
     pub async fn flush(&self) -> Result<()> {
-        self.acknowledged(None).await
-    }
-
-    async fn acknowledged(&self, change: Option<(Key, Option<Vec<u8>>)>) -> Result<()> {
-        let (acknowledge, done) = oneshot::channel();
-        self.send(Message { change, acknowledge: Some(acknowledge) });
-        let done = done.await.unwrap_or_else(|_| Err("its writer has ended".into()));
-        done.map_err(|reason| Error::Database { path: self.location.clone(), reason })
+        self.write_durably(Vec::new()).await
     }
 
     fn send(&self, message: Message) {
@@ -130,9 +130,7 @@ fn run(database: &Database, receiver: &Receiver<Message>) {
         let ended = matches!(message, Err(RecvTimeoutError::Disconnected));
         let mut urgent = ended || message.is_err();
         for message in message.into_iter().chain(std::iter::from_fn(|| receiver.try_recv().ok())) {
-            if let Some((key, value)) = message.change {
-                pending.insert(key, value);
-            }
+            pending.extend(message.changes);
             urgent |= message.acknowledge.is_some();
             waiting.extend(message.acknowledge);
         }

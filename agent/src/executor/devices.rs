@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use model::{ContainerSpec, Device};
+use model::ContainerSpec;
 
 use crate::bundle::{DeviceNumbers, HostDevice, limited_devices};
 use crate::{Error, Result};
@@ -16,6 +16,19 @@ const MOST: usize = 10_000;
 
 /// The devices of the spec; with privilege, every device of the host below what the spec says of it.
 pub fn devices(spec: &ContainerSpec) -> Result<Vec<HostDevice>> {
+    let mut found = named(spec)?;
+    if spec.privileged {
+        for device in all_of_host() {
+            if !found.iter().any(|own| own.target == device.target) {
+                found.push(device);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The devices that the spec names.
+fn named(spec: &ContainerSpec) -> Result<Vec<HostDevice>> {
     let mut found = Vec::new();
     for device in &spec.devices {
         let refused = |reason: String| Error::Spec { key: "device", value: device.source.clone(), reason };
@@ -28,13 +41,6 @@ pub fn devices(spec: &ContainerSpec) -> Result<Vec<HostDevice>> {
             .map_err(|error| refused(error.to_string()))?;
         if found.len() == before {
             return Err(refused("it is not a device, nor a directory with devices in it".into()));
-        }
-    }
-    if spec.privileged {
-        for device in all_of_host() {
-            if !found.iter().any(|own| own.target == device.target) {
-                found.push(device);
-            }
         }
     }
     Ok(found)
@@ -102,20 +108,26 @@ pub fn block_devices(spec: &ContainerSpec) -> Result<DeviceNumbers> {
     limited_devices(&spec.resources.limits.block_io).map(number).collect()
 }
 
-/// Names the devices of the spec, for a check before anything is made.
+/// Whether a spec names devices of the host.
+pub fn names_any(spec: &ContainerSpec) -> bool {
+    let limited = limited_devices(&spec.resources.limits.block_io).next().is_some();
+    limited || !spec.devices.is_empty() || !spec.device_requests.is_empty()
+}
+
+/// Looks for the devices of the spec, before anything is made. Blocks.
 pub fn check(spec: &ContainerSpec) -> Result<()> {
-    let devices: Vec<Device> = spec.devices.clone();
-    if devices.iter().any(|device| !PathBuf::from(&device.target).is_absolute()) {
-        let target = devices.into_iter().map(|device| device.target).find(|target| !target.starts_with('/'));
+    if let Some(device) = spec.devices.iter().find(|device| !device.target.starts_with('/')) {
         let reason = "its path in the container must be absolute".into();
-        return Err(Error::Spec { key: "device", value: target.unwrap_or_default(), reason });
+        return Err(Error::Spec { key: "device", value: device.target.clone(), reason });
     }
-    self::devices(&ContainerSpec { privileged: false, ..spec.clone() })?;
+    named(spec)?;
     block_devices(spec).map(drop)
 }
 
 #[cfg(test)]
 mod tests {
+    use model::Device;
+
     use super::*;
 
     fn spec(source: &str, target: &str, permissions: &str) -> ContainerSpec {

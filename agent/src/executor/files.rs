@@ -7,7 +7,7 @@ use model::ContainerId;
 use model::shim::LOCK_FILE;
 use tokio::sync::Mutex;
 
-use super::{Executor, blocking};
+use super::{Executor, blocking, patiently};
 use crate::Result;
 use crate::containers::Record;
 use crate::files::{Site, StoppedMount};
@@ -16,10 +16,7 @@ use crate::mounts::{self, Contents, Sources};
 impl Executor {
     /// Held while a container is started, and while its own layer is written to.
     pub fn exclusive(&self, id: ContainerId) -> Arc<Mutex<()>> {
-        let mut locks = self.exclusive.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        // Those that nobody holds or waits for are forgotten.
-        locks.retain(|_, lock| Arc::strong_count(lock) > 1);
-        locks.entry(id).or_default().clone()
+        self.exclusive.of(id)
     }
 
     /// Keeps what the secrets and configs of a new container hold.
@@ -56,7 +53,7 @@ impl Executor {
             volumes.held().release(&id.to_string());
             Ok(())
         };
-        if let Err(error) = blocking("unmounting volumes", release).await {
+        if let Err(error) = patiently("unmounting volumes", release).await {
             tracing::warn!(container = %id.short(), %error, "volumes stay mounted");
         }
     }
@@ -106,7 +103,7 @@ impl Executor {
         lasting: bool,
         holder: String,
     ) -> Result<Site> {
-        blocking("making a container's files ready", move || {
+        patiently("making a container's files ready", move || {
             let image = self.images.get(&record.image_id)?;
             let lower = self.lower_dirs(&image)?;
             super::make_dirs(&self.paths, record.id)?;

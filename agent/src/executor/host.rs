@@ -105,11 +105,19 @@ fn io_weight(unified: bool) -> Option<String> {
     known.map(str::to_owned)
 }
 
-/// Refuses an AppArmor profile that the kernel does not have.
+/// The AppArmor profile that a spec names.
+fn named_profile(spec: &ContainerSpec) -> Option<&String> {
+    spec.security.apparmor.as_ref().filter(|profile| *profile != "unconfined")
+}
+
+/// Whether a spec names an AppArmor profile.
+pub fn names_profile(spec: &ContainerSpec) -> bool {
+    named_profile(spec).is_some()
+}
+
+/// Refuses an AppArmor profile that the kernel does not have. Blocks.
 pub fn check_profile(spec: &ContainerSpec) -> Result<()> {
-    let Some(profile) = spec.security.apparmor.as_ref().filter(|profile| *profile != "unconfined") else {
-        return Ok(());
-    };
+    let Some(profile) = named_profile(spec) else { return Ok(()) };
     let path = "/sys/kernel/security/apparmor/profiles";
     let loaded = fs::read_to_string(path).map_err(Error::io("read", path))?;
     // A line is `NAME (MODE)`.

@@ -27,6 +27,7 @@ use crate::bundle::Host;
 use crate::cgroup::Cgroup;
 use crate::containers::Record;
 use crate::health::{Check, Probe, kept_output};
+use crate::locks::Locks;
 use crate::mounts::Volumes;
 use crate::network::Networks;
 use crate::paths::Paths;
@@ -57,7 +58,7 @@ pub struct Executor {
     /// Secrets and configs of the last assignments.
     contents: tokio::sync::watch::Receiver<Arc<model::Assignments>>,
     /// Containers that are being started, or whose own layer is written to.
-    exclusive: std::sync::Mutex<std::collections::BTreeMap<ContainerId, Arc<tokio::sync::Mutex<()>>>>,
+    exclusive: Locks<ContainerId, tokio::sync::Mutex<()>>,
 }
 
 /// How the node keeps output.
@@ -103,6 +104,19 @@ pub(crate) async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(|_| Error::Thread(what))?
 }
 
+/// As [`blocking`], where it may be for ever: what a dead file server does not answer must not use up the threads that all
+/// others share.
+pub(crate) async fn patiently<T: Send + 'static>(
+    what: &'static str,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    // Nobody listens any more when the daemon ends.
+    let thread = std::thread::Builder::new().name("mounts".into()).spawn(move || drop(sender.send(work())));
+    thread.map_err(|_| Error::Thread(what))?;
+    receiver.await.map_err(|_| Error::Thread(what))?
+}
+
 impl Executor {
     /// An executor of these parts.
     pub fn new(parts: Parts) -> Arc<Self> {
@@ -110,7 +124,7 @@ impl Executor {
             parts;
         let cgroup = PathBuf::from(format!("/orca-{key}"));
         let stage = stage(&key);
-        let exclusive = std::sync::Mutex::default();
+        let exclusive = Locks::default();
         Arc::new(Self {
             paths,
             host,
@@ -172,11 +186,18 @@ impl Executor {
     ///
     /// # Errors
     /// Naming the key and its value.
-    pub fn check(&self, spec: &ContainerSpec, network: &NetworkMode) -> Result<()> {
+    pub async fn check(&self, spec: &ContainerSpec, network: &NetworkMode) -> Result<()> {
         crate::bundle::check(spec, network, &self.host)?;
-        host::check_profile(spec)?;
-        cdi::edits(&spec.device_requests, &self.host.cdi)?;
-        devices::check(spec)
+        if !(host::names_profile(spec) || devices::names_any(spec)) {
+            return Ok(());
+        }
+        let (spec, directories) = (spec.clone(), self.host.cdi.clone());
+        blocking("looking at the node's devices", move || {
+            host::check_profile(&spec)?;
+            cdi::edits(&spec.device_requests, &directories)?;
+            devices::check(&spec)
+        })
+        .await
     }
 
     /// Finds an image by name or id.
@@ -193,12 +214,15 @@ impl Executor {
     /// # Errors
     /// A damaged layer, a full disk, what the spec asks for in vain.
     pub async fn prepare(&self, record: &Record, image: Image) -> Result<()> {
-        self.check(&record.spec, &record.network)?;
-        check_sources(&record.spec)?;
+        // What users create was checked before it was.
+        if record.task.is_some() {
+            self.check(&record.spec, &record.network).await?;
+        }
         let (images, unpacker) = (self.images.clone(), self.unpacker.clone());
         let id = record.id;
-        let paths = self.paths.clone();
-        blocking("preparing a container", move || {
+        let (paths, spec) = (self.paths.clone(), record.spec.clone());
+        patiently("preparing a container", move || {
+            check_sources(&spec)?;
             images.prepare(&image, &unpacker)?;
             make_dirs(&paths, id)
         })

@@ -11,7 +11,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags};
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 
-use super::{Executor, blocking};
+use super::{Executor, blocking, patiently};
 use crate::bundle::Peers;
 use crate::containers::Record;
 use crate::shim_client::{self, ShimClientError};
@@ -73,7 +73,7 @@ impl Executor {
         let _alone = exclusive.lock().await;
         self.shim_gone(record.id).await?;
         let (executor, owned, attached) = (self.clone(), record.clone(), attach.is_some());
-        let write = blocking("writing a bundle", move || executor.write_bundle(&owned, peers, generation, attached));
+        let write = patiently("writing a bundle", move || executor.write_bundle(&owned, peers, generation, attached));
         let owner = self.network_owner(record, peers)?;
         let (namespace, bundle) = tokio::join!(self.networks.open(record, generation, owner), write);
         let run = match (namespace, bundle) {

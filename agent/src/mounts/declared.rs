@@ -42,7 +42,7 @@ pub fn point(record: &Record, index: usize, mount: &Mount, sources: &Sources<'_>
         MountSource::Bind { path, create, propagation, recursive, relabel } => {
             let source = host_path(path, *create)?;
             // Without SELinux it is of no effect, which the user is told when the container is made.
-            if let Some(label) = relabel.filter(|_| has_selinux()) {
+            if let Some(label) = relabel.filter(|_| has_selinux() && sources.for_run(record)) {
                 super::relabel::relabel(&source, label, record.id)?;
             }
             let mut point = bind(&mount.target, source, mount.read_only, *propagation);
@@ -134,7 +134,7 @@ fn part(
     }
     let held = sources.volumes.held();
     // A copy for a container that doesn't run has a place of its own.
-    let point = match sources.holder == record.id.to_string() {
+    let point = match sources.for_run(record) {
         true => held.part_point(record.id, index),
         false => held.image_point(&format!("{}-{index}", sources.holder)),
     };

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -14,19 +15,23 @@ use model::ContainerId;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 
+use crate::locks::Locks;
 use crate::{Error, Result};
 
 /// Mounts and those who hold them.
 #[derive(Debug)]
 pub struct HeldMounts {
     root: PathBuf,
+    /// Never locked while anything is mounted: a server that does not answer holds up only those who want what is its own.
     holders: Mutex<BTreeMap<PathBuf, BTreeSet<String>>>,
+    /// Held while something is mounted at a point or unmounted there.
+    changing: Locks<PathBuf, Mutex<()>>,
 }
 
 impl HeldMounts {
     /// Mounts of images and parts of volumes are made in `root`.
     pub fn new(root: PathBuf) -> Self {
-        Self { root, holders: Mutex::default() }
+        Self { root, holders: Mutex::default(), changing: Locks::default() }
     }
 
     fn holders(&self) -> MutexGuard<'_, BTreeMap<PathBuf, BTreeSet<String>>> {
@@ -48,12 +53,15 @@ impl HeldMounts {
     /// # Errors
     /// Whatever `make` fails with; nobody holds it then.
     pub fn hold(&self, point: &Path, holder: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-        let mut holders = self.holders();
-        fs::create_dir_all(point).map_err(Error::io("make", point))?;
-        if !mounted_at(point)?.contains(&real(point)) {
+        let changing = self.changing.of(point.to_path_buf());
+        let _alone = changing.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that is mounted is not looked into: its server may not answer.
+        if !is_mounted(point)? {
+            let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(point);
+            made.map_err(Error::io("make", point))?;
             make(point)?;
         }
-        holders.entry(point.to_path_buf()).or_default().insert(holder.to_owned());
+        self.adopt(point, holder);
         Ok(())
     }
 
@@ -64,19 +72,32 @@ impl HeldMounts {
 
     /// Lets go of everything that `holder` has, and unmounts what nobody else has.
     pub fn release(&self, holder: &str) {
-        let mut holders = self.holders();
-        for (point, by) in holders.iter_mut() {
-            if by.remove(holder) && by.is_empty() {
-                self.unmount(point);
+        let of_holder = |(point, by): (&PathBuf, &BTreeSet<String>)| by.contains(holder).then(|| point.clone());
+        let points: Vec<PathBuf> = self.holders().iter().filter_map(of_holder).collect();
+        for point in points {
+            let changing = self.changing.of(point.clone());
+            let _alone = changing.lock().unwrap_or_else(PoisonError::into_inner);
+            if self.let_go(&point, holder) {
+                self.unmount(&point);
             }
         }
-        holders.retain(|_, by| !by.is_empty());
+    }
+
+    /// Whether nobody holds the point any more.
+    fn let_go(&self, point: &Path, holder: &str) -> bool {
+        let mut holders = self.holders();
+        let Some(by) = holders.get_mut(point) else { return false };
+        by.remove(holder);
+        let last = by.is_empty();
+        if last {
+            holders.remove(point);
+        }
+        last
     }
 
     /// Unmounts what an earlier daemon has left mounted here or below `volumes`, and nobody holds.
     pub fn settle(&self, volumes: &Path) {
-        let holders = self.holders();
-        let held: BTreeSet<PathBuf> = holders.keys().map(|point| real(point)).collect();
+        let held: BTreeSet<PathBuf> = self.holders().keys().map(|point| listed(point)).collect();
         for root in [self.root.as_path(), volumes] {
             for point in mounted_at(root).unwrap_or_default().into_iter().rev() {
                 if point != real(root) && !held.contains(&point) {
@@ -88,7 +109,7 @@ impl HeldMounts {
 
     fn unmount(&self, point: &Path) {
         // Containers have mounts of their own; a lazy unmount ends ours however busy the file system is.
-        if let Err(errno) = umount2(point, MntFlags::MNT_DETACH) {
+        if let Err(errno) = umount2(point, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
             tracing::warn!(point = %point.display(), %errno, "a volume's file system stays mounted");
             return;
         }
@@ -113,16 +134,35 @@ pub fn unmount_all(dir: &Path) -> Result<()> {
     }
 }
 
-/// What is mounted at `dir` or below it, in the order of mounting (proc_pid_mountinfo(5)).
+/// What is mounted at `dir` or below it, in the order of mounting.
 fn mounted_at(dir: &Path) -> Result<Vec<PathBuf>> {
     let dir = real(dir);
-    let path = Path::new("/proc/self/mountinfo");
-    let text = fs::read_to_string(path).map_err(Error::io("read", path))?;
-    let points = text.lines().filter_map(|line| line.split(' ').nth(4)).map(unescape);
-    Ok(points.filter(|point| point.starts_with(&dir)).collect())
+    Ok(mount_points()?.into_iter().filter(|point| point.starts_with(&dir)).collect())
 }
 
-/// A path as the table of mounts has it.
+/// Whether anything is mounted at this very place.
+pub fn is_mounted(point: &Path) -> Result<bool> {
+    let point = listed(point);
+    Ok(mount_points()?.contains(&point))
+}
+
+/// Where things are mounted, in the order of mounting (proc_pid_mountinfo(5)).
+fn mount_points() -> Result<Vec<PathBuf>> {
+    let path = Path::new("/proc/self/mountinfo");
+    let text = fs::read_to_string(path).map_err(Error::io("read", path))?;
+    Ok(text.lines().filter_map(|line| line.split(' ').nth(4)).map(unescape).collect())
+}
+
+/// A mount point as the table of mounts has it. Only what is above it is looked up: what is mounted there may be of a server
+/// that does not answer.
+fn listed(point: &Path) -> PathBuf {
+    match (point.parent(), point.file_name()) {
+        (Some(parent), Some(name)) => real(parent).join(name),
+        _ => point.to_path_buf(),
+    }
+}
+
+/// A directory that is nobody's mount point, as the table of mounts has it.
 fn real(path: &Path) -> PathBuf {
     fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf())
 }

@@ -64,6 +64,11 @@ pub struct Images<'a> {
 }
 
 impl Sources<'_> {
+    /// Whether they are for a run of the container; else somebody only looks at its files.
+    pub(super) fn for_run(&self, record: &Record) -> bool {
+        self.holder == record.id.to_string()
+    }
+
     /// A user and group of the container as the host numbers them.
     fn on_host(&self, (uid, gid): (u32, u32)) -> Result<(u32, u32)> {
         let Some(map) = self.map else { return Ok((uid, gid)) };

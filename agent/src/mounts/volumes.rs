@@ -12,6 +12,8 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use super::driver::{Driver, FileSystem};
 use super::held::{HeldMounts, unmount_all};
+use crate::containers::Record;
+use crate::locks::Locks;
 use crate::{Error, Result, random};
 
 const DATA: &str = "_data";
@@ -60,15 +62,15 @@ impl VolumeOwner {
 pub struct Volumes {
     root: PathBuf,
     records: Mutex<BTreeMap<String, VolumeRecord>>,
-    /// Filling a volume is one caller's work at a time.
-    filling: Mutex<()>,
+    /// Mounting and filling a volume is one caller's work at a time.
+    filling: Locks<String, Mutex<()>>,
     held: HeldMounts,
 }
 
 impl Volumes {
     /// The volumes of these records. What is mounted besides them goes into `mounts`.
     pub fn new(root: PathBuf, mounts: PathBuf, records: BTreeMap<String, VolumeRecord>) -> Self {
-        Self { root, records: Mutex::new(records), filling: Mutex::default(), held: HeldMounts::new(mounts) }
+        Self { root, records: Mutex::new(records), filling: Locks::default(), held: HeldMounts::new(mounts) }
     }
 
     /// What is mounted for containers, and for whom.
@@ -117,6 +119,12 @@ impl Volumes {
     /// One volume.
     pub fn get(&self, name: &str) -> Option<VolumeRecord> {
         self.records().get(name).cloned()
+    }
+
+    /// The volumes that a container has.
+    pub fn of(&self, container: &Record) -> Vec<VolumeRecord> {
+        let records = self.records();
+        container.volumes.iter().filter_map(|volume| records.get(&volume.name).cloned()).collect()
     }
 
     /// Where its files are.
@@ -171,7 +179,8 @@ impl Volumes {
     /// The directory to mount, made where it is missing. While it is empty it is filled with what the image has at `path`,
     /// if `fill` says so. A file system of its own is mounted for `holder`.
     pub fn source(&self, name: &str, fill: Option<(&MergedRoot, &str)>, holder: &str) -> Result<PathBuf> {
-        let _alone = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
+        let filling = self.filling.of(name.to_owned());
+        let _alone = filling.lock().unwrap_or_else(PoisonError::into_inner);
         let record = self.get(name).ok_or_else(|| Error::NoSuchVolume(name.into()))?;
         let data = self.mountpoint(name);
         match Driver::of(name, &record.spec)? {
@@ -181,7 +190,6 @@ impl Volumes {
                 return Err(Error::Volume { name: name.into(), reason });
             }
             Driver::Mounted(system) => {
-                make_dir(&data)?;
                 self.held.hold(&data, holder, |point| mount_on(point, &system))?;
             }
             Driver::Directory => {}
@@ -332,6 +340,72 @@ mod tests {
         assert!(early.join("sub").is_dir());
         let stat = rustix::fs::stat(&early).unwrap();
         assert_eq!((stat.st_ino, stat.st_gid), (inode, 34));
+    }
+
+    /// A file system whose server never answers, mounted for a test (fuse(4)). It ends with the descriptor.
+    struct Silent {
+        server: Option<fs::File>,
+        point: PathBuf,
+    }
+
+    impl Silent {
+        fn options(&self) -> BTreeMap<String, String> {
+            use std::os::fd::AsRawFd;
+            let server = self.server.as_ref().map_or(-1, AsRawFd::as_raw_fd);
+            let options = format!("fd={server},rootmode=40000,user_id=0,group_id=0");
+            [("type", "fuse"), ("device", "silent"), ("o", options.as_str())]
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into()
+        }
+    }
+
+    impl Drop for Silent {
+        fn drop(&mut self) {
+            self.server.take();
+            let _ = umount2(&self.point, MntFlags::MNT_DETACH);
+        }
+    }
+
+    #[test]
+    fn a_dead_file_server_holds_up_nobody_but_who_wants_its_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("volumes");
+        let server = fs::OpenOptions::new().read(true).write(true).open("/dev/fuse").unwrap();
+        let mut silent = Silent { server: Some(server), point: root.join("silent").join(DATA) };
+        let volumes = std::sync::Arc::new(Volumes::new(root.clone(), dir.path().join("mounts"), BTreeMap::new()));
+        let create = |name: &str, driver_opts| {
+            let spec = VolumeSpec { driver_opts, ..VolumeSpec::default() };
+            volumes.create(Some(name.into()), spec, Timestamp(1)).unwrap();
+        };
+        create("silent", silent.options());
+        create("plain", BTreeMap::new());
+        create("memory", [("type".to_owned(), "tmpfs".to_owned())].into());
+        let uses = |holder: &'static str| {
+            let (volumes, layer) = (volumes.clone(), dir.path().join("layer"));
+            std::thread::spawn(move || {
+                volumes.source("silent", Some((&MergedRoot::new(vec![layer]), "/srv")), holder).is_ok()
+            })
+        };
+        let waiting = [uses("one"), uses("two")];
+        while !super::super::held::is_mounted(&silent.point).unwrap() {
+            std::thread::yield_now();
+        }
+        let (done, others) = std::sync::mpsc::channel();
+        let free = volumes.clone();
+        std::thread::spawn(move || {
+            let sources = ["plain", "memory"].map(|name| free.source(name, None, "other").is_ok());
+            free.settle();
+            free.held().release("other");
+            // Who was using it and has ended; that it is unmounted asks no server.
+            free.held().release("one");
+            done.send(sources)
+        });
+        let in_time = others.recv_timeout(std::time::Duration::from_secs(30));
+        assert!(waiting.iter().all(|thread| !thread.is_finished()));
+        silent.server.take();
+        assert!(waiting.into_iter().all(|thread| thread.join().is_ok()));
+        assert_eq!(in_time.unwrap(), [true, true]);
+        assert!(!super::super::held::is_mounted(&root.join("memory").join(DATA)).unwrap());
     }
 
     #[test]

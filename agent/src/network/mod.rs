@@ -26,6 +26,7 @@ use net::plan::{Family, NetworkPlan, NodeKey};
 use tokio::sync::watch;
 
 use crate::containers::Record;
+use crate::locks::Locks;
 use crate::paths::Paths;
 use crate::{Error, Programs, Result, addresses};
 
@@ -48,6 +49,8 @@ pub struct Networks {
     programs: Arc<dyn Programs>,
     kernel: Arc<net::Network>,
     state: Mutex<State>,
+    /// Held while a container's namespace is made or removed.
+    locks: Locks<ContainerId, tokio::sync::Mutex<()>>,
     wanted: watch::Sender<u64>,
     applied: watch::Sender<Applied>,
     netd: tokio::sync::Mutex<Option<net::netd::Client>>,
@@ -71,8 +74,6 @@ struct State {
     active: BTreeMap<ContainerId, Active>,
     /// Namespaces of others that containers share, as of their next or present run.
     shared: BTreeMap<ContainerId, Partner>,
-    /// Held while a container's namespace is made or removed.
-    locks: BTreeMap<ContainerId, Arc<tokio::sync::Mutex<()>>>,
 }
 
 /// The user namespace that a network namespace belongs to, where it is not the host's.
@@ -125,6 +126,7 @@ impl Networks {
             paths,
             programs,
             state: Mutex::new(State { assigned: Arc::new(assigned), own: Arc::new(own), ..State::default() }),
+            locks: Locks::default(),
             wanted: watch::Sender::new(0),
             applied: watch::Sender::new(Applied::default()),
             netd: tokio::sync::Mutex::default(),
@@ -311,14 +313,12 @@ impl Networks {
 
     /// The lock of a container's namespace: whoever holds it makes or removes it.
     pub fn lock(&self, id: ContainerId) -> Arc<tokio::sync::Mutex<()>> {
-        self.state().locks.entry(id).or_default().clone()
+        self.locks.of(id)
     }
 
     /// Forgets a container that is gone.
     pub fn forget(&self, id: ContainerId) {
-        let mut state = self.state();
-        state.locks.remove(&id);
-        state.shared.remove(&id);
+        self.state().shared.remove(&id);
     }
 
     /// Says whose namespace a container's next run shares.

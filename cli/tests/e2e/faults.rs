@@ -1,94 +1,121 @@
-//! Whoever is killed, and whenever: what is not wanted any more goes, and what is wanted stays.
-//! `ORCA_FAULTS=n` tries more often, `ORCA_SEED=n` other moments.
+//! Whoever is killed, and before whatever step: what is not wanted any more goes, and what is wanted stays.
+//! `ORCA_FAULTS=n` tries n of the steps, `ORCA_FAULTS=all` each; `ORCA_SEED=n` takes others.
 
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
-use crate::remains;
+use crate::remains::{self, Remains};
+use crate::steps::{self, Steps, Who};
 use crate::support::Node;
 
 const VERBS: [&str; 4] = ["create", "start", "stop", "rm"];
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Victim {
-    Daemon,
-    Netd,
-    Shim,
-}
-
-const VICTIMS: [Victim; 3] = [Victim::Daemon, Victim::Netd, Victim::Shim];
-
-/// splitmix64 (Sebastiano Vigna, public domain).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % limit
-    }
-}
-
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
 
 fn kill(pid: i32) {
     // It may just have ended by itself.
     let _ = Command::new("kill").args(["-9", &pid.to_string()]).stderr(Stdio::null()).status();
 }
 
-fn strike(node: &mut Node, victim: Victim) {
+fn shims(node: &Node) -> Vec<i32> {
+    let found = remains::processes(&node.data_dir().display().to_string());
+    found.into_iter().filter(|(_, line)| line.contains("--bundle")).map(|(pid, _)| pid).collect()
+}
+
+/// Everybody who works for the node.
+fn processes(node: &Node) -> Vec<(Who, i32)> {
+    let netd = remains::netd(node).map(|pid| (Who::Netd, pid));
+    let shims = shims(node).into_iter().map(|pid| (Who::Shim, pid));
+    [(Who::Daemon, node.daemon_pid())].into_iter().chain(netd).chain(shims).collect()
+}
+
+fn strike(node: &Node, victim: Who) {
     match victim {
-        Victim::Daemon => node.kill_daemon(),
-        Victim::Netd => remains::netd(node).into_iter().for_each(kill),
-        Victim::Shim => {
-            let dir = node.data_dir().display().to_string();
-            let shims = remains::processes(&dir).into_iter().filter(|(_, line)| line.contains("--bundle"));
-            shims.for_each(|(pid, _)| kill(pid));
-        }
+        Who::Daemon => kill(node.daemon_pid()),
+        Who::Netd => remains::netd(node).into_iter().for_each(kill),
+        Who::Shim => shims(node).into_iter().for_each(kill),
     }
+}
+
+/// The steps before which somebody is killed: all, or so many, spread over every verb and victim.
+fn chosen(made: &[(&'static str, Steps)]) -> Vec<(&'static str, Who, u64)> {
+    let wanted = std::env::var("ORCA_FAULTS").unwrap_or_else(|_| "20".into());
+    let seed: u64 = std::env::var("ORCA_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
+    let kinds: Vec<(&str, Who, u64)> = made
+        .iter()
+        .flat_map(|(verb, steps)| steps.iter().map(move |(who, count)| (*verb, *who, *count)))
+        .filter(|(.., count)| *count > 0)
+        .collect();
+    let of_kind = |(verb, who, count): (&'static str, Who, u64)| {
+        let tries = match wanted.as_str() {
+            "all" => count,
+            number => (number.parse::<u64>().unwrap() / kinds.len() as u64).clamp(1, count),
+        };
+        let offset = seed.wrapping_mul(0x9e37_79b9) % count;
+        (0..tries).map(move |number| (verb, who, 1 + (offset + number * count / tries) % count)).collect::<Vec<_>>()
+    };
+    kinds.iter().copied().flat_map(of_kind).collect()
 }
 
 #[test]
-fn a_kill_at_any_moment_orphans_nothing_and_loses_no_volume() {
-    let (seed, rounds) = (number("ORCA_SEED", 1), number("ORCA_FAULTS", 24));
-    let mut random = Random(seed);
+fn a_kill_before_any_step_orphans_nothing_and_loses_no_volume() {
     let mut node = Node::start().with_busybox();
     node.ok(&["run", "--rm", "-p", "8093:80", "-v", "kept:/kept", "busybox", "sh", "-c", "echo precious > /kept/file"]);
     let clean = remains::at_rest(&node);
-    for round in 0..rounds {
-        let victim = VICTIMS[usize::try_from(round % 3).unwrap()];
-        let verb = VERBS[usize::try_from(round / 3 % 4).unwrap()];
-        let delay = Duration::from_millis(random.below(150));
-        let what = format!("seed {seed}, round {round}: {victim:?} killed {delay:?} into {verb}");
-        try_once(&mut node, victim, verb, delay, &what);
-        remains::wait_until_again(&node, &clean, &what);
-        let kept = node.data_dir().join("volumes/kept/_data/file");
-        assert_eq!(std::fs::read_to_string(kept).unwrap(), "precious\n", "{what}");
+    let made = VERBS.map(|verb| {
+        prepare(&node, verb);
+        let followed = steps::follow(node.orca_command(&command(verb)), &processes(&node), None);
+        node.orca(&["rm", "-f", "-v", "cu"]);
+        check(&node, &clean, &format!("{verb}, nobody killed"));
+        (verb, followed.steps)
+    });
+    println!("steps: {made:?}");
+    for (verb, steps) in &made {
+        assert!(steps.get(&Who::Daemon).is_some_and(|count| *count > 0), "{verb} is not followed: {steps:?}");
+        let of_shim = steps.get(&Who::Shim).is_some_and(|count| *count > 0);
+        assert!(of_shim || *verb == "create", "{verb} is not followed: {steps:?}");
+    }
+    for (verb, victim, step) in chosen(&made) {
+        let what = format!("{victim:?} killed before its step {step} of {verb}");
+        try_once(&mut node, verb, victim, step, &what);
+        check(&node, &clean, &what);
     }
 }
 
-fn try_once(node: &mut Node, victim: Victim, verb: &str, delay: Duration, what: &str) {
-    let args = ["--name", "cu", "-p", "8093:80", "-v", "kept:/kept", "-v", "/anonymous", "busybox", "sleep", "1000"];
+fn check(node: &Node, clean: &Remains, what: &str) {
+    remains::wait_until_again(node, clean, what);
+    let kept = node.data_dir().join("volumes/kept/_data/file");
+    assert_eq!(std::fs::read_to_string(kept).unwrap(), "precious\n", "{what}");
+}
+
+const ARGS: [&str; 11] =
+    ["--name", "cu", "-p", "8093:80", "-v", "kept:/kept", "-v", "/anonymous", "busybox", "sleep", "1000"];
+
+/// What there is before the verb.
+fn prepare(node: &Node, verb: &str) {
     match verb {
         "create" => {}
-        "start" => drop(node.ok(&[&["create"], &args[..]].concat())),
-        _ => drop(node.ok(&[&["run", "-d"], &args[..]].concat())),
+        "start" => drop(node.ok(&[&["create"], &ARGS[..]].concat())),
+        _ => drop(node.ok(&[&["run", "-d"], &ARGS[..]].concat())),
     }
-    let command = match verb {
-        "create" => [&["create"], &args[..]].concat(),
+}
+
+fn command(verb: &'static str) -> Vec<&'static str> {
+    match verb {
+        "create" => [&["create"], &ARGS[..]].concat(),
         "stop" => vec!["stop", "-t", "0", "cu"],
         "rm" => vec!["rm", "-f", "-v", "cu"],
         _ => vec![verb, "cu"],
-    };
-    let child = node.orca_command(&command).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    std::thread::sleep(delay);
-    strike(node, victim);
-    child.wait_with_output().unwrap();
-    if victim == Victim::Daemon {
+    }
+}
+
+fn try_once(node: &mut Node, verb: &'static str, victim: Who, step: u64, what: &str) {
+    prepare(node, verb);
+    let followed = steps::follow(node.orca_command(&command(verb)), &processes(node), Some((victim, step)));
+    match followed.struck {
+        Some(call) => println!("{what}: system call {call}"),
+        // This time there were fewer.
+        None => strike(node, victim),
+    }
+    if victim == Who::Daemon {
+        node.kill_daemon();
         node.start_daemon();
     }
     if node.ok(&["ps", "-aq"]).is_empty() {

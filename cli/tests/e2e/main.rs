@@ -35,6 +35,7 @@ mod real_app;
 mod registry;
 mod remains;
 mod runtimes;
+mod steps;
 mod storage;
 mod support;
 mod syslog_tls;
