@@ -95,6 +95,18 @@ pub struct ShimSpec {
     /// what this container joins: a thousand neighbours would be a thousand mounts to copy and to read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub namespace_dirs: Vec<PathBuf>,
+    /// The processes by which this container joins namespaces of others: `/proc/PID/ns/…` in the configuration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub donors: Vec<Donor>,
+}
+
+/// The first process of a container whose namespaces another one joins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Donor {
+    /// As the host numbers it.
+    pub pid: i32,
+    /// Whose it is: a number may be another process's by the time that it is used.
+    pub container_id: String,
 }
 
 /// Another container's /dev/shm.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use model::Link;
+use model::{Link, NetworkId};
 
 use crate::plan::{Action, AttachmentPlan, Family, NetworkPlan, NodeKey, NodePlan, Observed, diff};
 use crate::ruleset::{FlowGuards, Ruleset, SetDelta};
@@ -19,6 +19,8 @@ pub struct Network {
     /// What this process has set up, by device. It is not set up again before the next audit: with every container the others
     /// would cost as much as the new one.
     attached: Mutex<BTreeMap<String, (AttachmentPlan, NetworkPlan)>>,
+    /// What containers are linked by, as this process has set it up; the same holds for it.
+    linked: Mutex<BTreeMap<NetworkId, NetworkPlan>>,
     /// What the kernel has of this node's, as this process has left it; `None`: to be looked at. What goes by itself with its
     /// namespace is no harm: removing it again does none.
     observed: Mutex<Option<Observed>>,
@@ -95,7 +97,13 @@ pub struct ItemError {
 impl Network {
     /// The network of a node. Nothing happens before the first call.
     pub const fn new(node_key: NodeKey) -> Self {
-        Self { node_key, loaded: Mutex::new(None), attached: Mutex::new(BTreeMap::new()), observed: Mutex::new(None) }
+        Self {
+            node_key,
+            loaded: Mutex::new(None),
+            attached: Mutex::new(BTreeMap::new()),
+            linked: Mutex::new(BTreeMap::new()),
+            observed: Mutex::new(None),
+        }
     }
 
     /// Brings the kernel to the plan: stale devices go, missing ones come, the table is replaced if it changed. An
@@ -128,11 +136,13 @@ impl Network {
             None => netlink::observe(&self.node_key)?,
         };
         let failures = report.failures.len();
+        self.linked().retain(|id, _| plan.network(*id).is_some());
+        let mut vlans = observed.vlans.clone();
         for action in diff(&observed, plan) {
-            self.carry_out(&action, report);
+            vlans.extend(self.carry_out(&action, report));
         }
         // After a failure the kernel is looked at before the next change.
-        *slot = Observed::of(plan).filter(|_| report.failures.len() == failures);
+        *slot = (report.failures.len() == failures).then(|| Observed::of(plan, &vlans));
         Ok(())
     }
 
@@ -145,6 +155,7 @@ impl Network {
         let mut gone = Report::default();
         self.detach(plan, &mut gone);
         self.attached().clear();
+        self.linked().clear();
         *self.observed.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let mut report = self.apply(plan)?;
         report.removed += gone.removed;
@@ -177,10 +188,11 @@ impl Network {
     /// Removes everything in the kernel that carries this node's key.
     pub fn teardown_all(&self) -> Result<Report, Error> {
         let nothing = NodePlan::empty(self.node_key.clone());
+        self.linked().clear();
         *self.observed.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let mut report = Report::default();
         for action in diff(&netlink::observe(&self.node_key)?, &nothing) {
-            self.carry_out(&action, &mut report);
+            let _ = self.carry_out(&action, &mut report);
         }
         *self.loaded() = None;
         for family in Family::ALL {
@@ -221,6 +233,20 @@ impl Network {
 
     fn attached(&self) -> MutexGuard<'_, BTreeMap<String, (AttachmentPlan, NetworkPlan)>> {
         self.attached.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn linked(&self) -> MutexGuard<'_, BTreeMap<NetworkId, NetworkPlan>> {
+        self.linked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets up what a network's containers are linked by, unless this process has; the device that it had to make for that.
+    fn link(&self, network: &NetworkPlan) -> Result<Option<String>, Error> {
+        if self.linked().get(&network.id) == Some(network) {
+            return Ok(None);
+        }
+        let made = netlink::ensure_link(&self.node_key, network)?;
+        self.linked().insert(network.id, network.clone());
+        Ok(made)
     }
 
     /// Sets a container's device up, unless it is there as this process has set it up.
@@ -281,7 +307,9 @@ impl Network {
         Ok(())
     }
 
-    fn carry_out(&self, action: &Action, report: &mut Report) {
+    /// Does one thing; returns the device of a VLAN that it had to make.
+    fn carry_out(&self, action: &Action, report: &mut Report) -> Option<String> {
+        let mut made = None;
         let (item, done) = match action {
             Action::RemoveDevice(name) => {
                 report.removed += 1;
@@ -299,7 +327,8 @@ impl Network {
                 (format!("route to {subnet}"), netlink::add_subnet_route(*subnet, *source))
             }
             Action::Link(network) => {
-                (format!("the link of network {}", network.name), netlink::ensure_link(&self.node_key, network))
+                let done = self.link(network).map(|device| made = device);
+                (format!("the link of network {}", network.name), done)
             }
             Action::Attach { attachment, network, adopt } => {
                 let count = if *adopt { &mut report.adopted } else { &mut report.attached };
@@ -312,5 +341,6 @@ impl Network {
             tracing::warn!(%item, %error, "a part of the network could not be set up");
             report.failures.push(ItemError { item, error });
         }
+        made
     }
 }

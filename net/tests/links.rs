@@ -71,6 +71,7 @@ fn containers_on_a_bridge_device_share_a_link() {
         assert_eq!(t.ask("a", "tcp", HOST, 8081), "a 10.1.0.1", "published, to itself");
     };
     check();
+    assert_eq!(apply(&t, &kernel, &plan).exchanged, 0, "nothing is asked again where nothing has changed");
     // What only a link has.
     t.spawn("b", HEAR, &[]);
     assert_eq!(shout(&t, "a", "10.1.0.255"), "10.1.0.6");
@@ -112,6 +113,7 @@ fn a_container_is_on_the_hosts_own_network() {
     let kernel = Network::new(key());
     let report = apply(&t, &kernel, &plan);
     assert_eq!(report.attached, 7);
+    assert_eq!(apply(&t, &kernel, &plan).exchanged, 0, "nothing is asked again where nothing has changed");
     t.serve("outside", OUTSIDE, 99);
     t.serve("n", "192.0.2.22".parse::<Ipv4Addr>().unwrap(), 80);
     let n = IpAddr::from([192, 0, 2, 22]);

@@ -209,6 +209,34 @@ fn ports_are_reserved_and_conflicts_are_told_by_number() {
     assert!(!taken(8080), "released with the tables that named it");
 }
 
+const ECHO: &str = r#"
+import socket, threading
+s = socket.socket(); s.bind(('0.0.0.0', 81)); s.listen(8); print('ready', flush=True)
+def echo(c):
+    while data := c.recv(100): c.sendall(data)
+while True: threading.Thread(target=echo, args=(s.accept()[0],), daemon=True).start()
+"#;
+
+fn talk(stream: &mut std::net::TcpStream) {
+    use std::io::{Read, Write};
+    let mut answer = [0; 5];
+    stream.write_all(b"hello").unwrap();
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"hello");
+}
+
+fn runs(pid: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}
+
+fn wait_until(what: &str, done: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !done() {
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 #[test]
 fn what_the_packet_filter_cannot_lead_is_relayed() {
     let mut t = Topology::new();
@@ -223,9 +251,12 @@ fn what_the_packet_filter_cannot_lead_is_relayed() {
         ..port(Protocol::Tcp, 8083, &[])
     });
     plan.ports.push(port(Protocol::Tcp, 8084, &[]));
+    let echo = SocketAddr::from(([10, 2, 0, 10], 81));
+    plan.ports.push(PortPlan { backends: vec![echo], ..port(Protocol::Tcp, 8085, &[]) });
     t.on_host(|| Network::new(key()).apply(&plan).unwrap());
     t.serve("f", Ipv4Addr::UNSPECIFIED, 80);
     t.serve("e", six.ip(), 80);
+    t.spawn("f", ECHO, &[]);
     let _ended = Ended(&t);
     let tables = Tables::new(resolve::Tables::default(), &plan);
     let report = block_on(async { start(&t).await.set_tables(&tables).await.unwrap() });
@@ -240,23 +271,29 @@ fn what_the_packet_filter_cannot_lead_is_relayed() {
         assert_eq!(t.ask("host", "tcp", local, 8084), "ConnectionRefusedError");
     };
     check();
-    // A successor serves the same sockets, and the predecessor does not take them along.
-    let first = block_on(async { Client::connect(t.run_dir()).await.unwrap().pid() });
+    // A successor serves the same sockets, and the predecessor does not take them along. What it relays already goes on.
+    let connect = || t.on_host(|| std::net::TcpStream::connect((local, 8085)).unwrap());
+    let mut connections = [connect(), connect()];
+    connections.iter_mut().for_each(talk);
+    let serving = || block_on(async { Client::connect(t.run_dir()).await.map(|client| client.pid()).ok() });
+    let first = serving().unwrap();
     let mut successor = netd(&t).env(TAKEOVER, "1").spawn().unwrap();
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while std::fs::read_to_string(format!("/proc/{first}/stat")).is_ok_and(|stat| !stat.contains(") Z ")) {
-        assert!(Instant::now() < deadline, "the predecessor stays");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait_until("a successor", || serving() == Some(successor.id()));
+    connections.iter_mut().for_each(talk);
     check();
+    assert!(runs(first), "it has connections");
     // Without backends the port is still held, and refuses.
     let mut idle = tables;
     idle.relayed.clear();
     block_on(async { Client::connect(t.run_dir()).await.unwrap().set_tables(&idle).await.unwrap() });
     assert_eq!(t.ask("host", "tcp", local, 8082), "ConnectionRefusedError");
     assert!(t.on_host(|| std::net::TcpListener::bind((local, 8082)).is_err()), "still reserved");
+    let [closed, mut last] = connections;
+    drop(closed);
+    talk(&mut last);
     block_on(async { Client::connect(t.run_dir()).await.unwrap().shutdown().await.unwrap() });
     successor.wait().unwrap();
+    wait_until("the predecessor ends with its successor", || !runs(first));
 }
 
 #[test]
@@ -288,10 +325,7 @@ fn netd_outlives_its_daemon_and_hands_over_to_its_successor() {
         }
     };
     assert_eq!(second, successor.id());
-    while std::fs::read_to_string(format!("/proc/{first}/stat")).is_ok_and(|stat| !stat.contains(") Z ")) {
-        assert!(Instant::now() < deadline, "the predecessor stays");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    wait_until("the predecessor ends", || !runs(first));
     assert_eq!(dig(&t, "a", "+tcp web"), ["10.1.0.2"]);
     assert!(t.on_host(|| std::net::TcpListener::bind((HOST, 8080)).is_err()), "still reserved");
     block_on(async { Client::connect(t.run_dir()).await.unwrap().shutdown().await.unwrap() });

@@ -55,6 +55,7 @@ struct MountView {
 struct LinuxView {
     #[serde(default)]
     cgroups_path: PathBuf,
+    mount_label: Option<String>,
     #[serde(default)]
     namespaces: Vec<NamespaceView>,
 }
@@ -85,6 +86,12 @@ impl View {
     /// The namespaces that it joins rather than makes.
     pub fn joined(&self) -> impl Iterator<Item = &Path> {
         self.linux.namespaces.iter().filter_map(|namespace| namespace.path.as_deref())
+    }
+
+    /// The SELinux label of its files.
+    #[must_use]
+    pub fn mount_label(&self) -> Option<&str> {
+        self.linux.mount_label.as_deref()
     }
 
     /// The first process's working directory.

@@ -15,14 +15,19 @@ use crate::users::Namespace;
 const MAX_LAYERS: usize = 500;
 
 /// Mounts `snapshot` at `target`, which is made if it isn't there. The layers have the container's own ids: where those are
-/// not the host's, they are shown through idmapped mounts.
+/// not the host's, they are shown through idmapped mounts. With `label` every file has that one.
 ///
 /// mount(2) takes one page of options, too little for the paths of many layers, and commas and colons in them would need
 /// escaping. So every directory is opened and named by its number below `/proc/self/fd`: `lowerdir=5:6:7`.
 ///
 /// # Errors
 /// If there are no or too many layers, one is missing, or the kernel refuses.
-pub fn mount_snapshot(snapshot: &Snapshot, target: &Path, users: Option<&Namespace<'_>>) -> Result<()> {
+pub fn mount_snapshot(
+    snapshot: &Snapshot,
+    target: &Path,
+    label: Option<&str>,
+    users: Option<&Namespace<'_>>,
+) -> Result<()> {
     if snapshot.lower.is_empty() || snapshot.lower.len() > MAX_LAYERS {
         return Err(ShimError::Layers(snapshot.lower.len()));
     }
@@ -37,13 +42,13 @@ pub fn mount_snapshot(snapshot: &Snapshot, target: &Path, users: Option<&Namespa
             upper: open_directory(&snapshot.upper)?,
             work: open_directory(&snapshot.work)?,
         }
-        .mount(target, snapshot.volatile);
+        .mount(target, label, snapshot.volatile);
     };
     let place = users.stage().join("layers");
     std::fs::create_dir_all(&place).map_err(ShimError::io("make", &place))?;
     let layers = Layers::idmapped(snapshot, users, &place)?;
     // overlayfs makes its own files as whoever has mounted it.
-    let mounted = users.as_root(|| layers.mount(target, snapshot.volatile));
+    let mounted = users.as_root(|| layers.mount(target, label, snapshot.volatile));
     // overlayfs has mounts of its own of them.
     for _ in 0..=snapshot.lower.len() {
         umount2(&place, MntFlags::MNT_DETACH).map_err(ShimError::io("unmount a layer at", &place))?;
@@ -84,7 +89,7 @@ impl Layers {
         Ok(Self { lower, upper: within(&snapshot.upper)?, work: within(&snapshot.work)? })
     }
 
-    fn mount(&self, target: &Path, volatile: bool) -> Result<()> {
+    fn mount(&self, target: &Path, label: Option<&str>, volatile: bool) -> Result<()> {
         let target_fd = open_directory(target)?;
         let lower: Vec<String> = self.lower.iter().map(|fd| fd.as_raw_fd().to_string()).collect();
         // Layers must say all there is to know of their files: these are read without a mount, and made into images.
@@ -96,6 +101,10 @@ impl Layers {
         );
         if volatile {
             options.push_str(",volatile");
+        }
+        if let Some(label) = label {
+            // A label has commas of its own.
+            options.push_str(&format!(",context=\"{label}\""));
         }
         std::env::set_current_dir("/proc/self/fd").map_err(ShimError::io("enter", "/proc/self/fd"))?;
         let number = target_fd.as_raw_fd().to_string();

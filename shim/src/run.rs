@@ -86,20 +86,19 @@ fn create(bundle: Bundle, spec: ShimSpec) -> Result<Supervisor> {
         external::check(program)?;
     }
     let log = Log::open(&spec.log)?;
+    let donors = shared::Donors::hold(&spec.donors)?;
     isolate::leave_parent()?;
-    if spec.runtime.is_none() {
-        // What is staged is named in the configuration by another place.
-        let staged = spec.users.iter().flat_map(|users| &users.binds).filter(|bind| bind.namespace);
-        let joined = view.joined().chain(staged.map(|bind| bind.source.as_path()));
-        namespaces::forget_others(&spec.namespace_dirs, joined)?;
-    }
+    // What is staged is named in the configuration by another place.
+    let staged = spec.users.iter().flat_map(|users| &users.binds).filter(|bind| bind.namespace);
+    let joined = view.joined().chain(staged.map(|bind| bind.source.as_path()));
+    namespaces::forget_others(&spec.namespace_dirs, joined)?;
     let root = view.root(bundle.path());
     let users = spec.users.as_ref().map(users::Namespace::open).transpose()?;
     if let Some(users) = &spec.users {
         users::make_stage(users)?;
     }
     if let Some(snapshot) = &spec.snapshot {
-        overlay::mount_snapshot(snapshot, &root, users.as_ref())?;
+        overlay::mount_snapshot(snapshot, &root, view.mount_label(), users.as_ref())?;
     }
     if let Some(other) = &spec.shared_shm {
         shared::mount_shm(other)?;
@@ -128,7 +127,9 @@ fn create(bundle: Bundle, spec: ShimSpec) -> Result<Supervisor> {
         Some(_) => Ok(launched),
         None => cgroup.complete(&bytes).map(|()| launched),
     };
-    let created = runtime.create(theirs).and_then(complete);
+    let confirm = |launched| donors.confirm().map(|()| launched);
+    let created = runtime.create(theirs).and_then(confirm).and_then(complete);
+    drop(donors);
     drop(bytes);
     let launched = match created {
         Ok(launched) => launched,

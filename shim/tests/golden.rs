@@ -63,6 +63,7 @@ fn files() {
         shared_shm: None,
         users: None,
         namespace_dirs: Vec::new(),
+        donors: Vec::new(),
     };
     golden("shim", &spec);
     golden("exit", &record());

@@ -56,7 +56,12 @@ fn crun(row: &Row) -> String {
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     let error = String::from_utf8_lossy(&output.stderr);
-    format!("{text}{error}={}", output.status.code().unwrap())
+    format!("{text}{error}{}={}", left_outside(&sandbox), output.status.code().unwrap())
+}
+
+/// What a hook has written after the container's end.
+fn left_outside(sandbox: &Sandbox) -> String {
+    std::fs::read_to_string(sandbox.path().join("shared/after")).unwrap_or_default()
 }
 
 /// The same under the shim.
@@ -73,7 +78,22 @@ fn shim(row: &Row) -> String {
     let of = |name: &str| {
         lines.iter().filter(|(stream, _)| stream == name).map(|(_, text)| text.as_str()).collect::<String>()
     };
-    format!("{}{}={code}", of("stdout"), of("stderr"))
+    format!("{}{}{}={code}", of("stdout"), of("stderr"), left_outside(&sandbox))
+}
+
+/// Configurations with which no container may come to be: neither crun nor the shim executes anything.
+fn refuse(changes: Vec<(&'static str, Box<dyn Fn(&mut Value)>)>) {
+    for (name, change) in changes {
+        let row = Row { name, change, script: "echo ran".into(), expected: String::new() };
+        let output = crun(&row);
+        assert!(!output.contains("ran\n") && !output.ends_with("=0"), "{name}: crun takes it: {output}");
+        let mut sandbox = sandbox(&row);
+        match sandbox.launch() {
+            model::shim::Report::Failed(failure) => assert!(!failure.message.is_empty(), "{name}"),
+            other => panic!("{name}: {other:?}"),
+        }
+        assert!(sandbox.log().is_empty(), "{name}: {:?}", sandbox.log());
+    }
 }
 
 fn hold(rows: Vec<Row>) {
@@ -345,4 +365,148 @@ fn namespaces() {
         }
     }
     hold(rows);
+}
+
+#[test]
+fn mount_options() {
+    let shown = |options: &'static [&'static str], expected: &'static str| {
+        let tmpfs = json!({"destination": "/t", "type": "tmpfs", "source": "tmpfs", "options": options});
+        row(options[0], mount(tmpfs), "grep ' /t ' /proc/mounts", format!("tmpfs /t tmpfs {expected} 0 0\n"))
+    };
+    hold(vec![
+        shown(&["defaults"], "rw,relatime"),
+        shown(&["rw", "suid", "dev", "exec", "async"], "rw,relatime"),
+        shown(&["ro"], "ro,relatime"),
+        shown(&["nosuid"], "rw,nosuid,relatime"),
+        shown(&["nodev"], "rw,nodev,relatime"),
+        shown(&["noexec"], "rw,noexec,relatime"),
+        shown(&["sync"], "rw,sync,relatime"),
+        shown(&["dirsync"], "rw,dirsync,relatime"),
+        shown(&["noatime"], "rw,noatime"),
+        shown(&["relatime"], "rw,relatime"),
+        shown(&["strictatime"], "rw"),
+        shown(&["nodiratime"], "rw,nodiratime,relatime"),
+        row(
+            "a destination that is not absolute is taken from /",
+            mount(json!({"destination": "t", "type": "tmpfs", "source": "tmpfs"})),
+            "grep -c ' /t ' /proc/mounts",
+            "1\n",
+        ),
+    ]);
+}
+
+/// A program of the host's shell in the place of a hook; what it leaves is at /s in the container.
+fn hook(kind: &'static str, script: &'static str) -> impl Fn(&mut Value) {
+    move |config| {
+        let mounts = config["mounts"].as_array_mut().unwrap();
+        if !mounts.iter().any(|mount| mount["destination"] == "/s") {
+            mounts.push(json!({"destination": "/s", "type": "bind", "source": "SHARED", "options": ["rbind"]}));
+        }
+        let hook = json!({"path": "/bin/sh", "args": ["sh", "-c", script], "env": ["A=b c"]});
+        match config["hooks"][kind].as_array_mut() {
+            Some(hooks) => hooks.push(hook),
+            None => config["hooks"][kind] = json!([hook]),
+        }
+    }
+}
+
+#[test]
+fn hooks() {
+    let in_order = |config: &mut Value| {
+        hook("createRuntime", "echo one > SHARED/hook")(config);
+        hook("createRuntime", "echo two >> SHARED/hook")(config);
+    };
+    let wait = "for i in $(seq 200); do test -s /s/hook && break; sleep 0.05; done; cat /s/hook";
+    let with_uts = "test $(cat /s/hook) = $(readlink /proc/self/ns/uts) && echo its own || echo the hosts";
+    hold(vec![
+        row("in their order", in_order, "cat /s/hook", "one\ntwo\n"),
+        row("prestart", hook("prestart", "echo ran > SHARED/hook"), "cat /s/hook", "ran\n"),
+        row(
+            "they have the environment that they name, and no other",
+            hook("createRuntime", "/usr/bin/env | grep -v -E '^(PWD|SHLVL|_)=' > SHARED/hook"),
+            "cat /s/hook",
+            "A=b c\n",
+        ),
+        row(
+            "they are told the state",
+            hook(
+                "createRuntime",
+                r#"grep -oE '"(bundle|id|ociVersion|pid|status)" *:' | tr -d ' :' | sort > SHARED/hook"#,
+            ),
+            "cat /s/hook",
+            "\"bundle\"\n\"id\"\n\"ociVersion\"\n\"pid\"\n\"status\"\n",
+        ),
+        row(
+            "createRuntime runs in the runtime's namespaces",
+            hook("createRuntime", "readlink /proc/self/ns/uts > SHARED/hook"),
+            with_uts,
+            "the hosts\n",
+        ),
+        row(
+            "createContainer runs in the container's namespaces",
+            hook("createContainer", "readlink /proc/self/ns/uts > SHARED/hook"),
+            with_uts,
+            "its own\n",
+        ),
+        row(
+            "startContainer runs in the container's root, before its process",
+            hook("startContainer", "ls / | head -1 > /s/hook"),
+            "cat /s/hook",
+            "bin\n",
+        ),
+        row("poststart runs once it has started", hook("poststart", "echo ran > SHARED/hook"), wait, "ran\n"),
+        row("a poststart that fails holds up nothing", hook("poststart", "exit 1"), "sleep 0.2; echo on", "on\n"),
+        row("poststop runs when it is gone", hook("poststop", "echo gone > SHARED/after"), "echo on", "on\ngone\n"),
+    ]);
+    let fails = |kind| -> (&'static str, Box<dyn Fn(&mut Value)>) { (kind, Box::new(hook(kind, "exit 1"))) };
+    refuse(["prestart", "createRuntime", "createContainer"].map(fails).into());
+    let slow = |config: &mut Value| {
+        hook("createRuntime", "sleep 60")(config);
+        config["hooks"]["createRuntime"][0]["timeout"] = json!(1);
+    };
+    let missing = |config: &mut Value| config["hooks"]["createRuntime"] = json!([{"path": "/nonexistent"}]);
+    refuse(vec![("a hook that takes too long", Box::new(slow)), ("a hook that is not there", Box::new(missing))]);
+}
+
+#[test]
+fn what_says_nothing_to_the_runtime_is_skipped() {
+    hold(vec![
+        row("unknown properties", |config| config["process"]["odd"] = json!({"x": 1}), "echo on", "on\n"),
+        row("annotations", set("/annotations", json!({"org.example": "x"})), "echo on", "on\n"),
+        row(
+            "process.consoleSize without a terminal",
+            set("/process/consoleSize", json!({"height": 5, "width": 5})),
+            "echo on",
+            "on\n",
+        ),
+        row("linux.personality", set("/linux/personality", json!({"domain": "LINUX32"})), "busybox uname -m", "i686\n"),
+    ]);
+}
+
+#[test]
+fn what_cannot_be_had_is_an_error() {
+    fn case(name: &'static str, change: impl Fn(&mut Value) + 'static) -> (&'static str, Box<dyn Fn(&mut Value)>) {
+        (name, Box::new(change))
+    }
+    let limit = |kind: &str, soft: u64, hard: u64| json!({"type": kind, "soft": soft, "hard": hard});
+    let ipc = |path: &'static str| {
+        move |config: &mut Value| config["linux"]["namespaces"][1] = json!({"type": "ipc", "path": path})
+    };
+    refuse(vec![
+        case("process.args is empty", set("/process/args", json!([]))),
+        case("an unknown rlimit", set("/process/rlimits", json!([limit("RLIMIT_X", 7, 8)]))),
+        case("a soft limit above the hard one", set("/process/rlimits", json!([limit("RLIMIT_NOFILE", 9, 8)]))),
+        case("a namespace of another type", ipc("/proc/self/ns/uts")),
+        case("a namespace that is not there", ipc("/nonexistent")),
+        case("a type of namespace that is not known", |config| {
+            config["linux"]["namespaces"].as_array_mut().unwrap().push(json!({"type": "odd"}));
+        }),
+        case("a bind whose source is not there", {
+            mount(json!({"destination": "/s", "type": "bind", "source": "/nonexistent/x", "options": ["bind"]}))
+        }),
+        case("an unknown file system", mount(json!({"destination": "/s", "type": "odd", "source": "x"}))),
+        case("an unknown sysctl", set("/linux/sysctl", json!({"net.odd": "1"}))),
+        case("an unknown action of the filter", set("/linux/seccomp", json!({"defaultAction": "SCMP_ACT_ODD"}))),
+        case("another version", set("/ociVersion", json!("9.0.0"))),
+    ]);
 }

@@ -123,10 +123,18 @@ fn security(spec: &ContainerSpec, host: &Host) -> Result<()> {
     {
         return Err(refused("apparmor profile", profile, "AppArmor is not active on this node"));
     }
-    if let Some(label) = security.labels.iter().find(|label| *label != "disable") {
-        let reason =
-            if host.selinux { "Orca does not set SELinux labels" } else { "SELinux is not active on this node" };
-        return Err(refused("label", label, reason));
+    for label in security.labels.iter().filter(|label| *label != "disable") {
+        if !host.selinux {
+            return Err(refused("label", label, "SELinux is not active on this node"));
+        }
+        // It becomes part of a mount's options.
+        if let Some(odd) = label.chars().find(|c| !c.is_ascii_alphanumeric() && !":._,-".contains(*c)) {
+            return Err(refused("label", label, format!("{odd:?} is in no label")));
+        }
+        if spec.privileged {
+            let reason = "a privileged container is not confined by SELinux: leave one of both out";
+            return Err(refused("label", label, reason));
+        }
     }
     if let SeccompProfile::Custom(profile) = &security.seccomp {
         let capabilities = capabilities::of(spec, &host.capabilities)?;

@@ -3,7 +3,7 @@
 //! - [`capabilities`] and [`seccomp`]: what the process may do · [`environment`]: args, environment, directory
 //! - [`logging`]: where output goes
 //! - [`devices`]: what is below /dev · [`cdi`]: devices by their vendors' files · [`limits`], [`block_io`]: cgroup and process limits · [`filesystem`]: mounts and
-//!   hidden paths · [`users`]: users that are not the host's · [`checks`]: what is refused before anything is made
+//!   hidden paths · [`users`]: users that are not the host's · [`selinux`]: labels · [`checks`]: what is refused before anything is made
 
 mod block_io;
 pub mod capabilities;
@@ -16,6 +16,7 @@ mod filesystem;
 mod limits;
 pub mod logging;
 pub mod seccomp;
+pub mod selinux;
 #[cfg(test)]
 mod tests;
 pub mod users;
@@ -89,13 +90,22 @@ pub struct Host {
     pub idmapped_binds: bool,
 }
 
-/// The first processes of containers whose namespaces are shared, as the host numbers them.
+/// The first processes of containers whose namespaces are shared.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Peers {
     /// Of the container whose pid namespace it is.
-    pub pid: Option<u32>,
+    pub pid: Option<Peer>,
     /// Of the container whose IPC namespace and /dev/shm it is.
-    pub ipc: Option<u32>,
+    pub ipc: Option<Peer>,
+}
+
+/// The first process of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// As the host numbers it.
+    pub process: u32,
+    /// Whose it is.
+    pub container: ContainerId,
 }
 
 /// Everything that a configuration is made from.
@@ -243,7 +253,14 @@ fn process(facts: &Facts<'_>) -> Result<Process> {
     let mut process = builder.build()?;
     // Some(false) with a seccomp filter is refused by the runtime: absent, or true.
     process.set_no_new_privileges(spec.security.no_new_privileges.then_some(true));
+    process.set_selinux_label(labels(facts).map(|labels| labels.process));
     Ok(process)
+}
+
+/// A privileged container is confined by none.
+fn labels(facts: &Facts<'_>) -> Option<selinux::Labels> {
+    let confined = facts.host.selinux && !facts.spec.privileged;
+    confined.then(|| selinux::labels(&facts.spec.security.labels, facts.id)).flatten()
 }
 
 /// Devices have the last word on the variables that they need.
@@ -302,6 +319,9 @@ fn linux(facts: &Facts<'_>) -> Result<oci_spec::runtime::Linux> {
     if let Some(filter) = filter(facts)? {
         builder = builder.seccomp(filter);
     }
+    if let Some(labels) = labels(facts) {
+        builder = builder.mount_label(labels.mount);
+    }
     Ok(builder.build()?)
 }
 
@@ -323,8 +343,8 @@ fn filter(facts: &Facts<'_>) -> Result<Option<LinuxSeccomp>> {
 
 fn namespaces(facts: &Facts<'_>) -> Result<Vec<LinuxNamespace>> {
     let own = |kind| LinuxNamespaceBuilder::default().typ(kind).build();
-    let of = |kind, name, pid: Option<u32>| {
-        let pid = pid.ok_or(Error::NoPeer)?;
+    let of = |kind, name, peer: Option<Peer>| {
+        let pid = peer.ok_or(Error::NoPeer)?.process;
         Ok::<_, Error>(LinuxNamespaceBuilder::default().typ(kind).path(format!("/proc/{pid}/ns/{name}")).build()?)
     };
     let mut list = vec![own(LinuxNamespaceType::Mount)?];

@@ -44,6 +44,10 @@ fn image() -> RunConfig {
     }
 }
 
+fn peer(process: u32) -> Option<super::Peer> {
+    Some(super::Peer { process, container: ContainerId::from_random([0xef; 32]) })
+}
+
 /// The configuration as JSON, with what has no order sorted.
 fn config(spec: &ContainerSpec, user: &ExecUser, host: &Host) -> Value {
     let image = image();
@@ -66,7 +70,7 @@ fn config(spec: &ContainerSpec, user: &ExecUser, host: &Host) -> Value {
         devices: &[],
         hostname: &super::hostname(ContainerId::from_random([0xcd; 32]), spec, false, host),
         block_devices: &[("/dev/vda".to_owned(), (254, 0))].into(),
-        peers: Peers { pid: Some(71), ipc: Some(72) },
+        peers: Peers { pid: peer(71), ipc: peer(72) },
         shm: Path::new("/c/shm"),
         netns: Some(Path::new("/run/netns/c")),
         cgroup: Path::new("/orca-abcdef/c"),
@@ -291,6 +295,23 @@ fn what_this_node_or_no_container_can_have_is_refused_with_the_reason() {
         let text = check(&spec, &model::NetworkMode::None, &bare).unwrap_err().to_string();
         assert!(text.contains(controller) && text.contains("no such cgroup controller"), "{text}");
     }
+}
+
+#[test]
+fn selinux_labels_where_the_kernel_has_them() {
+    let active = Host { selinux: true, ..host(true) };
+    let user = ExecUser { uid: 0, gid: 0, additional_gids: Vec::new(), home: "/".into() };
+    let mut spec = ContainerSpec::default();
+    assert_eq!(config(&spec, &user, &active)["process"].get("selinuxLabel"), None);
+    spec.security.labels = vec!["type:svirt_t".into(), "level:s0:c5".into()];
+    check(&spec, &model::NetworkMode::None, &active).unwrap();
+    let labelled = config(&spec, &user, &active);
+    assert_eq!(labelled["process"]["selinuxLabel"], "system_u:system_r:svirt_t:s0:c5");
+    assert_eq!(labelled["linux"]["mountLabel"], "system_u:object_r:container_file_t:s0:c5");
+    let privileged = ContainerSpec { privileged: true, ..spec.clone() };
+    assert!(check(&privileged, &model::NetworkMode::None, &active).is_err());
+    spec.security.labels = vec!["level:s0\",x".into()];
+    assert!(check(&spec, &model::NetworkMode::None, &active).is_err());
 }
 
 #[test]

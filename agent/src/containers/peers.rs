@@ -10,7 +10,7 @@ use model::{ContainerId, Timestamp};
 use super::record::Record;
 use super::state::Entry;
 use super::{Shared, State};
-use crate::bundle::{self, Peers};
+use crate::bundle::{self, Peer, Peers};
 use crate::task::{Event, Stage, StopOptions};
 use crate::{Error, Result};
 
@@ -38,13 +38,13 @@ impl Shared {
         let ipc = match bundle::ipc_donor(&record.spec.ipc) {
             None => None,
             Some(name) => {
-                let (donor, pid) = running(&state, record, name)?;
+                let (donor, peer) = running(&state, record, name)?;
                 bundle::may_join_ipc(name, &donor.spec.ipc)?;
-                Some(pid)
+                Some(peer)
             }
         };
         let pid = bundle::pid_donor(&record.spec.pid).map(|name| running(&state, record, name)).transpose()?;
-        Ok(Peers { pid: pid.map(|(_, pid)| pid), ipc })
+        Ok(Peers { pid: pid.map(|(_, peer)| peer), ipc })
     }
 
     /// Waits a while for those whose namespaces a task's container shares: its project may be restarting or replacing them.
@@ -139,7 +139,7 @@ fn run_of(entry: &Entry) -> Option<Run> {
     }
 }
 
-fn running<'a>(state: &'a State, record: &Record, name: &str) -> Result<(&'a Record, u32)> {
+fn running<'a>(state: &'a State, record: &Record, name: &str) -> Result<(&'a Record, Peer)> {
     let id = state.resolve(name)?;
     if id == record.id {
         let reason = "it cannot share a namespace with itself".into();
@@ -147,7 +147,7 @@ fn running<'a>(state: &'a State, record: &Record, name: &str) -> Result<(&'a Rec
     }
     let entry = state.get(id)?;
     match entry.machine.stage() {
-        Stage::Running { pid, .. } => Ok((&entry.record, pid)),
+        Stage::Running { pid, .. } => Ok((&entry.record, Peer { process: pid, container: id })),
         _ => Err(Error::NotRunning { name: entry.record.name.clone() }),
     }
 }

@@ -7,11 +7,11 @@ use image::MergedRoot;
 use image::store::Image;
 use image::user::{resolve_groups, resolve_user};
 use model::NetworkMode;
-use model::shim::{CONFIG_FILE, SPEC_FILE, SPEC_VERSION, SharedShm, ShimSpec, Snapshot, StdinMode, Users};
+use model::shim::{CONFIG_FILE, Donor, SPEC_FILE, SPEC_VERSION, SharedShm, ShimSpec, Snapshot, StdinMode, Users};
 
 use super::{Executor, cdi, devices};
 use crate::bundle::logging::LogFacts;
-use crate::bundle::{self, Facts, Peers};
+use crate::bundle::{self, Facts, Peer, Peers};
 use crate::containers::Record;
 use crate::mounts::{self, Names, Sources};
 use crate::{Error, Result};
@@ -203,10 +203,11 @@ impl Executor {
             runtime: self.runtime(record)?,
             users: None,
             namespace_dirs: self.paths.namespace_dirs().into(),
-            shared_shm: peers.ipc.and_then(|pid| {
+            shared_shm: peers.ipc.and_then(|peer| {
                 let target = self.paths.shared_shm(record.id);
-                i32::try_from(pid).ok().map(|pid| SharedShm { pid, target })
+                i32::try_from(peer.process).ok().map(|pid| SharedShm { pid, target })
             }),
+            donors: [peers.pid, peers.ipc].into_iter().flatten().filter_map(donor).collect(),
         })
     }
 }
@@ -220,6 +221,10 @@ impl Executor {
         let (before, after) = (before.clone(), after.clone());
         super::blocking("writing a container's names", move || mounts::rename(&dir, &hostname, &before, &after)).await
     }
+}
+
+fn donor(peer: Peer) -> Option<Donor> {
+    Some(Donor { pid: i32::try_from(peer.process).ok()?, container_id: peer.container.to_string() })
 }
 
 fn write_json<T: serde::Serialize>(dir: &Path, name: &str, value: &T) -> Result<()> {

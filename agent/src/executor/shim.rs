@@ -174,7 +174,9 @@ impl Executor {
         if let Err(error) = self.shim_gone(id).await {
             tracing::warn!(container = %id.short(), %error, "cannot tell whether the shim has ended");
         }
-        if let Some(record) = self.exit_record(id, generation) {
+        // A shim that was killed once its record was written leaves what it had not removed yet, its state last.
+        let is_clean = !self.paths.shim_state(id).exists();
+        if let Some(record) = self.exit_record(id, generation).filter(|_| is_clean) {
             return to_exit(&record);
         }
         match self.clean_up(id).await {

@@ -93,7 +93,8 @@ impl Executor {
     pub(super) fn network_owner(&self, record: &Record, peers: Peers) -> Result<Option<NetworkOwner>> {
         let Some(map) = mapped(&record.spec, &self.host) else { return Ok(None) };
         let of_process = |pid: u32| PathBuf::from(format!("/proc/{pid}/ns/user"));
-        let mut donors: Vec<PathBuf> = [peers.pid, peers.ipc].into_iter().flatten().map(of_process).collect();
+        let mut donors: Vec<PathBuf> =
+            [peers.pid, peers.ipc].into_iter().flatten().map(|peer| of_process(peer.process)).collect();
         if let Some(partner) = self.networks.partner(record.id).filter(|_| record.network.is_shared()) {
             let users = self.paths.userns(&partner.netns);
             donors.push(if users.exists() { users } else { of_process(std::process::id()) });

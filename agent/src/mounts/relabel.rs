@@ -9,14 +9,13 @@ use model::{ContainerId, Relabel};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, XattrFlags, openat};
 use rustix::io::Errno;
 
+use crate::bundle::selinux;
 use crate::{Error, Result};
 
-/// Where an active SELinux shows itself.
-const SELINUX: &str = "/sys/fs/selinux/enforce";
+/// Where an active SELinux shows itself, below /sys.
+const SELINUX: &str = "fs/selinux/enforce";
 /// The attribute that holds a file's label.
 const ATTRIBUTE: &str = "security.selinux";
-/// What containers may read and write.
-const CONTAINER_FILES: &str = "system_u:object_r:container_file_t:s0";
 /// Directories that the host itself lives in: with another label it would not any more.
 const HOSTS_OWN: [&str; 14] =
     ["/", "/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/proc", "/root", "/run", "/sys", "/usr", "/var"];
@@ -25,21 +24,19 @@ const DEPTH_MAX: usize = 1024;
 
 /// Whether SELinux is active on this node.
 pub fn has_selinux() -> bool {
-    Path::new(SELINUX).exists()
+    is_active(Path::new("/sys"))
 }
 
-/// The label that is asked for; a private one has two categories, which follow from the container's id.
+fn is_active(sys: &Path) -> bool {
+    sys.join(SELINUX).exists()
+}
+
+/// The label that is asked for; a private one is of the container's own level.
 fn label(relabel: Relabel, container: ContainerId) -> String {
-    /// Of so many categories; libselinux has no more.
-    const CATEGORIES: u16 = 1024;
-    if relabel == Relabel::Shared {
-        return CONTAINER_FILES.to_owned();
+    match relabel {
+        Relabel::Shared => selinux::files(selinux::SHARED),
+        Relabel::Private => selinux::files(&selinux::level(container)),
     }
-    let bytes = container.to_string();
-    let number = |range: std::ops::Range<usize>| u16::from_str_radix(bytes.get(range).unwrap_or("0"), 16).unwrap_or(0);
-    let (one, two) = (number(0..4) % CATEGORIES, number(4..8) % CATEGORIES);
-    let two = if one == two { (two + 1) % CATEGORIES } else { two };
-    format!("{CONTAINER_FILES}:c{},c{}", one.min(two), one.max(two))
 }
 
 /// Gives everything at and below `path` the label that is asked for. Symbolic links are labelled, not followed.
@@ -105,10 +102,21 @@ mod tests {
 
     #[test]
     fn labels_are_shared_or_of_one_container() {
-        assert_eq!(label(Relabel::Shared, id(1)), CONTAINER_FILES);
+        let shared = "system_u:object_r:container_file_t:s0";
+        assert_eq!(label(Relabel::Shared, id(1)), shared);
         let private = label(Relabel::Private, id(1));
-        assert_eq!(private, format!("{CONTAINER_FILES}:c257,c258"));
+        assert_eq!(private, format!("{shared}:c257,c258"));
         assert_ne!(private, label(Relabel::Private, id(2)));
+    }
+
+    #[test]
+    fn a_kernel_with_selinux_shows_it() {
+        let sys = tempfile::tempdir().unwrap();
+        // The mount point is there wherever it is compiled in.
+        std::fs::create_dir_all(sys.path().join("fs/selinux")).unwrap();
+        assert!(!is_active(sys.path()));
+        std::fs::write(sys.path().join("fs/selinux/enforce"), "0").unwrap();
+        assert!(is_active(sys.path()));
     }
 
     #[test]

@@ -150,6 +150,7 @@ impl Networks {
         let unknown = |error: net::Error| error.to_string();
         match link {
             Link::Macvlan { parent, .. } => net::netlink::ensure_parent(&self.key, parent)
+                .map(drop)
                 .map_err(|error| format!("it cannot lie on {parent} (-o parent=DEVICE[.VLAN]): {error}")),
             Link::Bridge { name: Some(name) } if net::netlink::has_device(name).map_err(unknown)? => {
                 Err(format!("there is a device {name} already, which is not Orca's: choose another name"))

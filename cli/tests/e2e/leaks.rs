@@ -58,11 +58,15 @@ fn containers_leave_nothing_behind() {
 /// Otherwise each container would cost more than the one before.
 #[test]
 fn a_shim_does_not_see_the_namespaces_of_other_containers() {
-    let node = Node::start().with_busybox();
-    for name in ["one", "two", "three"] {
-        node.ok(&["run", "-d", "--name", name, "busybox", "sleep", "1000"]);
+    let node = Node::start_with(&["--add-runtime", "runc=/usr/sbin/runc"]).with_busybox();
+    for (name, runtime) in [("one", "orca"), ("two", "runc"), ("three", "orca"), ("four", "runc")] {
+        node.ok(&["run", "-d", "--name", name, "--runtime", runtime, "busybox", "sleep", "1000"]);
     }
-    let inspected: serde_json::Value = serde_json::from_str(&node.ok(&["inspect", "three"])).unwrap();
+    ["three", "four"].into_iter().for_each(|name| sees_its_own_alone(&node, name));
+}
+
+fn sees_its_own_alone(node: &Node, name: &str) {
+    let inspected: serde_json::Value = serde_json::from_str(&node.ok(&["inspect", name])).unwrap();
     let init = inspected[0]["State"]["Pid"].as_i64().unwrap();
     let stat = fs::read_to_string(format!("/proc/{init}/stat")).unwrap();
     let shim = stat.rsplit(')').next().unwrap().split_whitespace().nth(1).unwrap();
@@ -104,38 +108,65 @@ fn cgroups_with(text: &str, dir: &Path, found: &mut Vec<String>) {
 
 #[test]
 fn a_reset_leaves_the_host_as_it_was() {
+    everything_and_a_reset(Node::prepare(&[]), "- { type: image, source: busybox, target: /image }");
+}
+
+#[test]
+fn a_reset_of_a_node_with_users_of_its_own_leaves_the_host_as_it_was() {
     let mut node = Node::prepare(&[]);
+    node.file("etc/passwd", "root:x:0:0::/:\n");
+    node.file("etc/group", "root:x:0:\n");
+    let databases = node.files().join("etc").display().to_string();
+    node.add_args(&["--userns-remap", "default", "--user-databases", &databases]);
+    // To other users a mounted image is of no use.
+    everything_and_a_reset(node, "");
+}
+
+/// Has the node make one of each thing that it can put into the kernel, and takes all of it away again.
+fn everything_and_a_reset(mut node: Node, image: &str) {
+    node.in_host(&["ip", "link", "add", "lan0", "type", "veth", "peer", "name", "lan1"]);
+    node.in_host(&["ip", "link", "set", "lan0", "up"]);
     let before = listings(&node);
     node.start_daemon();
     let mut node = node.with_busybox();
-    let file = node.file(
-        "compose.yml",
-        r#"
+    let text = r#"
 name: app
 services:
   web:
     image: busybox
     command: [httpd, -f, -p, "80"]
     ports: ["8091:80"]
-    volumes: ["data:/data", "scratch:/scratch"]
+    volumes:
+      - data:/data
+      - scratch:/scratch
+      IMAGE
+      - { type: volume, source: data, target: /part, volume: { subpath: part } }
     secrets: [word]
-    networks: [inside, default]
+    networks: [inside, default, link, six]
 volumes:
   data: {}
   scratch: { driver_opts: { type: tmpfs, device: tmpfs } }
-networks: { inside: { internal: true } }
+networks:
+  inside: { internal: true }
+  link: { driver_opts: { com.docker.network.bridge.name: br-app } }
+  six: { enable_ipv6: true, ipam: { config: [{ subnet: "fd00:77::/64" }] } }
 secrets: { word: { file: ./word } }
-"#,
-    );
+"#;
+    let file = node.file("compose.yml", &text.replace("IMAGE", image));
     node.file("word", "secret");
+    node.ok(&["run", "--rm", "-v", "app_data:/data", "busybox", "mkdir", "/data/part"]);
     node.ok(&["up", "-d", "-f", file.to_str().unwrap()]);
     node.ok(&["run", "-d", "-p", "8092:80/udp", "-v", "/anonymous", "busybox", "sleep", "1000"]);
+    node.ok(&["network", "create", "-d", "macvlan", "--subnet", "198.51.100.0/24", "-o", "parent=lan0", "lan"]);
+    node.ok(&["run", "-d", "--network", "lan", "--tmpfs", "/t", "busybox", "sleep", "1000"]);
     assert_ne!(listings(&node), before, "it does make something");
+    let key = node.key();
     node.reset();
     assert_eq!(listings(&node), before);
     let mut cgroups = Vec::new();
-    cgroups_with(&node.key(), Path::new("/sys/fs/cgroup"), &mut cgroups);
+    cgroups_with(&key, Path::new("/sys/fs/cgroup"), &mut cgroups);
     assert_eq!(cgroups, [""; 0]);
+    assert!(!Path::new(&format!("/run/orca-{key}")).exists());
     let dir = node.dir().display().to_string();
     let left = remains::processes(&dir);
     assert!(left.is_empty(), "{left:?}");

@@ -17,8 +17,6 @@ pub enum Who {
     Shim,
 }
 
-pub const ALL: [Who; 3] = [Who::Daemon, Who::Netd, Who::Shim];
-
 /// How many steps each has made.
 pub type Steps = BTreeMap<Who, u64>;
 
@@ -171,6 +169,17 @@ fn is_step(process: i32, thread: i32, call: &Entry) -> bool {
     }
 }
 
+/// The thread, status and code of a change of those that this thread follows, if there is one now.
+fn wait(kind: libc::idtype_t, thread: i32, changes: i32) -> Option<(i32, i32, i32)> {
+    let flags = changes | libc::WNOHANG | libc::__WALL | libc::__WNOTHREAD;
+    // SAFETY: all of a siginfo_t may be zero, and waitid(2) writes no more than one; it fills in what is read of it.
+    unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        let done = libc::waitid(kind, thread.cast_unsigned(), &raw mut info, flags);
+        (done == 0 && info.si_pid() != 0).then(|| (info.si_pid(), info.si_status(), info.si_code))
+    }
+}
+
 struct Follower {
     /// Whose each thread is, and its process.
     threads: BTreeMap<i32, (Who, i32)>,
@@ -206,26 +215,21 @@ impl Follower {
 
     /// The next stop of any thread, if there is one.
     fn next(&self) -> Option<(i32, i32)> {
-        // SAFETY: all of a siginfo_t may be zero, and waitid(2) writes no more than one.
-        let (done, info) = unsafe {
-            let mut info: libc::siginfo_t = std::mem::zeroed();
-            let flags = libc::WSTOPPED | libc::WNOHANG | libc::__WALL | libc::__WNOTHREAD;
-            (libc::waitid(libc::P_ALL, 0, &raw mut info, flags), info)
-        };
-        // SAFETY: waitid(2) fills these two in.
-        let (thread, status) = unsafe { (info.si_pid(), info.si_status()) };
-        (done == 0 && thread != 0).then_some((thread, status))
+        wait(libc::P_ALL, 0, libc::WSTOPPED).map(|(thread, status, _)| (thread, status))
     }
 
     /// Leaves shims that have ended to their parent, which waits for that.
-    fn let_go_of_ended(&self) {
-        for (thread, _) in self.threads.iter().filter(|(_, (who, _))| *who == Who::Shim) {
-            // SAFETY: as above; what it writes is not looked at.
-            unsafe {
-                let mut info: libc::siginfo_t = std::mem::zeroed();
-                let flags = libc::WEXITED | libc::WNOHANG | libc::__WALL | libc::__WNOTHREAD;
-                libc::waitid(libc::P_PID, thread.cast_unsigned(), &raw mut info, flags);
-            }
+    fn let_go_of_ended(&mut self) {
+        let has_ended = |thread: i32| {
+            // Stops are told whatever is asked for, and must not be taken here.
+            let seen = wait(libc::P_PID, thread, libc::WEXITED | libc::WNOWAIT);
+            seen.is_some_and(|(_, _, code)| matches!(code, libc::CLD_EXITED | libc::CLD_KILLED | libc::CLD_DUMPED))
+        };
+        let shims = self.threads.iter().filter(|(_, (who, _))| *who == Who::Shim).map(|(thread, _)| *thread);
+        let ended: Vec<i32> = shims.filter(|thread| has_ended(*thread)).collect();
+        for thread in ended {
+            wait(libc::P_PID, thread, libc::WEXITED);
+            self.threads.remove(&thread);
         }
     }
 

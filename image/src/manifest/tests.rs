@@ -17,6 +17,54 @@ fn docker_configs_with_nulls_are_read() {
     assert_eq!(ImageConfig::parse("config", no_run_config).unwrap().config, RunConfig::default());
 }
 
+/// The image specification: readers must not fail on properties that they do not know.
+#[test]
+fn unknown_properties_are_skipped() {
+    let descriptor = r#"{"mediaType":"application/vnd.oci.image.config.v1+json","size":2,"odd":[1],"urls":["https://x"],
+        "data":"e30=","artifactType":"x","annotations":{"a":"b"},
+        "digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"}"#;
+    let manifest = format!(
+        r#"{{"schemaVersion":2,"config":{descriptor},"layers":[{descriptor}],"odd":{{}},"subject":{descriptor},"annotations":{{"a":"b"}}}}"#
+    );
+    let manifest = Manifest::parse("m", manifest.as_bytes()).unwrap();
+    assert!(manifest.is_image() && manifest.layers[0].size == 2 && manifest.layers[0].annotation("a") == Some("b"));
+    let index = format!(r#"{{"schemaVersion":2,"manifests":[{descriptor}],"odd":1,"artifactType":"x"}}"#);
+    assert_eq!(Index::parse("i", index.as_bytes()).unwrap().manifests.len(), 1);
+    let config = br#"{"architecture":"amd64","os":"linux","os.features":["x"],"variant":"v2","odd":1,
+        "config":{"Odd":{"x":1},"Cmd":["sh"]},"rootfs":{"type":"layers","diff_ids":[],"odd":1},"history":[{"odd":1}]}"#;
+    assert_eq!(ImageConfig::parse("c", config).unwrap().config.cmd, Some(vec!["sh".to_owned()]));
+}
+
+/// What a document must have, each left out once.
+#[test]
+fn what_must_be_there_is_demanded() {
+    let whole = serde_json::json!({"schemaVersion": 2, "layers": [], "config": {"size": 2,
+        "mediaType": "application/vnd.oci.image.config.v1+json",
+        "digest": "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"}});
+    let reads = |document: &serde_json::Value| Manifest::parse("m", document.to_string().as_bytes()).is_ok();
+    assert!(reads(&whole));
+    for (parent, key) in [
+        ("", "schemaVersion"),
+        ("", "config"),
+        ("", "layers"),
+        ("/config", "mediaType"),
+        ("/config", "digest"),
+        ("/config", "size"),
+    ] {
+        let mut part = whole.clone();
+        part.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(key);
+        assert!(!reads(&part), "without {parent}/{key}");
+    }
+    for (pointer, value) in [("/config/digest", "sha256:44"), ("/config/digest", "odd"), ("/config/size", "2")] {
+        let mut odd = whole.clone();
+        *odd.pointer_mut(pointer).unwrap() = value.into();
+        assert!(!reads(&odd), "{pointer} {value}");
+    }
+    assert!(
+        Index::parse("i", br#"{"schemaVersion":2}"#).is_err() && Index::parse("i", br#"{"manifests":[]}"#).is_err()
+    );
+}
+
 #[test]
 fn documents_of_other_shapes_are_refused_by_name() {
     assert!(Manifest::parse("m", br#"{"schemaVersion":1}"#).unwrap_err().to_string().contains("invalid m"));

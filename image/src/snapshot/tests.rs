@@ -168,6 +168,25 @@ fn whiteouts_become_overlayfs_own() {
     }
 }
 
+/// The image specification: a whiteout hides what lower layers have, never what its own layer has, in whatever order they come.
+#[test]
+fn whiteouts_hide_nothing_of_their_own_layer() {
+    let u = Fixture::new();
+    let tar = Tar::new()
+        .file("first", "1")
+        .file(".wh.first", "")
+        .file(".wh.last", "")
+        .file("last", "1")
+        .dir("d")
+        .file("d/before", "1")
+        .file("d/.wh..wh..opq", "")
+        .file("d/after", "1");
+    u.plain("w", tar).unwrap();
+    for name in ["first", "last", "d/before", "d/after"] {
+        assert_eq!(fs::read_to_string(u.path("w").join(name)).unwrap(), "1", "{name}");
+    }
+}
+
 #[test]
 fn implied_parents_keep_the_lower_layers_owner_and_mode() {
     let u = Fixture::new();

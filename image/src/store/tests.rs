@@ -149,6 +149,37 @@ fn an_oci_layout_gives_the_nodes_platform() {
     assert_eq!(store.content.list().unwrap().len(), 3);
 }
 
+/// The image specification: media types that a reader does not know are no error in an index; a layout is marked, and its
+/// descriptors say what the blobs are.
+#[test]
+fn the_obligations_of_layouts() {
+    let change = |name: &str, change: &dyn Fn(&mut serde_json::Value)| {
+        let mut files = layout("app:1", &[&host().architecture]);
+        let file = files.iter_mut().find(|(other, _)| other == name).unwrap();
+        let mut document = serde_json::from_slice(&file.1).unwrap();
+        change(&mut document);
+        file.1 = serde_json::to_vec(&document).unwrap();
+        let (_dir, store) = open();
+        let loaded = store.load(&packed(&files)[..], &host(), NOW).map_err(|error| error.to_string());
+        assert!(loaded.is_ok() || is_empty(&store), "nothing stays of what was refused");
+        loaded
+    };
+    let of_index = |with: &dyn Fn(&mut serde_json::Value)| change("index.json", with);
+    assert!(of_index(&|_| {}).is_ok());
+    let unknown = |index: &mut serde_json::Value| {
+        let digest = Digest::of(b"{}");
+        let entry = serde_json::json!({"mediaType": "application/vnd.example+json", "digest": digest, "size": 2});
+        index["manifests"].as_array_mut().unwrap().insert(0, entry);
+    };
+    assert_eq!(of_index(&unknown).unwrap().len(), 1);
+    assert!(of_index(&|index| index["manifests"][0]["size"] = 5.into()).is_err(), "another size");
+    assert!(of_index(&|index| index["manifests"][0]["digest"] = Digest::of(b"x").to_string().into()).is_err());
+    assert!(of_index(&|index| index["schemaVersion"] = 1.into()).is_err());
+    let of_marker = |value: serde_json::Value| change("oci-layout", &move |marker| *marker = value.clone());
+    assert!(of_marker(serde_json::json!({"imageLayoutVersion": "2.0.0"})).unwrap_err().contains("2.0.0"));
+    assert!(of_marker(serde_json::json!({})).is_err());
+}
+
 #[test]
 fn a_missing_platform_names_those_there_are() {
     let (_dir, store) = open();

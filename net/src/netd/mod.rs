@@ -20,20 +20,26 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, Notify};
+use tokio::task::JoinSet;
 
 use crate::Error;
 pub use client::Client;
 pub use ports::can_bind;
 pub use protocol::{Relayed, Report, Reservation, Tables};
 use protocol::{Reply, Request, VERSION};
+use relay::Room;
 use state::State;
 
 /// Name of the socket within the run directory.
 pub const SOCKET: &str = "netd.sock";
+
+/// How long connections that a predecessor relays may go on after it has handed everything over.
+const DRAIN: Duration = Duration::from_secs(3600);
 
 /// Clients at once: one daemon, a successor, some that just left.
 const MAX_CLIENTS: usize = 16;
@@ -99,13 +105,13 @@ async fn run(run_dir: &Path, takeover: bool) -> Result<(), Error> {
         Err(_) => {}
     }
     let listener = listen(&path)?;
-    if let Some(mut stream) = predecessor {
+    if let Some(mut stream) = predecessor.take() {
         // Everything is held and the socket's name is ours: the old one may go.
         protocol::write(&mut stream, &Request::TakeOver).await?;
         protocol::read::<Reply>(&mut stream).await?;
+        predecessor = Some(stream);
     }
-    serve(listener, state).await?;
-    Ok(())
+    serve(listener, state, predecessor).await
 }
 
 async fn connect(path: &Path) -> io::Result<UnixStream> {
@@ -135,29 +141,40 @@ fn listen(path: &Path) -> Result<UnixListener, Error> {
 struct Netd {
     state: Mutex<State>,
     ended: Notify,
+    /// One that may still relay connections.
+    predecessor: Mutex<Option<UnixStream>>,
+    /// Who has taken over, and what is still under way then.
+    successor: Mutex<Option<(UnixStream, Room)>>,
 }
 
-async fn serve(listener: UnixListener, state: State) -> Result<(), Error> {
+async fn serve(listener: UnixListener, state: State, predecessor: Option<UnixStream>) -> Result<(), Error> {
     let failed = |source| Error::Socket { step: "watch signals beside", source };
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     // Ctrl-C and a closed terminal are for the daemon; only SIGTERM is for this process.
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
-    let netd = Rc::new(Netd { state: Mutex::new(state), ended: Notify::new() });
+    let netd = Rc::new(Netd {
+        state: Mutex::new(state),
+        ended: Notify::new(),
+        predecessor: Mutex::new(predecessor),
+        successor: Mutex::default(),
+    });
+    let mut conversations = JoinSet::new();
     let clients = Rc::new(tokio::sync::Semaphore::new(MAX_CLIENTS));
     loop {
         tokio::select! {
-            () = netd.ended.notified() => return Ok(()),
+            () = netd.ended.notified() => break,
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => {}
             _ = hangup.recv() => {}
             accepted = listener.accept() => {
                 let Ok((stream, _)) = accepted else {
-                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                    tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
                 };
                 let (netd, clients) = (Rc::clone(&netd), Rc::clone(&clients));
-                tokio::task::spawn_local(async move {
+                while conversations.try_join_next().is_some() {}
+                conversations.spawn_local(async move {
                     let Ok(_permit) = clients.try_acquire() else { return };
                     if let Err(error) = netd.converse(stream).await {
                         tracing::warn!(%error, "a client of netd was dropped");
@@ -166,6 +183,13 @@ async fn serve(listener: UnixListener, state: State) -> Result<(), Error> {
             }
         }
     }
+    // The daemon is to find the successor.
+    drop((listener, conversations));
+    tokio::select! {
+        () = netd.drain() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
 }
 
 impl Netd {
@@ -186,6 +210,7 @@ impl Netd {
                 }
                 Request::TakeOver => return self.hand_over(stream).await,
                 Request::Shutdown => {
+                    self.end_predecessor().await;
                     protocol::write(&mut stream, &Reply::Done).await?;
                     self.ended.notify_one();
                     return Ok(());
@@ -202,12 +227,40 @@ impl Netd {
         protocol::write(&mut stream, &Reply::Handover(Box::new(handover))).await?;
         takeover::send(&stream, &descriptors).await?;
         let confirmed = protocol::read::<Request>(&mut stream);
-        let confirmed = tokio::time::timeout(std::time::Duration::from_secs(10), confirmed).await;
+        let confirmed = tokio::time::timeout(Duration::from_secs(10), confirmed).await;
         if matches!(confirmed, Ok(Ok(Some(Request::TakeOver)))) {
-            state.hand_over();
-            protocol::write(&mut stream, &Reply::Done).await?;
+            let room = state.hand_over();
+            let told = protocol::write(&mut stream, &Reply::Done).await;
+            *self.successor.lock().await = Some((stream, room));
             self.ended.notify_one();
+            return told;
         }
         Ok(())
+    }
+
+    /// Lets connections end that are relayed still, unless the successor is told to end, and with it everything of the node.
+    async fn drain(&self) {
+        let Some((mut successor, room)) = self.successor.lock().await.take() else { return };
+        let told = async {
+            while let Ok(Some(request)) = protocol::read::<Request>(&mut successor).await {
+                if request == Request::Shutdown {
+                    return self.end_predecessor().await;
+                }
+            }
+            // It was killed; another one takes its place.
+            std::future::pending().await
+        };
+        tokio::select! {
+            () = room.emptied() => {}
+            () = told => {}
+            () = tokio::time::sleep(DRAIN) => {}
+        }
+    }
+
+    /// Ends a predecessor that still relays connections; most have ended long since.
+    async fn end_predecessor(&self) {
+        if let Some(stream) = self.predecessor.lock().await.as_mut() {
+            let _ = protocol::write(stream, &Request::Shutdown).await;
+        }
     }
 }

@@ -28,6 +28,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub(super) struct Room(Arc<Semaphore>);
 
+impl Room {
+    /// Waits until no connection is left.
+    pub(super) async fn emptied(&self) {
+        // It is closed by nobody.
+        let _ = self.0.acquire_many(MAX_CONNECTIONS as u32).await;
+    }
+}
+
 impl Default for Room {
     fn default() -> Self {
         Self(Arc::new(Semaphore::new(MAX_CONNECTIONS)))

@@ -104,9 +104,10 @@ impl State {
         Ok(())
     }
 
-    /// Leaves what is served to a successor, which holds the same sockets.
-    pub(super) fn hand_over(&mut self) {
+    /// Leaves what is served to a successor, which holds the same sockets. Connections that are relayed already stay.
+    pub(super) fn hand_over(&mut self) -> Room {
         self.relays.values_mut().for_each(Relay::hand_over);
+        std::mem::take(self).room
     }
 
     fn ensure_server(&mut self, container: ContainerId, netns: &Path) -> Result<(), Error> {

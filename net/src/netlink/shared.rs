@@ -11,12 +11,13 @@ use super::{addresses_of, netns, remove_device, sysctl, sysctl_if_present};
 use crate::Error;
 use crate::plan::{AttachmentPlan, Family, NetworkPlan, NodeKey};
 
-/// Makes the bridge device of a network or the device of its VLAN, or brings what is there to how it should be.
-pub fn ensure_link(key: &NodeKey, network: &NetworkPlan) -> Result<(), Error> {
+/// Makes the bridge device of a network or the device of its VLAN, or brings what is there to how it should be. Returns the name
+/// of a VLAN's device that was made.
+pub fn ensure_link(key: &NodeKey, network: &NetworkPlan) -> Result<Option<String>, Error> {
     match &network.link {
-        NetworkLink::Routed => Ok(()),
-        NetworkLink::Bridge { name } => ensure_bridge(key, network, name.as_deref()),
-        NetworkLink::Macvlan { parent, .. } => ensure_parent(key, parent),
+        NetworkLink::Routed => Ok(None),
+        NetworkLink::Bridge { name } => ensure_bridge(key, network, name.as_deref()).map(|()| None),
+        NetworkLink::Macvlan { parent, .. } => Ok(ensure_parent(key, parent)?.then(|| parent.clone())),
     }
 }
 
@@ -73,22 +74,24 @@ fn is_link_local(address: std::net::IpAddr) -> bool {
 }
 
 /// Sees to a device that a macvlan network is to lie on: `DEVICE.ID` that is not there is made, and marked so that it goes with
-/// its network.
-pub fn ensure_parent(key: &NodeKey, parent: &str) -> Result<(), Error> {
+/// its network. Whether it was made.
+pub fn ensure_parent(key: &NodeKey, parent: &str) -> Result<bool, Error> {
     let socket = Netlink::route()?;
-    let mut batch = Batch::default();
-    if link::find(&socket, parent)?.is_none() {
-        let absent = || Error::NoDevice { name: parent.into() };
-        let (base, id) = vlan(parent).ok_or_else(absent)?;
-        let base = link::find(&socket, base)?.ok_or_else(absent)?;
-        link::create_vlan(&mut batch, parent, base.index, id);
-        socket.execute(&batch, &[])?;
-        let made = link::find(&socket, parent)?.ok_or_else(absent)?;
-        batch = Batch::default();
-        link::set_alias(&mut batch, made.index, &key.alias());
-        link::set_up(&mut batch, made.index);
+    if link::find(&socket, parent)?.is_some() {
+        return Ok(false);
     }
-    socket.execute(&batch, &[])
+    let absent = || Error::NoDevice { name: parent.into() };
+    let (base, id) = vlan(parent).ok_or_else(absent)?;
+    let base = link::find(&socket, base)?.ok_or_else(absent)?;
+    let mut batch = Batch::default();
+    link::create_vlan(&mut batch, parent, base.index, id);
+    socket.execute(&batch, &[])?;
+    let made = link::find(&socket, parent)?.ok_or_else(absent)?;
+    let mut batch = Batch::default();
+    link::set_alias(&mut batch, made.index, &key.alias());
+    link::set_up(&mut batch, made.index);
+    socket.execute(&batch, &[])?;
+    Ok(true)
 }
 
 /// The device and the VLAN of it that a name means.

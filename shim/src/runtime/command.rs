@@ -13,6 +13,9 @@ use oci_spec::runtime::{Process, Spec};
 
 use crate::report;
 
+/// The label of what this thread executes next. (selinux(8))
+const SELINUX_NEXT: &str = "/proc/thread-self/attr/exec";
+
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The last step of libcontainer's first process: execute, or report.
@@ -88,6 +91,12 @@ fn executable(path: &Path) -> Result<(), (ErrorClass, String)> {
 
 /// Executes the process's command with the current environment; returns only if that failed, having reported it.
 pub fn execute(process: &Process, report: RawFd) -> ErrorClass {
+    if let Some(label) = process.selinux_label()
+        && let Err(error) = std::fs::write(SELINUX_NEXT, label)
+    {
+        report::fail(report, ErrorClass::Runtime, &format!("cannot have the SELinux label {label}: {error}"));
+        return ErrorClass::Runtime;
+    }
     let (class, message) = match find(process) {
         Ok(path) => {
             let errno = replace(&path, process.args().as_deref().unwrap_or(&[]));

@@ -4,8 +4,9 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use libcontainer::container::Container;
 use libcontainer::container::builder::ContainerBuilder;
+use libcontainer::container::{Container, ContainerStatus};
+use libcontainer::hooks::run_hooks;
 use libcontainer::syscall::syscall::SyscallType;
 use model::shim::{ErrorClass, ExecRequest, IdMap, IdRange};
 use nix::sched::CloneFlags;
@@ -50,6 +51,19 @@ impl Embedded {
     fn init(&self) -> Result<i32> {
         let pid = self.container.as_ref().and_then(Container::pid);
         pid.map(|pid| pid.as_raw()).ok_or(ShimError::WrongState { action: "exec", state: "stopped" })
+    }
+
+    /// Runs the hooks of a container that is over. That one fails changes nothing for it.
+    fn run_poststop(&mut self) {
+        let Some(mut container) = self.container.take() else { return };
+        let Ok(spec) = Spec::load(self.config_dir.join("config.json")) else { return };
+        container.set_status(ContainerStatus::Stopped);
+        for hook in spec.hooks().iter().flat_map(|hooks| hooks.poststop().iter().flatten()) {
+            let done = run_hooks(Some(&vec![hook.clone()]), Some(&container.state), None, None, None);
+            if let Err(error) = done {
+                tracing::warn!(hook = %hook.path().display(), %error, "a poststop hook failed");
+            }
+        }
     }
 
     fn build(&mut self, io: ProcessIo, report: &OwnedFd) -> Result<Option<terminal::ConsoleListener>> {
@@ -158,6 +172,7 @@ impl Runtime for Embedded {
     }
 
     fn delete(&mut self) -> Result<()> {
+        self.run_poststop();
         match std::fs::remove_dir_all(&self.state_dir) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(ShimError::io("remove", &self.state_dir)(error))

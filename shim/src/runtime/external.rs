@@ -5,12 +5,14 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use model::shim::{ErrorClass, ExecRequest};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use oci_spec::runtime::{Process, Spec};
 
 use super::process::exec_process;
@@ -21,6 +23,8 @@ use crate::rootfs::Rootfs;
 use crate::terminal::ConsoleListener;
 
 const CONSOLE_LIMIT: Duration = Duration::from_secs(5);
+/// How long a step may take, hooks included.
+const STEP_LIMIT: Duration = Duration::from_secs(120);
 /// How much of its complaints is read.
 const COMPLAINT_MAX: u64 = 16 << 10;
 
@@ -33,6 +37,7 @@ pub struct External {
     state_dir: PathBuf,
     init: Option<i32>,
     execs: u64,
+    limit: Duration,
     /// Open until the first process was told to execute its command, whose success nobody else tells.
     report: Option<OwnedFd>,
 }
@@ -48,6 +53,7 @@ impl External {
             state_dir: state_dir.to_owned(),
             init: None,
             execs: 0,
+            limit: STEP_LIMIT,
             report: None,
         }
     }
@@ -65,7 +71,16 @@ impl External {
         let log = self.state_dir.join("runtime.log");
         // A step's complaint must not be taken for the next one's.
         let _ = std::fs::remove_file(&log);
-        let status = command.status().map_err(ShimError::io("run", &self.program))?;
+        // A group of its own, so that it can be ended with what it has begun.
+        let mut child = command.process_group(0).spawn().map_err(ShimError::io("run", &self.program))?;
+        let Some(status) = ended_within(&mut child, self.limit)? else {
+            let message = format!(
+                "{} did not {action} it within {} s, and was killed; try it by hand, or use another runtime",
+                self.program.display(),
+                self.limit.as_secs_f64()
+            );
+            return Err(ShimError::Runtime { action, message });
+        };
         if status.success() {
             return Ok(());
         }
@@ -104,6 +119,28 @@ impl External {
         // 0 and below would mean groups of processes.
         let pid = text.trim().parse().ok().filter(|pid| *pid > 0).ok_or_else(message)?;
         Ok((pid, terminal))
+    }
+}
+
+/// Waits for the end of a step; `None`: it took too long, and is no more.
+fn ended_within(child: &mut Child, limit: Duration) -> Result<Option<ExitStatus>> {
+    let pid = rustix::process::Pid::from_child(child);
+    let process = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty());
+    let process = process.map_err(ShimError::system("watch the runtime"))?;
+    let deadline = Instant::now() + limit;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let wait = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(process.as_fd(), PollFlags::POLLIN)], wait) {
+            Err(nix::errno::Errno::EINTR) => {}
+            Ok(0) if left.is_zero() => {
+                let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
+                return child.wait().map(|_| None).map_err(ShimError::system("wait for the runtime"));
+            }
+            Ok(0) => {}
+            Ok(_) => return child.wait().map(Some).map_err(ShimError::system("wait for the runtime")),
+            Err(errno) => return Err(ShimError::system("watch the runtime")(errno)),
+        }
     }
 }
 
@@ -229,6 +266,23 @@ pub fn check(program: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_step_that_hangs_is_ended_and_named() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("stuck");
+        std::fs::write(&program, "#!/bin/sh\nsleep 1000\n").unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let mut runtime = External::new(&program, "id", dir.path(), dir.path());
+        runtime.limit = Duration::from_millis(200);
+        let error = runtime.run("create", runtime.command()).unwrap_err().to_string();
+        assert!(error.contains("stuck did not create it within 0.2 s"), "{error}");
+        runtime.limit = Duration::from_secs(60);
+        std::fs::write(&program, "#!/bin/sh\nexit 3\n").unwrap();
+        let error = runtime.run("start", runtime.command()).unwrap_err().to_string();
+        assert!(error.contains("exit status: 3"), "{error}");
+    }
 
     #[test]
     fn complaints_tell_dockers_exit_codes() {

@@ -19,7 +19,7 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 
 const APPLETS: &[&str] = &[
     "sh", "true", "false", "cat", "echo", "sleep", "ps", "id", "stty", "tty", "kill", "seq", "head", "dd", "yes",
-    "grep", "pwd", "env", "wc", "mkdir", "ls", "mknod", "printf", "readlink",
+    "grep", "pwd", "env", "wc", "mkdir", "ls", "mknod", "printf", "readlink", "test",
 ];
 
 pub struct Sandbox {
@@ -78,6 +78,7 @@ impl Sandbox {
             shared_shm: None,
             users: None,
             namespace_dirs: Vec::new(),
+            donors: Vec::new(),
         };
         Self { dir, id, config, spec, children: Vec::new() }
     }

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use serde::Deserialize;
+
 use super::{Candidate, Files, docker};
 use crate::error::{Error, Result};
-use crate::manifest::{DOCUMENT_LIMIT, Descriptor, ImageConfig, Index, Manifest, Platform};
+use crate::manifest::{DOCUMENT_LIMIT, Descriptor, ImageConfig, Index, Manifest, Platform, parse_json};
 use crate::reference::Reference;
 
+/// The version of layouts.
+const VERSION: &str = "1.0.0";
 /// How deep indexes nest.
 const NESTING_LIMIT: usize = 4;
 /// The most manifests looked at.
@@ -15,7 +19,19 @@ const MANIFEST_LIMIT: usize = 1000;
 const FULL_NAME: &str = "io.containerd.image.name";
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
+/// The marker of a layout.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Marker {
+    image_layout_version: String,
+}
+
 pub(super) fn images(files: &Files, platform: &Platform) -> Result<Vec<Candidate>> {
+    let marker: Marker = parse_json("oci-layout", &files.document("oci-layout")?)?;
+    if marker.image_layout_version != VERSION {
+        let version = marker.image_layout_version;
+        return Err(Error::archive(format!("its layout is of version {version:?}: this release reads {VERSION}")));
+    }
     let index = Index::parse("index.json", &files.document("index.json")?)?;
     let mut candidates = Vec::new();
     for (name, descriptors) in grouped(index)? {
@@ -69,11 +85,9 @@ fn flatten(files: &Files, descriptor: &Descriptor, depth: usize, leaves: &mut Ve
         leaves.push(descriptor.clone());
         return Ok(());
     }
+    // The specification: what an implementation does not know is no error.
     if !descriptor.is_index() {
-        return Err(Error::archive(format!(
-            "media type {:?} of {} isn't supported",
-            descriptor.media_type, descriptor.digest
-        )));
+        return Ok(());
     }
     let bytes = files.blob(descriptor)?.blob.read(DOCUMENT_LIMIT)?;
     let index = Index::parse(&format!("index {}", descriptor.digest), &bytes)?;
