@@ -27,6 +27,8 @@ pub use rustls::ClientConfig;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The same between managers.
 const MANAGER_PATIENCE: Duration = Duration::from_secs(2);
+/// How long the next address waits for the one before.
+const STAGGER: Duration = Duration::from_millis(250);
 /// A connection that says nothing for so long is asked whether it lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
@@ -103,6 +105,26 @@ async fn connect_as(
     target.connect_with_connector(connector).await.map_err(|source| failed(crate::error::root_cause(&source)))
 }
 
+/// Tries the addresses, each a moment after the one before, and takes the first that answers (RFC 8305): one that leads nowhere
+/// leaves time to the others.
+async fn reach(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+    let mut tries = tokio::task::JoinSet::new();
+    for (address, turn) in addresses.iter().copied().zip(0..) {
+        tries.spawn(async move {
+            tokio::time::sleep(STAGGER * turn).await;
+            TcpStream::connect(address).await
+        });
+    }
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    while let Some(tried) = tries.join_next().await {
+        match tried.map_err(io::Error::other).and_then(|connected| connected) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
 async fn dial(
     addresses: &[SocketAddr],
     config: &Arc<ClientConfig>,
@@ -110,7 +132,7 @@ async fn dial(
     patience: Duration,
 ) -> io::Result<Begun> {
     let dialled = async {
-        let stream = TcpStream::connect(addresses).await?;
+        let stream = reach(addresses).await?;
         stream.set_nodelay(true)?;
         let mut stream = TlsConnector::from(config.clone()).connect(server.clone(), stream).await?;
         // Whoever does not know the protocol would wait for us, as we for it.
@@ -160,5 +182,30 @@ impl AsyncWrite for Begun {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_that_leads_nowhere_holds_up_nobody() {
+        // Whose queue is full answers nobody: connections beyond it wait.
+        let full = tokio::net::TcpSocket::new_v4().unwrap();
+        full.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let full = full.listen(1).unwrap();
+        let stuck = full.local_addr().unwrap();
+        let mut waiting = Vec::new();
+        while let Ok(stream) = tokio::time::timeout(Duration::from_millis(300), TcpStream::connect(stuck)).await {
+            waiting.push(stream.unwrap());
+        }
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let open = listener.local_addr().unwrap();
+        let reached = tokio::time::timeout(Duration::from_secs(20), reach(&[stuck, open])).await;
+        assert_eq!(reached.unwrap().unwrap().peer_addr().unwrap(), open);
+        let closed = SocketAddr::from(([127, 0, 0, 1], 1));
+        assert_eq!(reach(&[closed]).await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        assert!(reach(&[]).await.is_err());
     }
 }

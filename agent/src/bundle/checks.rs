@@ -7,6 +7,9 @@ use model::{ContainerSpec, IpcMode, NamespaceMode, NetworkMode, PidMode, Propaga
 use super::{Host, block_io, capabilities, devices, limits, logging, seccomp, users};
 use crate::{Error, Result};
 
+/// Options that libcontainer reads and drops.
+const NOT_PASSED_ON: [&str; 4] = ["sync", "dirsync", "mand", "lazytime"];
+
 pub(super) fn refused(key: &'static str, value: impl ToString, reason: impl Into<String>) -> Error {
     Error::Spec { key, value: value.to_string(), reason: reason.into() }
 }
@@ -47,6 +50,13 @@ pub fn check(spec: &ContainerSpec, network: &NetworkMode, host: &Host) -> Result
         {
             let reason = "Orca does not let mounts of containers appear on the node; the other way round, rslave does";
             return Err(refused("mount propagation", format!("shared of {path}"), reason));
+        }
+        if let model::MountSource::Tmpfs { options, .. } = &mount.source
+            && let Some(option) = options.iter().find(|option| NOT_PASSED_ON.contains(&option.as_str()))
+            && matches!(spec.runtime.as_deref(), None | Some(super::BUILT_IN_RUNTIME))
+        {
+            let reason = "the built-in runtime does not set it: use a volume with type=tmpfs, or another runtime";
+            return Err(refused("tmpfs option", option, reason));
         }
     }
     Ok(())

@@ -268,6 +268,10 @@ fn what_this_node_or_no_container_can_have_is_refused_with_the_reason() {
     refused(false, &["blkio weight", "10 to 1000"], |spec| spec.resources.limits.block_io.weight = Some(5));
     refused(false, &["apparmor", "mine", "not active"], |spec| spec.security.apparmor = Some("mine".into()));
     refused(false, &["label", "type:x", "not active"], |spec| spec.security.labels = vec!["type:x".into()]);
+    refused(false, &["tmpfs option", "dirsync"], |spec| {
+        let source = model::MountSource::Tmpfs { size: None, mode: None, options: vec!["dirsync".into()] };
+        spec.mounts = vec![model::Mount { target: "/t".into(), read_only: false, source }];
+    });
     refused(false, &["seccomp profile"], |spec| spec.security.seccomp = SeccompProfile::Custom("[]".into()));
     refused(false, &["sysctl", "vm.swappiness", "whole host"], |spec| {
         spec.sysctls = [("vm.swappiness".to_owned(), "1".to_owned())].into();

@@ -334,6 +334,16 @@ impl Containers {
         self.shared.executor.host()
     }
 
+    /// Where output goes that has no driver of its own.
+    pub fn default_log(&self) -> &model::LogConfig {
+        self.shared.executor.default_log()
+    }
+
+    /// Programs that are runtimes, by name.
+    pub fn runtimes(&self) -> &BTreeMap<String, PathBuf> {
+        self.shared.executor.runtimes()
+    }
+
     /// Who unpacks layers.
     pub fn unpacker(&self) -> &image::Unpacker {
         self.shared.executor.unpacker()

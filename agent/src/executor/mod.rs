@@ -172,6 +172,11 @@ impl Executor {
         &self.logging.default
     }
 
+    /// Programs that are runtimes, by name.
+    pub fn runtimes(&self) -> &BTreeMap<String, PathBuf> {
+        &self.runtimes
+    }
+
     /// The node.
     pub fn host(&self) -> &Host {
         &self.host

@@ -1,5 +1,7 @@
 //! The node as a whole.
 
+use std::path::PathBuf;
+
 use api::node as wire;
 use model::ContainerPhase;
 use tonic::Status;
@@ -13,6 +15,8 @@ pub async fn get_node(service: &NodeService, _: wire::GetNodeRequest) -> Result<
     let containers = parts.containers.list();
     let store = parts.containers.images().clone();
     let images = blocking("listing images", move || Ok(store.list()?.len())).await?;
+    let runtime = |(name, path): (&String, &PathBuf)| (name.clone(), path.display().to_string());
+    let default = model::LogConfig::default().over(parts.containers.default_log());
     let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     Ok(wire::GetNodeReply {
         id: parts.id.to_string(),
@@ -26,6 +30,8 @@ pub async fn get_node(service: &NodeService, _: wire::GetNodeRequest) -> Result<
         kernel_version: rustix::system::uname().release().to_string_lossy().into_owned(),
         operating_system: std::fs::read_to_string("/etc/os-release").map(|text| pretty_name(&text)).unwrap_or_default(),
         security_options: security_options(parts.containers.host()),
+        logging_driver: default.driver.name().into(),
+        runtimes: parts.containers.runtimes().iter().map(runtime).collect(),
         cgroup_version: if parts.containers.host().unified_cgroups { "2" } else { "1" }.into(),
     })
 }

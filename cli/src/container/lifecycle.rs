@@ -16,6 +16,7 @@ use clap::Args;
 use super::attach::{self, KeyArgs};
 use crate::client::{Client, Host};
 use crate::error::{Error, Result};
+use crate::output::human::is_up;
 
 /// Containers by name.
 #[derive(Debug, Args)]
@@ -120,11 +121,6 @@ pub async fn inspect(client: &mut Client, name: &str) -> Result<Container> {
 
 fn phase(container: &Container) -> ContainerPhase {
     container.status.as_ref().map_or(ContainerPhase::Created, |status| status.phase())
-}
-
-/// Whether the container counts as up, between two runs of its restart policy too.
-fn is_up(container: &Container) -> bool {
-    matches!(phase(container), ContainerPhase::Running | ContainerPhase::Paused | ContainerPhase::Restarting)
 }
 
 /// `orca start`.

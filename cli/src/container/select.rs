@@ -74,7 +74,7 @@ impl Selection {
         let ancestors = self.ancestors(images);
         let shows_all = self.all || self.last.is_some() || self.filters.has("status");
         containers.retain(|container| {
-            (shows_all || is_up(container))
+            (shows_all || human::is_up(container))
                 && before.is_none_or(|moment| container.created_at < moment)
                 && since.is_none_or(|moment| container.created_at > moment)
                 && (!self.filters.has("ancestor") || ancestors.contains(container.image_id.as_str()))
@@ -138,12 +138,6 @@ impl Selection {
                 has_port(container, wanted, |port| Some(port.target)) || exposes(container, wanted)
             })
     }
-}
-
-/// Whether a container counts as up, between two runs of its restart policy too.
-fn is_up(container: &Container) -> bool {
-    let phase = container.status.as_ref().map_or(ContainerPhase::Created, |status| status.phase());
-    matches!(phase, ContainerPhase::Running | ContainerPhase::Paused | ContainerPhase::Restarting)
 }
 
 fn is_named(image: &Image, name: &str) -> bool {

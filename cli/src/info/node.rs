@@ -1,5 +1,6 @@
 //! `orca info`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use api::node::{GetNodeReply, GetNodeRequest};
@@ -55,7 +56,7 @@ fn describe(node: &GetNodeReply, context: &str) -> Json {
         "Debug": false,
         "OomKillDisable": false,
         "SystemTime": clock::now().to_rfc3339(),
-        "LoggingDriver": "json-file",
+        "LoggingDriver": if node.logging_driver.is_empty() { "json-file" } else { &node.logging_driver },
         "CgroupDriver": "cgroupfs",
         "CgroupVersion": node.cgroup_version,
         "KernelVersion": node.kernel_version,
@@ -73,7 +74,7 @@ fn describe(node: &GetNodeReply, context: &str) -> Json {
         "Labels": [],
         "ExperimentalBuild": false,
         "ServerVersion": description.engine_version,
-        "Runtimes": { "orca": { "path": "orca" } },
+        "Runtimes": runtimes(&node.runtimes),
         "DefaultRuntime": "orca",
         "LiveRestoreEnabled": true,
         "Isolation": "",
@@ -82,6 +83,12 @@ fn describe(node: &GetNodeReply, context: &str) -> Json {
         "Warnings": null,
         "ClientInfo": { "Debug": false, "Version": env!("CARGO_PKG_VERSION"), "Context": context, "Plugins": [], "Warnings": null },
     })
+}
+
+/// The programs by name, with the one that is built in.
+fn runtimes(programs: &BTreeMap<String, String>) -> Json {
+    let all = programs.iter().map(|(name, path)| (name.as_str(), path.as_str())).chain([("orca", "orca")]);
+    all.collect::<BTreeMap<_, _>>().into_iter().map(|(name, path)| (name.to_owned(), json!({ "path": path }))).collect()
 }
 
 /// `name=seccomp,profile=builtin` as Docker shows it.

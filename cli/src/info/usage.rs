@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use api::node::{Container, Image, ListContainersRequest, ListImagesRequest, ListVolumesRequest, Volume};
-use api::types::ContainerPhase;
 use clap::Args;
 use model::Timestamp;
 use serde_json::{Value as Json, json};
@@ -81,10 +80,10 @@ fn summary(found: &Found) -> Vec<Json> {
     let images: Vec<&Image> = found.images.iter().collect();
     let idle: Vec<&Image> = found.images.iter().filter(|image| image.containers == 0).collect();
     let written = |container: &&Container| container.size_rw.unwrap_or(0);
-    let stopped = found.containers.iter().filter(|container| !is_up(container));
+    let stopped = found.containers.iter().filter(|container| !human::is_up(container));
     let bytes = |volume: &&Volume| volume.size.unwrap_or(0);
     let unused = found.volumes.iter().filter(|volume| volume.used_by.is_empty());
-    let active = found.containers.iter().filter(|container| is_up(container)).count();
+    let active = found.containers.iter().filter(|container| human::is_up(container)).count();
     vec![
         row("Images", images.len(), images.len() - idle.len(), size_of(&images), size_of(&idle)),
         row(
@@ -103,11 +102,6 @@ fn summary(found: &Found) -> Vec<Json> {
         ),
         row("Build Cache", 0, 0, 0, 0),
     ]
-}
-
-fn is_up(container: &Container) -> bool {
-    let phase = container.status.as_ref().map_or(ContainerPhase::Created, |status| status.phase());
-    matches!(phase, ContainerPhase::Running | ContainerPhase::Paused | ContainerPhase::Restarting)
 }
 
 fn image_rows(found: &Found) -> Vec<Json> {

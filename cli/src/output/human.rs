@@ -114,7 +114,7 @@ pub fn health(status: &ContainerStatus) -> &'static str {
     }
 }
 
-/// Whether the container has processes.
+/// Whether the container counts as up, between two runs of its restart policy too.
 pub fn is_up(container: &Container) -> bool {
     let phase = container.status.as_ref().map(ContainerStatus::phase);
     matches!(phase, Some(ContainerPhase::Running | ContainerPhase::Paused | ContainerPhase::Restarting))

@@ -192,8 +192,14 @@ fn a_projects_networks() {
     assert_eq!(network["EnableIPv6"], true);
 
     assert_eq!(exec(&node, "sixes-tool-1", "cat /sys/class/net/eth0/mtu"), "1400\n");
-    let answers = exec(&node, "sixes-tool-1", "nslookup -type=aaaa web");
+    // The service has an address of its own, as in IPv4, behind which its containers are.
+    let answers = exec(&node, "sixes-tool-1", "nslookup -type=aaaa tasks.web");
     assert!(answers.contains("fd00:79::9"), "{answers}");
+    let answers = exec(&node, "sixes-tool-1", "nslookup -type=aaaa web");
+    let virtual_address = answers.split_whitespace().find(|word| word.starts_with("fd00:79:")).unwrap();
+    assert!(virtual_address != "fd00:79::9", "{answers}");
+    let page = format!("wget -qO- 'http://[{virtual_address}]/passwd'");
+    assert!(exec(&node, "sixes-tool-1", &page).contains("root:"));
     assert!(exec(&node, "sixes-tool-1", "ping -6 -c 1 -w 5 web").contains("1 packets received"));
     assert!(exec(&node, "sixes-tool-1", "ping -4 -c 1 -w 5 10.79.0.254").contains("1 packets received"));
     for url in ["127.0.0.1:8090", "[::1]:8090", "[2001:db8::1]:8090"] {

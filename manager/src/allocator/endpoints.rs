@@ -62,13 +62,17 @@ fn vips(state: &State, service: &Service, taken: &mut Taken) -> Vec<Vip> {
         return Vec::new();
     }
     let networks = service.spec.network.attachments().iter().filter_map(|a| state.network_named(&a.network));
-    networks.filter_map(|network| vip(network, service, taken)).collect()
+    let families = networks.flat_map(|network| [true, false].map(|four| (network, four)));
+    families.filter_map(|(network, four)| vip(network, four, service, taken)).collect()
 }
 
-/// The address that the service has, as long as it may stay; else a free one.
-fn vip(network: &Network, service: &Service, taken: &mut Taken) -> Option<Vip> {
+/// The address of a family that the service has on a network, as long as it may stay; else a free one.
+fn vip(network: &Network, four: bool, service: &Service, taken: &mut Taken) -> Option<Vip> {
     let ipam = &network.spec.ipam;
-    let parts = || network.subnets.iter().filter_map(|subnet| services_part(&ipam.range_of(*subnet)));
+    let of_family = || network.subnets.iter().filter(move |subnet| subnet.network().is_ipv4() == four);
+    // Nodes that were given parts before services had addresses in IPv6 keep them.
+    let is_ours = |part: &IpSubnet| four || !network.leases.values().flatten().any(|block| block.overlaps(part));
+    let parts = || of_family().filter_map(|subnet| services_part(&ipam.range_of(*subnet))).filter(is_ours);
     let is_reserved = |address: IpAddr| ipam.reserved().any(|reserved| reserved == address);
     let stays = |vip: &&Vip| {
         let is_inside = parts().any(|part| part.contains(vip.address)) && !is_reserved(vip.address);

@@ -96,11 +96,11 @@ fn free_block(
     free.find(|block| !fixed.iter().any(|address| block.contains(*address))).or(first)
 }
 
-/// The parts after the services' one.
+/// The parts beside the services' one.
 fn node_parts(range: IpSubnet, services: Option<IpSubnet>) -> impl Iterator<Item = IpSubnet> {
     let prefix = block_prefix(&range);
     let parts = (0u128..).map_while(move |index| range.part(prefix, index));
-    parts.skip_while(move |part| services.is_some_and(|services| services.contains(part.network())))
+    parts.filter(move |part| !services.is_some_and(|services| services.overlaps(part)))
 }
 
 /// A quarter of a small subnet. Of an IPv6 subnet there are parts for a thousand nodes.
@@ -111,9 +111,13 @@ fn block_prefix(subnet: &IpSubnet) -> u8 {
     BLOCK.max(subnet.prefix().saturating_add(2)).min(30)
 }
 
-/// The first part of an IPv4 range, which is for the services' addresses: a sixteenth, but not less than a node's part.
-/// In IPv6 services have no addresses of their own: their names mean all tasks'.
+/// What of a range is for the services' addresses. In IPv4 the first part: a sixteenth, but not less than a node's part. In IPv6
+/// the last one, as nodes had the first before services had any; a small range is the containers' alone.
 pub fn services_part(subnet: &IpSubnet) -> Option<IpSubnet> {
-    let prefix = subnet.prefix().saturating_add(SERVICES).min(block_prefix(subnet));
-    if subnet.is_ipv4() { subnet.part(prefix, 0) } else { None }
+    let block = block_prefix(subnet);
+    if subnet.is_ipv4() {
+        return subnet.part(subnet.prefix().saturating_add(SERVICES).min(block), 0);
+    }
+    let bits = block.checked_sub(subnet.prefix()).filter(|bits| *bits >= 2)?;
+    subnet.part(block, (1 << bits) - 1)
 }

@@ -217,8 +217,19 @@ fn both_families_are_allocated_within_what_is_asked_for() {
         assert!(blocks.iter().filter(|block| block.is_ipv4()).all(|block| range.contains(block.network())));
     }
     let vips = &world.service("web").endpoint.vips;
-    let addresses: Vec<String> = vips.iter().map(|vip| vip.address.to_string()).collect();
-    assert_eq!(addresses, ["10.1.0.131"], "of the range, nobody else's, and none in IPv6");
+    let four: Vec<String> =
+        vips.iter().map(|vip| vip.address.to_string()).filter(|address| !address.contains(':')).collect();
+    assert_eq!(four, ["10.1.0.131"], "of the range, and nobody else's");
+    for network in [net(&world, NET), net(&world, "shop_six")] {
+        let six: Vec<IpAddr> = vips
+            .iter()
+            .filter(|vip| vip.network == network.id && vip.address.is_ipv6())
+            .map(|vip| vip.address)
+            .collect();
+        assert_eq!(six.len(), 1, "one of each network");
+        assert!(network.subnets.iter().any(|subnet| subnet.contains(six[0])));
+        assert!(!network.leases.values().flatten().any(|block| block.contains(six[0])), "no node's");
+    }
     assert_eq!(allocate(&world.state), []);
     // Another wish moves the network.
     let plain = network(NET, &["10.1.0.0/24"]);
