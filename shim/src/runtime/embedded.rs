@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::container::{Container, ContainerStatus};
+use libcontainer::error::LibcontainerError;
 use libcontainer::hooks::run_hooks;
 use libcontainer::syscall::syscall::SyscallType;
 use model::shim::{ErrorClass, ExecRequest, IdMap, IdRange};
@@ -135,7 +136,14 @@ impl Runtime for Embedded {
     fn start(&mut self) -> Result<()> {
         let container =
             self.container.as_mut().ok_or(ShimError::WrongState { action: "start", state: "not created" })?;
-        container.start().map_err(|error| ShimError::Runtime { action: "start", message: error.to_string() })
+        match container.start() {
+            // Its process runs by then, whatever becomes of a poststart hook.
+            Err(LibcontainerError::Hook(error)) => {
+                tracing::warn!(%error, "a poststart hook failed");
+                Ok(())
+            }
+            done => done.map_err(|error| ShimError::Runtime { action: "start", message: error.to_string() }),
+        }
     }
 
     fn exec(&mut self, request: &ExecRequest, io: ProcessIo) -> Result<Launched> {
