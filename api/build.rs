@@ -24,6 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "orca.types.v1.ClusterIdentity",
         "orca.swarm.v1.JoinRequest",
         "orca.swarm.v1.IssueRequest",
+        "orca.image.v1.BuildStart",
     ];
     // Streams of bytes are handed on without being copied.
     let streams = [".orca.node.v1.StreamOutput", ".orca.node.v1.AttachInput", ".orca.node.v1.ExecInput"];

@@ -154,6 +154,7 @@ impl Agent {
         containers.recover(contents.containers).await;
         networks.settle(used).await;
         loops.spawn(containers.clone().run_timer());
+        loops.spawn(crate::service::clean_up_builds(containers.clone()));
         loops.spawn(work(containers.clone(), networks.clone(), assignments, contents_sender));
         let session_loop = Session {
             node: identity.id,

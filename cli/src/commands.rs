@@ -8,8 +8,8 @@ use crate::client::{self, Host};
 use crate::context::{self, Choice};
 use crate::error::{Error, Result};
 use crate::{
-    compose, container, daemon, image, info, inspect, manifest, manual, network, node, registry, stack, surface, swarm,
-    system, volume,
+    build, compose, container, daemon, image, info, inspect, manifest, manual, network, node, registry, stack, surface,
+    swarm, system, volume,
 };
 
 /// A container orchestrator in one binary: Docker's habits, from one laptop to a cluster.
@@ -103,6 +103,14 @@ enum Command {
     /// Work with containers
     #[command(subcommand)]
     Container(ContainerVerb),
+    /// Make an image from a Dockerfile
+    Build(Box<build::BuildArgs>),
+    /// Build images, and forget what builds have kept
+    #[command(subcommand)]
+    Builder(build::BuilderVerb),
+    /// Build images, and look at what builds have kept
+    #[command(subcommand)]
+    Buildx(build::BuildxVerb),
     /// List images
     Images(image::ListArgs),
     /// Make an image from a root file system
@@ -253,6 +261,8 @@ enum ContainerVerb {
 
 #[derive(Debug, Subcommand)]
 enum ImageVerb {
+    /// Make an image from a Dockerfile
+    Build(Box<build::BuildArgs>),
     /// Make an image from a root file system
     Import(image::ImportArgs),
     /// Load images from an archive
@@ -424,6 +434,9 @@ async fn run(host: &Host, command: Command) -> Result<()> {
         Command::Export(args) => container::export::export(host, args).await,
         Command::Commit(args) => container::commit::commit(host, args).await,
         Command::Container(verb) => run_container(host, verb).await,
+        Command::Build(args) => build::build(host, *args).await,
+        Command::Builder(verb) => build::builder(host, verb).await,
+        Command::Buildx(verb) => build::buildx(host, verb).await,
         Command::Images(args) => image::list(host, args).await,
         Command::Import(args) => image::import(host, args).await,
         Command::Load(args) => image::load(host, args).await,
@@ -489,6 +502,7 @@ async fn run_container(host: &Host, verb: ContainerVerb) -> Result<()> {
 
 async fn run_image(host: &Host, verb: ImageVerb) -> Result<()> {
     match verb {
+        ImageVerb::Build(args) => build::build(host, *args).await,
         ImageVerb::Import(args) => image::import(host, args).await,
         ImageVerb::Load(args) => image::load(host, args).await,
         ImageVerb::Ls(args) => image::list(host, args).await,

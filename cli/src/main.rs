@@ -9,6 +9,7 @@
 // `orca info` is one large JSON object.
 #![recursion_limit = "256"]
 
+mod build;
 mod client;
 mod clock;
 mod commands;

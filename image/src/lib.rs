@@ -6,7 +6,8 @@
 //! |---|---|---|
 //! | [`reference`] | pure | `name[:tag][@digest]`, Docker's normalisation |
 //! | [`manifest`] | pure | OCI and Docker manifests, indexes, configs, platforms |
-//! | [`dockerfile`] | pure | the config instructions of `--change` |
+//! | [`dockerfile`] | pure | Dockerfiles, and the config instructions of `--change` |
+//! | [`build`] | shell | what COPY and ADD take and write, and what steps are known by |
 //! | [`gc`] | pure | which blobs and snapshots nothing holds |
 //! | [`user`] | pure | `USER` resolved with passwd and group texts |
 //! | [`catalog`] | pure | names to images: tagging, lookup, Docker's removal rules |
@@ -31,6 +32,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod archive;
+pub mod build;
 pub mod builtin;
 pub mod catalog;
 pub mod content;
@@ -54,6 +56,7 @@ pub use archive::Limits;
 pub use digest::{Digest, chain_ids};
 pub use error::{Error, Result};
 pub use reference::Reference;
+pub use rfc3339::{format_utc, parse_utc};
 pub use rootfs::MergedRoot;
 pub use snapshot::{Unpacker, unpack_main};
 pub use store::Store;

@@ -117,6 +117,21 @@ pub(crate) struct Shared {
     closed: AtomicBool,
     /// Actions under way.
     work: Mutex<JoinSet<()>>,
+    /// Which directories that last from build to build are in use.
+    build_caches: Locks,
+}
+
+/// Locks by name.
+#[derive(Default)]
+pub struct Locks(Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>);
+
+impl Locks {
+    /// The lock of this name.
+    pub fn of(&self, name: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut locks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        locks.retain(|_, lock| Arc::strong_count(lock) > 1);
+        locks.entry(name.to_owned()).or_default().clone()
+    }
 }
 
 impl Shared {
@@ -150,6 +165,7 @@ impl Containers {
             hooks: Mutex::default(),
             closed: AtomicBool::new(false),
             work: Mutex::default(),
+            build_caches: Locks::default(),
         });
         Self { shared }
     }
@@ -322,6 +338,11 @@ impl Containers {
             Stage::Running { pid, .. } => Some(pid),
             _ => None,
         }
+    }
+
+    /// Which directories that last from build to build are in use.
+    pub fn build_caches(&self) -> &Locks {
+        &self.shared.build_caches
     }
 
     /// The node's images.

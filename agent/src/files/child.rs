@@ -66,10 +66,11 @@ fn carry_out(order: &Order, place: &Place, input: impl Read, output: &mut impl W
             tree::changes(upper, lower, &mut tell)?;
             Ok(Answer::Told)
         }
-        (Task::Layer, Site::Layers { lower, upper }) => {
-            Ok(Answer::Packed(tree::layer(upper, lower, &place.ids, output)?))
+        (Task::Layer { mount_points, newest }, Site::Layers { lower, upper }) => {
+            let rules = tree::LayerRules { mount_points: mount_points.clone(), newest: *newest };
+            Ok(Answer::Packed(tree::layer(upper, lower, &place.ids, &rules, output)?))
         }
-        (Task::Changes | Task::Layer, _) => Err(broken(io::ErrorKind::InvalidInput.into())),
+        (Task::Changes | Task::Layer { .. }, _) => Err(broken(io::ErrorKind::InvalidInput.into())),
     }
 }
 

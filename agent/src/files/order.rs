@@ -101,7 +101,12 @@ pub enum Task {
     /// Write a JSON line for every change; [`Site::Layers`] only.
     Changes,
     /// Write an image layer of the container's own; [`Site::Layers`] only.
-    Layer,
+    Layer {
+        /// Paths that are there only because something was mounted on them.
+        mount_points: Vec<Vec<u8>>,
+        /// No file is younger than so many seconds since the epoch.
+        newest: Option<i64>,
+    },
 }
 
 /// How it went: one JSON line, the last on standard error.

@@ -136,6 +136,7 @@ pub async fn list_containers(
     request: wire::ListContainersRequest,
 ) -> Result<wire::ListContainersReply, Status> {
     let mut views = service.containers().list();
+    views.retain(|view| !view.labels.contains_key(super::build::LABEL));
     views.retain(|view| (request.all || is_up(view)) && has_labels(&view.labels, &request.labels));
     views.sort_by_key(|view| std::cmp::Reverse((view.created_at, view.id)));
     let containers: Vec<wire::Container> = views.into_iter().map(view::container).collect();

@@ -156,7 +156,8 @@ impl NodeService {
         parent: image::store::Image,
         options: CommitOptions,
     ) -> Result<image::Digest> {
-        let task = self.containers().files(id, Reach::Layers, Task::Layer).await?;
+        let task =
+            self.containers().files(id, Reach::Layers, Task::Layer { mount_points: Vec::new(), newest: None }).await?;
         let (failed, failure) = oneshot::channel();
         let layer = Upload::of_task(task, failed);
         let images = self.containers().images().clone();

@@ -2,10 +2,11 @@
 //!
 //! - [`containers`]: life and listing · [`logs`], [`attach`], [`exec`]: streams, over [`session`]
 //! - [`files`]: `orca.files.v1.Files`, over [`crate::files`]
-//! - [`images`] and [`upload`] · [`volumes`], [`networks`] · [`usage`] · [`node`], [`preflight`], [`reset`]: the node as a whole
+//! - [`build`]: Dockerfiles carried out · [`images`] and [`upload`] · [`volumes`], [`networks`] · [`usage`] · [`node`], [`preflight`], [`reset`]: the node as a whole
 //! - [`status`]: failures as gRPC statuses · [`view`]: what the agent knows as messages, both pure
 
 mod attach;
+mod build;
 mod containers;
 mod events;
 mod exec;
@@ -24,6 +25,7 @@ mod usage;
 mod view;
 mod volumes;
 
+pub use build::clean_up as clean_up_builds;
 pub use containers::is_up;
 pub use images::ImagesService;
 

@@ -62,7 +62,8 @@ impl Upload {
         upload
     }
 
-    fn channel() -> (mpsc::Sender<io::Result<Vec<u8>>>, Self) {
+    /// What is sent to the one is read from the other; when the sender is dropped that is the end.
+    pub fn channel() -> (mpsc::Sender<io::Result<Vec<u8>>>, Self) {
         let (sender, chunks) = mpsc::channel(AHEAD);
         (sender, Self { chunks, current: Vec::new(), taken: 0 })
     }

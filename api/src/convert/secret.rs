@@ -46,6 +46,13 @@ impl fmt::Debug for types::SecretSpec {
     }
 }
 
+impl fmt::Debug for crate::image::BuildStart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Arguments of builds are where people put what they should not.
+        f.debug_struct("BuildStart").field("name", &self.name).field("target", &self.target).finish_non_exhaustive()
+    }
+}
+
 impl fmt::Debug for types::AssignmentsDiff {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {

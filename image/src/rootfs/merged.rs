@@ -59,6 +59,13 @@ impl MergedDir {
         Ok(MergedDir { fds })
     }
 
+    /// The topmost directory, opened without touching it.
+    pub(crate) fn open_path(&self, path: &str) -> Result<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(self.fds[0].as_ref(), c".", flags, Mode::empty());
+        fd.map_err(|error| Error::io("open", path, error))
+    }
+
     /// The metadata overlayfs shows: the topmost directory's.
     pub(crate) fn stat(&self, path: &str) -> Result<Stat> {
         rustix::fs::fstat(&self.fds[0]).map_err(|error| Error::io("stat", path, error))

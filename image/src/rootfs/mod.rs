@@ -50,6 +50,15 @@ impl MergedRoot {
         MergedRoot { layers }
     }
 
+    /// Whether there are no layers.
+    pub fn is_empty(&self) -> bool {
+        self.layers.is_empty()
+    }
+
+    pub(crate) fn layers(&self) -> &[PathBuf] {
+        &self.layers
+    }
+
     /// The whole content of the regular file at `path` (symlinks followed inside the image), if it has at most `max_bytes`.
     ///
     /// # Errors

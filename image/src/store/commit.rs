@@ -69,13 +69,13 @@ impl Store {
         Ok(id)
     }
 
-    fn has_entries(&self, blob: &StagedBlob) -> Result<bool> {
+    pub(super) fn has_entries(&self, blob: &StagedBlob) -> Result<bool> {
         let decoder = Decoder::detect(blob.open()?).map_err(|error| Error::io("read", "the layer", error))?;
         let mut tar = TarReader::new(Limited::new(decoder, self.limits.bytes, "bytes"), self.limits);
         Ok(tar.next_entry()?.is_some())
     }
 
-    fn add_commit(
+    pub(super) fn add_commit(
         &self,
         layer: Option<Ingested>,
         config: &ImageConfig,

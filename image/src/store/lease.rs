@@ -34,6 +34,11 @@ impl Store {
     pub fn lease(&self, digests: impl IntoIterator<Item = Digest>) -> Lease {
         // A collection that runs has read the leases: it must be over before anyone looks for what he leased.
         let _shared = self.collecting.read().unwrap_or_else(PoisonError::into_inner);
+        self.lease_here(digests)
+    }
+
+    /// As [`Store::lease`], for who holds off collection already.
+    pub(super) fn lease_here(&self, digests: impl IntoIterator<Item = Digest>) -> Lease {
         let digests: BTreeSet<Digest> = digests.into_iter().collect();
         let mut counts = self.leases.locked();
         for digest in &digests {

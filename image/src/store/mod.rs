@@ -4,6 +4,8 @@
 //! `index.json`; content is published before the catalog names it, so a crash at any step leaves only garbage, which
 //! [`Store::collect`] removes. `staging/` is emptied when the store is opened.
 
+mod build;
+mod cache;
 mod commit;
 mod compress;
 mod history;
@@ -17,12 +19,15 @@ mod save;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+pub use build::{BuiltLayer, HeldImage, Scratch};
+pub use cache::{CacheEntry, CacheRecord};
 pub use commit::CommitOptions;
 pub use history::HistoryEntry;
 pub use import::ImportOptions;
@@ -55,6 +60,9 @@ pub struct Store {
     collecting: RwLock<()>,
     /// What work that takes longer than anyone should hold that lock still needs.
     leases: Arc<lease::Leases>,
+    /// Images that a build needs for the time of one step, and how often.
+    held: Mutex<BTreeMap<Digest, (Image, usize)>>,
+    next_scratch: AtomicU64,
     _lock: File,
 }
 
@@ -117,6 +125,8 @@ impl Store {
             catalog: Mutex::new(catalog),
             collecting: RwLock::new(()),
             leases: Arc::default(),
+            held: Mutex::default(),
+            next_scratch: AtomicU64::new(0),
             _lock: lock,
         })
     }
@@ -126,6 +136,9 @@ impl Store {
     /// # Errors
     /// [`Error::NoSuchImage`], [`Error::AmbiguousId`], or what is wrong with its documents on disk.
     pub fn get(&self, text: &str) -> Result<Image> {
+        if let Some(held) = self.held_image(text) {
+            return Ok(held);
+        }
         let (id, record) = self.find(text)?;
         self.read_image(id, &record)
     }
@@ -201,6 +214,7 @@ impl Store {
         }
         let leased = self.leases.held();
         images.push(Holdings { blobs: leased.clone(), snapshots: leased });
+        images.push(self.cache_holdings()?);
         let blobs = self.content.list()?.into_iter().collect();
         let snapshots = self.snapshots.list()?.into_iter().collect();
         let plan = gc::plan(&images, in_use, &blobs, &snapshots);

@@ -1,5 +1,6 @@
 //! What a container has changed: its upper directory against the layers below.
 
+use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -40,12 +41,14 @@ pub struct Change {
 pub fn changes(upper: &Path, lower: &[PathBuf], tell: &mut dyn FnMut(Change) -> Result<()>) -> Result<()> {
     let root = Node::new(Root::open(upper)?.node(b"")?).map_err(|error| failed(b"/", error))?;
     let below = MergedDir::root(lower)?;
-    let mut diff = Diff { lower: MergedRoot::new(lower.to_vec()), told: Vec::new(), tell };
+    let mount_points = super::MOUNT_POINTS.iter().map(|path| path.to_vec()).collect();
+    let mut diff = Diff { lower: MergedRoot::new(lower.to_vec()), mount_points, told: Vec::new(), tell };
     diff.directory(&root, Some(&below), false, &mut Vec::new(), 0)
 }
 
 struct Diff<'a> {
     lower: MergedRoot,
+    mount_points: BTreeSet<Vec<u8>>,
     /// Directories above the present one that have been told already; one flag a level.
     told: Vec<bool>,
     tell: &'a mut dyn FnMut(Change) -> Result<()>,
@@ -98,7 +101,7 @@ impl Diff<'_> {
         let Some(new) = new.filter(|new| !is_whiteout(&new.stat)) else {
             return if old.is_some() { self.say(ChangeKind::Deleted, path) } else { Ok(()) };
         };
-        if is_mount_point(&new, path, &self.lower)? {
+        if is_mount_point(&new, path, &self.lower, &self.mount_points)? {
             return Ok(());
         }
         let is_dir = new.kind() == FileType::Directory;

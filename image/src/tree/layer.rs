@@ -1,6 +1,7 @@
 //! An overlayfs upper directory as an image layer: overlayfs's whiteouts and opaque directories turned into those of the
 //! OCI image specification ("Layer").
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -27,28 +28,44 @@ pub struct Packed {
     pub sockets: u64,
 }
 
+/// What a layer leaves out and levels.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LayerRules {
+    /// Paths that are there only because something was mounted on them, without slashes at their ends.
+    pub mount_points: Vec<Vec<u8>>,
+    /// No file is younger than so many seconds since the epoch.
+    pub newest: Option<i64>,
+}
+
 /// Writes the upper directory of a container over `lower` (topmost first) as a layer. Mount points that the runtime itself
 /// has made are no part of it.
 ///
 /// # Errors
 /// [`Error::InvalidEntry`] for a device that no image may have or a name that means a whiteout; [`Error::Io`].
-pub fn layer(upper: &Path, lower: &[PathBuf], ids: &IdMap, out: impl Write) -> Result<Packed> {
+pub fn layer(upper: &Path, lower: &[PathBuf], ids: &IdMap, rules: &LayerRules, out: impl Write) -> Result<Packed> {
     let root = Node::new(Root::open(upper)?.node(b"")?).map_err(|error| failed(b"/", error))?;
-    let mut writer = Layer { packer: Packer::new(ids, out), lower: MergedRoot::new(lower.to_vec()) };
+    let mut packer = Packer::new(ids, out);
+    packer.newest = rules.newest;
+    let mut own: BTreeSet<Vec<u8>> = MOUNT_POINTS.iter().map(|path| path.to_vec()).collect();
+    for path in &rules.mount_points {
+        let parts: Vec<&[u8]> = path.split(|&b| b == b'/').filter(|part| !part.is_empty()).collect();
+        own.extend((1..=parts.len()).map(|depth| parts[..depth].join(&b'/')));
+    }
+    let mut writer = Layer { packer, lower: MergedRoot::new(lower.to_vec()), mount_points: own };
     writer.contents(&root, &mut Vec::new(), 0)?;
     writer.packer.finish()
 }
 
 /// Whether a node of an upper directory is there only because the runtime needed something to mount on.
-pub(super) fn is_mount_point(node: &Node, path: &[u8], lower: &MergedRoot) -> Result<bool> {
-    if !MOUNT_POINTS.contains(&path) {
+pub(super) fn is_mount_point(node: &Node, path: &[u8], lower: &MergedRoot, known: &BTreeSet<Vec<u8>>) -> Result<bool> {
+    if !known.contains(path) {
         return Ok(false);
     }
     let empty = match node.kind() {
         FileType::RegularFile => node.stat.st_size == 0,
         FileType::Directory => {
             let own = |name: &std::ffi::CStr| [path, b"/", name.to_bytes()].concat();
-            node.names(path)?.iter().all(|name| MOUNT_POINTS.contains(&own(name).as_slice()))
+            node.names(path)?.iter().all(|name| known.contains(&own(name)))
         }
         _ => false,
     };
@@ -58,6 +75,7 @@ pub(super) fn is_mount_point(node: &Node, path: &[u8], lower: &MergedRoot) -> Re
 struct Layer<'a, W> {
     packer: Packer<'a, W>,
     lower: MergedRoot,
+    mount_points: BTreeSet<Vec<u8>>,
 }
 
 impl<W: Write> Layer<'_, W> {
@@ -86,7 +104,7 @@ impl<W: Write> Layer<'_, W> {
         if path[start..].starts_with(WHITEOUT) {
             return Err(Error::entry(path, "names that begin with .wh. mean deletions in a layer: rename it"));
         }
-        if is_mount_point(node, path, &self.lower)? {
+        if is_mount_point(node, path, &self.lower, &self.mount_points)? {
             return Ok(());
         }
         let refused = node.entry(path, &IdMap::default()).map_err(|error| failed(path, error))?;

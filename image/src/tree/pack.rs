@@ -61,11 +61,13 @@ pub(super) struct Packer<'a, W> {
     /// Files with several names: device and inode, and the first name.
     links: HashMap<(u64, u64), Vec<u8>>,
     pub(super) packed: Packed,
+    /// No file is younger.
+    pub(super) newest: Option<i64>,
 }
 
 impl<'a, W: Write> Packer<'a, W> {
     pub(super) fn new(ids: &'a IdMap, out: W) -> Packer<'a, W> {
-        Packer { tar: TarWriter::new(out), ids, links: HashMap::new(), packed: Packed::default() }
+        Packer { tar: TarWriter::new(out), ids, links: HashMap::new(), packed: Packed::default(), newest: None }
     }
 
     pub(super) fn finish(self) -> Result<Packed> {
@@ -104,6 +106,9 @@ impl<'a, W: Write> Packer<'a, W> {
             return Ok(());
         };
         self.packed.entries += 1;
+        if let Some(newest) = self.newest {
+            entry.mtime.0 = entry.mtime.0.min(newest);
+        }
         if let Some(identity) = node.identity() {
             if let Some(first) = self.links.get(&identity) {
                 entry.kind = Kind::HardLink(first.clone());

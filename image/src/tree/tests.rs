@@ -209,7 +209,7 @@ fn a_layer_made_here_unpacks_to_the_same() {
     let dir = tempfile::tempdir().unwrap();
     let (lower, upper) = overlay(dir.path());
     let mut archive = Vec::new();
-    let packed = layer(&upper, &[lower], &IdMap::default(), &mut archive).unwrap();
+    let packed = layer(&upper, &[lower], &IdMap::default(), &LayerRules::default(), &mut archive).unwrap();
     assert!(packed.entries > 8);
     let mut reader = crate::archive::TarReader::new(archive.as_slice(), crate::archive::Limits::default());
     let mut names = Vec::new();
@@ -224,7 +224,8 @@ fn a_layer_made_here_unpacks_to_the_same() {
     }
     rustix::fs::mknodat(CWD, upper.join("disk"), FileType::BlockDevice, Mode::empty(), rustix::fs::makedev(8, 0))
         .unwrap();
-    let error = layer(&upper, &[dir.path().join("lower")], &IdMap::default(), std::io::sink()).unwrap_err();
+    let error = layer(&upper, &[dir.path().join("lower")], &IdMap::default(), &LayerRules::default(), std::io::sink())
+        .unwrap_err();
     assert!(error.to_string().contains("disk"), "{error}");
 }
 

@@ -15,7 +15,8 @@ use image::store::{ImageDetails, ImportOptions};
 use image::{Reference, Store};
 use tonic::{Status, Streaming};
 
-pub use server::ImagesService;
+pub use names::until;
+pub use server::{ImagesService, Outgoing};
 
 use super::upload::Upload;
 use super::{NodeService, blocking};

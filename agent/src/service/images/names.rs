@@ -79,7 +79,7 @@ pub async fn prune(service: &ImagesService, request: wire::PruneRequest) -> Resu
 }
 
 /// The time that a value of `until` means, in seconds: RFC 3339, seconds since 1970, or how long ago (`1h30m`, `2d`).
-fn until(text: &str, now: i64) -> Option<i64> {
+pub fn until(text: &str, now: i64) -> Option<i64> {
     if let Some(time) = parse_rfc3339(text.as_bytes()) {
         return Some(time.0.div_euclid(1_000_000_000));
     }

@@ -6,8 +6,9 @@ use api::image as wire;
 use api::image::images_server::{Images, ImagesServer};
 use image::registry::Registries;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
+use super::super::build;
 use super::{names, registry, save};
 use crate::containers::Containers;
 
@@ -32,7 +33,8 @@ impl ImagesService {
         ImagesServer::new(self).max_decoding_message_size(api::client::MESSAGE_MAX)
     }
 
-    pub(super) fn containers(&self) -> &Containers {
+    /// The node's containers.
+    pub fn containers(&self) -> &Containers {
         &self.containers
     }
 
@@ -49,6 +51,7 @@ macro_rules! delegate {
             type SaveStream = Outgoing<wire::SaveChunk>;
             type PullStream = Outgoing<wire::Progress>;
             type PushStream = Outgoing<wire::Progress>;
+            type BuildStream = Outgoing<wire::BuildOutput>;
 
             $(async fn $name(&self, request: Request<$request>) -> Result<Response<$reply>, Status> {
                 $module::$name(self, request.into_inner()).await.map(Response::new)
@@ -66,4 +69,7 @@ delegate! {
     registry::push(wire::PushRequest) -> Outgoing<wire::Progress>;
     registry::login(wire::LoginRequest) -> wire::LoginReply;
     registry::resolve(wire::ResolveRequest) -> wire::ResolveReply;
+    build::build(Streaming<wire::BuildInput>) -> Outgoing<wire::BuildOutput>;
+    build::list_build_cache(wire::ListBuildCacheRequest) -> wire::ListBuildCacheReply;
+    build::prune_build_cache(wire::PruneBuildCacheRequest) -> wire::ListBuildCacheReply;
 }
