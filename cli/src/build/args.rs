@@ -342,7 +342,7 @@ fn arguments(items: &[String]) -> Result<BTreeMap<String, String>> {
 }
 
 /// `id=ID[,src=FILE|,env=NAME]`.
-pub fn secret(text: &str) -> Result<(String, Vec<u8>)> {
+fn secret(text: &str) -> Result<(String, Vec<u8>)> {
     let invalid = |reason: String| Error::Flag { flag: "--secret", value: text.to_owned(), reason };
     let (mut id, mut source, mut variable) = (None, None, None);
     for field in text.split(',') {

@@ -69,12 +69,6 @@ async fn entries(client: &mut Client) -> Result<Vec<BuildCacheEntry>> {
     Ok(client.images.list_build_cache(ListBuildCacheRequest {}).await?.into_inner().entries)
 }
 
-/// How many records there are, and their bytes.
-pub async fn cache_size(client: &mut Client) -> Result<(usize, u64)> {
-    let entries = entries(client).await?;
-    Ok((entries.len(), entries.iter().map(|entry| entry.size).sum()))
-}
-
 fn at(seconds: i64) -> Timestamp {
     Timestamp(seconds.saturating_mul(1_000_000_000))
 }

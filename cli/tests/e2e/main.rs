@@ -4,6 +4,7 @@
 
 mod attach;
 mod bad_input;
+mod build;
 mod cdi;
 mod cluster;
 mod compose;
