@@ -61,6 +61,8 @@ async fn remove_images(containers: &Containers) -> Vec<String> {
                 left_behind.push(format!("image {}: {error}", summary.id));
             }
         }
+        store.prune_cache(|_| true)?;
+        store.prune_cache_mounts()?;
         store.collect(&BTreeSet::new())?;
         Ok(left_behind)
     });

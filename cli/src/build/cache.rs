@@ -52,6 +52,19 @@ pub async fn prune(host: &Host, args: PruneArgs) -> Result<()> {
     format::write(&text)
 }
 
+/// Forgets what builds have kept, as far as it fits; how many bytes that were.
+pub async fn prune_cache(client: &mut Client, filters: Vec<String>) -> Result<u64> {
+    let request = PruneBuildCacheRequest { filters, keep: Some(0) };
+    let entries = client.images.prune_build_cache(request).await?.into_inner().entries;
+    Ok(entries.iter().map(|entry| entry.size).sum())
+}
+
+/// How many records there are, and their bytes.
+pub async fn cache_size(client: &mut Client) -> Result<(usize, u64)> {
+    let entries = entries(client).await?;
+    Ok((entries.len(), entries.iter().map(|entry| entry.size).sum()))
+}
+
 /// Lists what builds have kept.
 pub async fn usage(host: &Host, args: UsageArgs) -> Result<()> {
     let mut client = Client::connect(host).await?;

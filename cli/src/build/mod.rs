@@ -13,4 +13,8 @@ mod show;
 
 pub use args::{BuildArgs, build};
 pub use builders::{BuilderVerb, BuildxVerb, builder, buildx};
+pub use cache::{cache_size, prune_cache};
+pub use context::{Tree, ignore_rules};
+pub use job::{Dockerfile, Job, execute, read_dockerfile};
 pub use output::Output;
+pub use show::{Mode, Show};

@@ -10,7 +10,7 @@ use model::{NetworkMode, NodeId, Stack, Timestamp};
 
 use super::converge::Goal;
 use super::project::{Loaded, ProjectArgs};
-use super::{down, dry_run, pull, up};
+use super::{build, down, dry_run, pull, up};
 use crate::client::{Client, Host};
 use crate::error::{Error, Result};
 
@@ -23,6 +23,8 @@ pub struct Making {
     /// Do not show how pulls come along
     #[arg(long)]
     quiet_pull: bool,
+    #[command(flatten)]
+    build: build::BuildFlags,
     /// Number of containers of a service
     #[arg(long, value_name = "SERVICE=NUMBER", value_parser = up::scale)]
     pub scale: Vec<(String, u32)>,
@@ -101,10 +103,12 @@ impl Making {
         let keys: Vec<String> = stack.services.iter().map(|service| service.key().to_owned()).collect();
         let wanted: BTreeSet<&str> = keys.iter().map(String::as_str).collect();
         pull::ensure(client, loaded, &wanted, self.pull, self.quiet_pull).await?;
+        build::ensure(client, loaded, &wanted, self.build).await?;
+        let outdated = if self.no_recreate { BTreeSet::new() } else { build::outdated(client, loaded).await? };
         orphans(client, loaded, self.remove_orphans).await?;
         preflight(client, &stack).await?;
         let at = crate::clock::now();
-        let since = client.control.apply_stack(self.request(&stack, start, anew)).await?.into_inner().version;
+        let since = client.control.apply_stack(self.request(&stack, start, anew, &outdated)).await?.into_inner().version;
         Ok(Made { stack, keys, since, at })
     }
 
@@ -123,16 +127,25 @@ impl Making {
         let pulled = pull::foreseen(client, loaded, &wanted, self.pull).await?;
         // What is pulled first is not missing.
         let mut here = stack.clone();
-        here.services.retain(|service| !pulled.contains(&service.container.image));
+        let built = build::foreseen(client, loaded, &wanted, self.build).await?;
+        here.services.retain(|service| ![&pulled, &built].iter().any(|images| images.contains(&service.container.image)));
+        dry_run::tell(built.into_iter().map(|image| dry_run::Step::new("Image", image, "Built")));
+        let outdated = if self.no_recreate { BTreeSet::new() } else { build::outdated(client, loaded).await? };
         dry_run::tell(pulled.into_iter().map(|image| dry_run::Step::new("Image", image, "Pulled")));
         orphans_foreseen(client, loaded, self.remove_orphans).await?;
         preflight(client, &here).await?;
         dry_run::tell(dry_run::new_volumes(client, &stack).await?);
-        dry_run::tell(dry_run::plan(client, Change::ApplyStack(self.request(&stack, start, anew))).await?);
+        dry_run::tell(dry_run::plan(client, Change::ApplyStack(self.request(&stack, start, anew, &outdated))).await?);
         Ok(())
     }
 
-    fn request(&self, stack: &Stack, start: bool, anew: &Anew<'_>) -> ApplyStackRequest {
+    fn request(
+        &self,
+        stack: &Stack,
+        start: bool,
+        anew: &Anew<'_>,
+        outdated: &BTreeSet<String>,
+    ) -> ApplyStackRequest {
         let recreate = if self.no_recreate { Recreate::Never } else { Recreate::Changed };
         let keys = stack.services.iter().map(|service| service.key().to_owned());
         let force = |key: &String| match anew.services.is_empty() || anew.services.contains(key) {
@@ -146,7 +159,7 @@ impl Making {
             start_stopped: start,
             no_start: !start,
             keep_replicas: Vec::new(),
-            force: keys.filter(force).collect(),
+            force: keys.filter(|key| force(key) || outdated.contains(key)).collect(),
             renew_volumes: anew.volumes,
         }
     }

@@ -1,5 +1,6 @@
 //! `orca compose …`, and `orca up` and `orca down` for short.
 
+mod build;
 mod config;
 mod converge;
 mod digests;
@@ -60,6 +61,8 @@ enum Verb {
     Ps(ps::PsArgs),
     /// List the images of its containers
     Images(images::ImagesArgs),
+    /// Build the images of its services
+    Build(Box<build::BuildArgs>),
     /// Pull the images of its services
     Pull(pull::PullArgs),
     /// Push the images of its services that are built
@@ -139,6 +142,7 @@ pub async fn run(host: &Host, args: ComposeArgs) -> Result<()> {
         Verb::Down(args) => down::down(host, &project, args).await,
         Verb::Ps(args) => ps::ps(host, &project, args).await,
         Verb::Images(args) => images::images(host, &project, args).await,
+        Verb::Build(args) => build::build(host, &project, *args).await,
         Verb::Pull(args) => pull::pull(host, &project, args).await,
         Verb::Push(args) => push::push(host, &project, args).await,
         Verb::Publish(args) => publish::publish(host, &project, args).await,

@@ -15,7 +15,7 @@ use model::{AttachmentSpec, ContainerSpec, NetworkMode, PortSpec, RestartPolicy,
 use super::converge::Goal;
 use super::dry_run::{self, Step};
 use super::project::{Loaded, ProjectArgs};
-use super::{making, pull, up};
+use super::{build, making, pull, up};
 use crate::client::{Client, Host};
 use crate::container::{attach, flags, mounts};
 use crate::error::{Error, Result};
@@ -65,6 +65,12 @@ pub struct RunArgs {
     /// Answer to the service's names on its networks
     #[arg(long)]
     use_aliases: bool,
+    /// Build the service's image before, even if it is here
+    #[arg(long)]
+    build: bool,
+    /// Do not show how builds come along
+    #[arg(long)]
+    quiet_build: bool,
     /// Do not start what the service depends on
     #[arg(long)]
     no_deps: bool,
@@ -203,8 +209,16 @@ async fn make_ready(
         let images = pull::foreseen(client, loaded, &needed, args.pull).await?;
         dry_run::tell(images.into_iter().map(|image| Step::new("Image", image, "Pulled")));
         dry_run::tell(dry_run::new_volumes(client, &stack).await?);
+        let built = build::foreseen(client, loaded, &needed, build::BuildFlags::default()).await?;
+        dry_run::tell(built.into_iter().map(|image| Step::new("Image", image, "Built")));
     } else {
         pull::ensure(client, loaded, &needed, args.pull, args.quiet_pull || args.quiet).await?;
+        let flags = build::BuildFlags { quiet_build: args.quiet_build || args.quiet, ..build::BuildFlags::default() };
+        build::ensure(client, loaded, &needed, flags).await?;
+        if args.build {
+            let own = std::iter::once(args.service.clone()).collect();
+            build::build_services(client, loaded, &own, flags.quiet_build).await?;
+        }
     }
     match (args.remove_orphans, dry_run) {
         (true, true) => making::orphans_foreseen(client, loaded, true).await?,

@@ -224,6 +224,12 @@ impl Loaded {
         self.project.all_services().map(|service| service.name.to_owned()).collect()
     }
 
+    /// How the image of a service is made; `None` if it isn't made here.
+    pub fn build(&self, service: &str) -> Result<Option<compose_spec::Build>> {
+        let Some(service) = self.project.service(service) else { return Ok(None) };
+        compose_spec::build(&self.project, service, &Disk).map_err(|errors| Error::Compose(errors.to_string()))
+    }
+
     /// The project in the words of the model: these services, with what they depend on. What programs provide they get from
     /// [`provided`](Self::provided).
     pub fn stack(&self, services: &[String], no_deps: bool, scale: &[(String, u32)]) -> Result<Stack> {

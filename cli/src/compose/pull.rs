@@ -163,7 +163,10 @@ pub async fn ensure(
     flag: PullFlag,
     quiet: bool,
 ) -> Result<()> {
-    let failures = pull_due(client, needs(loaded, keys, flag), quiet).await?;
+    // What can be built is built; `compose pull` pulls it.
+    let is_built = |key: &str| loaded.project.service(key).is_some_and(|service| service.node.get("build").is_some());
+    let keys = keys.iter().copied().filter(|key| !is_built(key)).collect();
+    let failures = pull_due(client, needs(loaded, &keys, flag), quiet).await?;
     if failures.is_empty() { Ok(()) } else { Err(Error::NotConverged(failures.join("\n"))) }
 }
 

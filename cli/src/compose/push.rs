@@ -24,6 +24,13 @@ pub struct PushArgs {
     services: Vec<String>,
 }
 
+impl PushArgs {
+    /// Of these services.
+    pub fn of(services: Vec<String>, quiet: bool) -> Self {
+        Self { ignore_push_failures: false, include_deps: false, quiet, services }
+    }
+}
+
 /// Pushes the images of services that have a `build` section, as in Docker: the others came from a registry.
 pub async fn push(host: &Host, project: &ProjectArgs, args: PushArgs) -> Result<()> {
     let reading = Reading { services: args.services.clone(), no_deps: !args.include_deps, ..Reading::default() };

@@ -7,6 +7,7 @@ use clap::Args;
 use model::Timestamp;
 use serde_json::{Value as Json, json};
 
+use crate::build;
 use crate::client::{Client, Host};
 use crate::clock;
 use crate::container::ps;
@@ -31,6 +32,8 @@ struct Found {
     images: Vec<Image>,
     containers: Vec<Container>,
     volumes: Vec<Volume>,
+    /// Records of the build cache, and their bytes.
+    cache: (usize, u64),
 }
 
 const SUMMARY: Listing<'_> = Listing {
@@ -48,6 +51,7 @@ pub async fn usage(host: &Host, args: UsageArgs) -> Result<()> {
         images: client.node.list_images(ListImagesRequest { all: true, reference: None }).await?.into_inner().images,
         containers: client.node.list_containers(containers).await?.into_inner().containers,
         volumes: client.node.list_volumes(volumes).await?.into_inner().volumes,
+        cache: build::cache_size(&mut client).await?,
     };
     match (args.verbose, &args.format) {
         (false, format) => SUMMARY.print(format, &summary(&found).iter().map(Value::from).collect::<Vec<_>>()),
@@ -100,7 +104,7 @@ fn summary(found: &Found) -> Vec<Json> {
             found.volumes.iter().map(|volume| bytes(&volume)).sum(),
             unused.map(|volume| bytes(&volume)).sum(),
         ),
-        row("Build Cache", 0, 0, 0, 0),
+        row("Build Cache", found.cache.0, 0, found.cache.1, found.cache.1),
     ]
 }
 

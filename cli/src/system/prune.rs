@@ -7,7 +7,7 @@ use crate::clock;
 use crate::container::prune::Wanted;
 use crate::error::{Error, Result};
 use crate::output::{format, human};
-use crate::{container, image, network, terminal, volume};
+use crate::{build, container, image, network, terminal, volume};
 
 /// Arguments of `orca system prune`.
 #[derive(Debug, Args)]
@@ -45,11 +45,15 @@ pub async fn prune(host: &Host, args: PruneArgs) -> Result<()> {
     if let Some(request) = volumes {
         reclaimed += volume::prune_now(&mut client, request).await?;
     }
+    // The build cache has no labels: with a filter of these it stays.
+    if args.filter.iter().all(|filter| filter.starts_with("until=")) {
+        reclaimed += build::prune_cache(&mut client, args.filter.clone()).await?;
+    }
     reclaimed += image::prune_now(&mut client, args.all, args.filter).await?;
     format::write(&format!("Total reclaimed space: {}\n", human::size(reclaimed)))
 }
 
-/// What is to go, as Docker lists it; there is no build cache to go with it.
+/// What is to go, as Docker lists it.
 fn warning(args: &PruneArgs) -> String {
     let mut lines = vec!["all stopped containers", "all networks not used by at least one container"];
     if args.volumes {
@@ -59,6 +63,7 @@ fn warning(args: &PruneArgs) -> String {
         true => "all images without at least one container associated to them",
         false => "all dangling images",
     });
+    lines.push("unused build cache");
     lines.iter().fold(String::new(), |text, line| format!("{text}\n  - {line}"))
 }
 
@@ -71,7 +76,10 @@ mod tests {
         let args = |all, volumes| PruneArgs { all, volumes, filter: Vec::new(), force: false };
         let usual = warning(&args(false, false));
         assert!(usual.starts_with("\n  - all stopped containers\n  - all networks"), "{usual}");
-        assert!(usual.ends_with("  - all dangling images") && !usual.contains("volumes"), "{usual}");
+        assert!(
+            usual.ends_with("  - all dangling images\n  - unused build cache") && !usual.contains("volumes"),
+            "{usual}"
+        );
         let all = warning(&args(true, true));
         assert!(all.contains("  - all anonymous volumes") && all.contains("  - all images without"), "{all}");
     }

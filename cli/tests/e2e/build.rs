@@ -220,3 +220,48 @@ fn a_build_that_is_killed_leaves_nothing() {
     child.wait().unwrap();
     node.wait_for("its container is gone", || running(&node) == 0);
 }
+
+const PROJECT: &str = "name: built\nservices:\n  base:\n    build: {context: ./base, dockerfile_inline: \"FROM busybox\\nCOPY shared /shared\\n\"}\n    scale: 0\n\
+    \x20 web:\n    build:\n      context: ./web\n      args: {V: one}\n      target: final\n      additional_contexts: {common: 'service:base'}\n\
+    \x20     secrets: [s]\n      labels: {l: m}\n      tags: ['extra:1']\n    command: [sleep, '1000']\n    stop_grace_period: 0s\n\
+    \x20 other: {image: busybox, command: [sleep, '1000'], stop_grace_period: 0s}\nsecrets: {s: {file: ./secret}}\n";
+
+#[test]
+fn compose_builds_what_is_missing_and_what_it_is_told_to() {
+    let dockerfile = "FROM busybox AS final\nARG V\nCOPY page /page\nCOPY --from=common /shared /shared\n\
+        RUN --mount=type=secret,id=s test -s /run/secrets/s && echo $V > /v\nFROM busybox\nRUN false\n";
+    let node = context(&[]);
+    node.file("web/Dockerfile", dockerfile);
+    node.file("web/page", "first\n");
+    node.file("base/shared", "shared\n");
+    node.file("secret", "hush");
+    node.file("compose.yml", PROJECT);
+    assert!(node.fails(1, &["compose", "up", "-d", "--no-build"]).contains("built-web"));
+    node.ok(&["compose", "up", "-d"]);
+    let cat = |file: &str| node.ok(&["compose", "exec", "-T", "web", "cat", file]);
+    assert_eq!((cat("/page").as_str(), cat("/shared").as_str(), cat("/v").as_str()), ("first\n", "shared\n", "one\n"));
+    let image = inspect(&node, "extra:1");
+    assert_eq!(image["Id"], inspect(&node, "built-web")["Id"]);
+    assert_eq!(image["Config"]["Labels"]["l"], "m");
+    let ids = |service: &str| node.ok(&["compose", "ps", "-q", service]);
+    let (web, other) = (ids("web"), ids("other"));
+    // What is there is not built again, unless it is asked for; then only what has changed is made anew.
+    node.file("web/page", "second\n");
+    node.ok(&["compose", "up", "-d"]);
+    assert_eq!(ids("web"), web);
+    node.ok(&["compose", "up", "-d", "--build"]);
+    assert_ne!(ids("web"), web);
+    assert_eq!((cat("/page").as_str(), ids("other")), ("second\n", other));
+    node.file("web/page", "third\n");
+    node.ok(&["compose", "build", "-q", "--build-arg", "V=two", "web"]);
+    assert_eq!(node.ok(&["compose", "run", "--rm", "-T", "web", "cat", "/page", "/v"]), "third\ntwo\n");
+    node.file("web/Dockerfile", "FROM busybox\nRUN exit 4\n");
+    let told = node.fails(1, &["compose", "build", "web"]);
+    assert!(
+        told.contains("service web") && told.contains("Dockerfile:1") && told.contains("target stage \"final\""),
+        "{told}"
+    );
+    node.file("compose.yml", "services: {a: {build: {context: ., cache_from: [x], ssh: [default]}}}\n");
+    let told = node.fails(1, &["compose", "build"]);
+    assert!(told.contains("cache_from") && told.contains("ssh"), "{told}");
+}

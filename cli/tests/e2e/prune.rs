@@ -34,7 +34,7 @@ fn a_system_prune_takes_what_nobody_uses() {
         \x20 - all stopped containers\n\
         \x20 - all networks not used by at least one container\n\
         \x20 - all anonymous volumes not used by at least one container\n\
-        \x20 - all dangling images\n\n\
+        \x20 - all dangling images\n\x20 - unused build cache\n\n\
         \x20 Items to be pruned will be filtered with:\n\
         \x20 - label!=keep\n\n\
         Are you sure you want to continue? [y/N] ";

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use model::{ContainerSpec, Device, DeviceRequest, HostAddress, HostEntry, Ulimit};
 
 use super::fields::Fields;
-use super::{file_objects, hooks, isolation, mounts, policies, resources};
+use super::{build, file_objects, hooks, isolation, mounts, policies, resources};
 use crate::error::Error;
 use crate::files::Files;
 use crate::node::{Map, Node};
@@ -22,9 +22,12 @@ pub fn spec(
     errors: &mut Vec<Error>,
 ) -> ContainerSpec {
     let image = fields.text("image");
-    if fields.take("build").is_some() {
-        fields.refuse("build", Some("build the image first and name it with image:"), errors);
-    } else if image.is_none() {
+    let mut own = Vec::new();
+    let is_built = build::spec(project, service, fields, files, &mut own).is_some();
+    // A secret that can't be read is told once.
+    let told: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    errors.extend(own.into_iter().filter(|error| !told.contains(&error.to_string())));
+    if image.is_none() && !is_built {
         fields.invalid("image", format!("service {:?} names no image", service.name), errors);
     }
     let (resources, reserved) = resources::all(fields, errors);
@@ -32,7 +35,7 @@ pub fn spec(
     device_requests.extend(resources::device_requests(fields, "gpus", errors).into_iter().map(gpu));
     device_requests.extend(reserved);
     ContainerSpec {
-        image: image.unwrap_or_default(),
+        image: build::image_name(project, service),
         entrypoint: fields.take("entrypoint").map(|_| fields.texts("entrypoint")),
         command: fields.take("command").map(|_| fields.texts("command")),
         env: fields.strings("environment"),
@@ -92,7 +95,7 @@ fn oom_score_adj(fields: &Fields, errors: &mut Vec<Error>) -> Option<i32> {
     i32::try_from(score).ok()
 }
 
-fn extra_hosts(fields: &Fields, errors: &mut Vec<Error>) -> Vec<HostEntry> {
+pub(super) fn extra_hosts(fields: &Fields, errors: &mut Vec<Error>) -> Vec<HostEntry> {
     let mut entries = Vec::new();
     for line in fields.texts("extra_hosts") {
         let (host, address) = line.split_once('=').unwrap_or((&line, ""));
@@ -120,7 +123,7 @@ fn dns(fields: &Fields, errors: &mut Vec<Error>) -> Vec<IpAddr> {
     servers
 }
 
-fn ulimits(fields: &Fields) -> BTreeMap<String, Ulimit> {
+pub(super) fn ulimits(fields: &Fields) -> BTreeMap<String, Ulimit> {
     let map = fields.take("ulimits").and_then(Node::as_map);
     let limit = |node: &Node| {
         let both = node.as_int();

@@ -100,6 +100,13 @@ fn content(
     None
 }
 
+/// What a secret holds; `None` for an external one, and for one that can't be read.
+pub fn held(project: &Project, key: &str, node: &Node, files: &dyn Files, errors: &mut Vec<Error>) -> Option<Vec<u8>> {
+    let path = format!("secrets.{key}");
+    let fields = Fields::new(node, path.clone());
+    if fields.flag("external") { None } else { content(project, &path, &fields, files, errors) }
+}
+
 /// The secrets of a service.
 pub fn secret_files(project: &Project, fields: &Fields) -> Vec<SecretFile> {
     mounts(&project.secrets, fields, "secrets", "/run/secrets/")

@@ -3,6 +3,7 @@
 //! Total: every attribute is carried into the stack, or has no effect by its definition, or is refused with file, line
 //! and key. [`fields`] sees to it: a key that no function here reads is refused.
 
+mod build;
 mod container;
 mod fields;
 mod file_objects;
@@ -30,6 +31,7 @@ use crate::service::Service;
 use crate::validate::dependency_order;
 use fields::Fields;
 
+pub use build::{Build, build, image_name};
 pub use programs::{Model as AiModel, Provider, Variables, dependents, model_variables, models, providers};
 pub use report::{ELSEWHERE, Outcome, Row, report};
 
@@ -134,7 +136,8 @@ fn without_effect(fields: &Fields, errors: &mut Vec<Error>) {
         fields.take(key);
     }
     match fields.text("pull_policy").as_deref() {
-        Some("build") => fields.refuse("pull_policy", Some("images cannot be built here yet"), errors),
+        Some("build") if fields.take("build").is_some() => {}
+        Some("build") => fields.refuse("pull_policy", Some("the service has no build section"), errors),
         Some("refresh") if fields.take("pull_refresh_after").is_none() => fields.refuse(
             "pull_policy",
             Some("say how often: pull_refresh_after, daily, weekly or every_<duration>"),

@@ -10,8 +10,9 @@ use crate::node::{Map, Node};
 use crate::project::Project;
 
 /// Attributes of a service that its containers aren't made from, and what reads them.
-pub const ELSEWHERE: [(&str, &str); 9] = [
+pub const ELSEWHERE: [(&str, &str); 10] = [
     ("attach", "whose output up shows"),
+    ("build", "the image that compose build, up, create and run make"),
     ("depends_on", "the order in which services start and stop"),
     ("develop", "what compose watch does when files change"),
     ("label_file", "its labels are among the labels"),

@@ -1,6 +1,5 @@
 //! What a RUN mounts.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -33,11 +32,25 @@ pub struct Mounted {
     pub secret_data: Vec<SecretData>,
     pub configs: Vec<ConfigFile>,
     pub config_data: Vec<Vec<u8>>,
-    pub env: BTreeMap<String, String>,
+    /// Variables whose value is in a file of the container's.
+    pub variables: Vec<(String, String)>,
     /// Where something is mounted, which is no part of the layer.
     pub targets: Vec<Vec<u8>>,
     /// Caches that nobody else may use meanwhile.
     locks: Vec<tokio::sync::OwnedMutexGuard<()>>,
+}
+
+impl Mounted {
+    /// The program, with the variables that come from secrets.
+    pub fn command(&self, args: &[String]) -> Vec<String> {
+        if self.variables.is_empty() {
+            return args.to_vec();
+        }
+        let quoted = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
+        let exports = self.variables.iter().map(|(name, path)| format!("export {name}=\"$(cat {})\"; ", quoted(path)));
+        let script = format!("{}exec \"$0\" \"$@\"", exports.collect::<String>());
+        [&["/bin/sh".to_owned(), "-c".to_owned(), script], args].concat()
+    }
 }
 
 impl Builder {
@@ -120,12 +133,11 @@ impl Builder {
                 let Some(data) = self.start.secrets.get(&id) else {
                     return if required { Err(Failure::invalid(format!("secret {id}: not found"))) } else { Ok(()) };
                 };
+                // A variable of a container is kept on disk, so the program's own shell reads it from the file.
+                let only_variable = env.is_some() && mount.target.is_none();
+                let mode = if only_variable { 0o444 } else { mode };
                 if let Some(name) = env {
-                    mounted.env.insert(name, String::from_utf8_lossy(data).into_owned());
-                    if mount.target.is_none() {
-                        mounted.targets.pop();
-                        return Ok(());
-                    }
+                    mounted.variables.push((name, target.clone()));
                 }
                 let file = FileTarget { path: target, uid: uid.to_string(), gid: gid.to_string(), mode };
                 mounted.secrets.push(SecretFile { secret: id, id: None, file });

@@ -86,8 +86,8 @@ impl Builder {
         let spec = ContainerSpec {
             image,
             entrypoint: Some(Vec::new()),
-            command: Some(args.clone()),
-            env: self.variables(&state, &mounted),
+            command: Some(mounted.command(&args)),
+            env: self.variables(&state),
             labels: BTreeMap::from([(LABEL.to_owned(), "run".to_owned())]),
             hostname: (network != NetworkMode::Host).then(|| "buildkitsandbox".to_owned()),
             privileged: run.security.as_deref() == Some("insecure"),
@@ -127,12 +127,11 @@ impl Builder {
         Ok(self.hold(image))
     }
 
-    fn variables(&self, state: &State, mounted: &Mounted) -> BTreeMap<String, String> {
+    fn variables(&self, state: &State) -> BTreeMap<String, String> {
         let proxies = self.start.args.iter().filter(|(name, _)| Scope::is_proxy(name));
         let mut env: BTreeMap<String, String> = proxies.map(|(name, value)| (name.clone(), value.clone())).collect();
         env.extend(state.scope.values().map(|(name, value)| (name.to_owned(), value.to_owned())));
         env.retain(|name, _| state.config.config.env_value(name).is_none());
-        env.extend(mounted.env.clone());
         env
     }
 
