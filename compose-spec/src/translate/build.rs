@@ -179,7 +179,6 @@ fn secrets(
                 own.refuse(key, Some("the Dockerfile's --mount=type=secret says whose the file is"), errors);
             }
         }
-        own.finish(errors);
         let object = project.secrets.get(&source);
         let data = object.and_then(|object| file_objects::held(project, &source, object, files, errors));
         match data {
@@ -193,6 +192,7 @@ fn secrets(
             }
             None => {}
         }
+        own.finish(errors);
     }
     found
 }

@@ -24,6 +24,9 @@ use crate::{Error, clock};
 /// What became of a stage.
 type Outcome = Option<Result<Arc<State>>>;
 
+/// What is looked up once, by whoever needs it first.
+type Cell<T> = Arc<OnceCell<T>>;
+
 /// A build.
 pub struct Builder {
     pub(super) containers: Containers,
@@ -39,8 +42,9 @@ pub struct Builder {
     pub(super) scratch: Scratch,
     /// Seconds since the epoch; SOURCE_DATE_EPOCH if there is one.
     pub(super) now: i64,
-    contexts: Mutex<BTreeMap<String, Arc<OnceCell<Arc<Context>>>>>,
-    images: Mutex<BTreeMap<(String, String), Arc<OnceCell<Image>>>>,
+    contexts: Mutex<BTreeMap<String, Cell<Arc<Context>>>>,
+    /// By name and platform.
+    images: Mutex<BTreeMap<(String, String), Cell<Image>>>,
     /// What was made and looked up stays until the end.
     leases: Mutex<Vec<Lease>>,
     held: Mutex<Vec<HeldImage>>,
