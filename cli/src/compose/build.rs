@@ -9,7 +9,7 @@ use clap::Args;
 use compose_spec::{Build, Service};
 
 use super::project::{Loaded, ProjectArgs, Reading};
-use super::push;
+use super::{dry_run, push};
 use crate::build::{Dockerfile, Job, Mode, Output, Show, Tree, execute, ignore_rules, read_dockerfile};
 use crate::client::{Client, Host};
 use crate::container::flags;
@@ -91,6 +91,10 @@ pub async fn build(host: &Host, project: &ProjectArgs, args: BuildArgs) -> Resul
     let builds = builds(&loaded, |service| keys.contains(service.name))?;
     if builds.is_empty() {
         eprintln!("No services to build");
+        return Ok(());
+    }
+    if host.dry_run {
+        dry_run::tell(builds.into_iter().map(|(_, build)| dry_run::Step::new("Image", build.image, "Built")));
         return Ok(());
     }
     let mut client = Client::connect_or_start(host).await?;

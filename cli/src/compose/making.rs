@@ -108,7 +108,8 @@ impl Making {
         orphans(client, loaded, self.remove_orphans).await?;
         preflight(client, &stack).await?;
         let at = crate::clock::now();
-        let since = client.control.apply_stack(self.request(&stack, start, anew, &outdated)).await?.into_inner().version;
+        let since =
+            client.control.apply_stack(self.request(&stack, start, anew, &outdated)).await?.into_inner().version;
         Ok(Made { stack, keys, since, at })
     }
 
@@ -124,11 +125,12 @@ impl Making {
         pin(client, &mut stack).await?;
         localize(client, &mut stack).await?;
         let wanted: BTreeSet<&str> = stack.services.iter().map(|service| service.key()).collect();
-        let pulled = pull::foreseen(client, loaded, &wanted, self.pull).await?;
+        let pulled = pull::foreseen(client, loaded, &pull::not_built(loaded, &wanted), self.pull).await?;
         // What is pulled first is not missing.
         let mut here = stack.clone();
         let built = build::foreseen(client, loaded, &wanted, self.build).await?;
-        here.services.retain(|service| ![&pulled, &built].iter().any(|images| images.contains(&service.container.image)));
+        here.services
+            .retain(|service| ![&pulled, &built].iter().any(|images| images.contains(&service.container.image)));
         dry_run::tell(built.into_iter().map(|image| dry_run::Step::new("Image", image, "Built")));
         let outdated = if self.no_recreate { BTreeSet::new() } else { build::outdated(client, loaded).await? };
         dry_run::tell(pulled.into_iter().map(|image| dry_run::Step::new("Image", image, "Pulled")));
@@ -139,13 +141,7 @@ impl Making {
         Ok(())
     }
 
-    fn request(
-        &self,
-        stack: &Stack,
-        start: bool,
-        anew: &Anew<'_>,
-        outdated: &BTreeSet<String>,
-    ) -> ApplyStackRequest {
+    fn request(&self, stack: &Stack, start: bool, anew: &Anew<'_>, outdated: &BTreeSet<String>) -> ApplyStackRequest {
         let recreate = if self.no_recreate { Recreate::Never } else { Recreate::Changed };
         let keys = stack.services.iter().map(|service| service.key().to_owned());
         let force = |key: &String| match anew.services.is_empty() || anew.services.contains(key) {

@@ -163,9 +163,7 @@ pub async fn ensure(
     flag: PullFlag,
     quiet: bool,
 ) -> Result<()> {
-    // What can be built is built; `compose pull` pulls it.
-    let is_built = |key: &str| loaded.project.service(key).is_some_and(|service| service.node.get("build").is_some());
-    let keys = keys.iter().copied().filter(|key| !is_built(key)).collect();
+    let keys = not_built(loaded, keys);
     let failures = pull_due(client, needs(loaded, &keys, flag), quiet).await?;
     if failures.is_empty() { Ok(()) } else { Err(Error::NotConverged(failures.join("\n"))) }
 }
@@ -179,6 +177,12 @@ pub async fn foreseen(
 ) -> Result<BTreeSet<String>> {
     let due = due(client, needs(loaded, keys, flag)).await?;
     Ok(due.into_iter().map(|need| need.image).collect())
+}
+
+/// Those of the services whose images are not built here: what can be built is, and only `compose pull` pulls it.
+pub fn not_built<'k>(loaded: &Loaded, keys: &BTreeSet<&'k str>) -> BTreeSet<&'k str> {
+    let is_built = |key: &str| loaded.project.service(key).is_some_and(|service| service.node.get("build").is_some());
+    keys.iter().copied().filter(|key| !is_built(key)).collect()
 }
 
 /// Pulls the images of services.
