@@ -105,6 +105,7 @@ impl Sink {
                         conflicts: Conflicts::Replaced,
                         within: Within::Directory,
                         rename: None,
+                        keep_directories: false,
                     };
                     let mut chunks = Chunks { chunks, current: Vec::new(), taken: 0, any: false };
                     let extracted = extract(&mut chunks, &root, b"", options);
