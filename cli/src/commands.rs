@@ -397,7 +397,7 @@ fn end(result: Result<()>, default_code: u8) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if !matches!(error, Error::Exit(_)) {
-                eprintln!("orca: {error}");
+                crate::output::manner::complain(&error);
             }
             ExitCode::from(error.exit_code(default_code))
         }

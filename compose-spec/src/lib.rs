@@ -59,7 +59,7 @@ pub use schema::attributes;
 pub use service::Service;
 pub use template::Model;
 pub use translate::{
-    AiModel, Build, ELSEWHERE, Outcome, Provider, Row, TranslateOptions, Variables, build, dependents, image_name,
-    model_variables, models, providers, report, translate,
+    AiModel, Build, ELSEWHERE, Outcome, Provider, Row, TranslateOptions, Unused, Variables, build, dependents,
+    image_name, model_variables, models, providers, report, translate, unused,
 };
 pub use validate::dependency_order;

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::endpoint::is_device;
+
 /// The option of driver `bridge` that says whether containers are routed (`l3`, as ever) or on a bridge device (`l2`).
 const LINK: &str = "orca.link";
 const MTU: &str = "com.docker.network.driver.mtu";
@@ -13,6 +15,8 @@ const ICC: &str = "com.docker.network.bridge.enable_icc";
 const MASQUERADE: &str = "com.docker.network.bridge.enable_ip_masquerade";
 const PARENT: &str = "parent";
 const MACVLAN_MODE: &str = "macvlan_mode";
+const IPVLAN_MODE: &str = "ipvlan_mode";
+const IPVLAN_FLAG: &str = "ipvlan_flag";
 const HOST_BINDING: &str = "com.docker.network.bridge.host_binding_ipv4";
 
 /// How containers of a network are linked.
@@ -33,6 +37,52 @@ pub enum Link {
         /// Who reaches whom.
         mode: MacvlanMode,
     },
+    /// The same with devices that have the link address of the host's.
+    Ipvlan {
+        /// The device, as above.
+        parent: String,
+        /// What is looked at on the way out and in.
+        mode: IpvlanMode,
+        /// Who reaches whom.
+        flag: IpvlanFlag,
+    },
+}
+
+impl Link {
+    /// The device of the host that containers' own lie on; their packets do not come to the host.
+    pub fn parent(&self) -> Option<&str> {
+        match self {
+            Self::Routed | Self::Bridge { .. } => None,
+            Self::Macvlan { parent, .. } | Self::Ipvlan { parent, .. } => Some(parent),
+        }
+    }
+
+    /// Whether containers ask nobody on the link for the way: ipvlan routes for them.
+    pub const fn is_routed_by_device(&self) -> bool {
+        matches!(self, Self::Ipvlan { mode: IpvlanMode::L3 | IpvlanMode::L3s, .. })
+    }
+}
+
+/// On which layer ipvlan devices of one parent are told apart (`linux/if_link.h`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum IpvlanMode {
+    #[default]
+    L2,
+    L3,
+    L3s,
+}
+
+/// What ipvlan devices of one parent see of each other.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum IpvlanFlag {
+    #[default]
+    Bridge,
+    Private,
+    Vepa,
 }
 
 /// What macvlan devices of one parent see of each other (`linux/if_link.h`).
@@ -84,13 +134,17 @@ impl LinkOptions {
         if driver == "macvlan" {
             parsed.link = Link::Macvlan { parent: String::new(), mode: MacvlanMode::default() };
         }
+        if driver == "ipvlan" {
+            let (mode, flag) = Default::default();
+            parsed.link = Link::Ipvlan { parent: String::new(), mode, flag };
+        }
         for (key, value) in options {
             let refuse = |reason| LinkOptionError { key: key.clone(), value: value.clone(), reason };
             parsed.option(key, value).map_err(refuse)?;
         }
         match &parsed.link {
-            Link::Macvlan { parent, .. } if parent.is_empty() => {
-                let reason = "driver macvlan needs the device of the host that containers are to be on: parent=eth0";
+            link if link.parent() == Some("") => {
+                let reason = "this driver needs the device of the host that containers are to be on: parent=eth0";
                 Err(LinkOptionError { key: PARENT.into(), value: String::new(), reason })
             }
             Link::Bridge { .. } if parsed.apart => {
@@ -121,6 +175,23 @@ impl LinkOptions {
             }
             return Ok(());
         }
+        if let Link::Ipvlan { parent, mode, flag } = &mut self.link {
+            match (key, value) {
+                (PARENT, _) if is_device(value) => value.clone_into(parent),
+                (PARENT, _) => return Err("expected the name of a device"),
+                (IPVLAN_MODE, "l2") => *mode = IpvlanMode::L2,
+                (IPVLAN_MODE, "l3") => *mode = IpvlanMode::L3,
+                (IPVLAN_MODE, "l3s") => *mode = IpvlanMode::L3s,
+                (IPVLAN_MODE, _) => return Err("expected l2, l3 or l3s"),
+                (IPVLAN_FLAG, "bridge") => *flag = IpvlanFlag::Bridge,
+                (IPVLAN_FLAG, "private") => *flag = IpvlanFlag::Private,
+                (IPVLAN_FLAG, "vepa") => *flag = IpvlanFlag::Vepa,
+                (IPVLAN_FLAG, _) => return Err("expected bridge, private or vepa"),
+                (MTU, _) => return Err("ipvlan devices have the parent's"),
+                _ => return Err("driver ipvlan has options parent, ipvlan_mode and ipvlan_flag"),
+            }
+            return Ok(());
+        }
         match key {
             MTU => {
                 let mtu = value.parse().ok().filter(|mtu| (68..=65_535).contains(mtu));
@@ -145,13 +216,6 @@ impl LinkOptions {
         }
         Ok(())
     }
-}
-
-fn is_device(name: &str) -> bool {
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    (1..=15).contains(&name.len())
-        && !matches!(name, "." | ".." | "lo" | "all" | "default")
-        && name.bytes().all(allowed)
 }
 
 #[cfg(test)]
@@ -198,7 +262,15 @@ mod tests {
         let macvlan = |mode| Ok(Link::Macvlan { parent: "eth0.7".into(), mode });
         assert_eq!(link("macvlan", &[(PARENT, "eth0.7")]), macvlan(MacvlanMode::Bridge));
         assert_eq!(link("macvlan", &[(PARENT, "eth0.7"), (MACVLAN_MODE, "vepa")]), macvlan(MacvlanMode::Vepa));
+        let ipvlan = |mode, flag| Ok(Link::Ipvlan { parent: "eth0.7".into(), mode, flag });
+        assert_eq!(link("ipvlan", &[(PARENT, "eth0.7")]), ipvlan(IpvlanMode::L2, IpvlanFlag::Bridge));
+        let options = [(PARENT, "eth0.7"), (IPVLAN_MODE, "l3s"), (IPVLAN_FLAG, "vepa")];
+        assert_eq!(link("ipvlan", &options), ipvlan(IpvlanMode::L3s, IpvlanFlag::Vepa));
         for (driver, options, words) in [
+            ("ipvlan", &[][..], "parent=eth0"),
+            ("ipvlan", &[(PARENT, "eth0"), (IPVLAN_MODE, "l4")], "ipvlan_mode"),
+            ("ipvlan", &[(PARENT, "eth0"), (IPVLAN_FLAG, "odd")], "ipvlan_flag"),
+            ("ipvlan", &[(PARENT, "eth0"), (MACVLAN_MODE, "bridge")], "macvlan_mode"),
             ("macvlan", &[][..], "parent=eth0"),
             ("macvlan", &[(PARENT, "eth0"), (MACVLAN_MODE, "odd")], "macvlan_mode"),
             ("macvlan", &[(PARENT, "eth0"), (MTU, "1400")], "mtu"),

@@ -23,7 +23,7 @@ pub struct NetworkSpec {
     pub attachable: bool,
     /// Subnets asked for, one a family; those that are missing are allocated.
     pub subnets: Vec<IpSubnet>,
-    /// What carries it: `bridge`, which may be left out, and `overlay` are routed; `macvlan` is the node's own link.
+    /// What carries it: `bridge`, which may be left out, and `overlay` are routed; `macvlan` and `ipvlan` lie on a device of the node.
     pub driver: String,
     /// Options of the driver.
     pub options: BTreeMap<String, String>,
@@ -63,6 +63,11 @@ impl NetworkSpec {
     /// Whether its containers are on one link: there are no virtual addresses, since nothing of Orca's is in between.
     pub fn is_link(&self) -> bool {
         crate::LinkOptions::parse(&self.driver, &self.options).is_ok_and(|options| options.link != crate::Link::Routed)
+    }
+
+    /// Whether its containers' packets do not come by the host, so that no port of theirs can be published.
+    pub fn is_elsewhere(&self) -> bool {
+        crate::LinkOptions::parse(&self.driver, &self.options).is_ok_and(|options| options.link.parent().is_some())
     }
 
     /// Whether a subnet of each family that it is to have is among these.
@@ -127,6 +132,10 @@ pub struct AttachmentSpec {
     pub mac_address: Option<MacAddress>,
     /// Name of the device in the container; `None`: the first free one of `eth0`, `eth1` and so on.
     pub interface_name: Option<String>,
+    /// Kernel parameters of the device, with `IFNAME` for its name: `net.ipv4.conf.IFNAME.log_martians`.
+    pub sysctls: BTreeMap<String, String>,
+    /// Further addresses of the device, for its link alone.
+    pub link_local: Vec<IpAddr>,
     /// The network is the node's own ([`LocalNetwork`]), where the container will be; managers do not know it.
     pub local: bool,
 }
@@ -142,7 +151,7 @@ pub struct LocalNetwork {
     pub created_at: Timestamp,
     /// Labels.
     pub labels: BTreeMap<String, String>,
-    /// What carries it: `macvlan`, or empty for `bridge`.
+    /// What carries it: `macvlan`, `ipvlan`, or empty for `bridge`.
     pub driver: String,
     /// Options of the driver, as given.
     pub options: BTreeMap<String, String>,

@@ -101,6 +101,14 @@ pub enum Error {
         /// To what.
         network: NetworkId,
     },
+    /// What a container's device on a network cannot be told.
+    #[error("container {container}: {reason}")]
+    Endpoint {
+        /// The beginning of its id.
+        container: String,
+        /// In words.
+        reason: String,
+    },
     /// An interface name the kernel would refuse.
     #[error("{name:?} is no interface name: expected 1 to 15 letters, digits, '-', '_' or '.'")]
     InterfaceName {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use model::{Link, NetworkId};
+use model::NetworkId;
 
 use crate::plan::{Action, AttachmentPlan, Family, NetworkPlan, NodeKey, NodePlan, Observed, diff};
 use crate::ruleset::{FlowGuards, Ruleset, SetDelta};
@@ -206,7 +206,7 @@ impl Network {
     fn detach(&self, plan: &NodePlan, report: &mut Report) {
         let wanted: BTreeSet<String> = plan.attachments.iter().map(|attachment| plan.device(attachment)).collect();
         let is_gone = |device: &String, (_, network): &(AttachmentPlan, NetworkPlan)| {
-            !wanted.contains(device) && matches!(network.link, Link::Macvlan { .. })
+            !wanted.contains(device) && network.link.parent().is_some()
         };
         let gone: Vec<_> = {
             let attached = self.attached();

@@ -5,7 +5,7 @@ mod topology;
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use model::{Link, MacvlanMode};
+use model::{IpvlanFlag, IpvlanMode, Link, MacvlanMode};
 use net::Network;
 use net::plan::{AttachmentPlan, NodePlan, SubnetPlan};
 use topology::{HOST, OUTSIDE, Topology, attachment, key, network, plan};
@@ -127,6 +127,19 @@ fn a_container_is_on_the_hosts_own_network() {
     let kernel = Network::new(key());
     apply(&t, &kernel, &plan);
     assert_eq!(number(&t), before);
+    // A daemon was killed before it took a container off the network: the next one does, and leaves what the container has made.
+    let path = plan.attachments.iter().find(|on| on.container == topology::container(21)).unwrap().netns.clone();
+    t.ip("m", "link add own0 type veth peer name own1");
+    let shed = |wanted: &[&str]| {
+        let wanted = wanted.iter().map(|name| (*name).to_owned()).collect();
+        t.on_host(|| net::netlink::shed(&key(), &path, &wanted).unwrap());
+    };
+    shed(&["eth0"]);
+    assert_eq!(number(&t), before, "it is to be there");
+    shed(&[]);
+    let left = links(&t, "m");
+    assert!(!left.contains("eth0") && left.contains("own0") && left.contains("lo:"), "{left}");
+    apply(&t, &Network::new(key()), &plan);
     // Who leaves while it runs.
     plan.attachments.retain(|on| on.container != topology::container(21));
     assert_eq!(apply(&t, &kernel, &plan).removed, 1);
@@ -175,4 +188,27 @@ fn a_vlans_device_is_made_and_goes_with_its_network() {
     apply(&t, &kernel, &plan);
     t.on_host(|| kernel.teardown_all().unwrap());
     assert!(links(&t, "host").contains("uplink0.60"));
+}
+
+#[test]
+fn an_ipvlan_network_is_made_or_refused_by_the_kernel_by_name() {
+    let mut t = Topology::new();
+    let link = Link::Ipvlan { parent: "uplink0".into(), mode: IpvlanMode::L2, flag: IpvlanFlag::Bridge };
+    let tried = t.on_host(|| net::netlink::try_ipvlan("uplink0", &link).map_err(|error| error.to_string()));
+    if !t.run("host", "ip", &["link", "add", "link", "uplink0", "name", "ipv0", "type", "ipvlan"]).status.success() {
+        // A kernel without ipvlan says so, and nothing is left.
+        let error = tried.unwrap_err();
+        assert!(error.contains("create ipvlan device"), "{error}");
+        assert!(!links(&t, "host").contains("orcatry"), "{}", links(&t, "host"));
+        return;
+    }
+    tried.unwrap();
+    t.ip("host", "link del ipv0");
+    let mut plan = macvlan_plan(&mut t, "uplink0", MacvlanMode::Bridge);
+    plan.networks.iter_mut().filter(|network| network.link.parent().is_some()).for_each(|on| on.link = link.clone());
+    let kernel = Network::new(key());
+    apply(&t, &kernel, &plan);
+    t.serve("outside", OUTSIDE, 99);
+    assert_eq!(t.ask("m", "tcp", OUTSIDE, 99), "outside 192.0.2.21", "with its own address");
+    t.on_host(|| kernel.teardown_all().unwrap());
 }

@@ -280,6 +280,7 @@ impl Containers {
                 let paused = paused && !self.thaw_left_frozen(id).await;
                 shared.executor.adopt_mounts(&record);
                 shared.executor.networks().adopt(&record, generation);
+                shared.executor.networks().shed(&record, generation).await;
                 shared.feed(id, Event::Started { generation, pid, started_at });
                 if paused {
                     shared.adopt_pause(id);

@@ -227,6 +227,11 @@ impl Networks {
         held: &BTreeMap<NetworkId, BTreeSet<IpAddr>>,
     ) -> Result<Attachment> {
         let fail = |reason: String| Error::NoAddress { network: network.name.clone(), reason };
+        if spec.mac_address.is_some() && matches!(network.link.link, Link::Ipvlan { .. }) {
+            return Err(fail(
+                "devices of an ipvlan network have the link address of their parent: leave the other out".into(),
+            ));
+        }
         let mut used = held.get(&network.id).cloned().unwrap_or_default();
         used.extend(network.reserved.iter().copied());
         let assigned = self.assigned();
@@ -298,8 +303,8 @@ impl Networks {
     /// host publish none.
     pub fn bind_ports(&self, network: &NetworkMode, ports: &mut [PortSpec]) -> Result<()> {
         let networks = self.resolve(network, true)?;
-        let is_macvlan = |(_, network): &(_, Served)| matches!(network.link.link, Link::Macvlan { .. });
-        if let Some((_, first)) = networks.first().filter(|_| !ports.is_empty() && networks.iter().all(is_macvlan)) {
+        let is_elsewhere = |(_, network): &(_, Served)| network.link.link.parent().is_some();
+        if let Some((_, first)) = networks.first().filter(|_| !ports.is_empty() && networks.iter().all(is_elsewhere)) {
             let reason =
                 "its containers have addresses of the network that its parent device is in, and are reached there: \
                           leave --publish out"
@@ -309,6 +314,17 @@ impl Networks {
         let Some(address) = networks.first().and_then(|(_, network)| network.link.host_binding) else { return Ok(()) };
         ports.iter_mut().for_each(|port| port.host_ip = port.host_ip.or(Some(address)));
         Ok(())
+    }
+
+    /// The first of these networks, if packets of no one of them come by the host. One that is still to come does.
+    pub fn all_elsewhere(&self, network: &NetworkMode) -> Option<String> {
+        let attachments = network.attachments();
+        let is_elsewhere = |on: &AttachmentSpec| {
+            let served = self.find(&on.network).ok().and_then(|view| self.served(view.network.id));
+            served.is_some_and(|served| served.link.link.parent().is_some())
+        };
+        let first = attachments.first().filter(|_| attachments.iter().all(is_elsewhere))?;
+        Some(first.network.clone())
     }
 
     /// The lock of a container's namespace: whoever holds it makes or removes it.
@@ -386,6 +402,17 @@ impl Networks {
         }
     }
 
+    /// Takes off a container that runs what an earlier daemon was killed over.
+    pub async fn shed(&self, record: &Record, generation: u64) {
+        let Some(active) = self.state().active.get(&record.id).cloned() else { return };
+        let wanted = active.attachments.into_iter().map(|on| on.interface).collect();
+        let (key, netns) = (self.key.clone(), self.paths.netns(record.id, generation));
+        let done = tokio::task::spawn_blocking(move || net::netlink::shed(&key, &netns, &wanted)).await;
+        if let Ok(Err(error)) = done {
+            tracing::warn!(container = %record.name, %error, "a device of a network that it has left stays in it");
+        }
+    }
+
     /// Knows a container by another name; it is in force when this returns.
     ///
     /// # Errors
@@ -412,6 +439,8 @@ impl Networks {
                 aliases: spec.map(|spec| spec.aliases.clone()).unwrap_or_default(),
                 links: spec.map(|spec| spec.links.clone()).unwrap_or_default(),
                 mac: spec.and_then(|spec| spec.mac_address).unwrap_or_else(|| MacAddress::of(first)),
+                link_local: spec.map(|spec| spec.link_local.clone()).unwrap_or_default(),
+                sysctls: spec.map(|spec| spec.sysctls.clone()).unwrap_or_default(),
                 interface,
             })
         };

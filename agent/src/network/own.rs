@@ -16,7 +16,7 @@ use crate::{Error, Result, clock, random};
 pub struct CreateNetwork {
     /// Its name.
     pub name: String,
-    /// `bridge`, which may be left out, or `macvlan`.
+    /// `bridge`, which may be left out, `macvlan` or `ipvlan`.
     pub driver: String,
     /// Options of the driver.
     pub options: BTreeMap<String, String>,
@@ -49,6 +49,9 @@ impl NetworkView {
         PREDEFINED.iter().any(|(name, _)| *name == self.network.name) && !self.assigned
     }
 }
+
+/// Drivers whose networks lie on a device of the host.
+const ON_PARENT: [&str; 2] = ["macvlan", "ipvlan"];
 
 /// Length of a node's prefix: room for 65,536 subnets.
 const ULA_PREFIX: u8 = 48;
@@ -124,11 +127,10 @@ impl Networks {
         if families.contains(&Family::V6) && !net::netlink::has_ipv6() {
             return Err(refuse(net::Error::NoIpv6.to_string()));
         }
-        let wanted_driver = if driver == "macvlan" { "macvlan" } else { "" };
-        let link = LinkOptions::parse(wanted_driver, &options).map_err(|error| refuse(error.to_string()))?.link;
-        // A macvlan network has the subnet of the host's own network.
-        let is_own = matches!(link, Link::Macvlan { .. });
-        let foreign = if is_own { Vec::new() } else { net::netlink::foreign_subnets()? };
+        let driver = if ON_PARENT.contains(&driver.as_str()) { driver } else { String::new() };
+        let link = LinkOptions::parse(&driver, &options).map_err(|error| refuse(error.to_string()))?.link;
+        // Such a network has the subnet of the host's own network.
+        let foreign = if link.parent().is_some() { Vec::new() } else { net::netlink::foreign_subnets()? };
         let id = NetworkId::from_random(random::bits128()?);
         let _one_at_a_time = self.creating.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let list = self.list();
@@ -139,7 +141,6 @@ impl Networks {
             .map_err(|refusal| refuse(refusal.to_string()))?;
         self.check_link(&link).map_err(refuse)?;
         let created_at = clock::wall();
-        let driver = if driver == "macvlan" { driver } else { String::new() };
         let network = LocalNetwork { id, name, created_at, labels, driver, options, internal, attachable, pools };
         self.change_own(|own| own.insert(id, network.clone()));
         Ok(network)
@@ -149,9 +150,11 @@ impl Networks {
     fn check_link(&self, link: &Link) -> std::result::Result<(), String> {
         let unknown = |error: net::Error| error.to_string();
         match link {
-            Link::Macvlan { parent, .. } => net::netlink::ensure_parent(&self.key, parent)
-                .map(drop)
-                .map_err(|error| format!("it cannot lie on {parent} (-o parent=DEVICE[.VLAN]): {error}")),
+            Link::Macvlan { parent, .. } | Link::Ipvlan { parent, .. } => {
+                net::netlink::ensure_parent(&self.key, parent)
+                    .and_then(|_| net::netlink::try_ipvlan(parent, link))
+                    .map_err(|error| format!("it cannot lie on {parent} (-o parent=DEVICE[.VLAN]): {error}"))
+            }
             Link::Bridge { name: Some(name) } if net::netlink::has_device(name).map_err(unknown)? => {
                 Err(format!("there is a device {name} already, which is not Orca's: choose another name"))
             }
@@ -237,16 +240,15 @@ fn taken(list: &[NetworkView], foreign: Vec<(model::IpSubnet, String)>) -> Vec<T
 
 /// Docker's name of a driver.
 fn driver(name: &str) -> &'static str {
-    if name == "macvlan" { "macvlan" } else { "bridge" }
+    ON_PARENT.into_iter().find(|known| *known == name).unwrap_or("bridge")
 }
 
 fn check_driver(driver: &str) -> Result<(), &'static str> {
     Err(match driver {
-        "" | "bridge" | "default" | "macvlan" => return Ok(()),
+        "" | "bridge" | "default" | "macvlan" | "ipvlan" => return Ok(()),
         "host" => "driver host has one network only, which is there already: --network host",
         "none" | "null" => "driver null has one network only, which is there already: --network none",
         "overlay" => "driver overlay is for clusters: networks of a stack span nodes by themselves",
-        "ipvlan" => "driver ipvlan is not supported: use macvlan, or publish ports on an address of the node",
-        _ => "there are no driver plugins: only drivers bridge and macvlan",
+        _ => "there are no driver plugins: only drivers bridge, macvlan and ipvlan",
     })
 }

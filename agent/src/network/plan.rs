@@ -51,6 +51,10 @@ pub struct On {
     pub mac: MacAddress,
     /// Its device's name.
     pub interface: String,
+    /// Its device's further addresses.
+    pub link_local: Vec<IpAddr>,
+    /// Its device's kernel parameters.
+    pub sysctls: BTreeMap<String, String>,
 }
 
 impl On {
@@ -123,6 +127,8 @@ fn attach(plan: &mut NodePlan, inputs: &Inputs<'_>, id: ContainerId, active: &Ac
             interface: on.interface.clone(),
             addresses: on.addresses.clone(),
             mac: Some(on.mac.octets()),
+            link_local: on.link_local.clone(),
+            sysctls: on.sysctls.clone(),
             ways_out: ways_out.iter().filter(|(_, at)| *at == Some(index)).map(|(family, _)| *family).collect(),
         });
     }

@@ -39,6 +39,8 @@ fn active(name: &str, networks: &[(u8, u8)]) -> Active {
         links: BTreeMap::new(),
         mac: model::MacAddress::of(address(*n, *last).into()),
         interface,
+        link_local: Vec::new(),
+        sysctls: BTreeMap::new(),
     };
     Active {
         name: name.into(),

@@ -27,8 +27,17 @@ pub async fn preflight(service: &NodeService, request: wire::PreflightRequest) -
         request.services.into_iter().map(TryInto::try_into).collect::<Result<Vec<ServiceSpec>, api::Error>>()?;
     let published = published(service);
     let warnings = warnings(&specs, service.parts.networks.warnings());
+    let elsewhere = specs.iter().filter(|spec| !spec.ports.is_empty()).filter_map(|spec| {
+        let network = service.parts.networks.all_elsewhere(&spec.network)?;
+        Some(format!(
+            "service {}: its ports cannot be published: on network {network} its containers are reached at their own addresses",
+            spec.key()
+        ))
+    });
+    let elsewhere: Vec<String> = elsewhere.collect();
     let store = service.containers().images().clone();
-    let problems = blocking("the preflight", move || Ok(problems(&specs, &store, &published))).await?;
+    let mut problems = blocking("the preflight", move || Ok(problems(&specs, &store, &published))).await?;
+    problems.extend(elsewhere);
     Ok(wire::PreflightReply { problems, warnings })
 }
 

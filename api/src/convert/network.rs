@@ -88,6 +88,8 @@ impl From<model::AttachmentSpec> for types::AttachmentSpec {
             ipv6_address,
             mac_address,
             interface_name,
+            sysctls,
+            link_local,
             local,
         } = spec;
         let address = |address: Option<std::net::IpAddr>| address.map(|address| address.to_string());
@@ -99,6 +101,8 @@ impl From<model::AttachmentSpec> for types::AttachmentSpec {
             ipv6_address: address(ipv6_address),
             mac_address: mac_address.map(|address| address.to_string()),
             interface_name,
+            sysctls: sysctls.into_iter().collect(),
+            link_local: link_local.iter().map(ToString::to_string).collect(),
             local,
         }
     }
@@ -117,11 +121,32 @@ impl TryFrom<types::AttachmentSpec> for model::AttachmentSpec {
             interface_name,
             local,
             links,
+            sysctls,
+            link_local,
         } = spec;
         let ipv4_address = optional_text("attachment.ipv4_address", ipv4_address)?;
         let ipv6_address = optional_text("attachment.ipv6_address", ipv6_address)?;
         let mac_address = optional_text("attachment.mac_address", mac_address)?;
-        Ok(Self { network, aliases, links, ipv4_address, ipv6_address, mac_address, interface_name, local })
+        if let Some(error) = sysctls.iter().find_map(|(key, value)| model::check_endpoint_sysctl(key, value).err()) {
+            return Err(Error::invalid("attachment.sysctls", error));
+        }
+        let link_local: Vec<std::net::IpAddr> =
+            link_local.into_iter().map(|address| text("attachment.link_local", address)).collect::<Result<_, _>>()?;
+        if let Some(error) = link_local.iter().find_map(|address| model::check_link_local(*address).err()) {
+            return Err(Error::invalid("attachment.link_local", error));
+        }
+        Ok(Self {
+            network,
+            aliases,
+            links,
+            ipv4_address,
+            ipv6_address,
+            mac_address,
+            interface_name,
+            sysctls,
+            link_local,
+            local,
+        })
     }
 }
 

@@ -17,7 +17,7 @@ use super::view::Watch;
 use super::{lifecycle, programs, ps};
 use crate::client::{Client, Host};
 use crate::error::{Error, Result};
-use crate::output::progress::Progress;
+use crate::output::progress::{self, Progress};
 
 /// Arguments of `orca down`.
 #[derive(Debug, Default, Args)]
@@ -136,7 +136,7 @@ async fn remove_one_offs(client: &mut Client, project: &str, keys: &[String], ar
                 _ => {}
             }
         }
-        eprintln!(" Container {}  Removed", container.name);
+        progress::done("Container", &container.name, "Removed");
     }
     Ok(())
 }
@@ -210,7 +210,7 @@ async fn remove_images(client: &mut Client, images: BTreeSet<String>) -> Result<
     for image in images {
         let request = RemoveImageRequest { image: image.clone(), force: false, platform: None };
         match client.node.remove_image(request).await {
-            Ok(_) => eprintln!(" Image {image}  Removed"),
+            Ok(_) => progress::done("Image", &image, "Removed"),
             Err(status) if status.code() == tonic::Code::NotFound => {}
             Err(status) if status.code() == tonic::Code::FailedPrecondition => {
                 eprintln!("WARNING: image {image} stays: {}", status.message());
@@ -305,7 +305,7 @@ async fn remove_volumes(client: &mut Client, project: &str) -> Result<()> {
     for volume in volumes(client, project).await? {
         let request = RemoveVolumeRequest { volume: volume.name.clone(), force: false };
         client.node.remove_volume(request).await?;
-        eprintln!(" Volume {}  Removed", volume.name);
+        progress::done("Volume", &volume.name, "Removed");
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use super::ps;
 use crate::client::{Client, Host};
 use crate::container::logs::LogsFlags;
 use crate::error::Result;
+use crate::output::manner;
 use crate::terminal;
 
 /// Arguments of `orca compose logs`.
@@ -110,10 +111,9 @@ pub struct Printer {
 }
 
 impl Printer {
-    /// A printer that knows no container yet. Colour only goes to a terminal, and not with NO_COLOR (no-color.org).
+    /// A printer that knows no container yet.
     pub fn new(prefix: bool, colour: bool) -> Self {
-        let allowed = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        let colour = colour && allowed && terminal::stdout_is_terminal();
+        let colour = colour && manner::is_coloured(terminal::stdout_is_terminal());
         Self { prefix, colour, colours: BTreeMap::new(), width: 0, unfinished: BTreeMap::new() }
     }
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Client, Host};
 use crate::error::Result;
+use crate::filter::Filters;
 use crate::output::format::{self, Format};
 use crate::output::human;
 use crate::output::table::Table;
@@ -18,6 +19,9 @@ pub struct LsArgs {
     /// Also projects that do not run
     #[arg(short, long)]
     all: bool,
+    /// Only projects that fit: name=PATTERN
+    #[arg(long, value_name = "KEY=VALUE")]
+    filter: Vec<String>,
     /// Only names
     #[arg(short, long)]
     quiet: bool,
@@ -41,11 +45,13 @@ impl Project {
 
 /// Lists the projects that have containers on this node.
 pub async fn ls(host: &Host, args: LsArgs) -> Result<()> {
+    let filters = Filters::parse(&args.filter, &["name"])?;
     let mut client = Client::connect(host).await?;
     let labels = [("com.docker.compose.project".to_owned(), String::new())].into();
     let request = ListContainersRequest { all: args.all, labels, size: false };
     let containers = client.node.list_containers(request).await?.into_inner().containers;
-    let projects = projects(&containers);
+    let mut projects = projects(&containers);
+    projects.retain(|name, _| filters.matches("name", name));
     let names = args.quiet.then(|| projects.keys().map(|name| (*name).to_owned()).collect());
     if args.format == Format::Json && names.is_none() {
         // Docker prints one array here, where its other listings print an object a line.

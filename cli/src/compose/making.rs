@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use api::control::plan_request::Change;
 use api::control::{ApplyStackRequest, ListServicesRequest, Recreate, RemoveStackRequest};
-use api::node::{GetNodeRequest, PreflightRequest};
+use api::node::{CreateVolumeRequest, GetNodeRequest, PreflightRequest};
 use clap::Args;
 use model::{NetworkMode, NodeId, Stack, Timestamp};
 
@@ -98,6 +98,7 @@ impl Making {
         start: bool,
         anew: &Anew<'_>,
     ) -> Result<Made> {
+        let unused = loaded.unused_volumes()?;
         pin(client, &mut stack).await?;
         localize(client, &mut stack).await?;
         let keys: Vec<String> = stack.services.iter().map(|service| service.key().to_owned()).collect();
@@ -107,6 +108,10 @@ impl Making {
         let outdated = if self.no_recreate { BTreeSet::new() } else { build::outdated(client, loaded).await? };
         orphans(client, loaded, self.remove_orphans).await?;
         preflight(client, &stack).await?;
+        for (name, spec) in unused {
+            let request = CreateVolumeRequest { name: Some(name), spec: Some(spec.into()) };
+            client.node.create_volume(request).await?;
+        }
         let at = crate::clock::now();
         let since =
             client.control.apply_stack(self.request(&stack, start, anew, &outdated)).await?.into_inner().version;
@@ -122,6 +127,7 @@ impl Making {
         start: bool,
         anew: &Anew<'_>,
     ) -> Result<()> {
+        let unused = loaded.unused_volumes()?;
         pin(client, &mut stack).await?;
         localize(client, &mut stack).await?;
         let wanted: BTreeSet<&str> = stack.services.iter().map(|service| service.key()).collect();
@@ -137,6 +143,7 @@ impl Making {
         orphans_foreseen(client, loaded, self.remove_orphans).await?;
         preflight(client, &here).await?;
         dry_run::tell(dry_run::new_volumes(client, &stack).await?);
+        dry_run::tell(unused.into_iter().map(|(name, _)| dry_run::Step::new("Volume", name, "Created")));
         dry_run::tell(dry_run::plan(client, Change::ApplyStack(self.request(&stack, start, anew, &outdated))).await?);
         Ok(())
     }
@@ -178,9 +185,9 @@ pub async fn localize(client: &mut Client, stack: &mut Stack) -> Result<()> {
         return Ok(());
     }
     let networks = client.networks.list_networks(api::network::ListRequest {}).await?.into_inner().networks;
-    let own = networks
-        .into_iter()
-        .filter(|network| network.stack.is_none() && ["bridge", "macvlan"].contains(&network.driver.as_str()));
+    let own = networks.into_iter().filter(|network| {
+        network.stack.is_none() && ["bridge", "macvlan", "ipvlan"].contains(&network.driver.as_str())
+    });
     let own: BTreeSet<String> = own.filter_map(|network| Some(network.network?.name)).collect();
     stack.external_networks.retain(|name| !own.contains(name));
     for service in &mut stack.services {

@@ -117,6 +117,8 @@ enum Verb {
     Config(config::ConfigArgs),
     /// Bring the application up, and what changes here into its containers, until Ctrl-C
     Watch(watch::WatchArgs),
+    /// The same as config
+    Convert(config::ConfigArgs),
     /// Show the version
     Version(VersionArgs),
 }
@@ -135,6 +137,7 @@ struct VersionArgs {
 /// Runs a verb.
 pub async fn run(host: &Host, args: ComposeArgs) -> Result<()> {
     let ComposeArgs { project, verb } = args;
+    project.manner.choose()?;
     let host = &project.host(host);
     match verb {
         Verb::Up(args) => up::up(host, &project, *args).await,
@@ -168,7 +171,7 @@ pub async fn run(host: &Host, args: ComposeArgs) -> Result<()> {
         Verb::Scale(args) => up::scale_services(host, &project, args).await,
         Verb::Volumes(args) => verbs::volumes(host, &project, args).await,
         Verb::Ls(args) => ls::ls(host, args).await,
-        Verb::Config(args) => config::config(host, &project, args).await,
+        Verb::Config(args) | Verb::Convert(args) => config::config(host, &project, args).await,
         Verb::Watch(args) => watch::watch(host, &project, args).await,
         Verb::Version(args) => version(&args),
     }
@@ -176,11 +179,13 @@ pub async fn run(host: &Host, args: ComposeArgs) -> Result<()> {
 
 /// `orca up`.
 pub async fn up(host: &Host, project: &ProjectArgs, args: UpArgs) -> Result<()> {
+    project.manner.choose()?;
     up::up(&project.host(host), project, args).await
 }
 
 /// `orca down`.
 pub async fn down(host: &Host, project: &ProjectArgs, args: DownArgs) -> Result<()> {
+    project.manner.choose()?;
     down::down(&project.host(host), project, args).await
 }
 

@@ -4,14 +4,16 @@ use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use api::node::Container;
 use clap::Args;
 use compose_spec::{FileError, Files, LoadOptions, Project, TranslateOptions};
-use model::Stack;
+use model::{Stack, VolumeSpec};
 
 use super::dry_run::{self, Step};
 use super::{models, programs, remote};
 use crate::client::Host;
 use crate::error::{Error, Result};
+use crate::output::manner::MannerArgs;
 
 /// Largest Compose file, secret or config that is read, in bytes.
 const FILE_MAX: u64 = 16 << 20;
@@ -37,6 +39,11 @@ pub struct ProjectArgs {
     /// Tell what would be done, and do nothing
     #[arg(long, global = true)]
     dry_run: bool,
+    /// Also resources that no service uses
+    #[arg(long)]
+    all_resources: bool,
+    #[command(flatten)]
+    pub manner: MannerArgs,
 }
 
 /// The file system of this machine.
@@ -74,6 +81,8 @@ impl Files for Disk {
 pub struct Loaded {
     /// In canonical form.
     pub project: Project,
+    /// What no service uses is wanted, too.
+    pub all_resources: bool,
 }
 
 /// How much of a project to read.
@@ -105,7 +114,8 @@ impl ProjectArgs {
     pub fn of_stack(file: Vec<PathBuf>, name: &str) -> Self {
         let (profile, env_file, project_directory) = (Vec::new(), Vec::new(), None);
         let (project_name, dry_run) = (Some(name.to_owned()), false);
-        Self { file, project_name, profile, env_file, project_directory, dry_run }
+        let (all_resources, manner) = (false, MannerArgs::default());
+        Self { file, project_name, profile, env_file, project_directory, dry_run, all_resources, manner }
     }
 
     /// Reads the project; what it warns of goes to standard error.
@@ -126,7 +136,7 @@ impl ProjectArgs {
             eprintln!("WARNING: {warning}");
         }
         remote::check_paths(&loaded.project)?;
-        Ok(Loaded { project: loaded.project })
+        Ok(Loaded { project: loaded.project, all_resources: self.all_resources })
     }
 
     /// Reads the project as it is before its variables have values; what it warns of goes to standard error.
@@ -163,7 +173,7 @@ impl ProjectArgs {
             no_normalize: reading.no_normalize,
             no_path_resolution: reading.no_path_resolution,
             no_env_resolution: reading.no_env_resolution,
-            keep_unused: false,
+            keep_unused: self.all_resources,
         })
     }
 
@@ -174,6 +184,15 @@ impl ProjectArgs {
             Some(name) => Ok(name),
             None => Ok(self.load_all_profiles()?.project.name),
         }
+    }
+
+    /// Leaves the containers of services that the Compose file has; all of them if there is no file.
+    pub fn keep_declared(&self, containers: &mut Vec<Container>) -> Result<()> {
+        if self.has_file()? {
+            let known = self.load_all_profiles()?.all_services();
+            containers.retain(|container| known.contains(super::ps::service(container)));
+        }
+        Ok(())
     }
 
     /// Whether there is a Compose file to read; with `-p` alone there need not be.
@@ -228,6 +247,22 @@ impl Loaded {
     pub fn build(&self, service: &str) -> Result<Option<compose_spec::Build>> {
         let Some(service) = self.project.service(service) else { return Ok(None) };
         compose_spec::build(&self.project, service, &Disk).map_err(|errors| Error::Compose(errors.to_string()))
+    }
+
+    /// The volumes that no service uses, by name, if those are wanted.
+    pub fn unused_volumes(&self) -> Result<Vec<(String, VolumeSpec)>> {
+        if !self.all_resources {
+            return Ok(Vec::new());
+        }
+        let unused = compose_spec::unused(&self.project).map_err(|errors| Error::Compose(errors.to_string()))?;
+        match unused.networks.first() {
+            None => Ok(unused.volumes),
+            Some(name) => Err(Error::Unsupported {
+                what: format!("network {name}, which no service uses,"),
+                instead: "a project's network comes with the first service on it; `orca network create` makes others"
+                    .into(),
+            }),
+        }
     }
 
     /// The project in the words of the model: these services, with what they depend on. What programs provide they get from

@@ -27,6 +27,9 @@ pub struct PsArgs {
     /// Only containers in this state
     #[arg(long, value_name = "STATE")]
     status: Vec<String>,
+    /// Also containers of services that the file does not have; so by default
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    orphans: bool,
     /// Only ids
     #[arg(short, long)]
     quiet: bool,
@@ -69,6 +72,9 @@ pub async fn ps(host: &Host, project: &ProjectArgs, args: PsArgs) -> Result<()> 
         let state = container.status.as_ref().map_or("created", human::state);
         filters.any("status", |wanted| wanted == state)
     });
+    if !args.orphans && args.only.is_empty() {
+        project.keep_declared(&mut containers)?;
+    }
     let now = clock::now();
     if args.services {
         let names: std::collections::BTreeSet<&str> = containers.iter().map(service).collect();

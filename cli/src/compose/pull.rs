@@ -14,10 +14,9 @@ use super::project::{Loaded, ProjectArgs, Reading};
 use crate::client::{Client, Host};
 use crate::clock;
 use crate::error::{Error, Result};
+use crate::output::manner;
 use crate::registry::{self, Bars};
 
-/// How many images are pulled or pushed at once.
-pub const AT_ONCE: usize = 4;
 /// News that wait to be shown.
 const AHEAD: usize = 64;
 
@@ -235,7 +234,7 @@ async fn pull_due(client: &Client, needs: Vec<Need>, quiet: bool) -> Result<Vec<
     let mut running = FuturesUnordered::new();
     let mut failures = Vec::new();
     let begin = |need: Need| one(client.clone(), need, news.clone());
-    for need in waiting.by_ref().take(AT_ONCE) {
+    for need in waiting.by_ref().take(manner::at_once()) {
         bars.line(&need.service, "Pulling".into(), true);
         running.push(begin(need));
     }

@@ -6,6 +6,7 @@ use super::dry_run;
 use super::project::{Loaded, ProjectArgs, Reading};
 use crate::client::{Client, Host};
 use crate::error::{Error, Result};
+use crate::output::manner::{self, Style};
 use crate::registry;
 
 /// Arguments of `orca compose push`.
@@ -53,10 +54,11 @@ pub async fn built(host: &Host, loaded: &Loaded) -> Result<()> {
 
 async fn push_all(host: &Host, loaded: &Loaded, quiet: bool) -> Result<Vec<String>> {
     let mut client = Client::connect(host).await?;
-    let say = |service: &str, words: &str| {
-        if !quiet {
-            eprintln!(" {service} {words}");
-        }
+    let say = |service: &str, words: &str| match manner::style() {
+        Style::Quiet => {}
+        _ if quiet => {}
+        Style::Json => eprintln!("{}", serde_json::json!({ "id": service, "status": "Working", "text": words })),
+        _ => eprintln!(" {service} {words}"),
     };
     let mut failures = Vec::new();
     for service in loaded.project.services() {

@@ -11,12 +11,13 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::project::ProjectArgs;
-use super::{down, dry_run, ps};
+use super::{down, dry_run, making, ps};
 use crate::client::{Client, Host};
 use crate::container::attach::{self, KeyArgs, ProxyArgs};
 use crate::container::{events, stats, verbs};
 use crate::error::{Error, Result};
 use crate::output::format::{self, Format};
+use crate::output::progress;
 use crate::output::table::Table;
 
 /// Services of a project.
@@ -32,6 +33,9 @@ pub struct KillArgs {
     /// Signal to send
     #[arg(short, long, default_value = "SIGKILL")]
     signal: String,
+    /// Remove containers of services that the file no longer has
+    #[arg(long)]
+    remove_orphans: bool,
     /// Services; none means all
     services: Vec<String>,
 }
@@ -153,7 +157,7 @@ where
     let mut failures = 0;
     for container in containers {
         match action(client, container.id).await {
-            Ok(()) => eprintln!(" Container {}  {done}", container.name),
+            Ok(()) => progress::done("Container", &container.name, done),
             Err(error) => {
                 failures += 1;
                 eprintln!("orca: {}: {error}", container.name);
@@ -187,7 +191,20 @@ pub async fn unpause(host: &Host, project: &ProjectArgs, args: Services) -> Resu
 
 /// Sends services a signal.
 pub async fn kill(host: &Host, project: &ProjectArgs, args: KillArgs) -> Result<()> {
-    let (mut client, containers) = running(host, project, &args.services).await?;
+    let (mut client, mut containers) = running(host, project, &args.services).await?;
+    if args.services.is_empty() {
+        project.keep_declared(&mut containers)?;
+    }
+    if args.remove_orphans {
+        let loaded = project.load_all_profiles()?;
+        match host.dry_run {
+            true => making::orphans_foreseen(&mut client, &loaded, true).await?,
+            false => making::orphans(&mut client, &loaded, true).await?,
+        }
+    }
+    if containers.is_empty() {
+        eprintln!("no container to kill");
+    }
     each(host, &mut client, containers, "Killed", async |client, container| {
         let signal = args.signal.clone();
         client.node.kill_container(KillContainerRequest { container, signal }).await?;

@@ -75,6 +75,9 @@ pub struct CreateArgs {
     /// IPv6 address on the network
     #[arg(long)]
     pub ip6: Option<std::net::Ipv6Addr>,
+    /// A further address on the network, for the link alone
+    #[arg(long, value_name = "ADDRESS")]
+    pub link_local_ip: Vec<std::net::IpAddr>,
     /// Link address on the network
     #[arg(long, value_name = "ADDRESS")]
     pub mac_address: Option<model::MacAddress>,
@@ -101,6 +104,9 @@ pub struct CreateArgs {
     /// Label: KEY[=VALUE]
     #[arg(short, long, value_name = "KEY[=VALUE]", value_parser = flags::label)]
     pub label: Vec<String>,
+    /// Read labels from a file: a KEY[=VALUE] a line
+    #[arg(long, value_name = "FILE")]
+    pub label_file: Vec<std::path::PathBuf>,
     /// OCI annotation
     #[arg(long, value_name = "KEY=VALUE")]
     pub annotation: Vec<String>,
@@ -235,7 +241,8 @@ impl CreateArgs {
         let refuse =
             |flag, value: &str, reason: &str| Err(Error::Flag { flag, value: value.into(), reason: reason.into() });
         let (aliases, links) = (self.network_alias.clone(), self.link.clone());
-        let first = First { aliases, links, ip: self.ip, ip6: self.ip6, mac: self.mac_address };
+        let link_local = self.link_local_ip.clone();
+        let first = First { aliases, links, ip: self.ip, ip6: self.ip6, mac: self.mac_address, link_local };
         attachments(&self.network, first).or_else(|reason| refuse("--network", &self.network.join(" "), &reason))
     }
 
@@ -296,7 +303,7 @@ impl CreateArgs {
             group_add: self.group_add,
             hostname: self.hostname,
             domainname: self.domainname,
-            labels: flags::labels(&self.label),
+            labels: flags::all_labels(&self.label_file, &self.label)?,
             annotations: flags::labels(&self.annotation),
             tty: self.tty,
             open_stdin: self.interactive,

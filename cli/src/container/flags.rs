@@ -161,6 +161,21 @@ pub fn env_files(paths: &[std::path::PathBuf]) -> Result<Vec<String>, Error> {
     Ok(items)
 }
 
+/// Labels of files, a line each, and of flags, which go before those.
+pub fn all_labels(paths: &[std::path::PathBuf], items: &[String]) -> Result<BTreeMap<String, String>, Error> {
+    let mut all = BTreeMap::new();
+    for path in paths {
+        let read = std::fs::read_to_string(path);
+        let text = read.map_err(|source| Error::File { action: "read", path: path.clone(), source })?;
+        let lines = env_file(&text);
+        let lines =
+            lines.map_err(|reason| Error::Flag { flag: "--label-file", value: path.display().to_string(), reason })?;
+        all.extend(labels(&lines));
+    }
+    all.extend(labels(items));
+    Ok(all)
+}
+
 /// `KEY=VALUE` or `KEY`.
 pub fn labels(items: &[String]) -> BTreeMap<String, String> {
     let pair = |item: &String| {

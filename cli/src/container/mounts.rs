@@ -265,7 +265,7 @@ fn image_source(image: String, options: &[(String, String)]) -> MountSource {
 }
 
 /// One line of comma-separated values (RFC 4180): a field in quotes may have commas, and quotes that are doubled.
-fn fields(line: &str) -> Result<Vec<String>, String> {
+pub fn fields(line: &str) -> Result<Vec<String>, String> {
     let mut fields = vec![String::new()];
     let mut quoted = false;
     let mut chars = line.chars().peekable();

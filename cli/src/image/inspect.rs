@@ -8,7 +8,7 @@ use model::Timestamp;
 use serde_json::{Map, Value as Json, json};
 
 use crate::client::{Client, Host};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::inspect;
 
 /// Arguments of `orca image inspect`.
@@ -17,6 +17,9 @@ pub struct InspectArgs {
     /// json, or a Go template
     #[arg(short, long)]
     format: Option<String>,
+    /// Only if the image is of this platform: OS[/ARCHITECTURE[/VARIANT]]
+    #[arg(long)]
+    platform: Option<::image::manifest::Platform>,
     /// Images
     #[arg(required = true)]
     images: Vec<String>,
@@ -25,7 +28,26 @@ pub struct InspectArgs {
 /// Prints an array with one object an image.
 pub async fn inspect(host: &Host, args: InspectArgs) -> Result<()> {
     let mut client = Client::connect(host).await?;
-    inspect::each(args.format.as_deref(), &args.images, async |name| find(&mut client, name).await).await
+    inspect::each(args.format.as_deref(), &args.images, async |name| {
+        let image = find(&mut client, name).await?;
+        check(&image, name, args.platform.as_ref())?;
+        Ok(image)
+    })
+    .await
+}
+
+/// An image here is of one platform.
+fn check(image: &Json, name: &str, wanted: Option<&::image::manifest::Platform>) -> Result<()> {
+    let Some(wanted) = wanted else { return Ok(()) };
+    let part = |key: &str| image.get(key).and_then(Json::as_str).unwrap_or_default();
+    let variant = wanted.variant.as_deref().unwrap_or_default();
+    let fits = (part("Os"), part("Architecture")) == (wanted.os.as_str(), wanted.architecture.as_str())
+        && (variant.is_empty() || variant == part("Variant"));
+    if fits {
+        return Ok(());
+    }
+    let has = format!("{}/{}", part("Os"), part("Architecture"));
+    Err(Error::NotFound { kind: "image", name: format!("{name} of platform {wanted} (it is of {has})") })
 }
 
 /// Docker's object for the image of a name.

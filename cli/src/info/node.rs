@@ -44,7 +44,7 @@ fn describe(node: &GetNodeReply, context: &str) -> Json {
         "Images": node.images,
         "Driver": "overlay2",
         "DriverStatus": [],
-        "Plugins": { "Volume": ["local"], "Network": ["bridge", "host", "macvlan", "none"], "Authorization": null, "Log": ["journald", "json-file", "local", "none", "syslog"] },
+        "Plugins": { "Volume": ["local"], "Network": ["bridge", "host", "ipvlan", "macvlan", "none"], "Authorization": null, "Log": ["journald", "json-file", "local", "none", "syslog"] },
         "MemoryLimit": true,
         "SwapLimit": true,
         "CpuCfsPeriod": true,

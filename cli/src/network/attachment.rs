@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use model::{AttachmentSpec, MacAddress, NetworkMode};
+use model::{AttachmentSpec, EndpointOptions, MacAddress, NetworkMode};
+
+use crate::container::mounts::fields;
 
 /// What the single flags beside `--network` say; they mean its first network.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct First {
     /// `--network-alias`.
     pub aliases: Vec<String>,
@@ -18,6 +20,8 @@ pub struct First {
     pub ip6: Option<Ipv6Addr>,
     /// `--mac-address`.
     pub mac: Option<MacAddress>,
+    /// `--link-local-ip`.
+    pub link_local: Vec<IpAddr>,
 }
 
 /// The networks of all `--network` flags, the one with the way out first.
@@ -56,15 +60,16 @@ pub fn attachments(values: &[String], first: First) -> Result<NetworkMode, Strin
 }
 
 fn alone(mode: NetworkMode, first: &First) -> Result<NetworkMode, String> {
-    let First { aliases, links, ip, ip6, mac } = first;
-    if aliases.is_empty() && links.is_empty() && ip.is_none() && ip6.is_none() && mac.is_none() {
+    if *first == First::default() {
         return Ok(mode);
     }
     Err("addresses, aliases and links need a network of one's own, not none, host or another container's".into())
 }
 
 fn merge(spec: &mut AttachmentSpec, first: First) -> Result<(), String> {
-    let First { aliases, links, ip, ip6, mac } = first;
+    let First { aliases, links, ip, ip6, mac, link_local } = first;
+    link_local.iter().try_for_each(|address| model::check_link_local(*address))?;
+    spec.link_local.extend(link_local);
     spec.aliases.extend(aliases);
     spec.links = self::links(&links)?;
     one(&mut spec.ipv4_address, ip.map(IpAddr::V4), "ip")?;
@@ -116,7 +121,7 @@ fn attachment(value: &str) -> Result<(i64, AttachmentSpec), String> {
         return Ok((0, named(value)));
     }
     let (mut spec, mut priority, mut options) = (AttachmentSpec::default(), None, Vec::new());
-    for part in value.split(',') {
+    for part in fields(value)? {
         let (key, text) = part.split_once('=').ok_or_else(|| format!("{part:?}: expected KEY=VALUE"))?;
         let address = |what: &str| format!("{text:?} is not an {what} address");
         match key {
@@ -135,41 +140,36 @@ fn attachment(value: &str) -> Result<(i64, AttachmentSpec), String> {
             "gw-priority" => {
                 one(&mut priority, Some(text.parse().map_err(|_| format!("{text:?} is not a number"))?), key)?;
             }
-            "link-local-ip" => return Err("link-local-ip: containers have one address a family on a network".into()),
-            _ => return Err(format!("{key:?} is none of name, alias, ip, ip6, mac-address, driver-opt, gw-priority")),
+            "link-local-ip" => {
+                let address = text.parse().map_err(|_| address("IP"))?;
+                model::check_link_local(address)?;
+                spec.link_local.push(address);
+            }
+            _ => {
+                let known = "name, alias, ip, ip6, link-local-ip, mac-address, driver-opt, gw-priority";
+                return Err(format!("{key:?} is none of {known}"));
+            }
         }
     }
     if spec.network.is_empty() {
         return Err("it names no network: expected name=NETWORK".into());
     }
-    spec.interface_name = driver_options(&options)?;
+    let options = driver_options(&options)?;
+    (spec.interface_name, spec.sysctls) = (options.interface_name, options.sysctls);
     Ok((priority.unwrap_or(0), spec))
 }
 
-/// The device name that options of an endpoint give, the only thing that they may.
+/// What options of an endpoint say.
 ///
 /// # Errors
-/// Another option, by name.
-pub fn driver_options(options: &[String]) -> Result<Option<String>, String> {
-    let mut name = None;
+/// An option that there is not, by name, or a value that makes no sense.
+pub fn driver_options(options: &[String]) -> Result<EndpointOptions, String> {
+    let mut parsed = EndpointOptions::default();
     for option in options {
-        match option.split_once('=') {
-            Some(("com.docker.network.endpoint.ifname", value)) if is_device_name(value) => {
-                name = Some(value.to_owned())
-            }
-            Some(("com.docker.network.endpoint.ifname", value)) => {
-                return Err(format!("{value:?} is no device name: 1 to 15 letters, digits, '-', '_' or '.'"));
-            }
-            _ => return Err(format!("option {option:?} is not supported: only com.docker.network.endpoint.ifname")),
-        }
+        let (key, value) = option.split_once('=').ok_or_else(|| format!("{option:?}: expected KEY=VALUE"))?;
+        parsed.set(key, value)?;
     }
-    Ok(name)
-}
-
-fn is_device_name(name: &str) -> bool {
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    let reserved = matches!(name, "." | ".." | "lo" | "all" | "default");
-    (1..=15).contains(&name.len()) && !reserved && name.bytes().all(allowed)
+    Ok(parsed)
 }
 
 #[cfg(test)]
@@ -185,7 +185,7 @@ mod tests {
         let mode = all(
             &[
                 "back",
-                "name=front,ip=10.7.0.9,alias=a,alias=b,mac-address=02:42:00:00:00:09,gw-priority=1,driver-opt=com.docker.network.endpoint.ifname=lan",
+                "name=front,ip=10.7.0.9,alias=a,alias=b,mac-address=02:42:00:00:00:09,gw-priority=1,driver-opt=com.docker.network.endpoint.ifname=lan,link-local-ip=169.254.7.8,\"driver-opt=com.docker.network.endpoint.sysctls=net.ipv4.conf.IFNAME.log_martians=1,net.ipv4.conf.IFNAME.forwarding=0\"",
             ],
             First { aliases: vec!["db".into()], ..First::default() },
         );
@@ -197,6 +197,10 @@ mod tests {
             ipv6_address: None,
             mac_address: Some("02:42:00:00:00:09".parse().unwrap()),
             interface_name: Some("lan".into()),
+            sysctls: [("log_martians", "1"), ("forwarding", "0")]
+                .map(|(name, value)| (format!("net.ipv4.conf.IFNAME.{name}"), value.to_owned()))
+                .into(),
+            link_local: vec!["169.254.7.8".parse().unwrap()],
             local: false,
         };
         let back = AttachmentSpec { network: "back".into(), aliases: vec!["db".into()], ..AttachmentSpec::default() };
@@ -234,6 +238,7 @@ mod tests {
             (&["name=a,colour=red"], First::default(), "colour"),
             (&["name=a,ip=::1"], First::default(), "not an IPv4"),
             (&["name=a,driver-opt=x=y"], First::default(), "x=y"),
+            (&["name=a,link-local-ip=10.0.0.1"], First::default(), "not link-local"),
             (&["name=a,mac-address=ff:ff:ff:ff:ff:ff"], First::default(), "link address"),
             (&["a", "container:web"], First::default(), "stands alone"),
         ] {

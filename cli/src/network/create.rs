@@ -11,7 +11,7 @@ use crate::output::format;
 /// Arguments of `orca network create`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Driver: bridge or macvlan
+    /// Driver: bridge, macvlan or ipvlan
     #[arg(short, long, default_value = "bridge")]
     driver: String,
     /// Subnet, as 10.7.0.0/24; chosen if none is given

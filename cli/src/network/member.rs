@@ -1,6 +1,6 @@
 //! `orca network connect` and `orca network disconnect`.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use api::network::{ConnectRequest, DisconnectRequest};
 use model::AttachmentSpec;
@@ -24,7 +24,10 @@ pub struct ConnectArgs {
     /// IPv6 address there
     #[arg(long, value_name = "ADDRESS")]
     ip6: Option<Ipv6Addr>,
-    /// Option: com.docker.network.endpoint.ifname=NAME
+    /// A further address there, for the link alone
+    #[arg(long, value_name = "ADDRESS")]
+    link_local_ip: Vec<IpAddr>,
+    /// Option: com.docker.network.endpoint.ifname=NAME, com.docker.network.endpoint.sysctls=KEY=VALUE
     #[arg(long, value_name = "KEY=VALUE")]
     driver_opt: Vec<String>,
     /// Which network the way out leads by
@@ -54,8 +57,11 @@ pub async fn connect(host: &Host, args: ConnectArgs) -> Result<()> {
         let reason = "the way out leads by the network that was joined first; give priorities with `run --network`";
         return Err(refuse("--gw-priority", &args.gw_priority.to_string(), reason));
     }
-    let interface_name = driver_options(&args.driver_opt)
+    let options = driver_options(&args.driver_opt)
         .map_err(|reason| refuse("--driver-opt", &args.driver_opt.join(","), &reason))?;
+    for address in &args.link_local_ip {
+        model::check_link_local(*address).map_err(|reason| refuse("--link-local-ip", &address.to_string(), &reason))?;
+    }
     let attachment = AttachmentSpec {
         network: args.network,
         aliases: args.alias,
@@ -63,7 +69,9 @@ pub async fn connect(host: &Host, args: ConnectArgs) -> Result<()> {
         ipv4_address: args.ip.map(Into::into),
         ipv6_address: args.ip6.map(Into::into),
         mac_address: None,
-        interface_name,
+        interface_name: options.interface_name,
+        sysctls: options.sysctls,
+        link_local: args.link_local_ip,
         local: false,
     };
     let mut client = Client::connect(host).await?;

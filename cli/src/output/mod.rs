@@ -2,5 +2,6 @@
 
 pub mod format;
 pub mod human;
+pub mod manner;
 pub mod progress;
 pub mod table;

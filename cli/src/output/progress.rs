@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use model::{ContainerPhase, Health, Task, TaskId, TaskState};
 
+use super::manner::{self, Style};
 use super::table::printable;
 use crate::terminal;
 
@@ -13,7 +14,7 @@ use crate::terminal;
 #[derive(Debug)]
 pub struct Progress {
     started: Instant,
-    redraw: bool,
+    style: Style,
     drawn: usize,
     shown: BTreeMap<String, Line>,
 }
@@ -31,7 +32,7 @@ struct Line {
 impl Progress {
     /// Begins.
     pub fn new() -> Self {
-        Self { started: Instant::now(), redraw: terminal::stderr_is_terminal(), drawn: 0, shown: BTreeMap::new() }
+        Self { started: Instant::now(), style: manner::style(), drawn: 0, shown: BTreeMap::new() }
     }
 
     /// Shows what has changed.
@@ -48,7 +49,10 @@ impl Progress {
             }
         }
         self.forget(tasks, tenths, &mut changed);
-        if self.redraw { self.draw() } else { plain(&changed) }
+        match self.style {
+            Style::Redrawn => self.draw(),
+            _ => changed.iter().for_each(|(name, line)| say(self.style, "Container", name, line)),
+        }
     }
 
     /// Containers whose task is gone have been removed.
@@ -92,11 +96,27 @@ impl Default for Progress {
     }
 }
 
-fn plain(changed: &[(String, Line)]) {
-    let mut stderr = std::io::stderr().lock();
-    for (name, line) in changed {
-        let _ = writeln!(stderr, " Container {name}  {}", printable(&line.words));
-    }
+/// Tells of one thing that is done, such as a volume that was removed.
+pub fn done(kind: &str, name: &str, words: &str) {
+    let line = Line { words: words.into(), settled: true, failed: false, tenths: 0 };
+    say(manner::style(), kind, name, &line);
+}
+
+fn say(style: Style, kind: &str, name: &str, line: &Line) {
+    let words = printable(&line.words);
+    let text = match style {
+        Style::Quiet => return,
+        Style::Json => {
+            let status = match (line.settled, line.failed) {
+                (_, true) => "Error",
+                (true, _) => "Done",
+                _ => "Working",
+            };
+            serde_json::json!({ "id": format!("{kind} {name}"), "status": status, "text": words }).to_string()
+        }
+        Style::Redrawn | Style::Plain => format!(" {kind} {name}  {words}"),
+    };
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
 /// What a task does in Docker's words, whether it has come to rest, and whether it failed.

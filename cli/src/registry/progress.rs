@@ -7,6 +7,7 @@ use tonic::Streaming;
 
 use crate::error::Result;
 use crate::output::human;
+use crate::output::manner::{self, Style};
 use crate::output::table::printable;
 use crate::terminal;
 
@@ -25,6 +26,7 @@ enum Out {
 pub struct Bars {
     out: Out,
     redraw: bool,
+    json: bool,
     quiet: bool,
     push: bool,
     /// Between what a line is about and how far it is.
@@ -49,11 +51,14 @@ impl Bars {
 
     /// Of several pulls or pushes at once, in the form of Compose, on standard error.
     pub fn compose(quiet: bool, push: bool) -> Self {
-        Self { separator: " ", ..Self::new(Out::Stderr, terminal::stderr_is_terminal(), quiet, push) }
+        let style = manner::style();
+        let quiet = quiet || style == Style::Quiet;
+        let bars = Self::new(Out::Stderr, style == Style::Redrawn, quiet, push);
+        Self { separator: " ", json: style == Style::Json, ..bars }
     }
 
     fn new(out: Out, redraw: bool, quiet: bool, push: bool) -> Self {
-        Self { out, redraw, quiet, push, separator: ": ", lines: Vec::new(), drawn: 0 }
+        Self { out, redraw, json: false, quiet, push, separator: ": ", lines: Vec::new(), drawn: 0 }
     }
 
     /// Shows what comes; returns the tags that are done.
@@ -115,6 +120,9 @@ impl Bars {
         }
         if self.redraw {
             self.draw();
+        } else if plain && self.json {
+            let object = serde_json::json!({ "id": id, "status": "Working", "text": printable(&text) });
+            self.write(&format!("{object}\n"));
         } else if plain {
             self.write(&format!("{}{id}{}{}\n", self.margin(), self.separator, printable(&text)));
         }

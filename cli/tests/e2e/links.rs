@@ -57,6 +57,25 @@ fn a_macvlan_network() {
         assert!(error.contains("VLAN 50"), "{error}");
     }
 
+    // ipvlan, where the kernel has it: containers have the link address of the parent.
+    let made = node.orca(&["network", "create", "-d", "ipvlan", "-o", "parent=far0", "-o", "ipvlan_mode=l3", "thin"]);
+    if made.status.success() {
+        node.ok(&["run", "--rm", "--network", "thin", "busybox", "ip", "addr"]);
+        node.ok(&["network", "rm", "thin"]);
+    } else {
+        let error = String::from_utf8(made.stderr).unwrap();
+        assert!(
+            error.contains("create ipvlan device") && !node.in_host(&["ip", "link"]).contains("orcatry"),
+            "{error}"
+        );
+    }
+    let file = node.file(
+        "compose.yml",
+        "services: {web: {image: busybox, ports: ['80:80'], networks: [lan]}}\nnetworks: {lan: {external: true}}\n",
+    );
+    let error = node.fails(1, &["compose", "-p", "out", "-f", file.to_str().unwrap(), "up", "-d"]);
+    assert!(error.contains("service web: its ports cannot be published: on network lan"), "{error}");
+
     let error = node.fails(125, &["run", "--rm", "--network", "lan", "-p", "80:80", "busybox", "true"]);
     assert!(error.contains("lan") && error.contains("--publish"), "{error}");
     for (options, words) in [
@@ -144,4 +163,82 @@ fn a_projects_bridge_device_and_macvlan() {
     assert!(error.contains("device lan0 already"), "{error}");
     node.ok(&["down", "-f", file]);
     node.wait_for("the bridge goes", || !node.in_host(&["ip", "link"]).contains("br-linked"));
+}
+
+#[test]
+fn a_device_has_what_it_is_told_to() {
+    let mut node = Node::start().with_busybox();
+    let labels = node.file("labels", "# of the team\nteam=blue\nbare\nkind=file\n");
+    node.ok(&["network", "create", "front"]);
+    let options = "name=front,\"driver-opt=com.docker.network.endpoint.sysctls=net.ipv4.conf.IFNAME.log_martians=1,net.ipv4.conf.IFNAME.proxy_arp=1\",driver-opt=com.docker.network.endpoint.ifname=lan.7";
+    let labelled = ["--label-file", labels.to_str().unwrap(), "--label", "kind=flag"];
+    let linked = ["--link-local-ip", "169.254.7.8", "--link-local-ip", "fe80::7"];
+    let run =
+        [&["run", "-d", "--name", "told"], &labelled[..], &linked, &["--network", options, "busybox", "sleep", "1000"]];
+    node.ok(&run.concat());
+    let settings = "cat /proc/sys/net/ipv4/conf/lan.7/log_martians /proc/sys/net/ipv4/conf/lan.7/proxy_arp";
+    let check = |node: &Node| {
+        let addresses = exec(node, "told", "ip addr show dev lan.7");
+        assert!(addresses.contains("169.254.7.8/16") && addresses.contains("fe80::7/64"), "{addresses}");
+        assert_eq!(exec(node, "told", settings), "1\n1\n");
+    };
+    check(&node);
+    assert_eq!(
+        node.ok(&["inspect", "-f", "{{json .Config.Labels}}", "told"]),
+        "{\"bare\":\"\",\"kind\":\"flag\",\"team\":\"blue\"}\n"
+    );
+    let shown = node.ok(&["inspect", "-f", "{{json .NetworkSettings.Networks.front}}", "told"]);
+    assert!(
+        shown.contains("net.ipv4.conf.IFNAME.proxy_arp=1") && shown.contains("\"LinkLocalIPs\":[\"169.254.7.8\""),
+        "{shown}"
+    );
+    // They are its own after another run and another daemon, too.
+    node.kill_daemon();
+    node.start_daemon();
+    node.ok(&["restart", "-t", "0", "told"]);
+    check(&node);
+    node.ok(&["network", "create", "back"]);
+    node.ok(&["network", "connect", "--link-local-ip", "169.254.9.9", "back", "told"]);
+    assert!(exec(&node, "told", "ip addr show dev eth0").contains("169.254.9.9/16"));
+    let file = "
+services:
+  web:
+    image: busybox
+    command: sleep 1000
+    init: true
+    mac_address: 02:42:00:00:00:09
+    networks:
+      default:
+        interface_name: wan
+        driver_opts: {com.docker.network.endpoint.sysctls: net.ipv4.conf.IFNAME.log_martians=1}
+        link_local_ips: [169.254.7.9]
+";
+    node.file("compose.yml", file);
+    node.ok(&["compose", "-p", "shop", "up", "-d"]);
+    let shown = exec(&node, "shop-web-1", "ip addr show dev wan; cat /proc/sys/net/ipv4/conf/wan/log_martians");
+    assert!(
+        shown.contains("02:42:00:00:00:09") && shown.contains("169.254.7.9/16") && shown.ends_with("\n1\n"),
+        "{shown}"
+    );
+    for (flag, value, words) in [
+        ("--link-local-ip", "10.0.0.1", "not link-local"),
+        (
+            "--network",
+            "name=front,driver-opt=com.docker.network.endpoint.sysctls=kernel.x=1",
+            "no parameter of a device",
+        ),
+        (
+            "--network",
+            "name=front,driver-opt=com.docker.network.endpoint.sysctls=net.ipv4.conf.IFNAME.no_such=1",
+            "no_such",
+        ),
+        ("--label-file", "/nowhere", "/nowhere"),
+        ("--use-api-socket", "--rm", "root on the host"),
+    ] {
+        let error = node.fails(125, &["run", "--rm", flag, value, "busybox", "true"]);
+        assert!(error.contains(words), "{flag} {value}: {error}");
+    }
+    assert!(node.ok(&["image", "inspect", "--platform", "linux/amd64", "busybox"]).contains("amd64"));
+    let error = node.fails(1, &["image", "inspect", "--platform", "linux/arm64", "busybox"]);
+    assert!(error.contains("linux/arm64"), "{error}");
 }

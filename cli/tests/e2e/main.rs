@@ -8,6 +8,7 @@ mod build;
 mod cdi;
 mod cluster;
 mod compose;
+mod compose_flags;
 mod compose_verbs;
 mod compose_volumes;
 mod compose_watch;

@@ -20,11 +20,12 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use model::{ServiceMode, ServiceSpec, Stack, StackMember};
+use model::{ServiceMode, ServiceSpec, Stack, StackMember, VolumeSpec};
 use ring::digest::{SHA256, digest};
 
 use crate::error::{Error, Errors};
 use crate::files::{Files, text};
+use crate::node::Node;
 use crate::profiles;
 use crate::project::Project;
 use crate::service::Service;
@@ -59,6 +60,36 @@ pub fn translate(project: &Project, options: &TranslateOptions, files: &dyn File
     let mut project = project.clone();
     let stack = stack(&mut project, options, files);
     stack.map_err(|errors| errors.locate(&project.sources))
+}
+
+/// What of a project no service uses.
+#[derive(Debug, Default)]
+pub struct Unused {
+    /// Names of networks.
+    pub networks: Vec<String>,
+    /// Volumes by name.
+    pub volumes: Vec<(String, VolumeSpec)>,
+}
+
+/// Finds what no service uses: there is nothing unless it was kept when the project was loaded. External ones are nobody's to make.
+///
+/// # Errors
+/// Every attribute of such a volume that the model can't carry.
+pub fn unused(project: &Project) -> Result<Unused, Errors> {
+    let mut used = project.clone();
+    profiles::prune(&mut used);
+    let name = |key: &str, node: &Node| node.get("name").and_then(Node::as_str).unwrap_or(key).to_owned();
+    let is_ours = |node: &Node| node.get("external").and_then(Node::as_bool) != Some(true);
+    let (mut unused, mut errors) = (Unused::default(), Vec::new());
+    for (key, node) in project.networks.iter().filter(|(key, node)| !used.networks.contains_key(*key) && is_ours(node))
+    {
+        unused.networks.push(name(key, node));
+    }
+    for (key, node) in project.volumes.iter().filter(|(key, node)| !used.volumes.contains_key(*key) && is_ours(node)) {
+        unused.volumes.push((name(key, node), mounts::volume_spec(project, key, node, &mut errors)));
+    }
+    Errors(errors).into_result().map_err(|errors| errors.locate(&project.sources))?;
+    Ok(unused)
 }
 
 fn stack(project: &mut Project, options: &TranslateOptions, files: &dyn Files) -> Result<Stack, Errors> {
@@ -116,6 +147,7 @@ fn service(
         ..ServiceSpec::default()
     };
     spec.container.env.extend(options.variables.get(service.name).cloned().unwrap_or_default());
+    networks::check_way_in(&spec, stack, &fields, errors);
     policies::deploy(&fields, &mut spec, errors);
     let replicas = options.scale.get(service.name).copied().or_else(|| u32::try_from(service.replicas()).ok());
     match replicas {

@@ -75,7 +75,7 @@ fn volume(project: &Project, mount: &Fields, key: Option<String>, errors: &mut V
     MountSource::Volume { name, no_copy, subpath, spec }
 }
 
-fn volume_spec(project: &Project, key: &str, node: &Node, errors: &mut Vec<Error>) -> VolumeSpec {
+pub fn volume_spec(project: &Project, key: &str, node: &Node, errors: &mut Vec<Error>) -> VolumeSpec {
     let fields = Fields::new(node, format!("volumes.{key}"));
     fields.take("name");
     if fields.text("driver").is_some_and(|driver| driver != "local") {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use model::{
-    AttachmentSpec, IpSubnet, Ipam, LinkOptions, NetworkMode, NetworkSpec, PortRange, PortSpec, Protocol, PublishMode,
-    Stack,
+    AttachmentSpec, EndpointOptions, IpSubnet, Ipam, LinkOptions, NetworkMode, NetworkSpec, PortRange, PortSpec,
+    Protocol, PublishMode, ServiceSpec, Stack,
 };
 
 use super::fields::Fields;
@@ -37,9 +37,10 @@ pub fn declare(project: &Project, stack: &mut Stack, errors: &mut Vec<Error>) {
 fn network(project: &Project, key: &str, name: String, fields: &Fields, errors: &mut Vec<Error>) -> NetworkSpec {
     let driver = match fields.text("driver").as_deref() {
         None | Some("bridge" | "overlay" | "default") => String::new(),
-        Some("macvlan") => "macvlan".into(),
+        Some(driver @ ("macvlan" | "ipvlan")) => driver.into(),
         Some(_) => {
-            fields.refuse("driver", Some("only macvlan, and bridge and overlay, which are the same here"), errors);
+            let hint = "only macvlan, ipvlan, and bridge and overlay, which are the same here";
+            fields.refuse("driver", Some(hint), errors);
             String::new()
         }
     };
@@ -161,6 +162,10 @@ fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
 pub fn mode(project: &Project, fields: &Fields, errors: &mut Vec<Error>) -> NetworkMode {
     let networks = fields.take("networks").and_then(Node::as_map);
     let links = links(fields);
+    let mac = mac_address(fields, errors);
+    if mac.is_some() && fields.text("network_mode").is_some_and(|mode| mode != "bridge") {
+        fields.invalid("mac_address", "it needs networks of one's own, not those of network_mode", errors);
+    }
     if !links.is_empty() && fields.text("network_mode").is_some_and(|mode| mode != "bridge") {
         fields.invalid("links", "links need networks of one's own, not those of network_mode", errors);
     }
@@ -169,12 +174,11 @@ pub fn mode(project: &Project, fields: &Fields, errors: &mut Vec<Error>) -> Netw
         Some("none") => return NetworkMode::None,
         Some("host") => return NetworkMode::Host,
         Some("bridge") => {
-            let mac_address = mac_address(fields, errors);
             let node = AttachmentSpec {
                 network: "bridge".into(),
                 local: true,
                 links,
-                mac_address,
+                mac_address: mac,
                 ..AttachmentSpec::default()
             };
             return NetworkMode::Networks(vec![node]);
@@ -197,9 +201,15 @@ pub fn mode(project: &Project, fields: &Fields, errors: &mut Vec<Error>) -> Netw
         })
         .collect();
     attachments.sort_by(|a, b| a.0.cmp(&b.0));
-    // As Compose: of the network that comes first.
-    if let (Some(mac), Some((_, first))) = (mac_address(fields, errors), attachments.first_mut()) {
-        first.mac_address.get_or_insert(mac);
+    // As Compose: the service's address is that of its network with the highest priority.
+    if let (Some(mac), Some((_, first))) =
+        (mac, attachments.iter_mut().min_by_key(|((_, priority, key), _)| (*priority, key.clone())))
+    {
+        if first.mac_address.is_some_and(|other| other != mac) {
+            let reason = format!("network {} gives the service another one there", first.network);
+            fields.invalid("mac_address", reason, errors);
+        }
+        first.mac_address = Some(mac);
     }
     let linked = |(_, attachment): (Order, AttachmentSpec)| AttachmentSpec { links: links.clone(), ..attachment };
     NetworkMode::Networks(attachments.into_iter().map(linked).collect())
@@ -219,6 +229,7 @@ fn attachment(project: &Project, key: &str, fields: Fields, errors: &mut Vec<Err
     let network = project.networks.get(key).and_then(|node| node.get("name")).and_then(Node::as_str).unwrap_or(key);
     let gateway = fields.integer("gw_priority").unwrap_or(0);
     let priority = fields.integer("priority").unwrap_or(0);
+    let options = endpoint_options(&fields, errors);
     let mut address = |field: &'static str, fits: fn(&IpAddr) -> bool| {
         let text = fields.text(field)?;
         let ip = text.parse().ok().filter(fits);
@@ -234,30 +245,62 @@ fn attachment(project: &Project, key: &str, fields: Fields, errors: &mut Vec<Err
         aliases: fields.texts("aliases"),
         links: BTreeMap::new(),
         mac_address: mac_address(&fields, errors),
-        interface_name: fields.text("interface_name"),
+        interface_name: options.interface_name,
+        sysctls: options.sysctls,
+        link_local: link_local(&fields, errors),
         local: false,
     };
-    if fields.take("link_local_ips").is_some() {
-        fields.refuse(
-            "link_local_ips",
-            Some("an attachment has one address a family: ipv4_address, ipv6_address"),
-            errors,
-        );
-    }
-    if fields.take("driver_opts").is_some() {
-        fields.refuse(
-            "driver_opts",
-            Some("no driver has options of an attachment; sysctls belong to the service"),
-            errors,
-        );
-    }
     fields.finish(errors);
     ((Reverse(gateway), Reverse(priority), key.to_owned()), spec)
+}
+
+/// `interface_name` and `driver_opts` of a service on a network.
+fn endpoint_options(fields: &Fields, errors: &mut Vec<Error>) -> EndpointOptions {
+    let mut options = EndpointOptions::default();
+    for (key, value) in fields.strings("driver_opts") {
+        if !EndpointOptions::has(&key) {
+            let hint = "the options are com.docker.network.endpoint.ifname and com.docker.network.endpoint.sysctls";
+            fields.refuse(&format!("driver_opts.{key}"), Some(hint), errors);
+        } else if let Err(reason) = options.set(&key, &value) {
+            fields.invalid("driver_opts", reason, errors);
+        }
+    }
+    if let Some(name) = fields.text("interface_name") {
+        if options.interface_name.as_ref().is_some_and(|other| *other != name) {
+            fields.invalid("interface_name", "driver_opts give the device another name", errors);
+        }
+        options.interface_name = Some(name);
+    }
+    options
+}
+
+fn link_local(fields: &Fields, errors: &mut Vec<Error>) -> Vec<IpAddr> {
+    let mut addresses = Vec::new();
+    for text in fields.texts("link_local_ips") {
+        let address = text.parse::<IpAddr>().map_err(|_| format!("{text:?} is no address"));
+        match address.and_then(|address| model::check_link_local(address).map(|()| address)) {
+            Ok(address) => addresses.push(address),
+            Err(reason) => fields.invalid("link_local_ips", reason, errors),
+        }
+    }
+    addresses
 }
 
 fn mac_address(fields: &Fields, errors: &mut Vec<Error>) -> Option<model::MacAddress> {
     let text = fields.text("mac_address")?;
     text.parse().map_err(|error| fields.invalid("mac_address", format!("{error}"), errors)).ok()
+}
+
+/// A published port leads by way of the host, as packets of containers on a device of its own do not.
+pub fn check_way_in(spec: &ServiceSpec, stack: &Stack, fields: &Fields, errors: &mut Vec<Error>) {
+    let attachments = spec.network.attachments();
+    let network = |name: &str| stack.networks.iter().find(|network| network.name == name);
+    let is_elsewhere = |on: &AttachmentSpec| network(&on.network).is_some_and(NetworkSpec::is_elsewhere);
+    if !spec.ports.is_empty() && !attachments.is_empty() && attachments.iter().all(is_elsewhere) {
+        let reason =
+            "on macvlan and ipvlan networks alone containers are reached at addresses of their own: leave ports out";
+        fields.invalid("ports", reason, errors);
+    }
 }
 
 /// The published ports.

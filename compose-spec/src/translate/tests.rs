@@ -207,6 +207,59 @@ networks: {front: {}}
 }
 
 #[test]
+fn devices_are_told_what_the_service_says() {
+    let text = |more: &str| {
+        format!(
+            r#"
+name: shop
+services:
+  a:
+    image: a
+    mac_address: 02:42:00:00:00:09
+    networks:
+      front: {{gw_priority: 5}}
+      back:
+        priority: 7
+        interface_name: lan
+        link_local_ips: [169.254.7.8, "fe80::7"]
+        driver_opts: {{com.docker.network.endpoint.sysctls: "net.ipv4.conf.IFNAME.log_martians=1"}}
+{more}
+networks: {{front: {{}}, back: {{}}}}
+"#
+        )
+    };
+    let stack = stack(text("").leak());
+    let [front, back] = stack.services[0].network.attachments() else { panic!("{:?}", stack.services) };
+    assert_eq!((front.mac_address, back.mac_address), (None, Some("02:42:00:00:00:09".parse().unwrap())));
+    assert_eq!((back.interface_name.as_deref(), back.link_local.len()), (Some("lan"), 2));
+    assert_eq!(back.sysctls, [("net.ipv4.conf.IFNAME.log_martians".to_owned(), "1".to_owned())].into());
+    for (more, words) in [
+        ("        mac_address: 02:42:00:00:00:08", "mac_address: network shop_back gives"),
+        ("  b: {image: a, network_mode: host, mac_address: '02:42:00:00:00:08'}", "networks of one's own"),
+        (
+            "  b: {image: a, networks: {front: {driver_opts: {a.b: c}}}}",
+            "driver_opts.a.b: not supported by orca: the options are",
+        ),
+        ("  b: {image: a, networks: {front: {link_local_ips: [10.0.0.1]}}}", "10.0.0.1 is not link-local"),
+        (
+            "  b: {image: a, networks: {front: {interface_name: x, driver_opts: {com.docker.network.endpoint.ifname: y}}}}",
+            "driver_opts give the device another name",
+        ),
+    ] {
+        let found = refusals(text(more).leak());
+        assert!(found.iter().any(|line| line.contains(words)), "{words} is not in {found:#?}");
+    }
+}
+
+#[test]
+fn ports_need_a_network_by_way_of_the_host() {
+    let text = "name: p\nservices:\n  a: {image: a, ports: ['80:80'], networks: [lan]}\n  b: {image: a, ports: ['81:80'], networks: [lan, default]}\nnetworks: {lan: {driver: ipvlan, driver_opts: {parent: eth0, ipvlan_mode: l3}}}\n";
+    let found = refusals(text);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].contains("services.a.ports: on macvlan and ipvlan networks alone"), "{found:#?}");
+}
+
+#[test]
 fn addresses_that_make_no_sense_are_refused_where_they_stand() {
     let found = refusals(
         r#"

@@ -38,6 +38,7 @@ fn refusal_code(refusal: &Refusal) -> Code {
         Refusal::Exists { .. } => Code::AlreadyExists,
         Refusal::Name(_)
         | Refusal::AddressOutside { .. }
+        | Refusal::PortsElsewhere { .. }
         | Refusal::SubnetTooSmall { .. }
         | Refusal::Replicas { .. }
         | Refusal::NotOfStack { .. }

@@ -6,7 +6,7 @@ use model::{IpSubnet, Link as NetworkLink};
 
 use super::link::{self, Link, Route};
 use super::message::Batch;
-use super::shared::{attach_macvlan, switch_ipv6_on};
+use super::shared::{attach_on_parent, switch_ipv6_on};
 use super::socket::Netlink;
 use super::{netns, sysctl_if_present};
 use crate::Error;
@@ -18,12 +18,14 @@ pub(super) const HOST_SIDE: [(u16, u32); 3] = [(6, 0), (8, 2), (26, 1)];
 
 /// Prefix of fe80::/64, which every IPv6 link has (RFC 4291, section 2.5.6).
 const LINK_LOCAL_PREFIX: u8 = 64;
+/// Prefix of 169.254.0.0/16 (RFC 3927).
+const LINK_LOCAL_PREFIX_V4: u8 = 16;
 
 /// Creates the pair, or adopts the one of that name if its other end is in the container's namespace, and sets up both
-/// sides. A container on a macvlan network gets a device on the network's parent instead. Repeating it does no harm.
+/// sides. A container on a macvlan or ipvlan network gets a device on the network's parent instead. Repeating it does no harm.
 pub fn attach(key: &NodeKey, network: &NetworkPlan, attachment: &AttachmentPlan) -> Result<(), Error> {
-    if let NetworkLink::Macvlan { parent, mode } = &network.link {
-        return attach_macvlan(parent, *mode, network, attachment);
+    if let Some(parent) = network.link.parent() {
+        return attach_on_parent(key, parent, network, attachment);
     }
     let device = &key.device(attachment.container, attachment.network);
     let namespace = netns::open(&attachment.netns)?;
@@ -102,10 +104,19 @@ fn set_up(
 pub(super) fn set_up_inside(inside: &Netlink, network: &NetworkPlan, attachment: &AttachmentPlan) -> Result<(), Error> {
     let interface = link::find(inside, &attachment.interface)?;
     let interface = interface.ok_or_else(|| Error::NoDevice { name: attachment.interface.clone() })?;
-    if attachment.address(Family::V6).is_some() {
+    let is_v6 = |address: &std::net::IpAddr| address.is_ipv6();
+    if attachment.addresses.iter().chain(&attachment.link_local).any(is_v6) {
         netns::within(&attachment.netns, || switch_ipv6_on(&attachment.interface))?;
     }
-    inside.execute(&container_side(interface.index, network, attachment)?, &[libc::EEXIST])
+    inside.execute(&container_side(interface.index, network, attachment)?, &[libc::EEXIST])?;
+    if attachment.sysctls.is_empty() {
+        return Ok(());
+    }
+    // Last, so that they have the last word.
+    let parameter = |(key, value): (&String, &String)| {
+        super::sysctl(&model::endpoint_sysctl_path(key, &attachment.interface), value)
+    };
+    netns::within(&attachment.netns, || attachment.sysctls.iter().try_for_each(parameter))
 }
 
 /// The host's way to the container: an address as next hop where the family has no other, and a route an address.
@@ -138,6 +149,13 @@ fn container_side(index: u32, network: &NetworkPlan, attachment: &AttachmentPlan
             &link::Address { index, address, prefix, scope: 0, mark: None, no_prefix_route: is_routed },
         );
     }
+    for &address in &attachment.link_local {
+        let prefix = if address.is_ipv6() { LINK_LOCAL_PREFIX } else { LINK_LOCAL_PREFIX_V4 };
+        let (scope, mark) = (link::SCOPE_LINK, None);
+        // Nobody else is on a routed link.
+        let no_prefix_route = is_routed;
+        link::add_address(&mut batch, &link::Address { index, address, prefix, scope, mark, no_prefix_route });
+    }
     link::set_up(&mut batch, index);
     for &address in &attachment.addresses {
         let family = Family::of(address);
@@ -157,8 +175,11 @@ fn container_side(index: u32, network: &NetworkPlan, attachment: &AttachmentPlan
             via_host(side.subnet);
         }
         if way_out {
-            let all = IpSubnet::new(family.unspecified(), 0);
-            via_host(all.ok_or(Error::Malformed { what: "a route" })?);
+            let all = IpSubnet::new(family.unspecified(), 0).ok_or(Error::Malformed { what: "a route" })?;
+            match network.link.is_routed_by_device() {
+                true => link::add_route(&mut batch, &Route { source: Some(address), ..Route::to(all, index) }),
+                false => via_host(all),
+            }
         }
     }
     Ok(batch)

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use model::{IpSubnet, MacvlanMode};
+use model::{IpSubnet, IpvlanFlag, IpvlanMode, MacvlanMode};
 
 use super::message::{
     Attributes, Batch, NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, attribute, read_u32,
@@ -152,6 +152,52 @@ pub(super) fn create_macvlan(batch: &mut Batch, peer: &Peer<'_>, parent: u32, mo
         a.nest(IFLA_LINKINFO, |a| {
             a.bytes(1, b"macvlan");
             a.nest(2, |a| a.number(1, mode)); // IFLA_MACVLAN_MODE
+        });
+    });
+}
+
+/// Creates an ipvlan device on a parent, in another namespace. Its link address is the parent's.
+pub(super) fn create_ipvlan(batch: &mut Batch, peer: &Peer<'_>, parent: u32, mode: IpvlanMode, flag: IpvlanFlag) {
+    let netns = peer.netns.as_raw_fd() as u32;
+    ipvlan(batch, peer.name, parent, mode, flag, |a| a.number(IFLA_NET_NS_FD, netns));
+}
+
+/// The same in this namespace.
+pub(super) fn create_ipvlan_here(batch: &mut Batch, name: &str, parent: u32, mode: IpvlanMode, flag: IpvlanFlag) {
+    ipvlan(batch, name, parent, mode, flag, |_| {});
+}
+
+fn ipvlan(
+    batch: &mut Batch,
+    name: &str,
+    parent: u32,
+    mode: IpvlanMode,
+    flag: IpvlanFlag,
+    more: impl Fn(&mut Attributes),
+) {
+    // IPVLAN_MODE_L2 and so on.
+    let mode: u16 = match mode {
+        IpvlanMode::L2 => 0,
+        IpvlanMode::L3 => 1,
+        IpvlanMode::L3s => 2,
+    };
+    // IPVLAN_F_PRIVATE, IPVLAN_F_VEPA.
+    let flag: u16 = match flag {
+        IpvlanFlag::Bridge => 0,
+        IpvlanFlag::Private => 1,
+        IpvlanFlag::Vepa => 2,
+    };
+    let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
+    batch.message(format!("create ipvlan device {name}"), NEWLINK, flags, &link_header(0, 0, 0), |a| {
+        a.text(IFLA_IFNAME, name);
+        a.number(IFLA_LINK, parent);
+        more(a);
+        a.nest(IFLA_LINKINFO, |a| {
+            a.bytes(1, b"ipvlan");
+            a.nest(2, |a| {
+                a.bytes(1, &mode.to_ne_bytes()); // IFLA_IPVLAN_MODE
+                a.bytes(2, &flag.to_ne_bytes()); // IFLA_IPVLAN_FLAGS
+            });
         });
     });
 }
@@ -366,4 +412,40 @@ fn route_message(batch: &mut Batch, label: String, kind: u16, flags: u16, route:
 /// The one address as a subnet.
 pub(super) fn host_subnet(address: IpAddr) -> Result<IpSubnet, Error> {
     IpSubnet::new(address, Family::of(address).width()).ok_or(Error::Malformed { what: "an address" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What ip(8) sends for `ip link add try link #7 type ipvlan mode l3s vepa`: lengths and numbers of `linux/if_link.h`.
+    #[test]
+    fn an_ipvlan_device_is_asked_for_in_the_kernels_words() {
+        let mut batch = Batch::default();
+        create_ipvlan_here(&mut batch, "try", 7, IpvlanMode::L3s, IpvlanFlag::Vepa);
+        let message = batch.as_bytes();
+        let mut expected = Vec::new();
+        let mut attribute = |length: u16, kind: u16, content: &[u8]| {
+            expected.extend(length.to_ne_bytes());
+            expected.extend(kind.to_ne_bytes());
+            expected.extend(content);
+        };
+        const NESTED: u16 = 0x8000;
+        attribute(8, 3, b"try\0");
+        attribute(8, 5, &7_u32.to_ne_bytes());
+        attribute(36, 18, &[]);
+        attribute(10, 1, b"ipvlan\0\0");
+        attribute(20, 2, &[]);
+        attribute(6, 1, &[2, 0, 0, 0]);
+        attribute(6, 2, &[2, 0, 0, 0]);
+        let content: Vec<u8> = message.get(16 + LINK_HEADER_LEN..).unwrap().to_vec();
+        // Whether a nest is marked as one is the writer's choice.
+        let mut unmarked = content.clone();
+        for at in [16, 32] {
+            let kind = u16::from_ne_bytes([content[at + 2], content[at + 3]]) & !NESTED;
+            unmarked[at + 2..at + 4].copy_from_slice(&kind.to_ne_bytes());
+        }
+        assert_eq!(unmarked, expected);
+        assert_eq!(message.get(4..6), Some(&NEWLINK.to_ne_bytes()[..]));
+    }
 }

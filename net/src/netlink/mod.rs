@@ -15,7 +15,7 @@ pub mod userns;
 
 pub use attach::attach;
 pub use observe::{foreign_subnets, local_addresses, observe};
-pub use shared::{detach, ensure_link, ensure_parent};
+pub use shared::{detach, ensure_link, ensure_parent, shed, try_ipvlan};
 pub(crate) use socket::exchanged;
 
 use observe::addresses_of;

@@ -97,7 +97,7 @@ fn header<const LEN: usize>(family: Family) -> [u8; LEN] {
 }
 
 /// Names and aliases of all devices.
-fn devices(socket: &Netlink, mut each: impl FnMut(String, Option<&str>)) -> Result<(), Error> {
+pub(super) fn devices(socket: &Netlink, mut each: impl FnMut(String, Option<&str>)) -> Result<(), Error> {
     socket.query(
         "devices",
         GETLINK,

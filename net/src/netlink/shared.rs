@@ -1,8 +1,9 @@
 //! What containers of a network share: a bridge device, or a device of the host that theirs lie on.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
-use model::{Link as NetworkLink, MacvlanMode};
+use model::Link as NetworkLink;
 
 use super::link;
 use super::message::Batch;
@@ -17,7 +18,9 @@ pub fn ensure_link(key: &NodeKey, network: &NetworkPlan) -> Result<Option<String
     match &network.link {
         NetworkLink::Routed => Ok(None),
         NetworkLink::Bridge { name } => ensure_bridge(key, network, name.as_deref()).map(|()| None),
-        NetworkLink::Macvlan { parent, .. } => Ok(ensure_parent(key, parent)?.then(|| parent.clone())),
+        NetworkLink::Macvlan { parent, .. } | NetworkLink::Ipvlan { parent, .. } => {
+            Ok(ensure_parent(key, parent)?.then(|| parent.clone()))
+        }
     }
 }
 
@@ -73,7 +76,7 @@ fn is_link_local(address: std::net::IpAddr) -> bool {
     matches!(address, std::net::IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
-/// Sees to a device that a macvlan network is to lie on: `DEVICE.ID` that is not there is made, and marked so that it goes with
+/// Sees to a device that a macvlan or ipvlan network is to lie on: `DEVICE.ID` that is not there is made, and marked so that it goes with
 /// its network. Whether it was made.
 pub fn ensure_parent(key: &NodeKey, parent: &str) -> Result<bool, Error> {
     let socket = Netlink::route()?;
@@ -100,10 +103,11 @@ fn vlan(name: &str) -> Option<(&str, u16)> {
     Some((base, id.parse().ok().filter(|id| (1..4095).contains(id))?))
 }
 
-/// Gives a container a device on its network's parent, or adopts the one that it has there.
-pub(super) fn attach_macvlan(
+/// Gives a container a device on its network's parent, or adopts the one that it has there. It is marked, so that the next daemon
+/// knows it from what the container itself has made.
+pub(super) fn attach_on_parent(
+    key: &NodeKey,
     parent: &str,
-    mode: MacvlanMode,
     network: &NetworkPlan,
     attachment: &AttachmentPlan,
 ) -> Result<(), Error> {
@@ -120,16 +124,57 @@ pub(super) fn attach_macvlan(
         }
         let peer = link::Peer { name: &attachment.interface, netns: namespace.as_fd(), mac: attachment.mac };
         let mut batch = Batch::default();
-        link::create_macvlan(&mut batch, &peer, parent_device.index, mode);
+        match &network.link {
+            NetworkLink::Macvlan { mode, .. } => link::create_macvlan(&mut batch, &peer, parent_device.index, *mode),
+            NetworkLink::Ipvlan { mode, flag, .. } => {
+                link::create_ipvlan(&mut batch, &peer, parent_device.index, *mode, *flag);
+            }
+            NetworkLink::Routed | NetworkLink::Bridge { .. } => {}
+        }
         outside.execute(&batch, &[])?;
     }
-    let done = super::attach::set_up_inside(&inside, network, attachment);
+    let done = mark(key, &inside, &attachment.interface)
+        .and_then(|()| super::attach::set_up_inside(&inside, network, attachment));
     done.inspect_err(|_| {
         // One that was there is in use.
         if !is_ours {
             let _ = remove_inside(&inside, &attachment.interface);
         }
     })
+}
+
+fn mark(key: &NodeKey, inside: &Netlink, interface: &str) -> Result<(), Error> {
+    let device = link::find(inside, interface)?.ok_or_else(|| Error::NoDevice { name: interface.into() })?;
+    let mut batch = Batch::default();
+    link::set_alias(&mut batch, device.index, &key.alias());
+    inside.execute(&batch, &[])
+}
+
+/// Whether the kernel makes ipvlan devices on a parent: makes one, and removes it.
+///
+/// # Errors
+/// The kernel's refusal.
+pub fn try_ipvlan(parent: &str, link: &NetworkLink) -> Result<(), Error> {
+    let NetworkLink::Ipvlan { mode, flag, .. } = link else { return Ok(()) };
+    let socket = Netlink::route()?;
+    let index = link::find(&socket, parent)?.ok_or_else(|| Error::NoDevice { name: parent.into() })?.index;
+    let name = format!("orcatry{index}");
+    let mut batch = Batch::default();
+    link::create_ipvlan_here(&mut batch, &name, index, *mode, *flag);
+    link::remove(&mut batch, &name);
+    socket.execute(&batch, &[])
+}
+
+/// Removes devices of Orca's that a container is not to have: an earlier daemon was killed before it took them off.
+pub fn shed(key: &NodeKey, path: &Path, wanted: &BTreeSet<String>) -> Result<(), Error> {
+    let Some(inside) = enter(path)? else { return Ok(()) };
+    let (alias, mut strangers) = (key.alias(), Vec::new());
+    super::observe::devices(&inside, |name, found| {
+        if found == Some(alias.as_str()) && !wanted.contains(&name) {
+            strangers.push(name);
+        }
+    })?;
+    strangers.iter().try_for_each(|name| remove_inside(&inside, name))
 }
 
 fn remove_inside(inside: &Netlink, interface: &str) -> Result<(), Error> {
@@ -140,11 +185,19 @@ fn remove_inside(inside: &Netlink, interface: &str) -> Result<(), Error> {
 
 /// Takes a container's device off a network that has no device for it on the host; one that is gone is no error.
 pub fn detach(path: &Path, interface: &str) -> Result<(), Error> {
+    match enter(path)? {
+        Some(inside) => remove_inside(&inside, interface),
+        None => Ok(()),
+    }
+}
+
+/// A socket in a container's namespace, if that is still there.
+fn enter(path: &Path) -> Result<Option<Netlink>, Error> {
     match netns::within(path, Netlink::route) {
-        Ok(inside) => remove_inside(&inside, interface),
-        Err(Error::Netns { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Ok(inside) => Ok(Some(inside)),
+        Err(Error::Netns { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
         // The file is there and no namespace any more.
-        Err(Error::Netns { source, .. }) if source.raw_os_error() == Some(libc::EINVAL) => Ok(()),
+        Err(Error::Netns { source, .. }) if source.raw_os_error() == Some(libc::EINVAL) => Ok(None),
         Err(error) => Err(error),
     }
 }

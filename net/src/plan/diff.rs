@@ -116,7 +116,7 @@ fn devices(plan: &NodePlan) -> (BTreeSet<String>, BTreeSet<String>) {
         match &network.link {
             Link::Routed => {}
             Link::Bridge { .. } => drop(devices.insert(plan.node_key.bridge(network.id))),
-            Link::Macvlan { parent, .. } => drop(vlans.insert(parent.clone())),
+            Link::Macvlan { parent, .. } | Link::Ipvlan { parent, .. } => drop(vlans.insert(parent.clone())),
         }
     }
     (devices, vlans)
@@ -135,7 +135,9 @@ mod tests {
             Action::Link(network) => match &network.link {
                 Link::Routed => panic!("nothing to make"),
                 Link::Bridge { .. } => drop(observed.devices.insert(plan.node_key.bridge(network.id))),
-                Link::Macvlan { parent, .. } => drop(observed.vlans.insert(parent.clone())),
+                Link::Macvlan { parent, .. } | Link::Ipvlan { parent, .. } => {
+                    observed.vlans.insert(parent.clone());
+                }
             },
             Action::RemoveSubnet(subnet) => assert!(observed.subnets.remove(subnet).is_some()),
             Action::RemoveAddress(address) => {
@@ -149,7 +151,7 @@ mod tests {
                 observed.subnets.insert(*subnet, *source);
             }
             Action::Attach { attachment, network, adopt } => {
-                let is_macvlan = matches!(network.link, Link::Macvlan { .. });
+                let is_macvlan = network.link.parent().is_some();
                 assert!(is_macvlan || observed.devices.insert(plan.device(attachment)) != *adopt);
             }
         }

@@ -14,6 +14,7 @@ mod validate;
 #[cfg(test)]
 pub(crate) mod sample;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -88,6 +89,12 @@ pub struct AttachmentPlan {
     pub addresses: Vec<IpAddr>,
     /// Link address of its device; `None`: the kernel's choice.
     pub mac: Option<[u8; 6]>,
+    /// Further addresses of its device, for its link alone.
+    #[serde(default)]
+    pub link_local: Vec<IpAddr>,
+    /// Kernel parameters of its device, as [`model::AttachmentSpec`] has them.
+    #[serde(default)]
+    pub sysctls: BTreeMap<String, String>,
     /// Families whose way out leads here; without effect on an internal network.
     pub ways_out: Vec<Family>,
 }
@@ -137,15 +144,15 @@ impl NodePlan {
         match self.network(attachment.network)?.link {
             Link::Routed => Some(self.device(attachment)),
             Link::Bridge { .. } => Some(self.node_key.bridge(attachment.network)),
-            Link::Macvlan { .. } => None,
+            Link::Macvlan { .. } | Link::Ipvlan { .. } => None,
         }
     }
 }
 
 impl NetworkPlan {
     /// Whether its packets come to the host at all.
-    pub const fn meets_host(&self) -> bool {
-        !matches!(self.link, Link::Macvlan { .. })
+    pub fn meets_host(&self) -> bool {
+        self.link.parent().is_none()
     }
 
     /// Its addresses of a family.

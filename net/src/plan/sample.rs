@@ -1,5 +1,6 @@
 //! Plans for tests.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use model::{ContainerId, NetworkId, NodeId, Protocol};
@@ -43,6 +44,8 @@ pub(crate) fn attachment(c: u8, n: u8, interface: &str) -> AttachmentPlan {
         interface: interface.into(),
         addresses: vec![Ipv4Addr::new(10, n, 0, c).into()],
         mac: None,
+        link_local: Vec::new(),
+        sysctls: BTreeMap::new(),
         ways_out: if interface == "eth0" { Family::ALL.to_vec() } else { Vec::new() },
     }
 }

@@ -166,6 +166,11 @@ impl AttachmentPlan {
         if name.is_empty() || name.len() > 15 || reserved || !name.bytes().all(allowed) {
             return Err(Error::InterfaceName { name: name.chars().take(80).collect() });
         }
+        let mut further = self.sysctls.iter().map(|(key, value)| model::check_endpoint_sysctl(key, value));
+        let mut addresses = self.link_local.iter().map(|address| model::check_link_local(*address));
+        if let Some(reason) = further.find_map(Result::err).or_else(|| addresses.find_map(Result::err)) {
+            return Err(Error::Endpoint { container: self.container.short(), reason });
+        }
         Ok(())
     }
 }

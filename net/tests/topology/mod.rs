@@ -1,6 +1,7 @@
 //! A host and an outside machine as network namespaces of this test's own, with containers made by the code under test.
 #![allow(clippy::unwrap_used, dead_code)]
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -194,6 +195,8 @@ pub fn attachment(path: &Path, c: u8, n: u8, interface: &str) -> AttachmentPlan 
         interface: interface.into(),
         addresses: vec![Ipv4Addr::new(10, n, 0, c).into()],
         mac: Some([2, 0x42, 10, n, 0, c]),
+        link_local: Vec::new(),
+        sysctls: BTreeMap::new(),
         ways_out: if interface == "eth0" { Family::ALL.to_vec() } else { Vec::new() },
     }
 }

@@ -44,10 +44,25 @@ prop_compose! {
         ipv6_address in any::<Option<IpAddr>>(),
         mac in any::<Option<IpAddr>>(),
         interface_name in maybe(text()),
+        martians in maybe(proptest::prelude::any::<u8>().boxed()),
+        linked in maybe(proptest::prelude::any::<u8>().boxed()),
         local in any::<bool>(),
     ) -> AttachmentSpec {
         let mac_address = mac.map(model::MacAddress::of);
-        AttachmentSpec { network, aliases, links, ipv4_address, ipv6_address, mac_address, interface_name, local }
+        let sysctls = martians.map(|value| ("net.ipv4.conf.IFNAME.log_martians".to_owned(), value.to_string()));
+        let link_local = linked.map(|last| std::net::IpAddr::from([169, 254, 2, last])).into_iter().collect();
+        AttachmentSpec {
+            network,
+            aliases,
+            links,
+            ipv4_address,
+            ipv6_address,
+            mac_address,
+            interface_name,
+            sysctls: sysctls.into_iter().collect(),
+            link_local,
+            local,
+        }
     }
 }
 

@@ -80,7 +80,7 @@ fn endpoint(container: &Container, attachment: &NamedAttachment) -> Json {
         "Links": links(container, &attachment.network),
         "Aliases": aliases,
         "MacAddress": found.mac,
-        "DriverOpts": null,
+        "DriverOpts": options(container, &attachment.network),
         "GwPriority": 0,
         "NetworkID": attachment.network_id,
         // A container has one endpoint on a network: the two name it.
@@ -109,8 +109,19 @@ fn fixed(container: &Container, network: &str) -> Json {
     let Some(spec) = asked(container, network).next() else { return Json::Null };
     let addresses = [("IPv4Address", &spec.ipv4_address), ("IPv6Address", &spec.ipv6_address)];
     let of = addresses.into_iter().filter_map(|(key, address)| Some((key.to_owned(), json!(address.as_ref()?))));
-    let found: Map<String, Json> = of.collect();
+    let mut found: Map<String, Json> = of.collect();
+    if !spec.link_local.is_empty() {
+        found.insert("LinkLocalIPs".into(), json!(spec.link_local));
+    }
     if found.is_empty() { Json::Null } else { Json::Object(found) }
+}
+
+/// Options of the endpoint, null without any.
+fn options(container: &Container, network: &str) -> Json {
+    let Some(spec) = asked(container, network).find(|spec| !spec.sysctls.is_empty()) else { return Json::Null };
+    let mut settings: Vec<String> = spec.sysctls.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    settings.sort();
+    json!({ "com.docker.network.endpoint.sysctls": settings.join(",") })
 }
 
 /// `NAME:ALIAS`, null without any.

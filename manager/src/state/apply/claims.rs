@@ -19,6 +19,7 @@ impl Draft<'_> {
             }
         }
         self.check_attachments(spec)?;
+        self.check_way_in(spec)?;
         if fixed_addresses(spec).next().is_some() && replicas > 1 {
             return Err(many("a fixed address"));
         }
@@ -49,6 +50,20 @@ impl Draft<'_> {
             }
         }
         Ok(())
+    }
+
+    /// A published port leads by way of the host.
+    fn check_way_in(&self, spec: &ServiceSpec) -> Result<(), Refusal> {
+        let attachments = spec.network.attachments();
+        let known = |name: &str| self.state.network_named(name).is_some_and(|network| network.spec.is_elsewhere());
+        let is_elsewhere = attachments.iter().all(|attachment| !attachment.local && known(&attachment.network));
+        match attachments.first().filter(|_| !spec.ports.is_empty() && is_elsewhere) {
+            None => Ok(()),
+            Some(first) => {
+                let (service, network) = (spec.name.clone(), first.network.clone());
+                Err(Refusal::PortsElsewhere { service, network })
+            }
+        }
     }
 
     /// Checks what a service claims once the whole stack is in the draft, so that services may swap ports in one application.

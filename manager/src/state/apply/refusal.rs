@@ -138,6 +138,17 @@ pub enum Refusal {
         /// What is in the way.
         why: &'static str,
     },
+    /// Ports of a service whose containers' packets do not come by the host.
+    #[error(
+        "service {service}: its ports cannot be published: on network {network} its containers have addresses of the network that \
+         the parent device is in, and are reached there"
+    )]
+    PortsElsewhere {
+        /// Which.
+        service: String,
+        /// The first of its networks.
+        network: String,
+    },
     /// A state that nobody can want of a task.
     #[error("task {task} cannot be wanted to be {state}")]
     Desired {

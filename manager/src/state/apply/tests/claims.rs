@@ -142,3 +142,21 @@ fn ports_move_from_one_service_to_another_in_one_application() {
     world.up(app(8082, 8081)).unwrap();
     world.up_with(stack([with_ports("c", &[port(Some(8082))])]), |apply| apply.remove_orphans = true).unwrap();
 }
+
+#[test]
+fn a_port_needs_a_way_by_the_host() {
+    let mut world = World::new(1);
+    let mut lan = crate::world::network("shop_lan", &["192.0.2.0/24"]);
+    (lan.driver, lan.options) = ("macvlan".into(), [("parent".to_owned(), "eth0".to_owned())].into());
+    let shop = |networks: &[&str]| {
+        let mut web = service("web");
+        web.ports = vec![port(Some(8080))];
+        let on = |name: &&str| model::AttachmentSpec { network: (*name).into(), ..Default::default() };
+        web.network = model::NetworkMode::Networks(networks.iter().map(on).collect());
+        let mut stack = stack([web]);
+        stack.networks.push(lan.clone());
+        stack
+    };
+    assert!(refusal(&mut world, shop(&["shop_lan"])).contains("cannot be published: on network shop_lan"));
+    world.up(shop(&["shop_lan", crate::world::NET])).unwrap();
+}
