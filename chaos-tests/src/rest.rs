@@ -119,7 +119,11 @@ fn judge(task: &Task, record: &Record, runs: bool) -> Option<String> {
     let ended = match state {
         TaskState::Complete => !matches!(policy.condition, RestartCondition::Always | RestartCondition::UnlessStopped),
         // A start that fails is not tried again, whatever the policy (Docker's behaviour).
-        TaskState::Failed => gives_up || !record.status.container.as_ref().is_some_and(|c| c.started_at.is_set()),
+        // Nor is a container whose hook has failed.
+        TaskState::Failed => {
+            let started = record.status.container.as_ref().is_some_and(|c| c.started_at.is_set());
+            gives_up || !started || record.status.error.is_some()
+        }
         TaskState::Rejected => policy.condition == RestartCondition::No,
         _ => false,
     };

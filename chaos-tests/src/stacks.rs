@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::{
-    AttachmentSpec, ContainerSpec, Dependency, DependencyCondition, FileTarget, HealthTest, Healthcheck, NetworkMode,
-    NetworkSpec, RestartCondition, RestartPolicy, SecretData, SecretFile, SecretSpec, ServiceMode, ServiceSpec, Stack,
-    StackMember,
+    AttachmentSpec, ContainerSpec, Dependency, DependencyCondition, FileTarget, HealthTest, Healthcheck, Hook,
+    NetworkMode, NetworkSpec, RestartCondition, RestartPolicy, SecretData, SecretFile, SecretSpec, ServiceMode,
+    ServiceSpec, Stack, StackMember,
 };
 
 use crate::random::Random;
@@ -119,6 +119,9 @@ fn container(secret: &SecretSpec, random: &mut Random) -> ContainerSpec {
         ..Healthcheck::default()
     };
     let file = FileTarget { path: "/run/secrets/key".into(), uid: "0".into(), gid: "0".into(), mode: 0o400 };
+    let hook = Hook { command: vec!["hook".into()], ..Hook::default() };
+    let mut hooks = || vec![hook.clone(); usize::try_from(random.below(8).saturating_sub(5)).unwrap_or_default()];
+    let (post_start, pre_stop) = (hooks(), hooks());
     let secrets = random.chance(30).then(|| SecretFile { secret: secret.name.clone(), id: None, file });
     ContainerSpec {
         image: format!("image:{}", random.below(3)),
@@ -127,6 +130,8 @@ fn container(secret: &SecretSpec, random: &mut Random) -> ContainerSpec {
         healthcheck: checked.then_some(healthcheck),
         secrets: secrets.into_iter().collect(),
         restart: restart(random),
+        post_start,
+        pre_stop,
         ..ContainerSpec::default()
     }
 }

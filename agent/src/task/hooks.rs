@@ -81,14 +81,6 @@ impl Machine {
         Some(vec![Action::Hook { turn: Turn::PreStop, index: self.pre_stopped, thaw }])
     }
 
-    /// Whoever asks a second time for the end waits for no more hooks.
-    pub(super) fn skip_pre_stop(&mut self) {
-        if matches!(self.hook, Some((Turn::PreStop, _))) {
-            self.pre_stopped = self.policy.hooks.pre_stop;
-            self.hook = None;
-        }
-    }
-
     /// A hook has ended. One that fails after the start fails the container; before the stop signal it keeps nothing from
     /// ending.
     pub(super) fn hooked(&mut self, turn: Turn, index: u32, end: HookEnd) {

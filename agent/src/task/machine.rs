@@ -156,14 +156,16 @@ impl Machine {
                 (self.stopped, self.rerun, self.options) = (true, false, options);
                 // A new request sends its own signal, as a second `docker stop` does.
                 self.ending = None;
-                self.skip_pre_stop();
             }
             // An ended task has its say in a new one, which takes the container over.
             Event::Run | Event::Restart { .. } if self.is_over() => {}
             Event::Run => self.run_again(),
             Event::Restart { count, options } => {
                 self.restarts_wanted = count.unwrap_or(self.restarts_wanted).max(self.restarts_wanted);
-                self.options = options;
+                // Who has just been told how long it may take to end is not told otherwise.
+                if !self.is_ending() || options != StopOptions::default() {
+                    self.options = options;
+                }
                 self.run_again();
                 self.rerun = true;
             }

@@ -456,13 +456,29 @@ fn hooks_come_before_the_stop_signal_and_the_grace_period_after_them() {
 }
 
 #[test]
-fn what_is_killed_or_asked_twice_waits_for_no_hooks() {
+fn another_grace_period_counts_after_the_hooks() {
+    let brief = StopOptions { grace: Some(SECOND), ..StopOptions::default() };
+    // `stop -t 1` says it second, `restart -t 1` first.
+    let mut life = Life::running(with_hooks(0, 1));
+    life.step(Event::Stop(StopOptions::default()));
+    assert_eq!(life.step(Event::Stop(brief)), [], "the hook goes on");
+    life.hooked(Turn::PreStop, 0, HookEnd::Passed);
+    assert_eq!(life.after(SECOND), [Action::Kill]);
+    let mut life = Life::running(with_hooks(0, 1));
+    life.step(Event::Stop(brief));
+    life.step(Event::Restart { count: Some(1), options: StopOptions::default() });
+    assert_eq!(life.hooked(Turn::PreStop, 0, HookEnd::Passed), [Action::Signal(15)]);
+    assert_eq!(life.after(SECOND), [Action::Kill]);
+}
+
+#[test]
+fn what_is_killed_waits_for_no_hooks() {
     let mut life = Life::running(with_hooks(0, 1));
     let kill = StopOptions { signal: Some(9), grace: Some(Duration::MAX) };
     assert_eq!(life.step(Event::Stop(kill)), [Action::Signal(9)]);
     let mut life = Life::running(with_hooks(0, 1));
     life.step(Event::Stop(StopOptions::default()));
-    assert_eq!(life.step(Event::Stop(StopOptions::default())), [Action::Signal(15)]);
+    assert_eq!(life.step(Event::Stop(kill)), [Action::Signal(9)]);
     let mut life = Life::running(with_hooks(0, 1));
     life.step(Event::Stop(StopOptions::default()));
     let forced = Event::Goal(Goal::Remove { volumes: true, force: true });

@@ -138,7 +138,7 @@ impl World {
             true => HookEnd::Failed("exited with status 1".into()),
             false => HookEnd::Passed,
         };
-        self.later(node, id, 5, 3000, TaskEvent::Hooked { generation, turn, index, end });
+        self.later(node, id, 5, 500, TaskEvent::Hooked { generation, turn, index, end });
     }
 
     fn remove(&mut self, node: usize, id: ContainerId) {

@@ -135,7 +135,8 @@ fn status(id: ContainerId, machine: &Machine) -> TaskStatus {
         finished_at: exit.map_or(Timestamp::NEVER, |exit| exit.finished_at),
         attachments: Vec::new(),
     };
-    TaskStatus { state: machine.task_state(), container: Some(container), ..TaskStatus::default() }
+    let error = machine.error().map(Into::into);
+    TaskStatus { state: machine.task_state(), error, container: Some(container), ..TaskStatus::default() }
 }
 
 impl World {

@@ -15,6 +15,7 @@ const PURE: &[&str] = &[
     "manager/src/allocator",
     "manager/src/access.rs",
     "manager/src/assignment.rs",
+    "manager/src/foresee.rs",
     "manager/src/liveness.rs",
     "manager/src/leader/plan.rs",
     "agent/src/worker",

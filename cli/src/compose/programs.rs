@@ -204,10 +204,9 @@ fn options(provider: &Provider, metadata: &Value, verb: Verb) -> Result<Vec<Stri
 pub fn split(project: &ProjectArgs, services: &[String]) -> Result<Split> {
     let others = || services.to_vec();
     // Without a file nobody knows of any.
-    if !project.has_file().unwrap_or(false) {
+    let Ok(loaded) = project.load_all_profiles() else {
         return Ok(Split { found: None, others: others(), only: false });
-    }
-    let loaded = project.load_all_profiles()?;
+    };
     let named = |provider: &Provider| services.is_empty() || services.contains(&provider.service);
     let providers: Vec<Provider> = loaded.providers()?.into_iter().filter(named).collect();
     let mut others = others();

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use api::node::Container;
 use clap::Args;
@@ -132,9 +133,7 @@ impl ProjectArgs {
     pub fn read(&self, reading: Reading) -> Result<Loaded> {
         let options = self.options(reading)?;
         let loaded = compose_spec::load(&options, &Disk).map_err(|errors| Error::Compose(errors.to_string()))?;
-        for warning in &loaded.warnings {
-            eprintln!("WARNING: {warning}");
-        }
+        tell(loaded.warnings.iter());
         remote::check_paths(&loaded.project)?;
         Ok(Loaded { project: loaded.project, all_resources: self.all_resources })
     }
@@ -143,9 +142,7 @@ impl ProjectArgs {
     pub fn template(&self, reading: Reading) -> Result<compose_spec::Model> {
         let options = self.options(reading)?;
         let model = compose_spec::load_model(&options, &Disk).map_err(|errors| Error::Compose(errors.to_string()))?;
-        for warning in &model.warnings {
-            eprintln!("WARNING: {warning}");
-        }
+        tell(model.warnings.iter());
         Ok(model)
     }
 
@@ -201,6 +198,17 @@ impl ProjectArgs {
             Ok(_) => Ok(true),
             Err(_) if self.file.is_empty() && self.project_name.is_some() => Ok(false),
             Err(error) => Err(error),
+        }
+    }
+}
+
+/// Each warning once, however often a command reads the files.
+fn tell(warnings: impl Iterator<Item = impl ToString>) {
+    static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    for warning in warnings.map(|warning| warning.to_string()) {
+        if told.insert(warning.clone()) {
+            eprintln!("WARNING: {warning}");
         }
     }
 }

@@ -219,7 +219,9 @@ fn additions(root: &Command) -> String {
         waiting.extend(below.iter().map(|sub| (format!("{name} {}", sub.get_name()).trim().to_owned(), *sub)));
         let is_known = list::entries().any(|entry| super::is_within(entry.command, &name));
         let long = |arg: &Arg| Some(format!("--{}", arg.get_long().filter(|long| *long != "help")?));
-        let flags = command.get_arguments().filter(|arg| !arg.is_hide_set()).filter_map(long);
+        // One that commands have from the one above is told there.
+        let is_own = |arg: &&Arg| !arg.is_hide_set() && (!arg.is_global_set() || name.is_empty());
+        let flags = command.get_arguments().filter(is_own).filter_map(long);
         let mut flags: Vec<String> = flags
             .filter(|flag| !known.contains(&(name.as_str(), flag.as_str())))
             .map(|flag| format!("`{flag}`"))

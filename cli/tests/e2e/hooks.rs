@@ -41,7 +41,7 @@ fn hooks_run_at_their_turns() {
     node.wait_for("the dependent has begun", || order().contains("dependent"));
     let begun = "post 1000 /tmp container hook\ndependent\n";
     assert_eq!(order(), begun, "a dependent waits for the hooks");
-    compose(&["stop", "db"]);
+    compose(&["stop", "-t", "30", "db"]);
     assert_eq!(order(), format!("{begun}pre\nlast\nterm\n"), "one that fails keeps nothing from ending");
     compose(&["start", "db"]);
     node.wait_for("its hooks run again", || order().matches("post").count() == 2);

@@ -184,6 +184,10 @@ fn without_effect(fields: &Fields, errors: &mut Vec<Error>) {
         }
         _ => {}
     }
+    if fields.take("pre_start").is_some() {
+        let hint = "make it a service that this one depends on with condition: service_completed_successfully";
+        fields.refuse("pre_start", Some(hint), errors);
+    }
     if fields.flag("use_api_socket") {
         fields.refuse(
             "use_api_socket",
