@@ -15,8 +15,10 @@ help: ## Show this list
 
 # At a fixed address, as Go builds docker and containerd: a shim then has no relocations, which would be pages of its own.
 # Functions that came out the same in machine code are kept once (a sixteenth of the file), where Rust's linker is lld.
-FIXED := --config 'target."cfg(target_os = \"linux\")".rustflags=["-Crelocation-model=static"]' \
-	$(if $(filter x86_64-%,$(notdir $(TARGET))),--config 'target."cfg(target_arch = \"x86_64\")".rustflags=["-Clink-arg=-Wl,--icf=all"]')
+FIXED := --config 'target."cfg(target_os = \"linux\")".rustflags=["-Crelocation-model=static"]'
+# A variable of its own: its commas would end the arguments of a function.
+FOLDED := --config 'target."cfg(target_arch = \"x86_64\")".rustflags=["-Clink-arg=-Wl,--icf=all"]'
+FIXED += $(if $(filter x86_64-%,$(notdir $(TARGET))),$(FOLDED))
 
 build: ## Build the release binary
 	@scripts/need $(BUILD_PACKAGES)

@@ -114,3 +114,14 @@ fn links_of_the_documents_lead_somewhere() {
     }
     demand(&found);
 }
+
+/// The README's two commands are the first that a newcomer types: what make would run must be whole shell.
+#[test]
+fn the_makefile_says_what_a_shell_can_read() {
+    let targets = ["-n", "build", "demo", "test", "bench"];
+    let shown = std::process::Command::new("make").args(targets).current_dir(root()).output().unwrap();
+    assert!(shown.status.success(), "{}", String::from_utf8_lossy(&shown.stderr));
+    let mut shell = std::process::Command::new("bash").arg("-n").stdin(std::process::Stdio::piped()).spawn().unwrap();
+    std::io::Write::write_all(&mut shell.stdin.take().unwrap(), &shown.stdout).unwrap();
+    assert!(shell.wait().unwrap().success(), "{}", String::from_utf8_lossy(&shown.stdout));
+}

@@ -105,6 +105,11 @@ impl Project {
         self.services.get_key_value(name).map(|(name, node)| Service { name, node })
     }
 
+    /// A service, though it be a disabled one.
+    pub fn any_service(&self, name: &str) -> Option<Service<'_>> {
+        self.all_services().find(|service| service.name == name)
+    }
+
     /// The enabled services.
     pub fn services(&self) -> impl Iterator<Item = Service<'_>> {
         self.services.iter().map(|(name, node)| Service { name, node })

@@ -151,7 +151,7 @@ impl BuildArgs {
     /// The Dockerfile, the context, and why there is none if there is none.
     fn sources(&self) -> Result<(Dockerfile, Option<Tree>, Option<String>)> {
         if self.path == "-" {
-            return self.from_stdin();
+            return self.read_stdin();
         }
         let remote = ["http://", "https://", "git://", "git@", "github.com/", "ssh://"];
         if remote.iter().any(|scheme| self.path.starts_with(scheme)) {
@@ -172,7 +172,7 @@ impl BuildArgs {
         Ok((dockerfile, Some(Tree::directory(root, ignore)?), None))
     }
 
-    fn from_stdin(&self) -> Result<(Dockerfile, Option<Tree>, Option<String>)> {
+    fn read_stdin(&self) -> Result<(Dockerfile, Option<Tree>, Option<String>)> {
         let mut head = Vec::new();
         let mut stdin = std::io::stdin().lock();
         let read = |source| Error::Terminal { action: "read standard input", source };

@@ -253,7 +253,7 @@ impl Loaded {
 
     /// How the image of a service is made; `None` if it isn't made here.
     pub fn build(&self, service: &str) -> Result<Option<compose_spec::Build>> {
-        let Some(service) = self.project.service(service) else { return Ok(None) };
+        let Some(service) = self.project.any_service(service) else { return Ok(None) };
         compose_spec::build(&self.project, service, &Disk).map_err(|errors| Error::Compose(errors.to_string()))
     }
 

@@ -128,10 +128,6 @@ fn what_is_created_waits_to_be_started() {
         node.orca(&["run", "--rm", "-p", "8080:80", "busybox", "true"]).status.success()
     });
     compose(&["down", "-v"]);
-    for flag in ["--build", "--no-build"] {
-        let error = node.fails(16, &["compose", "-f", file.to_str().unwrap(), "create", flag]);
-        assert!(error.contains("building images comes later"), "{error}");
-    }
 }
 
 #[test]

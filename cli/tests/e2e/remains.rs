@@ -29,7 +29,10 @@ pub fn of(node: &Node) -> Remains {
     let links = node.in_host(&["ip", "-o", "link"]);
     remains.insert("links", links.lines().filter_map(|line| line.split(": ").nth(1)).map(str::to_owned).collect());
     remains.insert("routes", lines(&node.in_host(&["ip", "route", "show", "table", "all"])));
-    remains.insert("rules", lines(&node.in_host(&["nft", "-s", "list", "ruleset"])));
+    let mut rules = lines(&node.in_host(&["nft", "-s", "list", "ruleset"]));
+    // How many elements a set was made for: it grows with its elements and is not made anew to be smaller.
+    rules.retain(|line| !line.starts_with("size "));
+    remains.insert("rules", rules);
     remains.insert("records", lines(&node.ok(&["ps", "-aq"])));
     remains.values_mut().for_each(|kind| kind.sort());
     remains

@@ -152,7 +152,7 @@ fn contexts(project: &Project, fields: &Fields) -> (BTreeMap<String, String>, BT
     let mut resolve = |source: String| match source.strip_prefix("service:") {
         Some(name) => {
             needs.insert(name.to_owned());
-            let image = project.service(name).map(|service| image_name(project, service));
+            let image = project.any_service(name).map(|service| image_name(project, service));
             format!("docker-image://{}", image.unwrap_or_default())
         }
         None => source,
