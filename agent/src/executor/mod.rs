@@ -111,8 +111,14 @@ pub(crate) async fn patiently<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let (sender, receiver) = tokio::sync::oneshot::channel();
-    // Nobody listens any more when the daemon ends.
-    let thread = std::thread::Builder::new().name("mounts".into()).spawn(move || drop(sender.send(work())));
+    // Some of the work asks the resolver.
+    let runtime = tokio::runtime::Handle::current();
+    let work = move || {
+        let _entered = runtime.enter();
+        // Nobody listens any more when the daemon ends.
+        drop(sender.send(work()));
+    };
+    let thread = std::thread::Builder::new().name("mounts".into()).spawn(work);
     thread.map_err(|_| Error::Thread(what))?;
     receiver.await.map_err(|_| Error::Thread(what))?
 }
