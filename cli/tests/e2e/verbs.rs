@@ -93,19 +93,19 @@ fn processes_are_listed_without_ps() {
 fn ends_are_as_asked_for() {
     let node = Node::start().with_busybox();
     let traps =
-        "for s in USR1 HUP INT TERM; do trap \"exit $(kill -l $s)\" $s; done; while :; do sleep 0.05 & wait $!; done";
+        "for s in USR1 USR2 HUP TERM; do trap \"exit $(kill -l $s)\" $s; done; while :; do sleep 0.05 & wait $!; done";
     let run = |name: &str, extra: &[&str]| {
         let args = [&["run", "-d", "--name", name], extra, &["busybox", "sh", "-c", traps]].concat();
         node.ok(&args);
         node.wait_for("its traps are set", || !node.ok(&["top", name, "-o", "pid,args"]).is_empty());
         node.wait_for("it sleeps", || node.ok(&["top", name, "-o", "pid,args"]).contains("sleep 0.05"));
     };
-    for (name, signal) in [("an", "SIGUSR1"), ("by", "1"), ("cu", "int")] {
+    for (name, signal) in [("an", "SIGUSR1"), ("by", "1"), ("cu", "usr2")] {
         run(name, &[]);
         // A machine that stands still for ten seconds must not look like a container that does not end.
         node.ok(&["stop", "-t", "100", "-s", signal, name]);
     }
-    assert_eq!(node.ok(&["wait", "an", "by", "cu"]), "10\n1\n2\n");
+    assert_eq!(node.ok(&["wait", "an", "by", "cu"]), "10\n1\n12\n");
     run("do", &["--stop-signal", "SIGHUP"]);
     node.ok(&["stop", "do"]);
     assert_eq!(node.ok(&["wait", "do"]), "1\n");

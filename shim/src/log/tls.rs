@@ -2,13 +2,15 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use model::shim::SyslogTls;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
@@ -16,6 +18,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use super::link::Sent;
+
+/// How long a server may take to read the last of it.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Largest file of certificates or of a key.
 const FILE_MAX: u64 = 1 << 20;
@@ -69,11 +74,30 @@ impl Tls {
         Ok(())
     }
 
-    /// Says that no more comes.
+    /// Says that no more comes, and waits a while for the server to have read it: a socket that is closed with something unread
+    /// resets the connection, and what the server has not read yet is lost.
     pub fn close(&mut self, socket: &OwnedFd) {
         self.connection.send_close_notify();
         // The server may be gone.
         let _ = self.flush(socket);
+        let _ = shutdown(socket, Shutdown::Write);
+        let deadline = Instant::now() + FAREWELL;
+        let mut rest = [0; 1024];
+        loop {
+            match recv(socket, &mut rest, RecvFlags::DONTWAIT) {
+                Ok((count, _)) if count > 0 => {}
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    let left = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
+                    let mut waiting = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
+                    if !poll(&mut waiting, left).is_ok_and(|ready| ready > 0) {
+                        return;
+                    }
+                }
+                Ok(_) | Err(_) => return,
+            }
+        }
     }
 
     /// Whether all could be sent that waits.
