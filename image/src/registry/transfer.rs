@@ -155,6 +155,12 @@ async fn download(
     layer: &Descriptor,
     step: &watch::Sender<Step>,
 ) -> Result<LayerFacts> {
+    // Another download may have ended between the look of who wants this one and its beginning.
+    let (looking, wanted) = (Arc::clone(&store), layer.clone());
+    let known = tokio::task::spawn_blocking(move || looking.known_layer(&wanted).ok().flatten()).await;
+    if let Ok(Some(facts)) = known {
+        return Ok(facts);
+    }
     let (sender, receiver) = mpsc::channel(AHEAD);
     let expected = layer.clone();
     let taking = tokio::task::spawn_blocking(move || store.take_layer(Pieces::new(receiver), &expected));
