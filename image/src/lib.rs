@@ -40,6 +40,7 @@ mod digest;
 pub mod dockerfile;
 mod error;
 pub mod gc;
+mod links;
 pub mod manifest;
 pub mod reference;
 pub mod registry;

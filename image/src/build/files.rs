@@ -6,11 +6,9 @@ use super::archive::hash;
 use crate::archive::Kind;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
+use crate::links::{Stop, follow};
 use crate::rootfs::{Found, MergedDir, MergedRoot};
 use crate::tree::describe;
-
-/// As many symlinks as Linux follows.
-const SYMLINK_LIMIT: usize = 40;
 
 /// What is at a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,36 +68,17 @@ pub trait Files {
 /// # Errors
 /// [`Error::Rootfs`] for loops; [`Error::Io`].
 pub fn resolve(files: &dyn Files, path: &[u8], last: bool) -> Result<Vec<u8>> {
-    let mut done: Vec<Vec<u8>> = Vec::new();
-    let mut todo: Vec<Vec<u8>> = Vec::new();
-    let push = |todo: &mut Vec<Vec<u8>>, path: &[u8]| {
-        todo.extend(path.rsplit(|&b| b == b'/').filter(|part| !matches!(*part, b"" | b".")).map(<[u8]>::to_vec));
+    let link = |here: &[u8]| match files.look(here)? {
+        Some(Seen { kind: Kind::Symlink(target), .. }) => Ok(Some(target)),
+        _ => Ok(None),
     };
-    push(&mut todo, path);
-    let mut links = 0;
-    while let Some(part) = todo.pop() {
-        if part == b".." {
-            done.pop();
-            continue;
-        }
-        done.push(part);
-        if todo.is_empty() && !last {
-            break;
-        }
-        let Some(Seen { kind: Kind::Symlink(target), .. }) = files.look(&done.join(&b'/'))? else { continue };
-        links += 1;
-        if links > SYMLINK_LIMIT {
+    follow(path, last, link).map_err(|stop| match stop {
+        Stop::Failed(error) => error,
+        Stop::TooMany => {
             let path = String::from_utf8_lossy(path).into_owned();
-            return Err(Error::Rootfs { path, reason: "too many levels of symlinks".to_owned() });
+            Error::Rootfs { path, reason: "too many levels of symlinks".to_owned() }
         }
-        if target.starts_with(b"/") {
-            done.clear();
-        } else {
-            done.pop();
-        }
-        push(&mut todo, &target);
-    }
-    Ok(done.join(&b'/'))
+    })
 }
 
 /// Whether the directory `path`, links followed, is there.

@@ -103,6 +103,12 @@ impl Mount {
     }
 }
 
+/// Whether a shell takes it for a variable's name.
+fn is_variable(name: &str) -> bool {
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    name.bytes().all(is_word) && name.bytes().next().is_some_and(|first| !first.is_ascii_digit())
+}
+
 impl Given {
     fn set(&mut self, key: &str, value: Option<String>) -> Result<(), Reason> {
         let flag = |value: Option<&str>| match value {
@@ -135,6 +141,9 @@ impl Given {
             "source" | "src" => self.source = Some(value),
             "target" | "dst" | "destination" => self.target = Some(value),
             "id" => self.id = Some(value),
+            "env" if !is_variable(&value) => {
+                return Err(format!("{value:?} is no name of a variable, as env in --mount needs"));
+            }
             "env" => self.env = Some(value),
             "mode" => self.mode = Some(number(8)?),
             "uid" => self.uid = Some(number(10)?),

@@ -11,9 +11,7 @@ use rustix::io::Errno;
 
 use super::{OPAQUE_XATTR, is_whiteout};
 use crate::error::{Error, Result};
-
-/// As many symlinks as Linux follows.
-const SYMLINK_LIMIT: usize = 40;
+use crate::links::SYMLINK_LIMIT;
 
 /// A directory as seen through the layers: the directories that make it up, top first. Never empty.
 pub(crate) struct MergedDir {

@@ -1,5 +1,6 @@
 //! A directory that nothing leads out of, and lookups in it.
 
+use std::convert::Infallible;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -7,9 +8,8 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
 use crate::error::{Error, Result};
+use crate::links;
 
-/// As many symlinks as Linux follows.
-const SYMLINK_LIMIT: usize = 40;
 /// How often a lookup is tried again that a rename elsewhere on the machine has disturbed (openat2(2), EAGAIN).
 const ATTEMPTS: usize = 1000;
 
@@ -79,34 +79,13 @@ impl Root {
 
     /// Where `path` leads, as text. Only a hint to the caller, who resolves it again: the tree may have changed by then.
     fn follow(&self, path: &[u8]) -> Vec<u8> {
-        let mut done: Vec<Vec<u8>> = Vec::new();
-        let mut todo: Vec<Vec<u8>> = Vec::new();
-        let push = |todo: &mut Vec<Vec<u8>>, path: &[u8]| {
-            todo.extend(path.rsplit(|&b| b == b'/').filter(|part| !matches!(*part, b"" | b".")).map(<[u8]>::to_vec));
+        let link = |here: &[u8]| -> Result<Option<Vec<u8>>, Infallible> {
+            let node = self.resolve(here, OFlags::PATH | OFlags::NOFOLLOW);
+            Ok(node.and_then(|node| link_target(&node)).ok().flatten())
         };
-        push(&mut todo, path);
-        let mut links = 0;
-        while let Some(part) = todo.pop() {
-            if part == b".." {
-                done.pop();
-                continue;
-            }
-            done.push(part);
-            let here = done.join(&b'/');
-            let link = self.resolve(&here, OFlags::PATH | OFlags::NOFOLLOW).and_then(|node| link_target(&node));
-            let Ok(Some(target)) = link else { continue };
-            links += 1;
-            if links > SYMLINK_LIMIT {
-                break;
-            }
-            if target.starts_with(b"/") {
-                done.clear();
-            } else {
-                done.pop();
-            }
-            push(&mut todo, &target);
-        }
-        [b"/".to_vec(), done.join(&b'/')].concat()
+        let led = links::follow(path, true, link);
+        let led = led.unwrap_or_else(|_| path.strip_prefix(b"/").unwrap_or(path).to_vec());
+        [b"/".to_vec(), led].concat()
     }
 }
 

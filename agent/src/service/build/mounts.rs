@@ -220,15 +220,23 @@ impl Builder {
                 Some(self.root(&State { layers, ..State::scratch(&self.options.platform, self.now) }).await?)
             }
         };
-        let dir = dir.to_path_buf();
+        let (dir, new) = (dir.to_path_buf(), self.scratch.path().join(format!("cache-{}", crate::random::bits128()?)));
         let made = blocking("making a cache", move || {
-            std::fs::create_dir_all(&dir).map_err(Error::io("make", &dir))?;
+            std::fs::create_dir_all(&new).map_err(Error::io("make", &new))?;
             if let Some(first) = first.filter(|first| !first.is_empty()) {
-                first.copy_tree("/", &dir)?;
+                first.copy_tree("/", &new)?;
             }
-            std::os::unix::fs::chown(&dir, Some(uid), Some(gid)).map_err(Error::io("set the owner of", &dir))?;
+            std::os::unix::fs::chown(&new, Some(uid), Some(gid)).map_err(Error::io("set the owner of", &new))?;
             let mode = rustix::fs::Mode::from_raw_mode(mode);
-            rustix::fs::chmod(&dir, mode).map_err(Error::io("set the mode of", &dir))
+            rustix::fs::chmod(&new, mode).map_err(Error::io("set the mode of", &new))?;
+            if let Some(parent) = dir.parent() {
+                std::fs::create_dir_all(parent).map_err(Error::io("make", parent))?;
+            }
+            // Whole or not at all, whoever is killed; another build may have made it meanwhile.
+            match std::fs::rename(&new, &dir) {
+                Err(_) if dir.exists() => Ok(()),
+                done => done.map_err(Error::io("make", &dir)),
+            }
         });
         Ok(made.await?)
     }
