@@ -54,6 +54,10 @@ pub struct Db {
     writer: Writer,
 }
 
+fn open_file(path: &Path) -> std::result::Result<Database, redb::DatabaseError> {
+    Database::builder().set_cache_size(CACHE).create(path)
+}
+
 impl Db {
     /// Opens or makes the database and reads all of it.
     ///
@@ -61,8 +65,7 @@ impl Db {
     /// [`Error::Format`] if a later version wrote it, [`Error::Damaged`] naming the record, [`Error::Database`].
     pub fn open(path: &Path) -> Result<(Self, Contents)> {
         let fail = |reason: String| Error::Database { path: path.into(), reason };
-        let database =
-            Database::builder().set_cache_size(CACHE).create(path).map_err(|error| fail(error.to_string()))?;
+        let database = open_file(path).map_err(|error| fail(error.to_string()))?;
         initialise(&database, path)?;
         let contents = read(&database, path)?;
         Ok((Self { writer: Writer::start(database, path.into())? }, contents))

@@ -1,4 +1,6 @@
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
 use std::net::IpAddr;
 
 use model::{
@@ -220,4 +222,47 @@ fn later_formats_and_damage_are_refused_by_name() {
     transaction.commit().unwrap();
     drop(database);
     assert!(matches!(Db::open(&path), Err(Error::Format { found: 9, .. })));
+}
+
+/// A small file system, gone again at the test's end.
+struct Small(tempfile::TempDir);
+
+impl Small {
+    fn mount() -> Self {
+        use nix::mount::{MsFlags, mount};
+        let dir = tempfile::tempdir().unwrap();
+        mount(Some("tmpfs"), dir.path(), Some("tmpfs"), MsFlags::empty(), Some("size=16m")).unwrap();
+        Self(dir)
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = nix::mount::umount2(self.0.path(), nix::mount::MntFlags::MNT_DETACH);
+    }
+}
+
+#[tokio::test]
+async fn a_disk_that_was_full_is_got_over_without_a_new_daemon() {
+    let disk = Small::mount();
+    let (path, ballast) = (disk.0.path().join("agent.db"), disk.0.path().join("ballast"));
+    {
+        let (db, _) = Db::open(&path).unwrap();
+        let mut record = record();
+        db.create_container(&record, &[]).await.unwrap();
+        // Records that need pages of their own, until the file cannot grow.
+        let mut full = File::create(&ballast).unwrap();
+        while full.write_all(&[0; 4096]).is_ok() {}
+        drop(full);
+        record.labels = (0..4000).map(|index| (format!("label-{index}"), "x".repeat(500))).collect();
+        let error = db.create_container(&record, &[]).await.unwrap_err().to_string();
+        assert!(error.contains("No space left on device"), "{error}");
+        // The reason is still told, not that there was one before.
+        let error = db.create_container(&record, &[]).await.unwrap_err().to_string();
+        assert!(error.contains("No space left on device"), "{error}");
+        std::fs::remove_file(&ballast).unwrap();
+        db.create_container(&record, &[]).await.unwrap();
+    }
+    let (_db, contents) = Db::open(&path).unwrap();
+    assert_eq!(contents.containers[0].labels.len(), 4000);
 }

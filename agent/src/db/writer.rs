@@ -77,7 +77,8 @@ pub struct Writer {
 impl Writer {
     pub fn start(database: Database, location: Location) -> Result<Self> {
         let (sender, receiver) = channel();
-        let thread = std::thread::Builder::new().name("agent-db".into()).spawn(move || run(&database, &receiver));
+        let disk = Disk { path: location.clone(), database: Some(database) };
+        let thread = std::thread::Builder::new().name("agent-db".into()).spawn(move || run(disk, &receiver));
         let thread = thread.map_err(Error::io("start the writer of", &location))?;
         Ok(Self { sender: Some(sender), thread: Some(thread), location })
     }
@@ -118,7 +119,26 @@ impl Drop for Writer {
     }
 }
 
-fn run(database: &Database, receiver: &Receiver<Message>) {
+/// The database; gone after an error until it is opened anew.
+struct Disk {
+    path: Location,
+    database: Option<Database>,
+}
+
+impl Disk {
+    /// Writes rows. After an I/O error redb refuses everything, room on the disk or not, until its file is opened again.
+    fn commit(&mut self, pending: &BTreeMap<Key, Option<Vec<u8>>>) -> std::result::Result<(), Box<redb::Error>> {
+        let database = match self.database.take() {
+            Some(database) => database,
+            None => super::open_file(&self.path).map_err(|error| Box::new(error.into()))?,
+        };
+        commit(&database, pending)?;
+        self.database = Some(database);
+        Ok(())
+    }
+}
+
+fn run(mut disk: Disk, receiver: &Receiver<Message>) {
     let mut pending = BTreeMap::new();
     let mut waiting: Vec<Acknowledge> = Vec::new();
     let mut due: Option<Instant> = None;
@@ -138,8 +158,7 @@ fn run(database: &Database, receiver: &Receiver<Message>) {
             due = due.or_else(|| Some(Instant::now() + LINGER));
             continue;
         }
-        let done =
-            if pending.is_empty() { Ok(()) } else { commit(database, &pending).map_err(|error| error.to_string()) };
+        let done = if pending.is_empty() { Ok(()) } else { disk.commit(&pending).map_err(|error| error.to_string()) };
         due = match &done {
             Ok(()) => {
                 pending.clear();
