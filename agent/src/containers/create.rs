@@ -131,6 +131,7 @@ impl Shared {
     pub fn create_for_task(self: &Arc<Self>, task: &Task, goal: Goal) -> Result<()> {
         let id = ContainerId::from_random(random::bits256()?);
         let mut spec = task.spec.container.clone();
+        check_labels(&spec.labels)?;
         spec.log = spec.log.over(self.executor.default_log());
         let mut record = Record {
             id,
@@ -168,6 +169,23 @@ impl Shared {
     }
 }
 
+/// The label of containers that are a RUN of a build: no list shows them, and the next daemon removes those that it finds.
+pub const BUILD_LABEL: &str = "io.orca.build";
+
+/// Refuses the label that makes a container a build's: such a container would go with the daemon.
+///
+/// # Errors
+/// Naming it.
+pub fn check_labels(labels: &BTreeMap<String, String>) -> Result<()> {
+    match labels.get(BUILD_LABEL) {
+        None => Ok(()),
+        Some(value) => {
+            let reason = "Orca marks the steps of builds with it: leave it out".to_owned();
+            Err(Error::Spec { key: "label", value: format!("{BUILD_LABEL}={value}"), reason })
+        }
+    }
+}
+
 /// Adds what the image says: id, args, labels, volumes; returns the policy that follows. Volumes that are `doomed` are not taken
 /// over.
 pub fn complete(record: &mut Record, image: &Image, volumes: &Volumes, doomed: &BTreeSet<String>) -> Result<Policy> {
@@ -175,6 +193,7 @@ pub fn complete(record: &mut Record, image: &Image, volumes: &Volumes, doomed: &
     record.image_id = image.id.to_string();
     record.args = bundle::args(&record.spec, run)?;
     record.labels = run.labels.clone();
+    record.labels.remove(BUILD_LABEL);
     record.labels.extend(record.spec.labels.clone());
     record.volumes = volume_uses(record, run, volumes, doomed)?;
     policy(record, Some(run))

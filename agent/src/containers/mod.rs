@@ -37,6 +37,7 @@ use crate::mounts::{Contents, Volumes};
 use crate::task::{Event, Goal, Stage, StopOptions};
 use crate::{Error, Result, clock, signal};
 
+pub use create::{BUILD_LABEL, check_labels};
 pub use files::{FileTask, Reach};
 pub use inherit::warnings as mount_warnings;
 pub use networks::made_before;

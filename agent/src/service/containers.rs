@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use api::node as wire;
-use model::{ContainerPhase, SecretData};
+use model::{ContainerPhase, ContainerSpec, SecretData};
 use tonic::Status;
 
 use super::{NodeService, terminal_size, usage, view};
-use crate::containers::{ContainerView, CreateContainer, LimitChange, WaitCondition};
+use crate::containers::{BUILD_LABEL, ContainerView, CreateContainer, LimitChange, WaitCondition, check_labels};
 use crate::mounts::Contents;
 use crate::shim_client;
 
@@ -19,9 +19,11 @@ pub async fn create_container(
     let wire::CreateContainerRequest { name, spec, network, ports, auto_remove, publish_all, secrets, configs } =
         request;
     let spec = spec.ok_or_else(|| Status::invalid_argument("the request has no container spec"))?;
+    let spec: ContainerSpec = spec.try_into()?;
+    check_labels(&spec.labels)?;
     let request = CreateContainer {
         name: name.filter(|name| !name.is_empty()),
-        spec: spec.try_into()?,
+        spec,
         network: network.map(TryInto::try_into).transpose()?.unwrap_or_default(),
         ports: ports.into_iter().map(TryInto::try_into).collect::<Result<_, api::Error>>()?,
         auto_remove,
@@ -136,7 +138,7 @@ pub async fn list_containers(
     request: wire::ListContainersRequest,
 ) -> Result<wire::ListContainersReply, Status> {
     let mut views = service.containers().list();
-    views.retain(|view| !view.labels.contains_key(super::build::LABEL));
+    views.retain(|view| !view.labels.contains_key(BUILD_LABEL));
     views.retain(|view| (request.all || is_up(view)) && has_labels(&view.labels, &request.labels));
     views.sort_by_key(|view| std::cmp::Reverse((view.created_at, view.id)));
     let containers: Vec<wire::Container> = views.into_iter().map(view::container).collect();

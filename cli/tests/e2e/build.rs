@@ -134,6 +134,12 @@ fn what_is_wrong_is_told_with_its_line() {
     assert!(node.ok(&["build", "--check", "ctx"]).contains("Check complete"));
     assert!(node.fails(1, &["build", "-t", "BAD NAME", "ctx"]).contains("--tag"));
     assert_eq!(node.ok(&["ps", "-aq"]), "");
+    // Nobody's container is taken for a build's, which no list shows and the next daemon removes.
+    assert!(node.fails(125, &["create", "-l", "io.orca.build=x", "busybox"]).contains("io.orca.build"));
+    node.file("ctx/Dockerfile", "FROM busybox\nLABEL io.orca.build=x\n");
+    node.ok(&["build", "-q", "-t", "marked", "ctx"]);
+    node.ok(&["create", "marked", "true"]);
+    assert_eq!(node.ok(&["ps", "-aq"]).lines().count(), 1);
 }
 
 #[test]

@@ -29,12 +29,10 @@ use tonic::{Status, Streaming};
 
 use super::images::{ImagesService, Outgoing};
 use crate::Error;
-use crate::containers::Containers;
+use crate::containers::{BUILD_LABEL, Containers};
 use builder::Builder;
 use client::Client;
 
-/// The label of containers that are a RUN of a build: its steps are no business of who lists containers.
-pub const LABEL: &str = "io.orca.build";
 /// Messages that wait for a slow client.
 const AHEAD: usize = 64;
 
@@ -66,7 +64,7 @@ pub async fn build(
 
 /// Removes the containers of builds that an earlier daemon has not finished.
 pub async fn clean_up(containers: Containers) {
-    for container in containers.list().into_iter().filter(|container| container.labels.contains_key(LABEL)) {
+    for container in containers.list().into_iter().filter(|container| container.labels.contains_key(BUILD_LABEL)) {
         if let Err(error) = containers.remove(container.id, true, true).await {
             tracing::warn!(container = %container.id.short(), %error, "the container of a build that was cut off stays");
         }

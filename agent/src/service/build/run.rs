@@ -10,13 +10,12 @@ use model::{ContainerId, ContainerSpec, HealthTest, Healthcheck, NetworkMode};
 use tokio::sync::oneshot;
 use wire::build_output::Output;
 
-use super::LABEL;
 use super::builder::Builder;
 use super::failure::{Failure, Result};
 use super::mounts::Mounted;
 use super::stage::{Made, Place, Step};
 use super::state::State;
-use crate::containers::{Containers, CreateContainer, Reach, WaitCondition};
+use crate::containers::{BUILD_LABEL, Containers, CreateContainer, Reach, WaitCondition};
 use crate::files::Task;
 use crate::mounts::Contents;
 use crate::service::blocking;
@@ -88,7 +87,7 @@ impl Builder {
             entrypoint: Some(Vec::new()),
             command: Some(mounted.command(&args)),
             env: self.variables(&state),
-            labels: BTreeMap::from([(LABEL.to_owned(), "run".to_owned())]),
+            labels: BTreeMap::from([(BUILD_LABEL.to_owned(), "run".to_owned())]),
             hostname: (network != NetworkMode::Host).then(|| "buildkitsandbox".to_owned()),
             privileged: run.security.as_deref() == Some("insecure"),
             mounts: mounted.mounts.clone(),
