@@ -222,6 +222,11 @@ impl Node {
         }
     }
 
+    /// The subtree as JSON, keys sorted.
+    pub fn to_json(&self) -> serde_json::Value {
+        crate::config::json::value(self)
+    }
+
     /// What the node is, in the words of error messages.
     pub fn kind(&self) -> &'static str {
         match self.value {

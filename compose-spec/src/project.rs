@@ -140,11 +140,15 @@ impl Project {
         sorted(self.all_services().flat_map(|service| service.texts("profiles").collect::<Vec<_>>()))
     }
 
-    /// The images of the enabled services, sorted; a service that is only built has `<project>-<service>`.
+    /// The images of the enabled services and of their `pre_start`, sorted; a service that is only built has `<project>-<service>`.
     pub fn images(&self) -> Vec<String> {
         let image =
             |service: Service| service.image().map_or_else(|| format!("{}-{}", self.name, service.name), str::to_owned);
-        sorted(self.services().map(image))
+        let step = |node: &Node| node.get("image").and_then(Node::as_str).map(str::to_owned);
+        let steps = self
+            .services()
+            .flat_map(|service| service.list(&["pre_start"]).iter().filter_map(step).collect::<Vec<_>>());
+        sorted(self.services().map(image).chain(steps))
     }
 
     /// The names of the models in use, sorted.

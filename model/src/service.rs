@@ -32,12 +32,20 @@ pub struct ServiceSpec {
     pub depends_on: BTreeMap<String, Dependency>,
     /// Where tasks may run.
     pub placement: Placement,
+    /// The key of the service whose `pre_start` this is a step of: it runs to its end once for it, before its containers
+    /// start, and goes with it.
+    pub step_of: Option<String>,
 }
 
 impl ServiceSpec {
     /// The name that other services of the stack use for it: the key in the stack, else the full name.
     pub fn key(&self) -> &str {
         self.stack.as_ref().map_or(&self.name, |member| &member.key)
+    }
+
+    /// The key of the service that the user declared: of a step, that of the service that it is a step of.
+    pub fn owner(&self) -> &str {
+        self.step_of.as_deref().unwrap_or_else(|| self.key())
     }
 }
 

@@ -17,6 +17,7 @@ impl From<model::ServiceSpec> for types::ServiceSpec {
             endpoint_mode,
             depends_on,
             placement,
+            step_of,
         } = spec;
         Self {
             name,
@@ -30,6 +31,7 @@ impl From<model::ServiceSpec> for types::ServiceSpec {
             endpoint_mode: endpoint_mode.number(),
             depends_on: depends_on.into_iter().map(|(key, dependency)| (key, dependency.into())).collect(),
             placement: Some(placement.into()),
+            step_of,
         }
     }
 }
@@ -50,6 +52,7 @@ impl TryFrom<types::ServiceSpec> for model::ServiceSpec {
             endpoint_mode,
             depends_on,
             placement,
+            step_of,
         } = spec;
         Ok(Self {
             name,
@@ -63,6 +66,7 @@ impl TryFrom<types::ServiceSpec> for model::ServiceSpec {
             endpoint_mode: WireEnum::from_number("service.endpoint_mode", endpoint_mode)?,
             depends_on: map_values(depends_on)?,
             placement: or_default(placement)?,
+            step_of,
         })
     }
 }

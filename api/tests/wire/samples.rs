@@ -169,6 +169,8 @@ pub fn service_spec() -> ServiceSpec {
         endpoint_mode: EndpointMode::Dnsrr,
         depends_on: map([("db", dependency)]),
         placement: Placement { node: Some(NodeId::from_random(13)) },
+        // Came later: the golden messages of this version do not have it.
+        step_of: None,
     }
 }
 

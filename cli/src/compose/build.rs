@@ -170,7 +170,7 @@ pub async fn outdated(client: &mut Client, loaded: &Loaded) -> Result<BTreeSet<S
     let labels = BTreeMap::from([("com.docker.compose.project".to_owned(), loaded.name().to_owned())]);
     let request = ListContainersRequest { all: true, labels, size: false };
     let containers = client.node.list_containers(request).await?.into_inner().containers;
-    let stale = containers.into_iter().filter_map(|container| {
+    let stale = containers.into_iter().filter(|container| !super::ps::is_step(container)).filter_map(|container| {
         let service = container.labels.get("com.docker.compose.service")?;
         let image = images.get(service)?;
         (!container.image_id.is_empty() && container.image_id != *image).then(|| service.clone())

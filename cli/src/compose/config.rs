@@ -168,6 +168,7 @@ fn interpolated(project: &Project, args: &ConfigArgs) -> Result<String> {
         let rows = compose_spec::report(project, &TranslateOptions::default(), &Disk);
         lines(rows.iter().map(|row| format!("{}: {}", row.path, row.outcome)))
     } else if args.lock_image_digests {
+        digests::warn_of_steps(project);
         let lock = digests::lock(project);
         if args.json() { format!("{lock:#}\n") } else { compose_spec::yaml(&lock) }
     } else if args.json() {

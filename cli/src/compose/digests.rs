@@ -18,6 +18,11 @@ pub async fn resolve(host: &Host, project: &mut Project) -> Result<()> {
         if let Some(node) = node.get_mut("image") {
             pin_image(&mut client, node).await.map_err(of_service)?;
         }
+        for step in node.get_mut("pre_start").and_then(Node::as_list_mut).into_iter().flatten() {
+            if let Some(node) = step.get_mut("image") {
+                pin_image(&mut client, node).await.map_err(of_service)?;
+            }
+        }
         for mount in node.get_mut("volumes").and_then(Node::as_list_mut).into_iter().flatten() {
             let of_image = mount.get("type").and_then(Node::as_str) == Some("image");
             // The source of an image volume may be a service, whose image it means.
@@ -44,11 +49,34 @@ async fn pin_image(client: &mut Client, node: &mut Node) -> Result<()> {
     Ok(())
 }
 
-/// An override file that has nothing but images by digest.
+/// An override file that has nothing but images by digest, image volumes among them.
 pub fn lock(project: &Project) -> serde_json::Value {
-    let image = |node: &Node| json!({ "image": node.get("image").and_then(Node::as_str) });
-    let services = project.services.iter().filter(|(_, node)| node.get("image").is_some());
-    let mut services: Vec<_> = services.map(|(name, node)| (name.clone(), image(node))).collect();
+    let of_image = |mount: &&Node| mount.get("type").and_then(Node::as_str) == Some("image");
+    let locked = |node: &Node| {
+        let mut service = serde_json::Map::new();
+        service.extend(node.get("image").and_then(Node::as_str).map(|image| ("image".to_owned(), json!(image))));
+        let mounts = node.get("volumes").and_then(Node::as_list).unwrap_or_default().iter().filter(of_image);
+        let mounts: Vec<serde_json::Value> = mounts.map(Node::to_json).collect();
+        if !mounts.is_empty() {
+            service.insert("volumes".into(), mounts.into());
+        }
+        serde_json::Value::Object(service)
+    };
+    let mut services: Vec<_> = project.services.iter().map(|(name, node)| (name.clone(), locked(node))).collect();
     services.sort_by(|a, b| a.0.cmp(&b.0));
     json!({ "services": serde_json::Map::from_iter(services) })
+}
+
+/// Warns of what a lock cannot hold: lists of steps are joined when files are merged, so that one in it would run twice.
+pub fn warn_of_steps(project: &Project) {
+    let has_image = |node: &Node| {
+        let steps = node.get("pre_start").and_then(Node::as_list).unwrap_or_default();
+        steps.iter().any(|step| step.get("image").is_some())
+    };
+    for name in project.services.iter().filter(|(_, node)| has_image(node)).map(|(name, _)| name) {
+        eprintln!(
+            "WARNING: service {name:?}: images of pre_start are not in what --lock-image-digests prints: the whole output of \
+             --resolve-image-digests has them"
+        );
+    }
 }

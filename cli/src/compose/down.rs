@@ -14,7 +14,7 @@ use clap::{Args, ValueEnum};
 use super::dry_run::{self, Step};
 use super::project::ProjectArgs;
 use super::view::Watch;
-use super::{lifecycle, programs, ps};
+use super::{lifecycle, making, programs, ps};
 use crate::client::{Client, Host};
 use crate::error::{Error, Result};
 use crate::output::progress::{self, Progress};
@@ -231,8 +231,10 @@ async fn services(
 ) -> Result<Vec<String>> {
     let request = api::control::ListServicesRequest { stack: Some(name.to_owned()) };
     let reply = client.control.list_services(request).await?.into_inner();
-    let running: Vec<String> =
-        reply.services.into_iter().filter_map(|service| Some(service.spec?.stack?.key)).collect();
+    // Steps go with their services.
+    let running: BTreeSet<String> =
+        reply.services.into_iter().filter_map(|service| making::owner(service.spec?)).collect();
+    let running: Vec<String> = running.into_iter().collect();
     if let Some(unknown) = named.iter().find(|key| !running.contains(key)) {
         return Err(Error::NotFound { kind: "service", name: unknown.clone() });
     }
@@ -258,10 +260,12 @@ pub async fn wait(client: &mut Client, stack: &str, keys: &[String], since: u64)
     let mut progress = Progress::new();
     loop {
         let view = watch.next().await?;
-        let of_these = |id| view.services.iter().any(|s| s.id == id && keys.iter().any(|key| key == s.spec.key()));
+        let named =
+            |service: &model::Service| keys.iter().any(|key| key == service.spec.key() || key == service.spec.owner());
+        let of_these = |id| view.services.iter().any(|service| service.id == id && named(service));
         let tasks: Vec<model::Task> = view.tasks.iter().filter(|task| of_these(task.service)).cloned().collect();
         progress.show(&tasks, &view.waiting);
-        let gone = keys.iter().all(|key| view.service(key).is_none());
+        let gone = !view.services.iter().any(named);
         let all_gone = gone && (!view.services.is_empty() || view.networks == 0);
         if view.version >= since && all_gone {
             progress.finish();

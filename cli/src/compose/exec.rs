@@ -48,7 +48,7 @@ pub async fn exec(host: &Host, project: &ProjectArgs, args: ExecArgs) -> Result<
     let number = |container: &api::node::Container| container.task.as_ref().map_or(0, |task| task.slot);
     let container = containers
         .into_iter()
-        .filter(|container| args.index == 0 || number(container) == args.index)
+        .filter(|container| !ps::is_step(container) && (args.index == 0 || number(container) == args.index))
         .min_by_key(number)
         .ok_or_else(|| Error::NotConverged(format!("service {:?} has no container {}", args.service, args.index)))?;
     if host.dry_run {

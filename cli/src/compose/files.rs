@@ -62,7 +62,7 @@ pub struct CommitArgs {
 async fn containers(client: &mut Client, project: &ProjectArgs, service: &str, index: u32) -> Result<Vec<Container>> {
     let number = |container: &Container| container.task.as_ref().map_or(0, |task| task.slot);
     let mut found = ps::containers(client, &project.name()?, &[service.to_owned()], true).await?;
-    found.retain(|container| index == 0 || number(container) == index);
+    found.retain(|container| !ps::is_step(container) && (index == 0 || number(container) == index));
     found.sort_by_key(number);
     if found.is_empty() {
         return Err(match index {

@@ -114,7 +114,7 @@ impl Foreground {
         let services: Vec<_> = self.keys.iter().filter_map(|key| view.service(key)).collect();
         let tasks: Vec<&Task> = services.iter().flat_map(|service| view.current_tasks(service)).collect();
         let shown: BTreeSet<_> =
-            services.iter().filter(|service| self.options.shown.contains(service.spec.key())).map(|s| s.id).collect();
+            services.iter().filter(|service| self.options.shown.contains(service.spec.owner())).map(|s| s.id).collect();
         for task in &tasks {
             let is_shown = shown.contains(&task.service);
             let Some(container) = &task.status.container else { continue };

@@ -86,7 +86,7 @@ pub async fn start(host: &Host, project: &ProjectArgs, args: StartArgs) -> Resul
     let left = || args.wait_timeout.map(|seconds| Duration::from_secs(seconds).saturating_sub(begin.elapsed()));
     let mut since = 0;
     for level in levels(&view.services, &keys) {
-        let tasks = tasks_where(&view, &level, |task| !is_up(task));
+        let tasks = tasks_where(&view, &level, |task| !is_up(task) && !has_passed(&view, task));
         if host.dry_run {
             foresee_intent(&mut client, tasks, IntentAction::Start).await?;
             continue;
@@ -109,7 +109,8 @@ pub async fn restart(host: &Host, project: &ProjectArgs, args: RestartArgs) -> R
         let view = Watch::open(&mut client, &name).await?.next().await?;
         let keys = to_restart(&view, &args.services, no_deps)?;
         for level in levels(&view.services, &keys) {
-            foresee_intent(&mut client, tasks_where(&view, &level, |_| true), IntentAction::Restart).await?;
+            let tasks = tasks_where(&view, &level, |task| !has_passed(&view, task));
+            foresee_intent(&mut client, tasks, IntentAction::Restart).await?;
         }
         return Ok(());
     }
@@ -141,7 +142,7 @@ pub async fn restart_services(
     let mut progress = Progress::new();
     // Whom others depend on first: their namespaces may be shared.
     for level in levels(&view.services, &keys) {
-        let tasks = tasks_where(&view, &level, |_| true);
+        let tasks = tasks_where(&view, &level, |task| !has_passed(&view, task));
         if tasks.is_empty() {
             continue;
         }
@@ -187,10 +188,14 @@ fn chosen(view: &View, services: &[String]) -> Result<Vec<String>> {
     if let Some(unknown) = services.iter().find(|key| view.service(key).is_none()) {
         return Err(Error::NotFound { kind: "service", name: unknown.clone() });
     }
-    if services.is_empty() {
-        return Ok(view.services.iter().map(|service| service.spec.key().to_owned()).collect());
-    }
-    Ok(services.to_vec())
+    let named = |service: &&Service| services.is_empty() || services.iter().any(|key| key == service.spec.owner());
+    Ok(view.services.iter().filter(named).map(|service| service.spec.key().to_owned()).collect())
+}
+
+/// Whether the task is a step that has done its part.
+fn has_passed(view: &View, task: &Task) -> bool {
+    let is_step = |service: &Service| service.id == task.service && service.spec.step_of.is_some();
+    task.status.state == TaskState::Complete && view.services.iter().any(is_step)
 }
 
 /// Whether the task's container runs or is about to.

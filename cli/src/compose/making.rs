@@ -131,7 +131,7 @@ impl Making {
         pin(client, &mut stack).await?;
         localize(client, &mut stack).await?;
         let wanted: BTreeSet<&str> = stack.services.iter().map(|service| service.key()).collect();
-        let pulled = pull::foreseen(client, loaded, &pull::not_built(loaded, &wanted), self.pull).await?;
+        let pulled = pull::foreseen(client, loaded, &wanted, self.pull).await?;
         // What is pulled first is not missing.
         let mut here = stack.clone();
         let built = build::foreseen(client, loaded, &wanted, self.build).await?;
@@ -150,11 +150,12 @@ impl Making {
 
     fn request(&self, stack: &Stack, start: bool, anew: &Anew<'_>, outdated: &BTreeSet<String>) -> ApplyStackRequest {
         let recreate = if self.no_recreate { Recreate::Never } else { Recreate::Changed };
-        let keys = stack.services.iter().map(|service| service.key().to_owned());
-        let force = |key: &String| match anew.services.is_empty() || anew.services.contains(key) {
+        let force = |key: &str| match anew.services.is_empty() || anew.services.iter().any(|name| name == key) {
             true => self.force_recreate || anew.volumes,
             false => anew.dependencies,
         };
+        // Steps run anew with their service.
+        let forced = stack.services.iter().filter(|spec| force(spec.owner()) || outdated.contains(spec.owner()));
         ApplyStackRequest {
             stack: Some(stack.clone().into()),
             recreate: recreate.into(),
@@ -162,7 +163,7 @@ impl Making {
             start_stopped: start,
             no_start: !start,
             keep_replicas: Vec::new(),
-            force: keys.filter(|key| force(key) || outdated.contains(key)).collect(),
+            force: forced.map(|spec| spec.key().to_owned()).collect(),
             renew_volumes: anew.volumes,
         }
     }
@@ -219,7 +220,7 @@ async fn found_orphans(client: &mut Client, loaded: &Loaded, remove: bool) -> Re
     let services = client.control.list_services(ListServicesRequest { stack: Some(stack.clone()) }).await?;
     let known = loaded.all_services();
     let present = services.into_inner().services.into_iter().filter(|service| !service.removing);
-    let keys: BTreeSet<String> = present.filter_map(|service| Some(service.spec?.stack?.key)).collect();
+    let keys: BTreeSet<String> = present.filter_map(|service| service.spec).filter_map(owner).collect();
     let orphans: Vec<String> = keys.difference(&known).cloned().collect();
     if !remove && !orphans.is_empty() {
         eprintln!(
@@ -229,6 +230,11 @@ async fn found_orphans(client: &mut Client, loaded: &Loaded, remove: bool) -> Re
         return Ok(Vec::new());
     }
     Ok(orphans)
+}
+
+/// The key in the Compose file: of a step, that of its service.
+pub fn owner(spec: api::types::ServiceSpec) -> Option<String> {
+    spec.step_of.or(spec.stack.map(|member| member.key))
 }
 
 /// Tells what [`orphans`] would do.

@@ -108,7 +108,9 @@ pub struct RunArgs {
 /// Runs one command in a container of its own.
 pub async fn run(host: &Host, project: &ProjectArgs, args: RunArgs) -> Result<()> {
     let loaded = project.load(std::slice::from_ref(&args.service))?;
-    let stack = loaded.provided(std::slice::from_ref(&args.service), args.no_deps, &[], host.dry_run).await?;
+    let mut stack = loaded.provided(std::slice::from_ref(&args.service), args.no_deps, &[], host.dry_run).await?;
+    // As in Compose: they are for the service's own containers.
+    stack.services.retain(|spec| spec.step_of.as_ref() != Some(&args.service));
     let (service, contents) = service(&stack, &args.service)?;
     let tty = !args.no_tty && !args.detach && terminal::stdin_is_terminal() && terminal::stdout_is_terminal();
     let request = request(&args, &loaded, service, contents, tty)?;

@@ -103,6 +103,11 @@ pub async fn containers(client: &mut Client, project: &str, only: &[String], all
     Ok(containers)
 }
 
+/// Whether a container is a step of its service's `pre_start`.
+pub fn is_step(container: &Container) -> bool {
+    container.labels.contains_key("com.docker.compose.hook")
+}
+
 /// The service that a container is of.
 pub fn service(container: &Container) -> &str {
     container.labels.get("com.docker.compose.service").map_or("", String::as_str)

@@ -122,21 +122,26 @@ struct Need {
     when: When,
 }
 
-/// What these services need, each image once, as often as the most eager of them wants.
-fn needs(loaded: &Loaded, keys: &BTreeSet<&str>, flag: PullFlag) -> Vec<Need> {
+/// What these services need, each image once, as often as the most eager of them wants; not the images of their own that are
+/// to be built here, unless `built` are wanted too.
+fn needs(loaded: &Loaded, keys: &BTreeSet<&str>, flag: PullFlag, built: bool) -> Vec<Need> {
     let mut needs: Vec<Need> = Vec::new();
     for service in loaded.project.services().filter(|service| keys.contains(service.name)) {
-        let Some(image) = service.image() else { continue };
+        let is_built = service.node.get("build").is_some();
+        let own = service.image().filter(|_| built || !is_built).map(str::to_owned);
         let when = match flag {
             PullFlag::Always => When::Always,
             PullFlag::Missing => When::Missing,
             PullFlag::Never => When::Never,
+            PullFlag::Policy if service.text("pull_policy") == Some("build") => When::Missing,
             PullFlag::Policy => When::parse(service.text("pull_policy"), service.text("pull_refresh_after")),
         };
         let platform = service.text("platform").map(str::to_owned);
         // Those whose files it mounts are only to be here.
         let mounted = mounted_images(&service).into_iter().map(|image| (image, when.min(When::Missing)));
-        for (image, when) in std::iter::once((image.to_owned(), when)).chain(mounted) {
+        let steps = service.list(&["pre_start"]).iter().filter_map(|step| step.get("image")?.as_str());
+        let steps = steps.filter(|image| Some(*image) != service.image()).map(|image| (image.to_owned(), when));
+        for (image, when) in own.map(|image| (image, when)).into_iter().chain(mounted).chain(steps) {
             match needs.iter_mut().find(|need| need.image == image && need.platform == platform) {
                 Some(need) => need.when = need.when.max(when),
                 None => needs.push(Need { service: service.name.to_owned(), image, platform: platform.clone(), when }),
@@ -162,8 +167,7 @@ pub async fn ensure(
     flag: PullFlag,
     quiet: bool,
 ) -> Result<()> {
-    let keys = not_built(loaded, keys);
-    let failures = pull_due(client, needs(loaded, &keys, flag), quiet).await?;
+    let failures = pull_due(client, needs(loaded, keys, flag, false), quiet).await?;
     if failures.is_empty() { Ok(()) } else { Err(Error::NotConverged(failures.join("\n"))) }
 }
 
@@ -174,14 +178,8 @@ pub async fn foreseen(
     keys: &BTreeSet<&str>,
     flag: PullFlag,
 ) -> Result<BTreeSet<String>> {
-    let due = due(client, needs(loaded, keys, flag)).await?;
+    let due = due(client, needs(loaded, keys, flag, false)).await?;
     Ok(due.into_iter().map(|need| need.image).collect())
-}
-
-/// Those of the services whose images are not built here: what can be built is, and only `compose pull` pulls it.
-pub fn not_built<'k>(loaded: &Loaded, keys: &BTreeSet<&'k str>) -> BTreeSet<&'k str> {
-    let is_built = |key: &str| loaded.project.service(key).is_some_and(|service| service.node.get("build").is_some());
-    keys.iter().copied().filter(|key| !is_built(key)).collect()
 }
 
 /// Pulls the images of services.
@@ -192,12 +190,14 @@ pub async fn pull(host: &Host, project: &ProjectArgs, args: PullArgs) -> Result<
     let keys: BTreeSet<&str> = loaded.project.services().filter(wanted).map(|service| service.name).collect();
     let flag = if args.policy.as_deref() == Some("missing") { PullFlag::Missing } else { PullFlag::Always };
     let client = Client::connect_or_start(host).await?;
+    let needs = needs(&loaded, &keys, flag, true);
     if host.dry_run {
-        let images = foreseen(&client, &loaded, &keys, flag).await?;
+        let due = due(&client, needs).await?;
+        let images: BTreeSet<String> = due.into_iter().map(|need| need.image).collect();
         dry_run::tell(images.into_iter().map(|image| Step::new("Image", image, "Pulled")));
         return Ok(());
     }
-    let failures = pull_due(&client, needs(&loaded, &keys, flag), args.quiet).await?;
+    let failures = pull_due(&client, needs, args.quiet).await?;
     if failures.is_empty() {
         return Ok(());
     }

@@ -107,7 +107,12 @@ pub async fn scale_services(host: &Host, project: &ProjectArgs, args: ScaleArgs)
         remove_orphans: false,
         start_stopped: true,
         no_start: false,
-        keep_replicas: keys.iter().filter(|key| !services.contains(key)).cloned().collect(),
+        keep_replicas: stack
+            .services
+            .iter()
+            .filter(|spec| !services.iter().any(|key| key == spec.owner()))
+            .map(|spec| spec.key().to_owned())
+            .collect(),
         ..ApplyStackRequest::default()
     };
     if host.dry_run {
@@ -184,9 +189,9 @@ pub async fn start(client: &mut Client, loaded: &Loaded, services: &[String]) ->
     wait(client, &made.stack.name, &made.keys, Goal::Started, made.since, None).await
 }
 
-/// The services whose output is shown: those asked for; else those named (or all) but for `attach: false`.
+/// The services whose output is shown, that of their steps with it: those asked for; else those named (or all) but for `attach: false`.
 fn shown(args: &UpArgs, loaded: &Loaded, stack: &Stack) -> Result<BTreeSet<String>> {
-    let keys: BTreeSet<String> = stack.services.iter().map(|service| service.key().to_owned()).collect();
+    let keys: BTreeSet<String> = stack.services.iter().map(|service| service.owner().to_owned()).collect();
     if let Some(other) = args.attach.iter().find(|service| !keys.contains(*service)) {
         let reason = "it is none of the services that are brought up".into();
         return Err(Error::Flag { flag: "--attach", value: other.clone(), reason });

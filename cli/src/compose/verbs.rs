@@ -242,7 +242,8 @@ async fn one(host: &Host, project: &ProjectArgs, service: &str, index: u32) -> R
         other => other,
     })?;
     let number = |container: &Container| container.task.as_ref().map_or(0, |task| task.slot);
-    let found = containers.into_iter().filter(|container| index == 0 || number(container) == index).min_by_key(number);
+    let found = containers.into_iter().filter(|container| !ps::is_step(container));
+    let found = found.filter(|container| index == 0 || number(container) == index).min_by_key(number);
     let found = found.ok_or_else(|| Error::NotConverged(format!("service {service:?} has no container {index}")))?;
     Ok((client, found))
 }
@@ -296,7 +297,8 @@ fn compose_json(event: &api::node::Event, service: &str) -> String {
 
 /// Waits for containers of services to end; the command's code is the first one's.
 pub async fn wait(host: &Host, project: &ProjectArgs, args: WaitArgs) -> Result<()> {
-    let (client, containers) = running(host, project, &args.services).await?;
+    let (client, mut containers) = running(host, project, &args.services).await?;
+    containers.retain(|container| !ps::is_step(container));
     if host.dry_run {
         return match args.down_project {
             true => down::down(host, project, down::DownArgs::default()).await,

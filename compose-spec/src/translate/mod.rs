@@ -15,6 +15,7 @@ mod policies;
 mod programs;
 mod report;
 mod resources;
+mod steps;
 #[cfg(test)]
 mod tests;
 
@@ -109,7 +110,8 @@ fn stack(project: &mut Project, options: &TranslateOptions, files: &dyn Files) -
             let fields = Fields::new(service.node, format!("services.{name}"));
             programs::check_provider(project, service, fields, &mut errors);
         } else {
-            let spec = self::service(project, service, options, files, &stack, &mut errors);
+            let mut spec = self::service(project, service, options, files, &stack, &mut errors);
+            stack.services.extend(steps::of(project, service, &mut spec, &mut errors));
             stack.services.push(spec);
         }
     }
@@ -184,10 +186,8 @@ fn without_effect(fields: &Fields, errors: &mut Vec<Error>) {
         }
         _ => {}
     }
-    if fields.take("pre_start").is_some() {
-        let hint = "make it a service that this one depends on with condition: service_completed_successfully";
-        fields.refuse("pre_start", Some(hint), errors);
-    }
+    // What comes of it are services of their own.
+    fields.take("pre_start");
     if fields.flag("use_api_socket") {
         fields.refuse(
             "use_api_socket",

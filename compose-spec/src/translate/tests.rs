@@ -387,3 +387,41 @@ fn devices_by_request() {
     );
     assert_eq!(told(&of("b").1), [text("", 2, "", "gpu")]);
 }
+
+#[test]
+fn steps_before_the_start_are_services_that_their_service_waits_for() {
+    let stack = stack(
+        "name: p\nservices:\n  app:\n    image: web\n    user: '7'\n    container_name: own\n    ports: ['80:80']\n    networks: {n: {aliases: [a], ipv4_address: 10.1.0.9}}\n    depends_on: {db: {condition: service_healthy}}\n    volumes: [data:/d, /anonymous, ./b:/b]\n    tmpfs: /t\n    environment: {A: 1, B: 2}\n    pre_start:\n      - {command: one, environment: {B: 3}}\n      - {image: other, privileged: true}\n  db: {image: x, network_mode: none}\nnetworks: {n: {ipam: {config: [{subnet: 10.1.0.0/24}]}}}\nvolumes: {data: {}}\n",
+    );
+    let keys: Vec<&str> = stack.services.iter().map(ServiceSpec::key).collect();
+    assert_eq!(keys, ["db", "app-pre_start-0", "app-pre_start-1", "app"]);
+    let [first, second, app] = &stack.services[1..] else { panic!() };
+    let waits = |spec: &ServiceSpec| spec.depends_on.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(waits(first), ["db"]);
+    assert_eq!(
+        (waits(second), waits(app)),
+        (vec!["app-pre_start-0".into(), "db".into()], vec!["app-pre_start-1".into(), "db".into()])
+    );
+    for (step, image, user) in [(first, "web", Some("7")), (second, "other", None)] {
+        assert_eq!((step.container.image.as_str(), step.container.user.as_deref(), step.owner()), (image, user, "app"));
+        assert!(
+            step.ports.is_empty()
+                && step.container_name.is_none()
+                && step.container.labels["com.docker.compose.service"] == "app"
+        );
+        let targets: Vec<&str> = step.container.mounts.iter().map(|mount| mount.target.as_str()).collect();
+        assert_eq!(targets, ["/d", "/b"], "only what all replicas share");
+        let attachment = &step.network.attachments()[0];
+        assert!(attachment.aliases.is_empty() && attachment.ipv4_address.is_none());
+    }
+    assert_eq!((first.container.env["A"].as_str(), first.container.env["B"].as_str()), ("1", "3"));
+    assert_eq!((second.container.command.as_ref(), second.container.privileged), (None, true));
+    let told = refusals(
+        "services:\n  a: {image: x, pre_start: [{command: c, per_replica: true}]}\n  a-pre_start-0: {image: x}\n",
+    );
+    assert!(
+        told.iter().any(|line| line.contains("would have the name of service"))
+            && told.iter().any(|line| line.contains("per_replica")),
+        "{told:?}"
+    );
+}

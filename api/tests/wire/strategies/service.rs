@@ -127,11 +127,11 @@ prop_compose! {
         ports in few(port_spec()),
         endpoint_mode in endpoint_mode(),
         depends_on in btree_map(text(), dependency(), 0..3),
-        node in maybe(id(NodeId::from_random)),
+        (node, step_of) in (maybe(id(NodeId::from_random)), maybe(text())),
     ) -> ServiceSpec {
         ServiceSpec {
             name, labels, stack, mode, container, container_name, network, ports, endpoint_mode, depends_on,
-            placement: Placement { node },
+            placement: Placement { node }, step_of,
         }
     }
 }

@@ -21,7 +21,9 @@ use crate::error::{Error, Result};
 /// A service's own containers, without those of `run`.
 async fn containers(client: &mut Client, project: &str, service: &str, all: bool) -> Result<Vec<Container>> {
     match ps::containers(client, project, &[service.to_owned()], all).await {
-        Ok(found) => Ok(found.into_iter().filter(|container| container.task.is_some()).collect()),
+        Ok(found) => {
+            Ok(found.into_iter().filter(|container| container.task.is_some() && !ps::is_step(container)).collect())
+        }
         Err(Error::NotFound { .. }) => Ok(Vec::new()),
         Err(error) => Err(error),
     }

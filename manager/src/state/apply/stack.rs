@@ -73,6 +73,7 @@ impl Draft<'_> {
             recreated.extend(service);
         }
         self.roll_other_users(apply, &changed, &mut recreated);
+        self.remove_former_steps(&apply.stack);
         if apply.remove_orphans {
             self.remove_orphans(&apply.stack);
         }
@@ -282,7 +283,10 @@ impl Draft<'_> {
         let services: Vec<ServiceId> = stack.services.iter().filter_map(service).map(|service| service.id).collect();
         let rests = |task: &Task| task.intent.stopped || task.status.state.is_terminal();
         for task in self.live_tasks(services).filter(rests).collect::<Vec<_>>() {
-            if self.state.services.get(&task.service).is_some_and(|service| service.spec_version == task.spec_version) {
+            let Some(service) = self.state.services.get(&task.service) else { continue };
+            // A step that has passed does so once for what its service is now.
+            let passed = service.spec.step_of.is_some() && task.status.state == TaskState::Complete;
+            if service.spec_version == task.spec_version && !passed {
                 self.intend(task, IntentAction::Start, ids);
             }
         }
@@ -291,6 +295,21 @@ impl Draft<'_> {
     fn live_tasks(&self, services: Vec<ServiceId>) -> impl Iterator<Item = Task> {
         let tasks = services.into_iter().flat_map(|id| self.state.tasks_of(id));
         tasks.filter(|task| task.desired <= TaskState::Running).cloned()
+    }
+
+    /// Steps that their service had before, and which it no longer declares.
+    fn remove_former_steps(&mut self, stack: &Stack) {
+        let declared: BTreeSet<&str> = stack.services.iter().map(ServiceSpec::key).collect();
+        let is_former = |service: &&Service| {
+            let owner = service.spec.step_of.as_deref();
+            !service.removing
+                && !declared.contains(service.spec.key())
+                && owner.is_some_and(|key| declared.contains(key))
+        };
+        let former = self.state.services_of_stack(&stack.name).filter(is_former);
+        for service in former.cloned().collect::<Vec<_>>() {
+            self.put_service(Service { removing: true, ..service });
+        }
     }
 
     fn remove_orphans(&mut self, stack: &Stack) {
@@ -307,7 +326,8 @@ impl Draft<'_> {
         if let Some(unknown) = keys.iter().find(|key| !found.iter().any(|service| service.spec.key() == key.as_str())) {
             return Err(Refusal::NotFound { kind: "service", name: format!("{stack}/{unknown}") });
         }
-        let named = |service: &Service| keys.is_empty() || keys.iter().any(|key| key == service.spec.key());
+        let of = |service: &Service, key: &String| key == service.spec.key() || key == service.spec.owner();
+        let named = |service: &Service| keys.is_empty() || keys.iter().any(|key| of(service, key));
         for service in found.into_iter().filter(|service| named(service) && !service.removing) {
             self.put_service(Service { removing: true, ..service });
         }

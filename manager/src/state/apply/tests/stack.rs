@@ -157,6 +157,34 @@ fn stopped_and_ended_tasks_run_again_when_asked() {
 }
 
 #[test]
+fn steps_pass_once_and_go_with_their_service() {
+    let step = || model::ServiceSpec { step_of: Some("web".into()), ..service("web-pre_start-0") };
+    let up = |world: &mut World, services: Vec<model::ServiceSpec>| {
+        world.up_with(stack(services), |apply| apply.start_stopped = true).unwrap();
+    };
+    let mut world = World::new(1);
+    up(&mut world, vec![service("web"), step()]);
+    world.converge();
+    let failed = world.task("web-pre_start-0");
+    world.end(&failed, TaskState::Failed, 3);
+    up(&mut world, vec![service("web"), step()]);
+    assert_eq!(world.task("web-pre_start-0").continues, Some(failed.id), "one that failed is tried again");
+    world.converge();
+    let passed = world.task("web-pre_start-0");
+    world.end(&passed, TaskState::Complete, 0);
+    up(&mut world, vec![service("web"), step()]);
+    assert_eq!(world.task("web-pre_start-0").id, passed.id, "it has passed");
+    up(&mut world, vec![service("db")]);
+    assert!(!world.service("web-pre_start-0").removing, "its service was not spoken of");
+    up(&mut world, vec![service("web")]);
+    assert!(world.service("web-pre_start-0").removing, "its service no longer has it");
+    up(&mut world, vec![service("web"), step()]);
+    let keys = vec!["web".to_owned()];
+    world.take([Command::RemoveStack { stack: "shop".into(), services: keys }]);
+    assert!(world.service("web-pre_start-0").removing && !world.service("db").removing);
+}
+
+#[test]
 fn dependents_restart_with_what_is_made_anew_when_they_ask_for_it() {
     let app = |image: &str| {
         let (mut db, mut web, mut api) = (service("db"), service("web"), service("api"));
