@@ -130,12 +130,6 @@ impl Cgroup {
         Ok(Self { setup, dirs })
     }
 
-    /// Which kind of host this is.
-    #[must_use]
-    pub fn setup(&self) -> Setup {
-        self.setup
-    }
-
     /// Sets what the configuration `config` says and libcontainer leaves out: on v2 the device filter, on v1 that nothing
     /// is killed for want of memory.
     ///

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use model::shim::{CONFIG_FILE, ERROR_FILE, EXIT_FILE, Report, SOCKET_FILE, ShimSpec};
 
 use crate::bundle::Bundle;
-use crate::cgroup::Cgroup;
+use crate::cgroup::{Cgroup, Setup};
 use crate::config::{Host, View, correct};
 use crate::error::{Result, ShimError};
 use crate::log::Log;
@@ -75,9 +75,8 @@ fn create(bundle: Bundle, spec: ShimSpec) -> Result<Supervisor> {
     let listener = bundle.listen(SOCKET_FILE)?;
     let bytes = bundle.read(CONFIG_FILE)?;
     let view: View = parse(&bundle, &bytes)?;
-    let cgroup = Cgroup::of(&spec.cgroup)?;
     let host = Host {
-        setup: cgroup.setup(),
+        setup: Setup::of_host()?,
         oom_score_adj: isolate::oom_score_adj(),
         may_lower_oom_score: isolate::may_lower_oom_score(),
     };
@@ -92,6 +91,8 @@ fn create(bundle: Bundle, spec: ShimSpec) -> Result<Supervisor> {
     let staged = spec.users.iter().flat_map(|users| &users.binds).filter(|bind| bind.namespace);
     let joined = view.joined().chain(staged.map(|bind| bind.source.as_path()));
     namespaces::forget_others(&spec.namespace_dirs, joined)?;
+    // Reads the table of mounts, which is short only now.
+    let cgroup = Cgroup::of(&spec.cgroup)?;
     let root = view.root(bundle.path());
     let users = spec.users.as_ref().map(users::Namespace::open).transpose()?;
     if let Some(users) = &spec.users {

@@ -36,7 +36,7 @@ impl NodeKey {
 
     /// Name of the host's side of a veth pair: 15 characters, derived, so that a restarted daemon finds it again.
     pub fn device(&self, container: ContainerId, network: NetworkId) -> String {
-        let hash = stable_hash(&[b"veth", container.to_string().as_bytes(), network.to_string().as_bytes()]);
+        let hash = stable_hash(&[b"veth", &container.digits(), network.to_string().as_bytes()]);
         format!("o{}{}", self.0, base36(hash, DEVICE_LEN))
     }
 
