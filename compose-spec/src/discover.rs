@@ -68,7 +68,8 @@ fn directory_of(files: &[PathBuf], base: &Path) -> Option<PathBuf> {
     absolute(base, first).parent().map(Path::to_path_buf)
 }
 
-fn truthy(text: &str) -> bool {
+/// What switches a variable on.
+pub fn truthy(text: &str) -> bool {
     matches!(text, "1" | "t" | "T" | "true" | "TRUE" | "True")
 }
 

@@ -60,6 +60,6 @@ pub use service::Service;
 pub use template::Model;
 pub use translate::{
     AiModel, Build, ELSEWHERE, Outcome, Provider, Row, TranslateOptions, Unused, Variables, build, dependents,
-    image_name, model_variables, models, providers, report, translate, unused,
+    model_variables, models, providers, report, translate, unused,
 };
 pub use validate::dependency_order;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::discover::{self, Plan, normalized_name};
+use crate::discover::{self, Plan, normalized_name, truthy};
 use crate::environment;
 use crate::error::{Error, Errors, Warning};
 use crate::files::{Files, text};
@@ -49,6 +49,8 @@ pub struct LoadOptions {
     pub no_env_resolution: bool,
     /// Keep networks, volumes, secrets and configs that no enabled service uses.
     pub keep_unused: bool,
+    /// `--compatibility`, or COMPOSE_COMPATIBILITY: names as Compose V1 made them.
+    pub compatibility: bool,
 }
 
 /// A project, and what its user should know about it.
@@ -133,6 +135,9 @@ fn assemble(options: &LoadOptions, plan: Plan, loader: &mut Loader) -> Result<Pr
         normalize::normalize(&mut model, &name, &env);
     }
     let mut project = Project::from_model(model, name, directory, env, Default::default());
+    if options.compatibility || project.environment.get("COMPOSE_COMPATIBILITY").is_some_and(|flag| truthy(flag)) {
+        project.separator = '_';
+    }
     project.contents = std::mem::take(&mut loader.contents);
     project.files = files.iter().map(|file| text(file)).collect();
     let profiles = active_profiles(options, &project.environment);

@@ -45,6 +45,8 @@ pub struct Project {
     pub models: Map,
     /// `x-…` at the top level.
     pub extensions: Map,
+    /// What stands between the parts of names that are made: a dash, or as Compose V1 had it `_`.
+    pub separator: char,
     /// What secrets and configs with `environment:` hold, by `SECTION.KEY` and variable.
     pub(crate) contents: BTreeMap<(String, String), String>,
     pub(crate) sources: Sources,
@@ -95,6 +97,7 @@ impl Project {
             configs,
             models,
             extensions: top,
+            separator: '-',
             contents: BTreeMap::new(),
             sources,
         }
@@ -142,13 +145,21 @@ impl Project {
 
     /// The images of the enabled services and of their `pre_start`, sorted; a service that is only built has `<project>-<service>`.
     pub fn images(&self) -> Vec<String> {
-        let image =
-            |service: Service| service.image().map_or_else(|| format!("{}-{}", self.name, service.name), str::to_owned);
         let step = |node: &Node| node.get("image").and_then(Node::as_str).map(str::to_owned);
         let steps = self
             .services()
             .flat_map(|service| service.list(&["pre_start"]).iter().filter_map(step).collect::<Vec<_>>());
-        sorted(self.services().map(image).chain(steps))
+        sorted(self.services().map(|service| self.image_name(service)).chain(steps))
+    }
+
+    /// What a service's image is called.
+    pub fn image_name(&self, service: Service) -> String {
+        service.image().map_or_else(|| self.made_name(&[service.name]), str::to_owned)
+    }
+
+    /// A name that is made for something of the project.
+    pub fn made_name(&self, parts: &[&str]) -> String {
+        parts.iter().fold(self.name.clone(), |name, part| format!("{name}{}{part}", self.separator))
     }
 
     /// The names of the models in use, sorted.

@@ -22,6 +22,8 @@ pub struct ServiceSpec {
     pub container: ContainerSpec,
     /// A name for the container instead of the generated one; only with a single replica.
     pub container_name: Option<String>,
+    /// What generated names of containers begin with, up to the slot, instead of the service's name and a dash.
+    pub container_prefix: Option<String>,
     /// How tasks are connected.
     pub network: NetworkMode,
     /// Published ports.
@@ -38,6 +40,15 @@ pub struct ServiceSpec {
 }
 
 impl ServiceSpec {
+    /// The name of this slot's container.
+    pub fn container_name_of(&self, slot: u32) -> String {
+        match (&self.container_name, &self.container_prefix) {
+            (Some(name), _) => name.clone(),
+            (None, Some(prefix)) => format!("{prefix}{slot}"),
+            (None, None) => format!("{}-{slot}", self.name),
+        }
+    }
+
     /// The name that other services of the stack use for it: the key in the stack, else the full name.
     pub fn key(&self) -> &str {
         self.stack.as_ref().map_or(&self.name, |member| &member.key)

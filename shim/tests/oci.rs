@@ -419,6 +419,14 @@ fn hooks() {
         hook("createRuntime", "echo one > SHARED/hook")(config);
         hook("createRuntime", "echo two >> SHARED/hook")(config);
     };
+    let after_a_failure = |kind: &'static str, script: &'static str| {
+        move |config: &mut Value| {
+            hook(kind, "exit 1")(config);
+            hook(kind, "kill -9 $$")(config);
+            hook(kind, script)(config);
+            config["hooks"][kind].as_array_mut().unwrap().insert(1, json!({"path": "/nonexistent"}));
+        }
+    };
     let wait = "for i in $(seq 200); do test -s /s/hook && break; sleep 0.05; done; cat /s/hook";
     let with_uts = "test $(cat /s/hook) = $(readlink /proc/self/ns/uts) && echo its own || echo the hosts";
     hold(vec![
@@ -459,6 +467,13 @@ fn hooks() {
         ),
         row("poststart runs once it has started", hook("poststart", "echo ran > SHARED/hook"), wait, "ran\n"),
         row("a poststart that fails holds up nothing", hook("poststart", "exit 1"), "sleep 0.2; echo on", "on\n"),
+        row("those behind it run", after_a_failure("poststart", "echo ran > SHARED/hook"), wait, "ran\n"),
+        row(
+            "those behind a poststop that fails run",
+            after_a_failure("poststop", "echo gone > SHARED/after"),
+            "echo on",
+            "on\ngone\n",
+        ),
         row("poststop runs when it is gone", hook("poststop", "echo gone > SHARED/after"), "echo on", "on\ngone\n"),
     ]);
     let fails = |kind| -> (&'static str, Change) { (kind, Box::new(hook(kind, "exit 1"))) };

@@ -53,7 +53,11 @@ fn to_hex(bytes: &[u8]) -> String {
 
 #[test]
 fn service_specs() {
-    let versions = vec![(include_str!("../golden/service_spec-1.hex"), samples::service_spec())];
+    let prefixed = model::ServiceSpec { container_prefix: Some("shop_web_".into()), ..samples::service_spec() };
+    let versions = vec![
+        (include_str!("../golden/service_spec-1.hex"), samples::service_spec()),
+        (include_str!("../golden/service_spec-2.hex"), prefixed),
+    ];
     hold::<model::ServiceSpec, types::ServiceSpec>("service_spec", versions);
 }
 

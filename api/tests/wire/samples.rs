@@ -164,6 +164,7 @@ pub fn service_spec() -> ServiceSpec {
         mode: ServiceMode::Replicated { replicas: 3 },
         container: container(HealthTest::Shell(text("curl -f localhost"))),
         container_name: some("web"),
+        container_prefix: None,
         network: NetworkMode::Networks(vec![attachment]),
         ports: vec![port()],
         endpoint_mode: EndpointMode::Dnsrr,

@@ -123,7 +123,7 @@ pub async fn foreseen(
 ) -> Result<BTreeSet<String>> {
     let due = due(client, loaded, keys, flags).await?;
     let services = loaded.project.services().filter(|service| due.contains(service.name));
-    Ok(services.map(|service| compose_spec::image_name(&loaded.project, service)).collect())
+    Ok(services.map(|service| loaded.project.image_name(service)).collect())
 }
 
 async fn due(
@@ -138,7 +138,7 @@ async fn due(
         if flags.no_build {
             continue;
         }
-        let image = compose_spec::image_name(&loaded.project, service);
+        let image = loaded.project.image_name(service);
         if always || registry::find(client, &image).await?.is_none() {
             due.insert(service.name.to_owned());
         }
@@ -159,7 +159,7 @@ pub async fn build_services(client: &mut Client, loaded: &Loaded, due: &BTreeSet
 pub async fn outdated(client: &mut Client, loaded: &Loaded) -> Result<BTreeSet<String>> {
     let mut images: BTreeMap<String, String> = BTreeMap::new();
     for service in loaded.project.services().filter(|service| service.node.get("build").is_some()) {
-        let image = compose_spec::image_name(&loaded.project, service);
+        let image = loaded.project.image_name(service);
         if let Some(found) = registry::find(client, &image).await? {
             images.insert(service.name.to_owned(), found.id);
         }

@@ -184,21 +184,22 @@ async fn images(
 ) -> Result<BTreeSet<String>> {
     let mut images = BTreeSet::new();
     if project.has_file()? {
-        for service in project.load_all_profiles()?.project.all_services() {
+        let project = project.load_all_profiles()?.project;
+        for service in project.all_services() {
             if !keys.iter().any(|key| key == service.name) {
                 continue;
             }
             match service.image() {
                 Some(image) if which == Images::All => drop(images.insert(image.to_owned())),
                 Some(_) => {}
-                None => drop(images.insert(format!("{name}-{}", service.name))),
+                None => drop(images.insert(project.image_name(service))),
             }
         }
         return Ok(images);
     }
     for container in ps::containers(client, name, &[], true).await? {
         let image = container.spec.as_ref().map(|spec| spec.image.clone()).unwrap_or_default();
-        let is_local = image == format!("{name}-{}", ps::service(&container));
+        let is_local = ['-', '_'].iter().any(|between| image == format!("{name}{between}{}", ps::service(&container)));
         if is_of(&container, keys) && (is_local || which == Images::All) {
             images.insert(image);
         }

@@ -82,22 +82,25 @@ pub async fn start(host: &Host, project: &ProjectArgs, args: StartArgs) -> Resul
     let mut client = Client::connect(host).await?;
     let view = Watch::open(&mut client, &name).await?.next().await?;
     let keys = chosen(&view, &args.services)?;
-    let begin = tokio::time::Instant::now();
-    let left = || args.wait_timeout.map(|seconds| Duration::from_secs(seconds).saturating_sub(begin.elapsed()));
-    let mut since = 0;
-    for level in levels(&view.services, &keys) {
-        let tasks = tasks_where(&view, &level, |task| !is_up(task) && !has_passed(&view, task));
-        if host.dry_run {
-            foresee_intent(&mut client, tasks, IntentAction::Start).await?;
-            continue;
+    let stopped = |level: &[String]| tasks_where(&view, level, |task| !is_up(task) && !has_passed(&view, task));
+    if host.dry_run {
+        for level in levels(&view.services, &keys) {
+            foresee_intent(&mut client, stopped(&level), IntentAction::Start).await?;
         }
-        since = since.max(set_intent(&mut client, &tasks, IntentAction::Start).await?);
-        up::wait(&mut client, &name, &level, Goal::Started, since, left()).await?;
+        return Ok(());
     }
-    match args.wait && !host.dry_run {
-        true => up::wait(&mut client, &name, &keys, Goal::Serving, since, left()).await,
-        false => Ok(()),
-    }
+    let work = async {
+        let mut since = 0;
+        for level in levels(&view.services, &keys) {
+            since = since.max(set_intent(&mut client, &stopped(&level), IntentAction::Start).await?);
+            up::wait(&mut client, &name, &level, Goal::Started, since, None).await?;
+        }
+        match args.wait {
+            true => up::wait(&mut client, &name, &keys, Goal::Serving, since, None).await,
+            false => Ok(()),
+        }
+    };
+    up::within(args.wait_timeout.map(Duration::from_secs), work).await
 }
 
 /// Restarts services.

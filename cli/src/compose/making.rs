@@ -10,7 +10,7 @@ use model::{NetworkMode, NodeId, Stack, Timestamp};
 
 use super::converge::Goal;
 use super::project::{Loaded, ProjectArgs};
-use super::{build, down, dry_run, pull, up};
+use super::{build, changed_volumes, down, dry_run, pull, up};
 use crate::client::{Client, Host};
 use crate::error::{Error, Result};
 
@@ -37,6 +37,9 @@ pub struct Making {
     /// Remove containers of services that the file no longer has
     #[arg(long)]
     remove_orphans: bool,
+    /// Ask nothing: volumes that the file has changed are made again, and what is in them is lost
+    #[arg(short, long)]
+    yes: bool,
 }
 
 /// Arguments of `orca compose create`.
@@ -44,9 +47,6 @@ pub struct Making {
 pub struct CreateArgs {
     #[command(flatten)]
     making: Making,
-    /// Ask nothing; so in any case
-    #[arg(short, long)]
-    yes: bool,
     /// Services; none means all
     services: Vec<String>,
 }
@@ -89,6 +89,16 @@ pub async fn create(host: &Host, project: &ProjectArgs, args: CreateArgs) -> Res
 }
 
 impl Making {
+    /// The usual manner, with builds that are shown or not.
+    pub fn silent(quiet_build: bool) -> Self {
+        Self { build: build::BuildFlags { quiet_build, ..build::BuildFlags::default() }, ..Self::default() }
+    }
+
+    /// Whether builds are to be silent.
+    pub fn quiet_build(&self) -> bool {
+        self.build.quiet_build
+    }
+
     /// Declares the stack; with `start` its containers are started too.
     pub async fn make(
         &self,
@@ -108,6 +118,7 @@ impl Making {
         let outdated = if self.no_recreate { BTreeSet::new() } else { build::outdated(client, loaded).await? };
         orphans(client, loaded, self.remove_orphans).await?;
         preflight(client, &stack).await?;
+        changed_volumes::renew(client, &stack, self.yes).await?;
         for (name, spec) in unused {
             let request = CreateVolumeRequest { name: Some(name), spec: Some(spec.into()) };
             client.node.create_volume(request).await?;
@@ -142,6 +153,8 @@ impl Making {
         dry_run::tell(pulled.into_iter().map(|image| dry_run::Step::new("Image", image, "Pulled")));
         orphans_foreseen(client, loaded, self.remove_orphans).await?;
         preflight(client, &here).await?;
+        let renewed = if self.yes { changed_volumes::changed(client, &stack).await? } else { BTreeSet::new() };
+        dry_run::tell(renewed.into_iter().map(|name| dry_run::Step::new("Volume", name, "Recreated")));
         dry_run::tell(dry_run::new_volumes(client, &stack).await?);
         dry_run::tell(unused.into_iter().map(|(name, _)| dry_run::Step::new("Volume", name, "Created")));
         dry_run::tell(dry_run::plan(client, Change::ApplyStack(self.request(&stack, start, anew, &outdated))).await?);

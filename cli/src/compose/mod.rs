@@ -1,6 +1,7 @@
 //! `orca compose …`, and `orca up` and `orca down` for short.
 
 mod build;
+mod changed_volumes;
 mod config;
 mod converge;
 mod digests;

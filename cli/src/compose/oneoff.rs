@@ -274,7 +274,10 @@ fn request(
     };
     let name = match &args.name {
         Some(name) => name.clone(),
-        None => format!("{}-{}-run-{:012x}", loaded.name(), args.service, crate::clock::now().0 & 0xffff_ffff_ffff),
+        None => {
+            let number = format!("{:012x}", crate::clock::now().0 & 0xffff_ffff_ffff);
+            loaded.project.made_name(&[&args.service, "run", &number])
+        }
     };
     let network = network(&service, args.use_aliases);
     let spec = spec(args, service.container, tty)?;

@@ -43,6 +43,9 @@ pub struct ProjectArgs {
     /// Also resources that no service uses
     #[arg(long)]
     all_resources: bool,
+    /// Make names as Compose V1 made them: project_service_1
+    #[arg(long)]
+    compatibility: bool,
     #[command(flatten)]
     pub manner: MannerArgs,
 }
@@ -115,8 +118,8 @@ impl ProjectArgs {
     pub fn of_stack(file: Vec<PathBuf>, name: &str) -> Self {
         let (profile, env_file, project_directory) = (Vec::new(), Vec::new(), None);
         let (project_name, dry_run) = (Some(name.to_owned()), false);
-        let (all_resources, manner) = (false, MannerArgs::default());
-        Self { file, project_name, profile, env_file, project_directory, dry_run, all_resources, manner }
+        let (all_resources, compatibility, manner) = (false, false, MannerArgs::default());
+        Self { file, project_name, profile, env_file, project_directory, dry_run, all_resources, compatibility, manner }
     }
 
     /// Reads the project; what it warns of goes to standard error.
@@ -171,6 +174,7 @@ impl ProjectArgs {
             no_path_resolution: reading.no_path_resolution,
             no_env_resolution: reading.no_env_resolution,
             keep_unused: self.all_resources,
+            compatibility: self.compatibility,
         })
     }
 

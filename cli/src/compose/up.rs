@@ -12,7 +12,7 @@ use super::converge::{Goal, Verdict, judge};
 use super::making::{Anew, Making, pin, preflight};
 use super::project::{Loaded, ProjectArgs};
 use super::view::Watch;
-use super::watch::Watching;
+use super::watch::{Rebuilding, Watching};
 use super::{dry_run, foreground};
 use crate::client::{Client, Host};
 use crate::error::{Error, Result};
@@ -175,17 +175,18 @@ pub async fn up(host: &Host, project: &ProjectArgs, args: UpArgs) -> Result<()> 
     };
     let Some(watching) = watching else { return foreground::stay(&mut client, &made.stack, options).await };
     let mut beside = client.clone();
+    let quiet_build = args.making.quiet_build();
     tokio::select! {
         ended = foreground::stay(&mut client, &made.stack, options) => ended,
-        failed = watching.follow(&mut beside, &loaded) => failed,
+        failed = watching.follow(&mut beside, &loaded, Rebuilding { quiet: quiet_build, prune: true }) => failed,
     }
 }
 
 /// Brings the application up and does not stay with it.
-pub async fn start(client: &mut Client, loaded: &Loaded, services: &[String]) -> Result<()> {
+pub async fn start(client: &mut Client, loaded: &Loaded, services: &[String], quiet_build: bool) -> Result<()> {
     let stack = loaded.provided(services, false, &[], false).await?;
     let anew = Anew { services, ..Anew::default() };
-    let made = Making::default().make(client, loaded, stack, true, &anew).await?;
+    let made = Making::silent(quiet_build).make(client, loaded, stack, true, &anew).await?;
     wait(client, &made.stack.name, &made.keys, Goal::Started, made.since, None).await
 }
 
@@ -230,13 +231,16 @@ pub async fn wait(
             }
         }
     };
-    let result = match patience {
-        None => converge.await,
-        Some(patience) => tokio::time::timeout(patience, converge).await.unwrap_or_else(|_| {
-            let seconds = patience.as_secs();
-            Err(Error::NotConverged(format!("the application was not ready within {seconds} s; see `orca ps -a`")))
-        }),
-    };
+    let result = within(patience, converge).await;
     progress.finish();
     result
+}
+
+/// Gives up when this takes longer.
+pub async fn within(patience: Option<Duration>, work: impl Future<Output = Result<()>>) -> Result<()> {
+    let Some(patience) = patience else { return work.await };
+    tokio::time::timeout(patience, work).await.unwrap_or_else(|_| {
+        let seconds = patience.as_secs();
+        Err(Error::NotConverged(format!("the application was not ready within {seconds} s; see `orca ps -a`")))
+    })
 }

@@ -100,7 +100,7 @@ fn switch(arg: Arg) -> Arg {
 }
 
 /// The words that Go's `strconv.ParseBool` takes.
-fn go_bool(text: &str) -> Result<bool, String> {
+pub fn go_bool(text: &str) -> Result<bool, String> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),

@@ -45,6 +45,11 @@ fn watching(args: &[&str]) -> Session {
     node.file("web.conf", "1");
     node.file("db.conf", "1");
     std::fs::create_dir(node.files().join("pages")).unwrap();
+    watching_on(node, args)
+}
+
+/// The same with the files that are there.
+fn watching_on(node: Node, args: &[&str]) -> Session {
     let output = File::create(node.files().join("output")).unwrap();
     let errors = output.try_clone().unwrap();
     let watcher = node.orca_command(&[&["compose"], args].concat()).stdout(output).stderr(errors).spawn().unwrap();
@@ -115,6 +120,30 @@ fn changes_come_to_the_containers() {
     assert_eq!(code, Some(130), "{output}");
     assert!(output.contains("Syncing service \"web\" after 1 changes were detected"), "{output}");
     assert!(node.ok(&["ps"]).contains("live-web-1"), "the application goes on");
+}
+
+#[test]
+fn images_that_a_rebuild_replaces_go() {
+    for (args, left) in [(&["watch", "--quiet"][..], 0), (&["watch", "--prune=false"], 1)] {
+        let node = Node::start().with_busybox();
+        node.file("Dockerfile", "FROM busybox\nCOPY src /src\n");
+        node.file("src/page", "1");
+        let file = "
+name: live
+services:
+  web:
+    {build: ., command: sleep 1000, init: true, develop: {watch: [{action: rebuild, path: ./src}]}}
+";
+        node.file("compose.yml", file);
+        let session = watching_on(node, args);
+        session.shows("live-web-1", "cat /src/page", "1");
+        session.node.file("src/page", "2");
+        session.shows("live-web-1", "cat /src/page", "2");
+        let dangling = || session.node.ok(&["images", "-q", "--filter", "dangling=true"]).lines().count();
+        session.node.wait_for("what it replaced goes, or stays", || dangling() == left);
+        assert_eq!(session.output().contains("COPY src /src"), !args.contains(&"--quiet"), "{}", session.output());
+        session.interrupt();
+    }
 }
 
 #[test]

@@ -54,11 +54,6 @@ pub struct Build {
     pub insecure: bool,
 }
 
-/// What a service's image is called.
-pub fn image_name(project: &Project, service: Service) -> String {
-    service.image().map_or_else(|| format!("{}-{}", project.name, service.name), str::to_owned)
-}
-
 /// How the image of a service is made; `None` if it isn't made here.
 ///
 /// # Errors
@@ -101,7 +96,7 @@ pub(super) fn spec(
         fields.refuse("network", Some("a RUN has the default network, none or the host's"), errors);
     }
     let found = Build {
-        image: image_name(project, service),
+        image: project.image_name(service),
         context: fields.text("context").unwrap_or_else(|| ".".to_owned()),
         dockerfile: fields.text("dockerfile").unwrap_or_else(|| "Dockerfile".to_owned()),
         inline: fields.text("dockerfile_inline"),
@@ -152,7 +147,7 @@ fn contexts(project: &Project, fields: &Fields) -> (BTreeMap<String, String>, BT
     let mut resolve = |source: String| match source.strip_prefix("service:") {
         Some(name) => {
             needs.insert(name.to_owned());
-            let image = project.any_service(name).map(|service| image_name(project, service));
+            let image = project.any_service(name).map(|service| project.image_name(service));
             format!("docker-image://{}", image.unwrap_or_default())
         }
         None => source,

@@ -35,7 +35,7 @@ pub fn spec(
     device_requests.extend(resources::device_requests(fields, "gpus", errors).into_iter().map(gpu));
     device_requests.extend(reserved);
     ContainerSpec {
-        image: build::image_name(project, service),
+        image: project.image_name(service),
         entrypoint: fields.take("entrypoint").map(|_| fields.texts("entrypoint")),
         command: fields.take("command").map(|_| fields.texts("command")),
         env: fields.strings("environment"),

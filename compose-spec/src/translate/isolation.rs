@@ -19,7 +19,7 @@ where
         None => text,
         Some(name) => match project.service(name) {
             Some(service) => {
-                let first = format!("{}-{name}-1", project.name);
+                let first = project.made_name(&[name, "1"]);
                 format!("container:{}", service.text("container_name").unwrap_or(&first))
             }
             None => {

@@ -33,7 +33,7 @@ use crate::service::Service;
 use crate::validate::dependency_order;
 use fields::Fields;
 
-pub use build::{Build, build, image_name};
+pub use build::{Build, build};
 pub use programs::{Model as AiModel, Provider, Variables, dependents, model_variables, models, providers};
 pub use report::{ELSEWHERE, Outcome, Row, report};
 
@@ -137,6 +137,7 @@ fn service(
         name: format!("{}-{}", project.name, service.name),
         stack: Some(StackMember { stack: project.name.clone(), key: service.name.to_owned() }),
         container_name,
+        container_prefix: (project.separator != '-').then(|| project.made_name(&[service.name, ""])),
         // What a program provides is there before any container.
         depends_on: service
             .dependencies()

@@ -99,7 +99,7 @@ fn new_task(state: &State, service: &Service, slot: u32, id: TaskId, now: Timest
         meta: Meta::default(),
         service: service.id,
         slot,
-        name: service.spec.container_name.clone().unwrap_or_else(|| format!("{}-{slot}", service.spec.name)),
+        name: service.spec.container_name_of(slot),
         spec: task_spec(state, service),
         spec_version: service.spec_version,
         node: None,

@@ -4,14 +4,15 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use libcontainer::config::YoukiConfig;
 use libcontainer::container::builder::ContainerBuilder;
-use libcontainer::container::{Container, ContainerStatus};
+use libcontainer::container::{Container, ContainerStatus, State};
 use libcontainer::error::LibcontainerError;
 use libcontainer::hooks::run_hooks;
 use libcontainer::syscall::syscall::SyscallType;
 use model::shim::{ErrorClass, ExecRequest, IdMap, IdRange};
 use nix::sched::CloneFlags;
-use oci_spec::runtime::{LinuxIdMapping, LinuxNamespaceType, Spec};
+use oci_spec::runtime::{Hook, LinuxIdMapping, LinuxNamespaceType, Spec};
 
 use super::command::ReportingExecutor;
 use super::join::Join;
@@ -34,6 +35,8 @@ pub struct Embedded {
     state_dir: PathBuf,
     cgroup: PathBuf,
     container: Option<Container>,
+    /// The hooks that run once it has started.
+    poststart: Vec<Hook>,
 }
 
 impl Embedded {
@@ -46,6 +49,7 @@ impl Embedded {
             state_dir: state_dir.to_owned(),
             cgroup: cgroup.to_owned(),
             container: None,
+            poststart: Vec::new(),
         }
     }
 
@@ -59,19 +63,25 @@ impl Embedded {
         let Some(mut container) = self.container.take() else { return };
         let Ok(spec) = Spec::load(self.config_dir.join("config.json")) else { return };
         container.set_status(ContainerStatus::Stopped);
-        for hook in spec.hooks().iter().flat_map(|hooks| hooks.poststop().iter().flatten()) {
-            let done = run_hooks(Some(&vec![hook.clone()]), Some(&container.state), None, None, None);
-            if let Err(error) = done {
-                tracing::warn!(hook = %hook.path().display(), %error, "a poststop hook failed");
-            }
+        let hooks = spec.hooks().as_ref().and_then(|hooks| hooks.poststop().clone());
+        run_each(hooks.unwrap_or_default(), &container.state);
+    }
+
+    /// Takes the hooks that run after the start from libcontainer, which would leave out those behind one that fails.
+    fn take_poststart(&mut self, container: &Container) -> std::result::Result<(), LibcontainerError> {
+        let mut config = YoukiConfig::load(&container.root)?;
+        if let Some(hooks) = &mut config.hooks {
+            self.poststart = hooks.poststart().clone().unwrap_or_default();
+            hooks.set_poststart(None);
         }
+        if !self.poststart.is_empty() {
+            config.save(&container.root)?;
+        }
+        Ok(())
     }
 
     fn build(&mut self, io: ProcessIo, report: &OwnedFd) -> Result<Option<terminal::ConsoleListener>> {
-        let fault = |error: libcontainer::error::LibcontainerError| ShimError::Runtime {
-            action: "create",
-            message: error.to_string(),
-        };
+        let fault = |error: LibcontainerError| ShimError::Runtime { action: "create", message: error.to_string() };
         let mut console = None;
         let mut builder = ContainerBuilder::new(self.id.clone(), SyscallType::Linux)
             .with_root_path(&self.state_dir)
@@ -96,6 +106,7 @@ impl Embedded {
             .with_detach(true)
             .build()
             .map_err(fault)?;
+        self.take_poststart(&container).map_err(fault)?;
         self.container = Some(container);
         Ok(console)
     }
@@ -136,14 +147,10 @@ impl Runtime for Embedded {
     fn start(&mut self) -> Result<()> {
         let container =
             self.container.as_mut().ok_or(ShimError::WrongState { action: "start", state: "not created" })?;
-        match container.start() {
-            // Its process runs by then, whatever becomes of a poststart hook.
-            Err(LibcontainerError::Hook(error)) => {
-                tracing::warn!(%error, "a poststart hook failed");
-                Ok(())
-            }
-            done => done.map_err(|error| ShimError::Runtime { action: "start", message: error.to_string() }),
-        }
+        let fault = |error: LibcontainerError| ShimError::Runtime { action: "start", message: error.to_string() };
+        container.start().map_err(fault)?;
+        run_each(std::mem::take(&mut self.poststart), &container.state);
+        Ok(())
     }
 
     fn exec(&mut self, request: &ExecRequest, io: ProcessIo) -> Result<Launched> {
@@ -186,6 +193,16 @@ impl Runtime for Embedded {
                 Err(ShimError::io("remove", &self.state_dir)(error))
             }
             _ => Ok(()),
+        }
+    }
+}
+
+/// Runs hooks that change nothing for the container any more: when one fails the others run all the same.
+fn run_each(hooks: Vec<Hook>, state: &State) {
+    for hook in hooks {
+        let path = hook.path().clone();
+        if let Err(error) = run_hooks(Some(&vec![hook]), Some(state), None, None, None) {
+            tracing::warn!(hook = %path.display(), %error, "a hook failed");
         }
     }
 }

@@ -123,6 +123,7 @@ prop_compose! {
         mode in service_mode(),
         container in container_spec(),
         container_name in maybe(text()),
+        container_prefix in maybe(text()),
         network in network_mode(),
         ports in few(port_spec()),
         endpoint_mode in endpoint_mode(),
@@ -130,8 +131,8 @@ prop_compose! {
         (node, step_of) in (maybe(id(NodeId::from_random)), maybe(text())),
     ) -> ServiceSpec {
         ServiceSpec {
-            name, labels, stack, mode, container, container_name, network, ports, endpoint_mode, depends_on,
-            placement: Placement { node }, step_of,
+            name, labels, stack, mode, container, container_name, container_prefix, network, ports, endpoint_mode,
+            depends_on, placement: Placement { node }, step_of,
         }
     }
 }

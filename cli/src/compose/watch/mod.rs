@@ -31,6 +31,7 @@ use super::{lifecycle, up};
 use crate::client::{Client, Host};
 use crate::error::{Error, Result};
 use batch::Batch;
+pub use rebuild::Rebuilding;
 use rules::{Context, Plan, Rule, initial, plan};
 use tree::Tree;
 
@@ -43,6 +44,12 @@ pub struct WatchArgs {
     /// Do not bring the application up first
     #[arg(long)]
     no_up: bool,
+    /// Keep the images that builds replace, with --prune=false
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = crate::surface::go_bool, hide_default_value = true, hide_possible_values = true)]
+    prune: bool,
+    /// Do not show how builds come along
+    #[arg(long)]
+    quiet: bool,
     /// Services; none means all
     services: Vec<String>,
 }
@@ -65,9 +72,9 @@ pub async fn watch(host: &Host, project: &ProjectArgs, args: WatchArgs) -> Resul
     let mut terminations = signal(SignalKind::terminate()).map_err(error)?;
     let work = async {
         if !args.no_up {
-            up::start(&mut client, &loaded, &args.services).await?;
+            up::start(&mut client, &loaded, &args.services, args.quiet).await?;
         }
-        watching.follow(&mut client, &loaded).await
+        watching.follow(&mut client, &loaded, Rebuilding { quiet: args.quiet, prune: args.prune }).await
     };
     tokio::select! {
         ended = work => ended,
@@ -93,13 +100,13 @@ impl Watching {
     }
 
     /// Carries changes out as they come; ends only with an error.
-    pub async fn follow(self, client: &mut Client, loaded: &Loaded) -> Result<()> {
+    pub async fn follow(self, client: &mut Client, loaded: &Loaded, rebuilding: Rebuilding) -> Result<()> {
         let Self { rules, tree } = self;
         let first = initial(&rules, tree.present());
         let (sender, mut changes) = mpsc::channel(AHEAD);
         // It ends with the process, or when nobody listens to the next change.
         std::thread::spawn(move || tell(tree, &sender));
-        act(client, loaded, &rules, first).await?;
+        act(client, loaded, &rules, first, rebuilding).await?;
         say("Watch enabled");
         let began = Instant::now();
         let mut batch = Batch::default();
@@ -109,7 +116,7 @@ impl Watching {
                 Some(paths) = changes.recv() => batch.add(paths?, began.elapsed()),
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     let paths = batch.take();
-                    if let Err(error) = act(client, loaded, &rules, plan(&rules, &paths)).await {
+                    if let Err(error) = act(client, loaded, &rules, plan(&rules, &paths), rebuilding).await {
                         eprintln!("orca: {error}; what has changed is tried again with the next change");
                         batch.owe(paths);
                     }
@@ -134,11 +141,11 @@ fn tell(mut tree: Tree, sender: &mpsc::Sender<Result<BTreeSet<PathBuf>>>) {
 }
 
 /// Does what a batch asks for: what is made again first, then files, restarts and commands.
-async fn act(client: &mut Client, loaded: &Loaded, rules: &[Rule], plan: Plan) -> Result<()> {
+async fn act(client: &mut Client, loaded: &Loaded, rules: &[Rule], plan: Plan, rebuilding: Rebuilding) -> Result<()> {
     let project = loaded.name();
     if !plan.rebuild.is_empty() {
         say(&format!("Rebuilding service(s) {} after changes were detected...", quoted(&plan.rebuild)));
-        rebuild::rebuild(client, loaded, &plan.rebuild).await?;
+        rebuild::rebuild(client, loaded, &plan.rebuild, rebuilding).await?;
     }
     for (service, copies) in &plan.sync {
         say(&format!("Syncing service {service:?} after {} changes were detected", copies.len()));
