@@ -137,7 +137,7 @@ fn service(
         name: format!("{}-{}", project.name, service.name),
         stack: Some(StackMember { stack: project.name.clone(), key: service.name.to_owned() }),
         container_name,
-        container_prefix: (project.separator != '-').then(|| project.made_name(&[service.name, ""])),
+        container_prefix: container_prefix(project, service.name),
         // What a program provides is there before any container.
         depends_on: service
             .dependencies()
@@ -163,6 +163,11 @@ fn service(
     fields.finish(errors);
     labels(project, service, stack, &mut spec);
     spec
+}
+
+/// What the names of a service's containers begin with, where that is not as usual.
+fn container_prefix(project: &Project, key: &str) -> Option<String> {
+    (project.separator != '-').then(|| project.made_name(&[key, ""]))
 }
 
 /// Attributes that are already in what was normalised, or that only commands other than `up` read.

@@ -10,7 +10,6 @@ use model::{
     ServiceMode, ServiceSpec, StackMember,
 };
 
-use super::build;
 use super::fields::Fields;
 use crate::error::Error;
 use crate::project::Project;
@@ -33,6 +32,7 @@ pub fn of(project: &Project, service: Service, spec: &mut ServiceSpec, errors: &
         depends_on.extend(steps.last().map(|before| (before.key().to_owned(), completed())));
         steps.push(ServiceSpec {
             name: format!("{}-{key}", project.name),
+            container_prefix: super::container_prefix(project, &key),
             stack: Some(StackMember { stack: project.name.clone(), key }),
             mode: once(spec.mode),
             container: container(project, service, &spec.container, &hook, errors),
@@ -76,7 +76,7 @@ fn container(
     env.extend(hook.strings("environment"));
     let command = hook.texts("command");
     ContainerSpec {
-        image: other.unwrap_or_else(|| build::image_name(project, service)),
+        image: other.unwrap_or_else(|| project.image_name(service)),
         command: (!command.is_empty()).then_some(command),
         env,
         user,
