@@ -24,6 +24,8 @@ pub struct Plan {
     pub directory: PathBuf,
     /// Process variables over those of env files.
     pub env: Env,
+    /// What of the choice the user should know.
+    pub warnings: Vec<String>,
 }
 
 /// Finds the files and reads the env files.
@@ -48,15 +50,16 @@ pub fn plan(options: &LoadOptions, files: &dyn Files) -> Result<Plan, Errors> {
     if paths.is_empty() {
         paths = from_environment(&env, &options.working_dir);
     }
+    let mut warnings = Vec::new();
     if paths.is_empty() {
-        paths = discover(given.as_deref().unwrap_or(&options.working_dir), files)?;
+        paths = discover(given.as_deref().unwrap_or(&options.working_dir), files, &mut warnings)?;
     }
     let directory =
         given.or_else(|| directory_of(&paths, &options.working_dir)).unwrap_or_else(|| options.working_dir.clone());
     if use_default && directory != first {
         default_env_file(&directory, &mut env, files)?;
     }
-    Ok(Plan { files: paths, directory, env })
+    Ok(Plan { files: paths, directory, env, warnings })
 }
 
 fn absolute(base: &Path, path: &Path) -> PathBuf {
@@ -135,15 +138,33 @@ fn from_environment(env: &Env, base: &Path) -> Vec<PathBuf> {
 }
 
 /// The first Compose file in the directory or above it, and the override beside it.
-fn discover(from: &Path, files: &dyn Files) -> Result<Vec<PathBuf>, Error> {
-    let exists = |path: &PathBuf| matches!(files.read(path), Ok(Some(_)));
+fn discover(from: &Path, files: &dyn Files, warnings: &mut Vec<String>) -> Result<Vec<PathBuf>, Error> {
     for directory in from.ancestors() {
-        let Some(main) = FILE_NAMES.iter().map(|name| directory.join(name)).find(exists) else { continue };
+        let Some(main) = preferred(directory, FILE_NAMES, "config", files, warnings) else { continue };
         let mut found = vec![main];
-        found.extend(OVERRIDE_NAMES.iter().map(|name| directory.join(name)).find(exists));
+        found.extend(preferred(directory, OVERRIDE_NAMES, "override", files, warnings));
         return Ok(found);
     }
     Err(Error::NoFile { directory: text(from) })
+}
+
+/// The first of these files that is there; it is told if there are several.
+fn preferred(
+    directory: &Path,
+    names: [&str; 4],
+    kind: &str,
+    files: &dyn Files,
+    warnings: &mut Vec<String>,
+) -> Option<PathBuf> {
+    let there = |path: &PathBuf| matches!(files.read(path), Ok(Some(_)));
+    let mut found = names.iter().map(|name| directory.join(name)).filter(there);
+    let first = found.next()?;
+    let others: Vec<String> = found.map(|path| text(&path)).collect();
+    if !others.is_empty() {
+        let (first, others) = (text(&first), others.join(", "));
+        warnings.push(format!("Found multiple {kind} files with supported names: {first}, {others}; using {first}"));
+    }
+    Some(first)
 }
 
 /// Lower case, only `[a-z0-9_-]`, no leading `_` or `-`.

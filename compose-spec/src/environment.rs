@@ -27,6 +27,14 @@ pub fn resolve(
     reading: &Reading,
     files: &dyn Files,
 ) -> Result<(), Error> {
+    if reading.env_files {
+        let own = service.get_mut("environment").and_then(Node::as_map_mut).into_iter().flatten();
+        for (name, node) in own.filter(|(_, node)| node.is_null()) {
+            if let Some(value) = env.get(name) {
+                node.value = Value::String(value.clone());
+            }
+        }
+    }
     let mut variables = Variables::new();
     if let Some(list) = service.get("env_file").and_then(Node::as_list).filter(|_| reading.env_files) {
         let own = service.get("environment").and_then(Node::as_map);

@@ -23,6 +23,11 @@ pub trait Files {
     /// The bytes of a file; `None` when no file has that name.
     fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, FileError>;
 
+    /// The path without the symbolic links in it; `None` if it has none.
+    fn resolved(&self, _path: &Path) -> Option<PathBuf> {
+        None
+    }
+
     /// The local file of what `include` or `extends` names elsewhere, such as `oci://…`; `None` if it names nothing of that kind.
     fn local(&self, _remote: &str) -> Option<Result<PathBuf, FileError>> {
         None

@@ -36,6 +36,7 @@ pub mod node;
 mod normalize;
 mod path;
 mod paths;
+mod pattern;
 mod pipeline;
 mod profiles;
 mod project;

@@ -70,6 +70,7 @@ pub fn load(options: &LoadOptions, files: &dyn Files) -> Result<Loaded, Errors> 
     let plan = discover::plan(options, files)?;
     let mut loader = Loader::new(files, options.stdin.as_deref());
     loader.relative_to = options.no_path_resolution.then(|| plan.directory.clone());
+    loader.warnings.extend(plan.warnings.iter().map(|warning| Warning::new(Span::default(), warning)));
     let project = assemble(options, plan, &mut loader);
     let Loader { sources, warnings, .. } = loader;
     let mut project = project.map_err(|errors| errors.locate(&sources))?;
@@ -88,13 +89,14 @@ pub fn load_model(options: &LoadOptions, files: &dyn Files) -> Result<Model, Err
     let mut loader = Loader::new(files, options.stdin.as_deref());
     loader.relative_to = options.no_path_resolution.then(|| plan.directory.clone());
     loader.uninterpolated = true;
+    loader.warnings.extend(plan.warnings.iter().map(|warning| Warning::new(Span::default(), warning)));
     let model = assemble_model(options, plan, &mut loader);
     let Loader { sources, warnings, .. } = loader;
     let Assembled { mut model, name, .. } = model.map_err(|errors| errors.locate(&sources))?;
     if !options.no_normalize {
-        normalize::presence(&mut model);
+        normalize::presence(&mut model, &name);
         // Variables without a value stay without.
-        normalize::normalize(&mut model, &name, &Env::new());
+        normalize::normalize(&mut model, &Env::new());
         if let Some(map) = model.as_map_mut() {
             map.insert("name".into(), Node::string(name, Span::default()));
         }
@@ -112,7 +114,7 @@ struct Assembled {
 }
 
 fn assemble_model(options: &LoadOptions, plan: Plan, loader: &mut Loader) -> Result<Assembled, Errors> {
-    let Plan { files, directory, mut env } = plan;
+    let Plan { files, directory, mut env, .. } = plan;
     let name = project_name(options, &files, &directory, &env, loader)?;
     env.insert("COMPOSE_PROJECT_NAME".into(), name.clone());
     let model = loader.model(&files, &directory, &env, &[], Span::default())?;
@@ -128,11 +130,11 @@ fn assemble_model(options: &LoadOptions, plan: Plan, loader: &mut Loader) -> Res
 fn assemble(options: &LoadOptions, plan: Plan, loader: &mut Loader) -> Result<Project, Errors> {
     let Assembled { mut model, name, files, directory, env } = assemble_model(options, plan, loader)?;
     if !options.no_normalize {
-        normalize::presence(&mut model);
+        normalize::presence(&mut model, &name);
     }
     typed::coerce(&mut model, &typed::PROJECT)?;
     if !options.no_normalize {
-        normalize::normalize(&mut model, &name, &env);
+        normalize::normalize(&mut model, &env);
     }
     let mut project = Project::from_model(model, name, directory, env, Default::default());
     if options.compatibility || project.environment.get("COMPOSE_COMPATIBILITY").is_some_and(|flag| truthy(flag)) {
@@ -144,6 +146,7 @@ fn assemble(options: &LoadOptions, plan: Plan, loader: &mut Loader) -> Result<Pr
     profiles::activate(&mut project, &profiles);
     if !options.no_consistency {
         validate::consistency(&project)?;
+        normalize::replicas(project.services.values_mut());
     }
     profiles::select(&mut project, &options.services, !options.no_deps)?;
     if !options.keep_unused {

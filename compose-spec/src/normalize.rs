@@ -63,9 +63,10 @@ fn list<'a>(map: &'a mut Map, key: &str) -> impl Iterator<Item = &'a mut Node> {
 }
 
 /// What depends on whether a key is there at all, so before empty values are dropped: `dockerfile: ""` is not the default,
-/// nor is the network of a service with `network_mode: ""`.
-pub fn presence(model: &mut Node) {
+/// nor is the network of a service with `network_mode: ""`, and `name: ""` is no name at all.
+pub fn presence(model: &mut Node, project: &str) {
     networks(model);
+    names(model, project);
     for build in section(model, "services").filter_map(|service| service.get_mut("build")) {
         if build.get("dockerfile_inline").is_none() {
             set(build, "dockerfile", Value::String("Dockerfile".into()));
@@ -73,14 +74,24 @@ pub fn presence(model: &mut Node) {
     }
 }
 
+/// `scale` is the number of replicas that `deploy` has, too, as in the reference once both are known to agree.
+pub fn replicas<'a>(services: impl Iterator<Item = &'a mut Node>) {
+    for service in services {
+        if let Some(scale) = service.get("scale").cloned()
+            && let Some(deploy) = service.get_mut("deploy")
+        {
+            set(deploy, "replicas", scale.value);
+        }
+    }
+}
+
 /// Normalises a typed model: implied dependencies, names, variables taken from the environment.
-pub fn normalize(model: &mut Node, project: &str, env: &BTreeMap<String, String>) {
+pub fn normalize(model: &mut Node, env: &BTreeMap<String, String>) {
     for service in section(model, "services") {
         if let Some(service) = service.as_map_mut() {
             self::service(service, env);
         }
     }
-    names(model, project);
 }
 
 fn networks(model: &mut Node) {

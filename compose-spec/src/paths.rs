@@ -2,16 +2,18 @@
 
 use std::path::Path as FilePath;
 
-use crate::files::{join, text};
+use crate::files::{Files, join, text};
 use crate::node::{Map, Node, Value};
 
 /// What relative paths are relative to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Base<'a> {
     /// The project's directory.
     pub directory: &'a FilePath,
     /// What `~` means, if known.
     pub home: Option<&'a str>,
+    /// Where symbolic links are known.
+    pub files: &'a dyn Files,
 }
 
 impl Base<'_> {
@@ -111,6 +113,12 @@ fn service(service: &mut Node, base: Base) {
     if let Some(develop) = service.get_mut("develop") {
         for watch in develop.get_mut("watch").and_then(Node::as_list_mut).into_iter().flatten() {
             base.unless_empty(watch.get_mut("path"));
+            // What changes is told of by its real name.
+            if let Some(Node { value: Value::String(path), .. }) = watch.get_mut("path")
+                && let Some(real) = base.files.resolved(FilePath::new(path))
+            {
+                *path = text(&real);
+            }
         }
     }
     for volume in items(service, "volumes") {

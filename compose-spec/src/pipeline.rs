@@ -148,7 +148,7 @@ impl<'f> Loader<'f> {
     pub fn resolve_paths(&self, model: &mut Node, directory: &FilePath, env: &Env) {
         let relative = self.relative_to.as_ref().map(|root| relative(root, directory));
         let directory = relative.as_deref().unwrap_or(directory);
-        paths::resolve(model, Base { directory, home: env.get("HOME").map(String::as_str) });
+        paths::resolve(model, Base { directory, home: env.get("HOME").map(String::as_str), files: self.files });
     }
 
     /// Merges a document over the model so far.

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use crate::error::Error;
+use crate::pattern;
 use crate::project::{Project, Services};
 use crate::service::Service;
 
@@ -25,6 +26,7 @@ pub fn select(project: &mut Project, names: &[String], with_dependencies: bool) 
     if names.is_empty() {
         return Ok(());
     }
+    let names = &expand(project, names);
     let mut profiles = project.profiles.clone();
     for name in names.iter().filter(|name| !project.services.contains_key(*name)) {
         let Some(node) = project.disabled.get(name) else { return Err(Error::NoSuchService { name: name.clone() }) };
@@ -55,6 +57,23 @@ pub fn select(project: &mut Project, names: &[String], with_dependencies: bool) 
         }
     }
     Ok(())
+}
+
+/// The services that names mean: `web*` and the like are patterns for enabled services, as file names are matched.
+pub fn expand(project: &Project, names: &[String]) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for name in names {
+        let known = project.services.contains_key(name) || project.disabled.contains_key(name);
+        let matching = project.service_names().into_iter().filter(|service| !known && pattern::matches(name, service));
+        let before = found.len();
+        found.extend(matching.map(str::to_owned));
+        if found.len() == before {
+            found.push(name.clone());
+        }
+    }
+    let mut seen = HashSet::new();
+    found.retain(|name| seen.insert(name.clone()));
+    found
 }
 
 /// Drops networks, volumes, secrets, configs and models that no enabled service uses.

@@ -128,6 +128,11 @@ impl Project {
         sorted(self.services.keys().map(String::as_str))
     }
 
+    /// The services that names and patterns such as `web*` mean.
+    pub fn expand(&self, names: &[String]) -> Vec<String> {
+        crate::profiles::expand(self, names)
+    }
+
     /// Keys of the networks, sorted.
     pub fn network_names(&self) -> Vec<&str> {
         sorted(self.networks.keys().map(String::as_str))

@@ -159,3 +159,62 @@ fn the_report_names_every_attribute() {
         assert!(matches!(outcome(refused), Some(Outcome::Refused(_))), "{refused}: {rows:?}");
     }
 }
+
+/// Of several files, with what the options change: the canonical form.
+fn config(text: &[(&str, &str)], change: impl FnOnce(&mut LoadOptions)) -> String {
+    load(&options(change), &files(text)).unwrap().project.config_yaml()
+}
+
+#[test]
+fn details_that_follow_the_reference() {
+    let one = |text: &str| config(&[("compose.yaml", text)], |_| {});
+    let ports = one("services: {a: {image: x, ports: [{target: 80, published: 8080}, '8080:80', '8080:80']}}");
+    assert_eq!(ports.matches("target: 80").count(), 2, "the number 8080 is not the text: {ports}");
+    let replicas = one("services: {a: {image: x, scale: 2, deploy: {mode: replicated}}}");
+    assert!(replicas.contains("replicas: 2") && replicas.contains("scale: 2"), "{replicas}");
+    let unnamed = one("services: {a: {image: x, networks: [n, m]}}\nnetworks: {n: {name: ''}, m: {}}");
+    assert!(unnamed.contains("name: shop_m") && !unnamed.contains("shop_n"), "{unnamed}");
+}
+
+#[test]
+fn variables_without_a_value_get_it_with_the_env_files() {
+    let text = [("compose.yaml", "services: {a: {image: x, environment: {FOO: , BAR: }}}")];
+    let with = |change: &dyn Fn(&mut LoadOptions)| {
+        config(&text, |options| {
+            options.env = [("FOO".to_owned(), "1".to_owned())].into();
+            options.no_normalize = true;
+            change(options);
+        })
+    };
+    assert!(with(&|_| {}).contains("FOO: \"1\""));
+    assert!(with(&|options| options.no_env_resolution = true).contains("FOO: null"));
+    let shared = [("compose.yaml", "services: {a: {image: x, pid: 'service:b'}}")];
+    assert!(config(&shared, |options| options.no_normalize = true).contains("service:b"));
+    assert!(load(&options(|_| {}), &files(&shared)).unwrap_err().to_string().contains("undefined service \"b\""));
+}
+
+#[test]
+fn services_are_chosen_by_patterns_too() {
+    let text = [("compose.yaml", "services: {web1: {image: x}, web2: {image: x, profiles: [p]}, db: {image: x}}")];
+    let chosen = |names: &[&str]| {
+        let change = |options: &mut LoadOptions| options.services = names.iter().map(|name| (*name).into()).collect();
+        load(&options(change), &files(&text)).map(|loaded| loaded.project.service_names().join(" "))
+    };
+    assert_eq!(chosen(&["web*"]).unwrap(), "web1", "only those that are enabled");
+    assert_eq!(chosen(&["web2", "d?"]).unwrap(), "db web2");
+    assert!(chosen(&["x*"]).is_err());
+}
+
+#[test]
+fn it_is_told_which_of_several_files_is_used() {
+    let text = "services: {a: {image: x}}";
+    let both = files(&[("compose.yaml", text), ("docker-compose.yml", text), ("compose.override.yml", "{}")]);
+    let warnings = load(&options(|_| {}), &both).unwrap().warnings;
+    let told: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "Found multiple config files with supported names: /shop/compose.yaml, /shop/docker-compose.yml; using /shop/compose.yaml"
+        ]
+    );
+}

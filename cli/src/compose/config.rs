@@ -84,8 +84,7 @@ impl ConfigArgs {
             no_consistency: self.no_consistency,
             no_normalize: self.no_normalize,
             no_path_resolution: self.no_path_resolution,
-            // As in Compose, whose hashes have the names of env files and not what is in them.
-            no_env_resolution: self.no_env_resolution || self.hash.is_some(),
+            no_env_resolution: self.no_env_resolution,
             ..Reading::default()
         }
     }
@@ -196,10 +195,15 @@ fn uninterpolated(model: &Model, args: &ConfigArgs) -> Result<String> {
         }
         return Ok(table.render());
     }
+    // As Compose, whose YAML has them in lower case.
+    let case = |key: &str| if args.json() { key.to_owned() } else { key.to_lowercase() };
     let object = |v: &compose_spec::Variable| {
-        serde_json::json!({
-            "Name": v.name, "DefaultValue": v.default, "PresenceValue": v.alternate, "Required": v.required,
-        })
+        let mut object = serde_json::Map::new();
+        object.insert(case("Name"), v.name.clone().into());
+        object.insert(case("DefaultValue"), v.default.clone().into());
+        object.insert(case("PresenceValue"), v.alternate.clone().into());
+        object.insert(case("Required"), v.required.into());
+        serde_json::Value::Object(object)
     };
     let map: serde_json::Map<String, serde_json::Value> =
         variables.iter().map(|variable| (variable.name.clone(), object(variable))).collect();

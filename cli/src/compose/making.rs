@@ -78,6 +78,7 @@ pub struct Made {
 /// Makes the application's containers, and starts none.
 pub async fn create(host: &Host, project: &ProjectArgs, args: CreateArgs) -> Result<()> {
     let loaded = project.load(&args.services)?;
+    let args = CreateArgs { services: loaded.project.expand(&args.services), ..args };
     let stack = loaded.provided(&args.services, false, &args.making.scale, host.dry_run).await?;
     let mut client = Client::connect_or_start(host).await?;
     let anew = Anew { services: &args.services, ..Anew::default() };

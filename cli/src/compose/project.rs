@@ -74,6 +74,13 @@ impl Files for Disk {
         Ok(Some(bytes))
     }
 
+    fn resolved(&self, path: &Path) -> Option<PathBuf> {
+        let is_link = |part: &&Path| part.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink());
+        // As in the reference: up to the first link, and what is beyond it as it stands.
+        let link = path.ancestors().collect::<Vec<_>>().into_iter().rev().find(is_link)?;
+        Some(link.canonicalize().ok()?.join(path.strip_prefix(link).ok()?))
+    }
+
     fn local(&self, path: &str) -> Option<Result<PathBuf, FileError>> {
         let found = remote::local(path)?;
         Some(found.map_err(|error| FileError { is_directory: false, reason: error.to_string() }))
@@ -156,6 +163,8 @@ impl ProjectArgs {
         let variable = |(key, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((key.into_string().ok()?, value.into_string().ok()?))
         };
+        let mut env: std::collections::BTreeMap<String, String> = std::env::vars_os().filter_map(variable).collect();
+        env.entry("PWD".to_owned()).or_insert_with(|| working_dir.to_string_lossy().into_owned());
         let profiles = if reading.all_profiles { vec!["*".into()] } else { self.profile.clone() };
         let local = |path: &PathBuf| path.to_str().and_then(remote::local).unwrap_or_else(|| Ok(path.clone()));
         Ok(LoadOptions {
@@ -163,7 +172,7 @@ impl ProjectArgs {
             stdin,
             project_directory: self.project_directory.clone(),
             project_name: self.project_name.clone(),
-            env: std::env::vars_os().filter_map(variable).collect(),
+            env,
             env_files: self.env_file.clone(),
             profiles,
             working_dir,

@@ -133,6 +133,7 @@ pub fn scale(text: &str) -> Result<(String, u32), String> {
 /// Brings the application up.
 pub async fn up(host: &Host, project: &ProjectArgs, args: UpArgs) -> Result<()> {
     let loaded = project.load(&args.services)?;
+    let args = UpArgs { services: loaded.project.expand(&args.services), ..args };
     let stack = loaded.provided(&args.services, args.no_deps, &args.making.scale, host.dry_run).await?;
     if let Some(service) = &args.exit_code_from
         && !stack.services.iter().any(|spec| spec.key() == service)

@@ -88,7 +88,8 @@ fn key(identity: Identity, item: &Node, path: &Path) -> Result<String, Error> {
         (Identity::Expose, _) => Err(Error::mistyped(item, path, "a port or a range of ports")),
         (Identity::Port, Value::Map(_)) => {
             let target = field("target").ok_or_else(|| missing("a target port"))?;
-            let published = field("published").unwrap_or_default();
+            // As in the reference the number 8080 is not the text "8080", which short forms have.
+            let published = item.get("published").map(|node| format!("{:?}", node.value)).unwrap_or_default();
             let host = field("host_ip").unwrap_or_else(|| "0.0.0.0".into());
             let protocol = field("protocol").unwrap_or_else(|| "tcp".into());
             Ok(format!("{host}:{published}:{target}/{protocol}"))

@@ -115,13 +115,12 @@ fn references(project: &Project, service: Service, errors: &mut Vec<Error>) {
             undefined(node, "depends on undefined service", name);
         }
     }
-    for key in ["network_mode", "ipc", "pid"] {
-        let name = service.text(key).and_then(|mode| mode.strip_prefix("service:"));
-        if let (Some(name), Some(node)) =
-            (name.filter(|name| !project.services.contains_key(*name)), service.node.get(key))
-        {
-            undefined(node, "shares a namespace with undefined service", name);
-        }
+    // The other namespaces are dependencies, once they are added.
+    let shared = service.text("network_mode").and_then(|mode| mode.strip_prefix("service:"));
+    if let Some(name) = shared.filter(|name| !project.services.contains_key(*name))
+        && let Some(node) = service.node.get("network_mode")
+    {
+        undefined(node, "shares the network of undefined service", name);
     }
 }
 
