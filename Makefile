@@ -6,7 +6,7 @@ TARGET := target/$(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 export LIBSECCOMP_LIB_PATH ?= /usr/lib/$(shell gcc -print-multiarch 2>/dev/null || echo x86_64-linux-gnu)
 ORCA := $(TARGET)/release/orca
 BUILD_PACKAGES := gcc libc6-dev libseccomp-dev pkg-config
-TEST_PACKAGES := apache2-utils apparmor bind9-dnsutils binutils busybox-static conntrack crun curl docker-registry iproute2 iptables nftables python3 runc skopeo user-mode-linux util-linux
+TEST_PACKAGES := apache2-utils apparmor bind9-dnsutils binutils busybox-static conntrack crun curl docker-registry git iproute2 iptables nftables python3 runc skopeo user-mode-linux util-linux
 
 .PHONY: help build demo demo-down test lint unit e2e sim fuzz fuzz-compose bench leaks faults man licences
 

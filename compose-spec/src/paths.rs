@@ -4,6 +4,7 @@ use std::path::Path as FilePath;
 
 use crate::files::{Files, join, text};
 use crate::node::{Map, Node, Value};
+use crate::publish::is_remote;
 
 /// What relative paths are relative to.
 #[derive(Clone, Copy)]
@@ -44,10 +45,10 @@ impl Base<'_> {
     fn context(&self, node: Option<&mut Node>) {
         let Some(node) = node else { return };
         let remote = ["https://", "http://", "git://", "ssh://", "github.com/", "git@", "service:"];
-        let is_remote = node
+        let elsewhere = node
             .as_str()
             .is_some_and(|path| path.contains("://") || remote.iter().any(|prefix| path.starts_with(prefix)));
-        if !is_remote {
+        if !elsewhere {
             self.unless_empty(Some(node));
         }
     }
@@ -108,7 +109,7 @@ fn service(service: &mut Node, base: Base) {
         base.unless_empty(Some(item));
     }
     if let Some(extends) = service.get_mut("extends") {
-        base.unless_empty(extends.get_mut("file"));
+        base.unless_empty(extends.get_mut("file").filter(|file| !file.as_str().is_some_and(is_remote)));
     }
     if let Some(develop) = service.get_mut("develop") {
         for watch in develop.get_mut("watch").and_then(Node::as_list_mut).into_iter().flatten() {

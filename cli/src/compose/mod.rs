@@ -10,6 +10,7 @@ mod dry_run;
 mod exec;
 mod files;
 mod foreground;
+mod git;
 mod images;
 mod lifecycle;
 mod logs;

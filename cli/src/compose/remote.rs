@@ -1,4 +1,4 @@
-//! Compose files from registries: `-f oci://NAME[:TAG|@DIGEST]`, and the same in `include` and `extends`.
+//! Compose files from elsewhere: of git repositories ([`git`](super::git)), and of registries: `-f oci://NAME[:TAG|@DIGEST]`, and the same in `include` and `extends`.
 //!
 //! What was fetched is kept in the user's cache, a directory a digest, and used as it is there; only what a tag means is asked
 //! anew.
@@ -16,6 +16,7 @@ use compose_spec::publish::{contents, renamed};
 use image::Reference;
 use image::registry::artifact::{ArtifactManifest, Part};
 
+use super::git::GitRef;
 use crate::error::{Error, Result};
 use crate::registry;
 
@@ -44,39 +45,46 @@ const KEPT: usize = 64;
 /// The local file of a remote one; `None` if the path is one of this machine.
 pub fn local(path: &str) -> Option<Result<PathBuf>> {
     if let Some(name) = path.strip_prefix(SCHEME) {
-        return Some(fetched(name));
+        return Some(once(path, || from_registry(name)));
+    }
+    if let Some(repository) = GitRef::parse(path) {
+        return Some(repository.and_then(|repository| once(path, || repository.fetch())));
     }
     compose_spec::publish::is_remote(path).then(|| {
         Err(Error::Unsupported {
             what: format!("the Compose file {path}"),
-            instead: "only oci:// is fetched: clone the repository, and name the file there".into(),
+            instead: "only oci:// and git repositories are fetched: https://….git, ssh://…, git://…, git@HOST:…".into(),
         })
     })
 }
 
 /// Each name is asked for once a command, so that a command works with one state of it.
-fn fetched(name: &str) -> Result<PathBuf> {
+fn once(name: &str, fetch: impl FnOnce() -> Result<PathBuf>) -> Result<PathBuf> {
     static KNOWN: LazyLock<Mutex<BTreeMap<String, PathBuf>>> = LazyLock::new(Mutex::default);
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(path) = known.get(name) {
         return Ok(path.clone());
     }
+    let path = fetch()?;
+    known.insert(name.to_owned(), path.clone());
+    Ok(path)
+}
+
+fn from_registry(name: &str) -> Result<PathBuf> {
     // Loading is no asynchronous work, and it may be within some.
-    let path = std::thread::scope(|scope| {
+    std::thread::scope(|scope| {
         let work = scope.spawn(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = runtime.map_err(|source| Error::Terminal { action: "ask a registry", source })?;
             runtime.block_on(fetch(name))
         });
         work.join().unwrap_or_else(|_| Err(Error::Registry("the request to the registry was cut off".into())))
-    })?;
-    known.insert(name.to_owned(), path.clone());
-    Ok(path)
+    })
 }
 
 async fn fetch(name: &str) -> Result<PathBuf> {
     let reference: Reference = name.parse().map_err(|error| Error::Registry(format!("{SCHEME}{name}: {error}")))?;
-    let cache = cache_path()?;
+    let cache = cache_path("compose")?;
     make(&cache)?;
     // The project is called as its repository is, if its file does not say otherwise.
     let base = reference.path().rsplit('/').next().unwrap_or_default().to_owned();
@@ -158,18 +166,18 @@ fn localize(files: &mut BTreeMap<String, Vec<u8>>, directory: &Path) {
     }
 }
 
-/// Where applications are kept: the user's cache.
-fn cache_path() -> Result<PathBuf> {
+/// Where applications are kept: a directory of the user's cache.
+pub fn cache_path(of: &str) -> Result<PathBuf> {
     let set = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let cache = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")));
     let cache = cache.ok_or_else(|| {
-        Error::Registry("neither XDG_CACHE_HOME nor HOME says where Compose files of registries are kept".into())
+        Error::Registry("neither XDG_CACHE_HOME nor HOME says where Compose files from elsewhere are kept".into())
     })?;
-    Ok(cache.join("orca").join("compose"))
+    Ok(cache.join("orca").join(of))
 }
 
 /// Makes a directory that nobody else may read.
-fn make(directory: &Path) -> Result<()> {
+pub fn make(directory: &Path) -> Result<()> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
     made.map_err(failed("make", directory))
 }
@@ -216,7 +224,7 @@ fn bound(cache: &Path) {
 /// Refuses a project that would have directories of the cache in its containers: a published application names files that
 /// only its author's machine has.
 pub fn check_paths(project: &Project) -> Result<()> {
-    let Ok(cache) = cache_path() else { return Ok(()) };
+    let Ok(cache) = cache_path("compose") else { return Ok(()) };
     for service in project.services() {
         let text = |node: &Node, key: &str| node.get(key).and_then(Node::as_str).map(PathBuf::from);
         let binds = service.list(&["volumes"]).iter();

@@ -9,6 +9,7 @@ mod cdi;
 mod cluster;
 mod compose;
 mod compose_flags;
+mod compose_git;
 mod compose_remains;
 mod compose_verbs;
 mod compose_volumes;
