@@ -1,6 +1,7 @@
 //! One host: namespaces, a daemon in them, and a cable.
 
 use std::fs::File;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -19,13 +20,17 @@ pub struct Namespaces {
 }
 
 impl Namespaces {
-    /// Of a machine of this name.
-    pub fn new(name: &str) -> Self {
+    /// Of a machine of this name, with the mounts of `others` or of this one.
+    pub fn new(name: &str, others: Option<&Self>) -> Self {
         let script = "hostname \"$0\"; mount --make-rprivate /; while :; do sleep 600 & wait; done";
-        let unshare = Command::new("unshare")
+        let init = others.map_or_else(|| std::process::id(), |others| others.init);
+        let unshare = Command::new("nsenter")
+            .args(["-t", &init.to_string(), "--mount", "--", "unshare"])
             .args(["--net", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child", "--mount-proc", "--"])
             .args(["sh", "-c", script, name])
             .stdin(Stdio::null())
+            // What a terminal sends to who started it is not for hosts.
+            .process_group(0)
             .spawn()
             .unwrap();
         let children = format!("/proc/{0}/task/{0}/children", unshare.id());
@@ -90,6 +95,9 @@ pub struct Host {
     daemon: Option<Child>,
 }
 
+/// What fills a disk, in a host's data directory.
+const BALLAST: &str = "ballast";
+
 impl Host {
     pub(super) fn new(dir: &Path, program: &Path, number: usize) -> Self {
         std::fs::create_dir_all(dir).unwrap();
@@ -112,7 +120,7 @@ impl Host {
     }
 
     pub(super) fn power_on(&mut self, switch: &Namespaces) {
-        let namespaces = Namespaces::new(&self.name());
+        let namespaces = Namespaces::new(&self.name(), Some(switch));
         let (port, init) = (cable(self.number), namespaces.init.to_string());
         let address = format!("{}/24", self.address());
         // The port of a host that has lost its power goes a moment later.
@@ -140,6 +148,10 @@ impl Host {
         }
     }
 
+    fn data_dir(&self) -> PathBuf {
+        self.dir.join("data")
+    }
+
     fn run_dir(&self) -> PathBuf {
         self.dir.join("run")
     }
@@ -163,11 +175,12 @@ impl Host {
             .unwrap()
             .command(&self.program.display().to_string())
             .args(["daemon", "--log", "debug", "--data-dir"])
-            .arg(self.dir.join("data"))
+            .arg(self.data_dir())
             .arg("--run-dir")
             .arg(self.run_dir())
             .stdout(Stdio::null())
             .stderr(log)
+            .process_group(0)
             .spawn()
             .unwrap();
         self.daemon = Some(daemon);
@@ -190,13 +203,41 @@ impl Host {
     }
 
     fn signal_daemon(&mut self, signal: &str) {
+        self.send(signal);
+        let _ = self.daemon.take().unwrap().wait();
+    }
+
+    /// Sends a signal to its daemon.
+    pub(super) fn send(&self, signal: &str) {
         // The parent of the daemon is the one that has entered its namespaces.
-        let mut parent = self.daemon.take().unwrap();
-        let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", parent.id())).unwrap();
+        let parent = self.daemon.as_ref().unwrap().id();
+        let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap();
         for pid in children.split_whitespace() {
             let _ = Command::new("kill").args([signal, pid]).status();
         }
-        let _ = parent.wait();
+    }
+
+    /// Gives it a disk of this size (as mount(8) has it for a tmpfs) for its data, which outlives its power.
+    pub(super) fn give_disk(&self, switch: &Namespaces, size: &str) {
+        let dir = self.data_dir();
+        std::fs::create_dir_all(&dir).unwrap();
+        let mount = ["mount", "-t", "tmpfs", "-o", &format!("size={size}"), "disk", dir.to_str().unwrap()];
+        let done = switch.command("env").args(mount).status().unwrap();
+        assert!(done.success(), "{mount:?}");
+    }
+
+    /// Fills its disk to the last byte.
+    pub fn fill_disk(&self) {
+        let ballast = self.data_dir().join(BALLAST);
+        let script =
+            "for size in 1M 4k 1; do cat /dev/zero | dd bs=$size oflag=append conv=notrunc of=\"$0\"; done; true";
+        let output = self.namespaces.as_ref().unwrap().command("sh").args(["-c", script]).arg(&ballast).output();
+        output.unwrap();
+    }
+
+    /// Makes room again.
+    pub fn free_disk(&self) {
+        self.run(&["rm", "-f", self.data_dir().join(BALLAST).to_str().unwrap()]);
     }
 
     /// Runs a program on it, which must succeed.
@@ -204,12 +245,17 @@ impl Host {
         self.namespaces.as_ref().unwrap().run(args)
     }
 
+    /// Where its daemon answers.
+    pub fn socket(&self) -> String {
+        format!("unix://{}", self.run_dir().join("orca.sock").display())
+    }
+
     /// Runs `orca` against its daemon.
     pub fn orca(&self, args: &[&str]) -> Output {
         let files = self.dir.join("files");
         std::fs::create_dir_all(&files).unwrap();
         Command::new(&self.program)
-            .env("ORCA_HOST", format!("unix://{}", self.run_dir().join("orca.sock").display()))
+            .env("ORCA_HOST", self.socket())
             .env("NO_COLOR", "1")
             .current_dir(files)
             .args(args)

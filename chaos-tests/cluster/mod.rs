@@ -2,6 +2,7 @@
 //! switch. A host can lose its power, its daemon, or its cable, and come back.
 
 mod host;
+mod links;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ pub struct Cluster {
     dir: tempfile::TempDir,
     program: PathBuf,
     switch: host::Namespaces,
+    disk: Option<String>,
     /// The hosts, from 1.
     pub hosts: Vec<Host>,
 }
@@ -23,11 +25,17 @@ pub struct Cluster {
 impl Cluster {
     /// So many hosts, each with a daemon of this program that is a lone node.
     pub fn start(program: &Path, hosts: usize) -> Self {
+        Self::with_disks(program, hosts, None)
+    }
+
+    /// The same, where each has a disk of this size for its data (as mount(8) has it for a tmpfs).
+    pub fn with_disks(program: &Path, hosts: usize, disk: Option<&str>) -> Self {
         let dir = tempfile::Builder::new().prefix(&format!("orca-c{}-", std::process::id())).tempdir().unwrap();
-        let switch = host::Namespaces::new("switch");
+        let switch = host::Namespaces::new("switch", None);
         switch.run(&["ip", "link", "add", "switch", "type", "bridge"]);
         switch.run(&["ip", "link", "set", "switch", "up"]);
-        let mut cluster = Self { dir, program: program.into(), switch, hosts: Vec::new() };
+        let disk = disk.map(str::to_owned);
+        let mut cluster = Self { dir, program: program.into(), switch, disk, hosts: Vec::new() };
         (0..hosts).for_each(|_| cluster.add());
         cluster
     }
@@ -36,6 +44,9 @@ impl Cluster {
     pub fn add(&mut self) {
         let number = self.hosts.len() + 1;
         let mut host = Host::new(&self.dir.path().join(number.to_string()), &self.program, number);
+        if let Some(size) = &self.disk {
+            host.give_disk(&self.switch, size);
+        }
         host.power_on(&self.switch);
         host.start_daemon();
         self.hosts.push(host);
@@ -72,14 +83,14 @@ impl Cluster {
         self.hosts[number - 1].start_daemon();
     }
 
-    /// Pulls a host's cable.
-    pub fn unplug(&self, number: usize) {
-        self.switch.run(&["ip", "link", "set", &host::cable(number), "down"]);
+    /// Has a host's daemon stand still, in the middle of whatever it does; its containers go on.
+    pub fn suspend_daemon(&self, number: usize) {
+        self.hosts[number - 1].send("-STOP");
     }
 
-    /// Puts it back.
-    pub fn plug(&self, number: usize) {
-        self.switch.run(&["ip", "link", "set", &host::cable(number), "up"]);
+    /// Has it go on.
+    pub fn resume_daemon(&self, number: usize) {
+        self.hosts[number - 1].send("-CONT");
     }
 
     /// Makes the first host a cluster, and lets so many managers and workers join it, in this order.
@@ -114,8 +125,11 @@ impl Drop for Cluster {
             self.hosts.iter().for_each(Host::tell);
         }
         // What a host without power has left in the kernel of this machine, only its own daemon knows to remove.
+        self.heal();
         for host in &mut self.hosts {
-            if !host.has_power() {
+            if host.has_power() {
+                host.free_disk();
+            } else {
                 host.power_on(&self.switch);
             }
             host.reset();

@@ -128,22 +128,41 @@ impl Gate {
         let body = body.map_err(|error| Status::cancelled(format!("the request broke off: {error}")))?.to_bytes();
         let deadline = Instant::now() + ELECTION;
         loop {
-            let request = Request::from_parts(parts.clone(), Body::new(Full::new(body.clone())));
-            let Some(leader) = self.leader().await? else { return answer(&mut self.inner, request).await };
+            let request = mark(Request::from_parts(parts.clone(), Body::new(Full::new(body.clone()))), origin)?;
+            let leader = self.leader().await?;
             let mut leadership = self.shared.store.leadership();
-            let other = |now: &Leadership| *now != Leadership::Follows { leader: Some(leader.clone()) };
+            let other = |now: &Leadership| match (&leader, now) {
+                (None, now) => !matches!(now, Leadership::Leads { .. }),
+                (leader, Leadership::Follows { leader: now }) => leader != now,
+                _ => true,
+            };
             let lost = tokio::select! {
-                passed = self.pass_on(&leader, mark(request, origin)?) => match passed {
+                passed = self.ask(leader.as_deref(), request) => match passed {
                     Ok(answer) => return Ok(answer),
                     Err(lost) => lost,
                 },
-                _ = leadership.wait_for(other) => Lost { leader: leader.clone(), reason: "another one leads".into() },
+                _ = leadership.wait_for(other) => Lost::new(leader.as_deref(), "another one leads".into()),
             };
             self.forget();
             if Instant::now() > deadline {
                 return Err(lost.into_status());
             }
             let _ = tokio::time::timeout(RETRY, leadership.wait_for(other)).await;
+        }
+    }
+
+    /// Has the leader answer: this manager where none is named.
+    async fn ask(&mut self, leader: Option<&str>, mut request: Request<Body>) -> Result<Response<Body>, Lost> {
+        if let Some(leader) = leader {
+            return self.pass_on(leader, request).await;
+        }
+        request.headers_mut().remove(ON_BEHALF);
+        let lost = |status: &Status| Lost::new(None, status.message().to_owned());
+        let answer = answer(&mut self.inner, request).await.map_err(|status| lost(&status))?;
+        match Status::from_header_map(answer.headers()) {
+            // It took itself for the leader, and others lead or nobody does: that is over before long.
+            Some(status) if status.code() == Code::Unavailable => Err(lost(&status)),
+            _ => Ok(answer),
         }
     }
 
@@ -181,7 +200,7 @@ impl Gate {
     }
 
     async fn pass_on(&self, leader: &str, request: Request<Body>) -> Result<Response<Body>, Lost> {
-        let lost = |reason: String| Lost { leader: leader.to_owned(), reason };
+        let lost = |reason: String| Lost::new(Some(leader), reason);
         let mut channel = self.channel(leader).await.map_err(|status| lost(status.message().to_owned()))?;
         std::future::poll_fn(|cx| channel.poll_ready(cx)).await.map_err(|error| lost(error.to_string()))?;
         let answer = channel.call(request).await.map_err(|error| lost(error.to_string()))?;
@@ -216,18 +235,24 @@ impl Gate {
     }
 }
 
-/// The leader did not answer.
+/// The leader, or this manager that leads, did not answer.
 struct Lost {
-    leader: String,
+    leader: Option<String>,
     reason: String,
 }
 
 impl Lost {
+    fn new(leader: Option<&str>, reason: String) -> Self {
+        Self { leader: leader.map(str::to_owned), reason }
+    }
+
     fn into_status(self) -> Status {
-        let Self { leader, reason } = self;
-        Status::unavailable(format!(
-            "the manager that leads ({leader}) does not answer: {reason}; look before trying again"
-        ))
+        Status::unavailable(match self {
+            Self { leader: Some(leader), reason } => {
+                format!("the manager that leads ({leader}) does not answer: {reason}; look before trying again")
+            }
+            Self { leader: None, reason } => reason,
+        })
     }
 }
 

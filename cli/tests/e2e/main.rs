@@ -7,6 +7,7 @@ mod bad_input;
 mod build;
 mod cdi;
 mod cluster;
+mod cluster_faults;
 mod compose;
 mod compose_flags;
 mod compose_git;

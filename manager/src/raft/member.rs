@@ -230,29 +230,37 @@ impl Raft {
         let needed = RESERVE + 2 * entry.len() as u64;
         let free = free_bytes(&self.dir)?;
         if free < needed {
-            return Err(Error::DiskFull { path: self.dir.clone(), free, needed });
+            return Err(self.no_room(needed).await);
         }
         let mut full = self.log.disk_full();
         let raft = self.raft.clone();
         // On Raft's own threads, and to its end even if the caller goes away.
         let runtime = self.runtime.as_ref().ok_or_else(|| Error::Stopped { reason: "it was shut down".into() })?;
         let write = runtime.spawn(async move { raft.client_write(Proposal(entry.into())).await });
-        tokio::select! {
-            written = write => match written {
-                Ok(Ok(response)) => Ok(response.data),
-                Ok(Err(error)) => Err(write_error(error)),
-                Err(error) => Err(Error::Stopped { reason: error.to_string() }),
-            },
+        let written = tokio::select! {
+            written = write => Some(written),
             // The entry waits in memory for room, and may yet be made: an error now is better than silence.
-            Ok(_) = full.wait_for(|full| *full) => {
-                let free = free_bytes(&self.dir).unwrap_or(0);
-                Err(Error::DiskFull { path: self.dir.clone(), free, needed })
-            }
+            Ok(_) = full.wait_for(|full| *full) => None,
+        };
+        match written {
+            Some(Ok(Ok(response))) => Ok(response.data),
+            Some(Ok(Err(error))) => Err(write_error(error)),
+            Some(Err(error)) => Err(Error::Stopped { reason: error.to_string() }),
+            None => Err(self.no_room(needed).await),
         }
     }
 
-    /// Has another member lead, if there is one that can: nobody then has to wait for an election.
-    async fn step_down(&self) {
+    /// Why nothing can be proposed: the disk is full, unless another member leads then, which may have room.
+    async fn no_room(&self, needed: u64) -> Error {
+        if self.step_down().await {
+            tracing::warn!(path = %self.dir.display(), "the disk is full: another manager leads");
+            return Error::NotLeader;
+        }
+        Error::DiskFull { path: self.dir.clone(), free: free_bytes(&self.dir).unwrap_or(0), needed }
+    }
+
+    /// Has another member lead, if there is one that can: nobody then has to wait for an election. Whether one does.
+    async fn step_down(&self) -> bool {
         let next = {
             let metrics = self.raft.metrics();
             let metrics = metrics.borrow_watched();
@@ -261,13 +269,15 @@ impl Raft {
             let others = others.filter(|(id, at)| **id != metrics.id && voters.contains(id) && at.is_some());
             others.max_by_key(|(_, at)| at.map(|at| at.index)).map(|(id, _)| *id)
         };
-        let Some(next) = next.filter(|_| self.raft.is_leader()) else { return };
+        let Some(next) = next.filter(|_| self.raft.is_leader()) else { return false };
         self.hand_over(next).await;
         let mut leadership = self.leadership.clone();
         let follows = leadership.wait_for(|now| !matches!(now, Leadership::Leads { .. }));
-        if tokio::time::timeout(HAND_OVER, follows).await.is_err() {
-            tracing::warn!("no other manager has taken the lead over; an election follows");
+        let is_other = tokio::time::timeout(HAND_OVER, follows).await.is_ok();
+        if !is_other {
+            tracing::warn!("no other manager has taken the lead over");
         }
+        is_other
     }
 
     /// Ends Raft and closes the log.
