@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::node::{Sources, Span};
+use crate::suggest;
 
 /// A [`Span`] together with its file's name once that is known.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -37,10 +38,6 @@ impl fmt::Display for Position {
     }
 }
 
-fn suggest(likely: &Option<String>) -> String {
-    likely.as_ref().map(|key| format!(", did you mean {key:?}?")).unwrap_or_default()
-}
-
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -60,17 +57,17 @@ pub enum Error {
     #[error("{at}error while interpolating {path}: {reason}")]
     Interpolation { at: Position, path: String, reason: String },
     /// A key that the specification doesn't have.
-    #[error("{at}{path}additional properties '{key}' not allowed{}", suggest(.likely))]
-    UnknownKey { at: Position, path: String, key: String, likely: Option<String> },
+    #[error("{at}{path}additional properties '{key}' not allowed{hint}")]
+    UnknownKey { at: Position, path: String, key: String, hint: String },
     /// A value of the wrong type.
-    #[error("{at}{path} must be {expected}, not {found}")]
-    Type { at: Position, path: String, expected: String, found: &'static str },
+    #[error("{at}{path} must be {expected}, not {found}{hint}")]
+    Type { at: Position, path: String, expected: String, found: &'static str, hint: String },
     /// A value of the right type that makes no sense.
     #[error("{at}{path}: {reason}")]
     Invalid { at: Position, path: String, reason: String },
     /// A name that nothing defines.
-    #[error("{at}service {service:?} {relation} {name:?}")]
-    Undefined { at: Position, service: String, relation: &'static str, name: String },
+    #[error("{at}service {service:?} {relation} {name:?}{hint}")]
+    Undefined { at: Position, service: String, relation: &'static str, name: String, hint: String },
     /// An attribute that Orca can't carry out.
     #[error("{at}{path}: not supported by orca{}", .hint.map(|hint| format!(": {hint}")).unwrap_or_default())]
     Unsupported { at: Position, path: String, hint: Option<&'static str> },
@@ -78,8 +75,8 @@ pub enum Error {
     #[error("{at}cannot override {path}: {earlier} can't be merged with {later}")]
     Unmergeable { at: Position, path: String, earlier: &'static str, later: &'static str },
     /// Services that wait for each other.
-    #[error("dependency cycle detected: {}", .chain.join(" -> "))]
-    DependencyCycle { chain: Vec<String> },
+    #[error("{at}dependency cycle detected: {}", .chain.join(" -> "))]
+    DependencyCycle { at: Position, chain: Vec<String> },
     /// A service that extends itself through others.
     #[error("{at}Circular reference:\n  {}", .chain.join("\n  extends "))]
     ExtendsCycle { at: Position, chain: Vec<String> },
@@ -128,11 +125,11 @@ impl Error {
             | Error::Undefined { at, .. }
             | Error::Unsupported { at, .. }
             | Error::Unmergeable { at, .. }
+            | Error::DependencyCycle { at, .. }
             | Error::ExtendsCycle { at, .. }
             | Error::IncludeCycle { at, .. }
             | Error::Read { at, .. } => Some(at),
-            Error::DependencyCycle { .. }
-            | Error::EnvFile { .. }
+            Error::EnvFile { .. }
             | Error::ProjectName { .. }
             | Error::NoProjectName
             | Error::NoFile { .. }
@@ -150,8 +147,18 @@ impl Error {
         Error::Invalid { at: at.into(), path: path.to_string(), reason: reason.into() }
     }
 
+    /// The same error with more to say about what to do.
+    pub(crate) fn with_hint(mut self, more: impl Into<String>) -> Self {
+        if let Error::Type { hint, .. } = &mut self {
+            *hint = more.into();
+        }
+        self
+    }
+
     pub(crate) fn mistyped(node: &crate::node::Node, path: impl fmt::Display, expected: impl Into<String>) -> Self {
-        Error::Type { at: node.span.into(), path: path.to_string(), expected: expected.into(), found: node.kind() }
+        let (at, path, expected, found) = (node.span.into(), path.to_string(), expected.into(), node.kind());
+        let hint = suggest::right_type(&expected, node);
+        Error::Type { at, path, expected, found, hint }
     }
 }
 

@@ -43,6 +43,7 @@ mod project;
 pub mod publish;
 mod schema;
 mod service;
+mod suggest;
 mod template;
 mod translate;
 mod typed;

@@ -203,7 +203,11 @@ impl<'f> Loader<'f> {
             if let Some((name, service)) =
                 map.iter().find(|(_, service)| !service.is_null() && service.as_map().is_none())
             {
-                return Err(Error::mistyped(service, format!("services.{name}"), "a mapping").into());
+                let mut error = Error::mistyped(service, format!("services.{name}"), "a mapping");
+                if schema::is_service_key(name) {
+                    error = error.with_hint(format!(": {name} is a service's attribute: indent it below a service"));
+                }
+                return Err(error.into());
             }
         }
         Ok(resets)

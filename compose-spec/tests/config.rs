@@ -218,3 +218,58 @@ fn it_is_told_which_of_several_files_is_used() {
         ]
     );
 }
+
+#[test]
+fn errors_say_where_and_what_to_do() {
+    let told = |text: &str| load(&options(|_| {}), &files(&[("compose.yaml", text)])).unwrap_err().to_string();
+    for (text, expected) in [
+        (
+            "services:\n  web:\n  image: nginx",
+            "3:10: services.image must be a mapping, not a string: image is a service's attribute: indent it below a service",
+        ),
+        ("web:\n  image: nginx", "1:1: additional properties 'web' not allowed: services belong below \"services:\""),
+        (
+            "services: {a: {image: x, ports: '80:80'}}",
+            "services.a.ports must be a list, not a string: write [\"80:80\"]",
+        ),
+        ("services: {a: {image: x, stop_grace_period: 10}}", "must be a string, not an integer: quote it"),
+        ("services: {a: {image: x, environment: [A: b]}}", "not a mapping: if it is text, quote it: \"A: b\""),
+        ("services: {a: {image: x, cpus: two}}", "1:32: services.a.cpus: \"two\" is not a number"),
+        ("services: {a: {image: x, cpus: '${C:-two}'}}", "error while interpolating services.a.cpus"),
+        ("services: {a b: {image: x}}", "'a b' not allowed: a name has letters, digits, '.', '_' and '-'"),
+        (
+            "services: {a: {image: x, deploy: {resources: {limits: {mem: 1g}}}}}",
+            "'mem' not allowed, did you mean \"memory\"?",
+        ),
+        (
+            "services: {a: {image: x, depends_on: {b: {condition: healthy}}}, b: {image: x}}",
+            "not \"healthy\", did you mean \"service_healthy\"?",
+        ),
+        (
+            "services: {a: {image: x, volumes: ['dta:/d']}}\nvolumes: {data: {}}",
+            "undefined volume \"dta\", did you mean \"data\"?",
+        ),
+        (
+            "services: {a: {image: x, volumes: ['data:/d']}}",
+            "undefined volume \"data\": declare it below \"volumes:\" at the top level",
+        ),
+        (
+            "services: {a: {image: x, depends_on: [bb]}, bbb: {image: x}}",
+            "undefined service \"bb\", did you mean \"bbb\"?",
+        ),
+        (
+            "services: {a: {image: x, depends_on: [b]}, b: {image: x, profiles: [dev]}}",
+            "depends on undefined service \"b\": it is only there with --profile dev",
+        ),
+        (
+            "services:\n  a: {image: x, depends_on: [b]}\n  b: {image: x, depends_on: [a]}",
+            "3:30: dependency cycle detected: a -> b -> a",
+        ),
+    ] {
+        let found = told(text);
+        assert!(found.contains(expected) && found.contains("/shop/compose.yaml:"), "{text}:\n{found}");
+        assert_eq!(found.lines().count(), 1, "{found}");
+    }
+    let both = told("services: {a: {image: x, network_mode: 'service:b'}}");
+    assert_eq!(both.lines().count(), 1, "said once: {both}");
+}

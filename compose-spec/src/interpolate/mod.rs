@@ -64,11 +64,14 @@ impl Pass<'_> {
             }
         }
         let (at, place) = (node.span.into(), path.to_string());
+        let is_plain = !text.contains('$');
         let cast = match result {
             Ok(text) => match target {
                 None => Ok(Value::String(text)),
-                Some(target) => cast::apply(target, &text, node.span, self.warnings)
-                    .map_err(|reason| Error::Interpolation { at, path: place.clone(), reason }),
+                Some(target) => cast::apply(target, &text, node.span, self.warnings).map_err(|reason| match is_plain {
+                    true => Error::invalid(node.span, &place, reason),
+                    false => Error::Interpolation { at, path: place.clone(), reason },
+                }),
             },
             Err(TemplateError::Invalid) => {
                 Err(Error::InvalidTemplate { at, path: place.clone(), template: text.clone() })

@@ -6,6 +6,7 @@ use super::rule::{BOOL, Check, INT, NULL, NUM, Names, Object, Rule, STR, Types};
 use crate::error::{Error, Errors};
 use crate::node::{Map, Node, Value};
 use crate::path::Path;
+use crate::suggest;
 
 /// Most errors that one check reports.
 const ERROR_LIMIT: usize = 50;
@@ -94,7 +95,8 @@ fn kinds_of(rule: &Rule, kinds: &mut Vec<&'static str>) {
 fn scalar(node: &Node, wanted: &Check, path: &Path, errors: &mut Vec<Error>) {
     let reason = match (wanted, &node.value) {
         (Check::Words(words), Value::String(text)) if !words.contains(&text.as_str()) => {
-            format!("value must be one of {}, not {text:?}", words.join(", "))
+            let likely = suggest::did_you_mean(suggest::closest(text, words.iter().copied()));
+            format!("value must be one of {}, not {text:?}{likely}", words.join(", "))
         }
         (Check::Range(low, high), Value::Float(number)) if *number < *low as f64 || *number > *high as f64 => {
             format!("must be from {low} to {high}, not {number}")
@@ -160,7 +162,11 @@ fn free_keys(map: &Map, values: &'static Rule, names: Names, path: &Path, errors
             Names::Ulimit => (true, key.bytes().any(|byte| byte.is_ascii_lowercase())),
         };
         if !allowed {
-            unknown(key, child, None, path, errors);
+            let hint = match names {
+                Names::Any => String::new(),
+                _ => ": a name has letters, digits, '.', '_' and '-'".into(),
+            };
+            unknown(key, child, hint, path, errors);
         } else if checked {
             value(child, values, &path.key(key), errors);
         }
@@ -172,7 +178,14 @@ fn fixed_keys(node: &Node, map: &Map, object: &'static Object, path: &Path, erro
         match object.fields.iter().find(|(name, _)| name == key) {
             Some((_, rule)) => value(child, rule, &path.key(key), errors),
             None if object.extensions && key.starts_with("x-") => {}
-            None => unknown(key, child, likely(key, object), path, errors),
+            None => {
+                let names = object.fields.iter().map(|(name, _)| *name);
+                let hint = match misplaced_service(child, path) {
+                    true => ": services belong below \"services:\"".into(),
+                    false => suggest::did_you_mean(suggest::closest(key, names)),
+                };
+                unknown(key, child, hint, path, errors);
+            }
         }
     }
     for name in object.required.iter().filter(|name| !map.contains_key(**name)) {
@@ -180,37 +193,13 @@ fn fixed_keys(node: &Node, map: &Map, object: &'static Object, path: &Path, erro
     }
 }
 
-fn unknown(key: &str, child: &Node, likely: Option<String>, path: &Path, errors: &mut Vec<Error>) {
+/// Whether a key of the top level holds what looks like a service.
+fn misplaced_service(node: &Node, path: &Path) -> bool {
+    path.to_string().is_empty() && ["image", "build"].iter().any(|key| node.get(key).is_some())
+}
+
+fn unknown(key: &str, child: &Node, hint: String, path: &Path, errors: &mut Vec<Error>) {
     let place = path.to_string();
     let place = if place.is_empty() { place } else { format!("{place} ") };
-    errors.push(Error::UnknownKey { at: child.key.into(), path: place, key: key.to_owned(), likely });
-}
-
-/// The key that was probably meant.
-fn likely(key: &str, object: &'static Object) -> Option<String> {
-    let lower = key.to_lowercase().replace('-', "_");
-    let allowed = 1 + key.chars().count() / 4;
-    object
-        .fields
-        .iter()
-        .map(|(name, _)| (distance(&lower, name), *name))
-        .filter(|(distance, _)| *distance <= allowed)
-        .min()
-        .map(|(_, name)| name.to_owned())
-}
-
-/// Levenshtein's distance, of the first 64 characters.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().take(64).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().take(64).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
+    errors.push(Error::UnknownKey { at: child.key.into(), path: place, key: key.to_owned(), hint });
 }

@@ -39,6 +39,11 @@ fn collect(rule: &'static rule::Rule, path: &str, paths: &mut Vec<String>) {
     }
 }
 
+/// Whether a key is a service's attribute.
+pub fn is_service_key(key: &str) -> bool {
+    matches!(&service::SERVICE, rule::Rule::Object(object) if object.fields.iter().any(|(name, _)| *name == key))
+}
+
 /// Checks a whole model.
 ///
 /// # Errors

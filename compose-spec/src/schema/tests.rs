@@ -14,7 +14,7 @@ fn several_errors_in_one_go_with_places_and_the_likely_key() {
         found,
         [
             "line 3:5: services.web additional properties 'imgae' not allowed, did you mean \"image\"?",
-            "line 4:12: services.web.ports must be a list, not an integer",
+            "line 4:12: services.web.ports must be a list, not an integer: write [80]",
             "line 5:10: services.web.tty must be a string or a boolean, not a list",
             "line 6:1: additional properties 'volums' not allowed, did you mean \"volumes\"?",
         ]

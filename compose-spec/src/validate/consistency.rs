@@ -7,6 +7,7 @@ use crate::error::{Error, Errors};
 use crate::node::{Map, Node};
 use crate::project::Project;
 use crate::service::Service;
+use crate::suggest;
 
 /// Checks the enabled part of a project.
 ///
@@ -81,46 +82,60 @@ fn build(project: &Project, service: Service, errors: &mut Vec<Error>) {
     }
 }
 
+/// What a service names, each where it stands.
+type Names<'a> = Vec<(&'a str, &'a Node)>;
+
 fn references(project: &Project, service: Service, errors: &mut Vec<Error>) {
-    let mut undefined = |node: &Node, relation: &'static str, name: &str| {
-        errors.push(Error::Undefined {
-            at: node.key.into(),
-            service: service.name.to_owned(),
-            relation,
-            name: name.to_owned(),
-        });
+    let mut undefined = |node: &Node, relation: &'static str, name: &str, hint: String| {
+        let (at, service, name) = (node.key.into(), service.name.to_owned(), name.to_owned());
+        errors.push(Error::Undefined { at, service, relation, name, hint });
     };
-    for (name, node) in service.networks().filter(|(name, _)| !project.networks.contains_key(*name)) {
-        undefined(node, "refers to undefined network", name);
-    }
-    for (name, node) in service.volumes().filter(|(name, _)| !project.volumes.contains_key(*name)) {
-        undefined(node, "refers to undefined volume", name);
-    }
-    for (name, node) in service.sources(&["secrets"]).filter(|(name, _)| !project.secrets.contains_key(*name)) {
-        undefined(node, "refers to undefined secret", name);
-    }
-    for (name, node) in service.sources(&["build", "secrets"]).filter(|(name, _)| !project.secrets.contains_key(*name))
-    {
-        undefined(node, "refers to undefined build secret", name);
-    }
-    for (name, node) in service.sources(&["configs"]).filter(|(name, _)| !project.configs.contains_key(*name)) {
-        undefined(node, "refers to undefined config", name);
-    }
-    for (name, node) in service.map("models").filter(|(name, _)| !project.models.contains_key(*name)) {
-        undefined(node, "refers to undefined model", name);
+    let resources: [(&Map, &str, &'static str, Names); 6] = [
+        (&project.networks, "networks", "refers to undefined network", service.networks().collect()),
+        (&project.volumes, "volumes", "refers to undefined volume", service.volumes().collect()),
+        (&project.secrets, "secrets", "refers to undefined secret", service.sources(&["secrets"]).collect()),
+        (
+            &project.secrets,
+            "secrets",
+            "refers to undefined build secret",
+            service.sources(&["build", "secrets"]).collect(),
+        ),
+        (&project.configs, "configs", "refers to undefined config", service.sources(&["configs"]).collect()),
+        (&project.models, "models", "refers to undefined model", service.map("models").collect()),
+    ];
+    for (known, section, relation, named) in resources {
+        for (name, node) in named.into_iter().filter(|(name, _)| !known.contains_key(*name)) {
+            let hint = match suggest::closest(name, known.keys().map(String::as_str)) {
+                None => format!(": declare it below \"{section}:\" at the top level"),
+                likely => suggest::did_you_mean(likely),
+            };
+            undefined(node, relation, name, hint);
+        }
     }
     for ((name, dependency), (_, node)) in service.dependencies().zip(service.map("depends_on")) {
         let optional = !dependency.required && project.disabled.contains_key(name);
         if !project.services.contains_key(name) && !optional {
-            undefined(node, "depends on undefined service", name);
+            undefined(node, "depends on undefined service", name, missing_service(project, name));
         }
     }
-    // The other namespaces are dependencies, once they are added.
+    // The other namespaces are dependencies, once they are added; so is this one, but without them.
     let shared = service.text("network_mode").and_then(|mode| mode.strip_prefix("service:"));
-    if let Some(name) = shared.filter(|name| !project.services.contains_key(*name))
+    let told = |name: &str| service.dependencies().any(|(other, _)| other == name);
+    if let Some(name) = shared.filter(|name| !project.services.contains_key(*name) && !told(name))
         && let Some(node) = service.node.get("network_mode")
     {
-        undefined(node, "shares the network of undefined service", name);
+        undefined(node, "shares the network of undefined service", name, missing_service(project, name));
+    }
+}
+
+/// Why a service isn't there, or which one is probably meant.
+fn missing_service(project: &Project, name: &str) -> String {
+    match project.disabled.get(name) {
+        Some(node) => {
+            let profiles: Vec<&str> = Service { name, node }.texts("profiles").collect();
+            format!(": it is only there with --profile {}", profiles.join(" or --profile "))
+        }
+        None => suggest::did_you_mean(suggest::closest(name, project.services.keys().map(String::as_str))),
     }
 }
 

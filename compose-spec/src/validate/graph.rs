@@ -65,10 +65,12 @@ fn visit<'a>(
         match marks.get(child) {
             Some(Mark::Done) => {}
             Some(Mark::Open) => {
+                let name = *name;
                 let begin = stack.iter().position(|(name, _)| *name == child).unwrap_or(0);
                 let chain =
                     stack[begin..].iter().map(|(name, _)| (*name).to_owned()).chain([child.to_owned()]).collect();
-                return Err(Error::DependencyCycle { chain });
+                let at = project.service(name).and_then(|service| service.node.at(&["depends_on", child]));
+                return Err(Error::DependencyCycle { at: at.map(|node| node.key).unwrap_or_default().into(), chain });
             }
             None => {
                 marks.insert(child, Mark::Open);
