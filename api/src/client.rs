@@ -205,6 +205,7 @@ const READING: &[&str] = &[
     "orca.image.v1.Images/History",
     "orca.image.v1.Images/Save",
     "orca.image.v1.Images/Resolve",
+    "orca.image.v1.Images/GetRegistries",
     "orca.network.v1.Networks/ListNetworks",
     "orca.network.v1.Networks/InspectNetwork",
     "orca.node.v1.Node/GetNode",

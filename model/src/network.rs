@@ -185,6 +185,23 @@ pub struct Attachment {
     pub addresses: Vec<IpAddr>,
 }
 
+/// How many ports of one container or service may be published: each costs memory, a descriptor or two, and elements of the packet
+/// filter.
+pub const MAX_PORTS: usize = 16_384;
+
+/// More ports than may be published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0} ports are too many: at most {MAX_PORTS} can be published; publish fewer, or use the host's network")]
+pub struct TooManyPorts(pub usize);
+
+/// Whether so many ports may be published.
+///
+/// # Errors
+/// If not.
+pub const fn check_port_count(count: usize) -> Result<(), TooManyPorts> {
+    if count > MAX_PORTS { Err(TooManyPorts(count)) } else { Ok(()) }
+}
+
 /// A port that a service shows to the outside.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PortSpec {

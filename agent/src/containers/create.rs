@@ -9,7 +9,7 @@ use image::manifest::RunConfig;
 use image::store::Image;
 use model::{
     ContainerId, ContainerSpec, HealthTest, Healthcheck, MountSource, NetworkId, NetworkMode, PortSpec, Protocol,
-    RunIntent, Task, TaskState, TaskStatus, VolumeSpec, check_object_name,
+    RunIntent, Task, TaskState, TaskStatus, VolumeSpec, check_object_name, check_port_count,
 };
 
 use super::record::{Record, TaskRef, VolumeUse};
@@ -46,6 +46,11 @@ impl Shared {
         if publish_all && matches!(network, NetworkMode::Networks(_)) {
             publish_exposed(&mut ports, &spec.exposed);
         }
+        check_port_count(ports.len()).map_err(|error| Error::Spec {
+            key: "published ports",
+            value: ports.len().to_string(),
+            reason: error.to_string(),
+        })?;
         let id = ContainerId::from_random(random::bits256()?);
         let mut record = Record {
             id,
@@ -75,7 +80,7 @@ impl Shared {
         let anonymous: Vec<String> =
             record.volumes.iter().filter(|volume| volume.anonymous).map(|volume| volume.name.clone()).collect();
         let entered = match self.executor.hand_over(&record, contents).await {
-            Ok(()) => self.enter(record, name, machine).await,
+            Ok(()) => self.enter(record, name, machine, &image.config.config).await,
             Err(error) => Err(error),
         };
         if entered.is_err() {
@@ -90,7 +95,13 @@ impl Shared {
     }
 
     /// Gives a container its name, addresses and ports, and records it. On disk when this returns.
-    async fn enter(&self, mut record: Record, name: Option<String>, machine: Machine) -> Result<Record> {
+    async fn enter(
+        &self,
+        mut record: Record,
+        name: Option<String>,
+        machine: Machine,
+        run: &RunConfig,
+    ) -> Result<Record> {
         let id = record.id;
         let record = {
             let mut state = self.state();
@@ -105,6 +116,8 @@ impl Shared {
             self.executor.networks().bind_ports(&record.network, &mut record.ports)?;
             check_families(&record)?;
             self.executor.networks().choose_ports(&mut record.ports, &held_ports(&state))?;
+            // One may have been removed since it was looked for; from here on the container is among its users.
+            record.volumes = volume_uses(&record, run, self.executor.volumes(), &BTreeSet::new())?;
             state.entries.insert(id, Entry::new(record.clone(), machine));
             record
         };
@@ -318,6 +331,10 @@ fn check_exposed(spec: &ContainerSpec) -> Result<()> {
 /// Adds what is exposed and not published yet.
 fn publish_exposed(ports: &mut Vec<PortSpec>, all: &[String]) {
     for (target, protocol) in all.iter().filter_map(|text| exposed(text)) {
+        if check_port_count(ports.len()).is_err() {
+            // They are refused; how many more there are matters no more.
+            return;
+        }
         if !ports.iter().any(|port| port.target == target && port.protocol == protocol) {
             let mode = model::PublishMode::Host;
             ports.push(PortSpec { host_ip: None, published: None, target, protocol, mode, choose_from: None });

@@ -414,16 +414,10 @@ impl Containers {
     /// # Errors
     /// [`Error::VolumeInUse`], [`Error::NoSuchVolume`] unless `force`, [`Error::Io`].
     pub async fn remove_volume(&self, name: &str, force: bool) -> Result<()> {
-        let users = self.users_of_volume(name);
-        if !users.is_empty() {
-            let containers = users.iter().map(ContainerId::short).collect();
-            return Err(Error::VolumeInUse { name: name.into(), containers });
-        }
-        match self.volumes().remove(name).await {
+        match self.shared.remove_volume(name, None).await {
             Err(Error::NoSuchVolume(_)) if force => return Ok(()),
             done => done?,
         }
-        self.shared.db.delete_volume(name);
         self.shared.notices.record(Kind::Volume, "destroy", name, &[("driver", "local".into())]);
         self.shared.db.flush().await
     }
@@ -437,8 +431,13 @@ impl Containers {
         name: Option<String>,
         spec: model::VolumeSpec,
     ) -> Result<crate::mounts::VolumeRecord> {
-        let record = self.volumes().create(name, spec, clock::wall())?;
-        self.shared.db.create_volume(&record).await?;
+        let record = {
+            let _nobody_removes_it = self.shared.state();
+            let record = self.volumes().create(name, spec, clock::wall())?;
+            self.shared.db.save_volume(&record);
+            record
+        };
+        self.shared.db.flush().await?;
         self.shared.notices.record(Kind::Volume, "create", &record.name, &[("driver", "local".into())]);
         Ok(record)
     }

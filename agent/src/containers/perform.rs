@@ -13,7 +13,7 @@ use crate::events::life::{self, Look};
 use crate::executor::{Recovered, Run, StartFailure};
 use crate::shim_client::ShimClientError;
 use crate::task::{Action, Event, Machine};
-use crate::{Result, clock};
+use crate::{Error, Result, clock};
 
 /// The timer wakes at least this often.
 const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
@@ -223,22 +223,51 @@ impl Shared {
     }
 
     async fn remove(self: &Arc<Self>, id: ContainerId, volumes: bool) {
-        let Some(mut record) = self.record(id) else { return };
-        {
-            // An anonymous volume that another container has taken over stays for that one.
-            let state = self.state();
-            let is_own = |name: &str| state.users_of_volume(name).all(|user| user == id);
-            record.volumes.retain(|volume| volume.anonymous && is_own(&volume.name));
-        }
-        let event = match self.executor.remove(&record, volumes).await {
-            Ok(()) => {
-                let anonymous = record.volumes.iter().filter(|_| volumes);
-                anonymous.for_each(|volume| self.db.delete_volume(&volume.name));
-                Event::Removed
+        let Some(record) = self.record(id) else { return };
+        let removed = async {
+            self.executor.remove(&record).await?;
+            for volume in record.volumes.iter().filter(|volume| volumes && volume.anonymous) {
+                match self.remove_volume(&volume.name, Some(id)).await {
+                    // One that another container has taken over stays for that one.
+                    Err(Error::NoSuchVolume(_) | Error::VolumeInUse { .. }) => {}
+                    done => done?,
+                }
             }
+            Ok::<(), Error>(())
+        };
+        let event = match removed.await {
+            Ok(()) => Event::Removed,
             Err(error) => Event::RemoveFailed(error.to_string()),
         };
         self.feed(id, event);
+    }
+
+    /// Removes a volume that no container uses, but perhaps this one. From the look at its users to the loss of its name nobody can
+    /// begin to use it: containers are entered, and take volumes over, under the same lock.
+    ///
+    /// # Errors
+    /// [`Error::VolumeInUse`], [`Error::NoSuchVolume`], [`Error::Io`].
+    pub async fn remove_volume(&self, name: &str, but: Option<ContainerId>) -> Result<()> {
+        let volumes = self.executor.volumes();
+        let taken = {
+            let state = self.state();
+            let users: Vec<_> = state.users_of_volume(name).filter(|user| Some(*user) != but).collect();
+            if !users.is_empty() {
+                let containers = users.iter().map(ContainerId::short).collect();
+                return Err(Error::VolumeInUse { name: name.into(), containers });
+            }
+            let taken = volumes.take(name)?;
+            // Before anything that is written of the next one of that name.
+            self.db.delete_volume(name);
+            taken
+        };
+        let discarded = volumes.discard(taken).await;
+        if discarded.is_err()
+            && let Some(record) = volumes.get(name)
+        {
+            self.db.save_volume(&record);
+        }
+        discarded
     }
 }
 

@@ -94,12 +94,9 @@ impl Db {
         self.writer.write(vec![(Key::container(id), None)]);
     }
 
-    /// Writes a volume, durably when this returns.
-    ///
-    /// # Errors
-    /// [`Error::Database`].
-    pub async fn create_volume(&self, record: &VolumeRecord) -> Result<()> {
-        self.writer.write_durably(vec![(Key::volume(&record.name), Some(codec::volume(record)))]).await
+    /// Writes a volume soon.
+    pub fn save_volume(&self, record: &VolumeRecord) {
+        self.writer.write(vec![(Key::volume(&record.name), Some(codec::volume(record)))]);
     }
 
     /// Forgets a volume soon.

@@ -101,7 +101,8 @@ async fn what_was_written_is_read_by_the_next_daemon() {
         assert!(contents.containers.is_empty());
         let taken = VolumeRecord { name: "taken".into(), ..volume.clone() };
         db.create_container(&record, std::slice::from_ref(&taken)).await.unwrap();
-        db.create_volume(&volume).await.unwrap();
+        db.save_volume(&volume);
+        db.flush().await.unwrap();
         db.delete_volume(&taken.name);
         record.name = "web-2".into();
         record.task = record.task.map(|task| TaskRef { spec_version: 5, volumes_since: Some(4), ..task });

@@ -285,7 +285,7 @@ impl Executor {
     ///
     /// # Errors
     /// What could not be removed.
-    pub async fn remove(&self, record: &Record, volumes: bool) -> Result<()> {
+    pub async fn remove(&self, record: &Record) -> Result<()> {
         let id = record.id;
         let paths = self.paths.clone();
         let files = async {
@@ -299,14 +299,6 @@ impl Executor {
         let ((), removed) = tokio::join!(self.release(id, record.life.generation), files);
         removed?;
         self.networks.forget(id);
-        if volumes {
-            for volume in record.volumes.iter().filter(|volume| volume.anonymous) {
-                match self.volumes.remove(&volume.name).await {
-                    Err(Error::NoSuchVolume(_)) => {}
-                    done => done?,
-                }
-            }
-        }
         Ok(())
     }
 }

@@ -249,31 +249,54 @@ impl Volumes {
         names.for_each(|name| drop(records.remove(name)));
     }
 
-    /// Removes a volume and its files; who uses it must have been asked before.
+    /// Takes a volume and its directory away from its name, for [`discard`](Self::discard): the next one of that name is another. Who
+    /// uses it must have been asked before, while nobody could begin to.
     ///
     /// # Errors
     /// [`Error::NoSuchVolume`], [`Error::Io`].
-    pub async fn remove(&self, name: &str) -> Result<()> {
-        let Some(record) = self.records().remove(name) else {
+    pub fn take(&self, name: &str) -> Result<Taken> {
+        let mut records = self.records();
+        if !records.contains_key(name) {
             return Err(Error::NoSuchVolume(name.into()));
-        };
-        let (dir, gone) = (self.root.join(name), self.root.join(format!("{GONE}{name}")));
-        let removed = tokio::task::spawn_blocking(move || {
-            // Nobody finds it by its name any more, so nothing is mounted there between the two steps.
-            match fs::rename(&dir, &gone) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                renamed => renamed.map_err(Error::io("move away", &dir))?,
-            }
-            // What is mounted there is somebody else's, and must not be removed with it.
-            unmount_all(&gone)?;
-            remove_tree(&gone)
-        });
+        }
+        let dir = self.root.join(name);
+        let free = |path: &PathBuf| fs::symlink_metadata(path).is_err();
+        let gone = (0..u32::MAX).map(|number| self.root.join(format!("{GONE}{number}"))).find(free);
+        let gone = gone.ok_or_else(|| Error::NoSuchVolume(name.into()))?;
+        match fs::rename(&dir, &gone) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            renamed => renamed.map_err(Error::io("move away", &dir))?,
+        }
+        let record = records.remove(name).ok_or_else(|| Error::NoSuchVolume(name.into()))?;
+        Ok(Taken { record, gone })
+    }
+
+    /// Removes the files of a volume that was taken away. If they cannot be removed it has its name back, unless another one has
+    /// that by now.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub async fn discard(&self, taken: Taken) -> Result<()> {
+        let gone = taken.gone.clone();
+        // What is mounted there is somebody else's, and must not be removed with it.
+        let removed = tokio::task::spawn_blocking(move || unmount_all(&gone).and_then(|()| remove_tree(&gone)));
         let removed = removed.await.unwrap_or(Err(Error::Thread("removing a volume")));
         if removed.is_err() {
-            self.records().entry(record.name.clone()).or_insert(record);
+            let mut records = self.records();
+            let Taken { record, gone } = taken;
+            if !records.contains_key(&record.name) && fs::rename(gone, self.root.join(&record.name)).is_ok() {
+                records.insert(record.name.clone(), record);
+            }
         }
         removed
     }
+}
+
+/// A volume without its name, on its way out.
+#[derive(Debug)]
+pub struct Taken {
+    record: VolumeRecord,
+    gone: PathBuf,
 }
 
 /// A name for a volume that its user has not named: 64 hex digits, as Docker's.
@@ -432,6 +455,34 @@ mod tests {
         let gone = BTreeSet::from(["new".to_owned()]);
         assert_eq!(volumes.left_for(&place(1, "/data", 9), 0, &gone).as_deref(), Some("old"));
         assert_eq!(volumes.left_for(&place(1, "/else", 9), 0, &none), None);
+    }
+
+    #[tokio::test]
+    async fn the_next_volume_of_a_name_is_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let volumes = Volumes::new(dir.path().join("volumes"), dir.path().join("mounts"), BTreeMap::new());
+        let make = |number: u8| {
+            volumes.create(Some("data".into()), VolumeSpec::default(), Timestamp(1)).unwrap();
+            let data = volumes.source("data", None, "one").unwrap();
+            fs::write(data.join("file"), [number]).unwrap();
+            data.join("file")
+        };
+        make(1);
+        let first = volumes.take("data").unwrap();
+        assert!(matches!(volumes.take("data"), Err(Error::NoSuchVolume(_))));
+        let file = make(2);
+        let second = volumes.take("data").unwrap();
+        make(3);
+        volumes.discard(first).await.unwrap();
+        volumes.discard(second).await.unwrap();
+        assert_eq!(fs::read(file).unwrap(), [3]);
+        assert_eq!(fs::read_dir(dir.path().join("volumes")).unwrap().count(), 1);
+        // What cannot be removed keeps its name, unless another has it.
+        let stuck = volumes.take("data").unwrap();
+        fs::remove_dir_all(&stuck.gone).unwrap();
+        fs::write(&stuck.gone, "").unwrap();
+        assert!(volumes.discard(stuck).await.is_err());
+        assert!(volumes.get("data").is_some());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::{NodeService, blocking};
 use crate::Error;
 use crate::containers::Containers;
 use crate::events::Kind;
-use crate::mounts::VolumeRecord;
+use crate::mounts::{VolumeOwner, VolumeRecord};
 
 pub async fn list_volumes(
     service: &NodeService,
@@ -61,12 +61,23 @@ fn size(containers: &Containers, name: &str) -> Option<u64> {
     containers.volumes().directory(name).map(|directory| super::usage::bytes(&directory))
 }
 
+/// Whether the next container of a service's place is to have this anonymous volume of the one before, though none has it now: unless
+/// the services are known that there were when the newest volume was made, it may be so.
+fn is_awaited(owner: &VolumeOwner, created_at: i64, places: &[wire::VolumePlace], newest: Option<i64>) -> bool {
+    let is_its = |place: &wire::VolumePlace| {
+        place.service == owner.service.to_string()
+            && owner.slot <= place.replicas
+            && owner.spec_version >= place.volumes_since
+    };
+    newest.is_none_or(|newest| created_at > newest) || places.iter().any(is_its)
+}
+
 /// Removes what no container uses: anonymous volumes, or all.
 pub async fn prune_volumes(
     service: &NodeService,
     request: wire::PruneVolumesRequest,
 ) -> Result<wire::PruneVolumesReply, Status> {
-    let wire::PruneVolumesRequest { all, labels, without_labels } = request;
+    let wire::PruneVolumesRequest { all, labels, without_labels, places, newest } = request;
     let containers = service.containers();
     let mut reply = wire::PruneVolumesReply::default();
     for record in containers.volumes().list() {
@@ -75,6 +86,9 @@ pub async fn prune_volumes(
             None => record.spec.labels.contains_key(wanted),
         };
         if !(all || record.anonymous) || !labels.iter().all(has) || without_labels.iter().any(has) {
+            continue;
+        }
+        if record.owner.as_ref().is_some_and(|owner| is_awaited(owner, record.created_at.0, &places, newest)) {
             continue;
         }
         if !containers.users_of_volume(&record.name).is_empty() {

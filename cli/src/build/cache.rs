@@ -59,12 +59,6 @@ pub async fn prune_cache(client: &mut Client, filters: Vec<String>) -> Result<u6
     Ok(entries.iter().map(|entry| entry.size).sum())
 }
 
-/// How many records there are, and their bytes.
-pub async fn cache_size(client: &mut Client) -> Result<(usize, u64)> {
-    let entries = entries(client).await?;
-    Ok((entries.len(), entries.iter().map(|entry| entry.size).sum()))
-}
-
 /// Lists what builds have kept.
 pub async fn usage(host: &Host, args: UsageArgs) -> Result<()> {
     let mut client = Client::connect(host).await?;
@@ -78,7 +72,8 @@ pub async fn usage(host: &Host, args: UsageArgs) -> Result<()> {
     format::write(&text)
 }
 
-async fn entries(client: &mut Client) -> Result<Vec<BuildCacheEntry>> {
+/// What builds have kept.
+pub async fn entries(client: &mut Client) -> Result<Vec<BuildCacheEntry>> {
     Ok(client.images.list_build_cache(ListBuildCacheRequest {}).await?.into_inner().entries)
 }
 

@@ -13,7 +13,7 @@ mod show;
 
 pub use args::{BuildArgs, build};
 pub use builders::{BuilderVerb, BuildxVerb, builder, buildx};
-pub use cache::{cache_size, prune_cache};
+pub use cache::{entries as cache_entries, prune_cache};
 pub use context::{Tree, ignore_rules};
 pub use job::{Dockerfile, Job, execute, read_dockerfile};
 pub use output::Output;

@@ -10,7 +10,7 @@ use api::node::{
     AttachStart, CreateContainerReply, CreateContainerRequest, RemoveContainerRequest, StartContainerRequest,
 };
 use clap::Args;
-use model::{AttachmentSpec, ContainerSpec, NetworkMode, PortSpec, RestartPolicy, ServiceMode, ServiceSpec, Stack};
+use model::{AttachmentSpec, ContainerSpec, NetworkMode, RestartPolicy, ServiceMode, ServiceSpec, Stack};
 
 use super::converge::Goal;
 use super::dry_run::{self, Step};
@@ -260,17 +260,9 @@ fn request(
     contents: Contents,
     tty: bool,
 ) -> Result<CreateContainerRequest> {
-    let flag = |flag: &'static str, value: &str| {
-        let value = value.to_owned();
-        move |reason: String| Error::Flag { flag, value, reason }
-    };
     let ports = match args.service_ports {
         true => service.ports.clone(),
-        false => {
-            let lists: Result<Vec<Vec<PortSpec>>> =
-                args.publish.iter().map(|text| flags::ports(text).map_err(flag("--publish", text))).collect();
-            lists?.into_iter().flatten().collect()
-        }
+        false => flags::all_ports(&args.publish)?,
     };
     let name = match &args.name {
         Some(name) => name.clone(),

@@ -233,8 +233,7 @@ impl CreateArgs {
     }
 
     fn ports(&self) -> Result<Vec<PortSpec>> {
-        let lists: Result<Vec<_>> = self.publish.iter().map(|value| parse("--publish", value, flags::ports)).collect();
-        Ok(lists?.into_iter().flatten().collect())
+        flags::all_ports(&self.publish)
     }
 
     fn network_mode(&self) -> Result<NetworkMode> {

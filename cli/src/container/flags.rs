@@ -48,6 +48,17 @@ pub fn ports(value: &str) -> Result<Vec<PortSpec>, String> {
     Ok(specs.collect())
 }
 
+/// Every `--publish` of a command.
+pub fn all_ports(values: &[String]) -> Result<Vec<PortSpec>, Error> {
+    let mut all = Vec::new();
+    for value in values {
+        let wrong = |reason: String| Error::Flag { flag: "--publish", value: value.clone(), reason };
+        all.extend(ports(value).map_err(wrong)?);
+        model::check_port_count(all.len()).map_err(|error| wrong(error.to_string()))?;
+    }
+    Ok(all)
+}
+
 /// `--expose 80`, `7000-7002/udp`.
 pub fn exposed(value: &str) -> Result<Vec<String>, String> {
     let (range, protocol) = value.rsplit_once('/').unwrap_or((value, "tcp"));

@@ -1,6 +1,7 @@
 //! `orca version`, `orca info` and `orca system df`: the node as a whole.
 
 mod node;
+mod shares;
 mod swarm;
 mod usage;
 mod version;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use api::image::{GetRegistriesReply, GetRegistriesRequest};
 use api::node::{GetNodeReply, GetNodeRequest};
 use clap::Args;
 use serde_json::{Value as Json, json};
@@ -27,6 +28,12 @@ pub async fn info(host: &Host, args: InfoArgs) -> Result<()> {
     let mut client = Client::connect(host).await?;
     let node = client.node.get_node(GetNodeRequest {}).await?.into_inner();
     let mut object = describe(&node, &host.context);
+    let told = match client.images.get_registries(GetRegistriesRequest {}).await {
+        // A daemon of an earlier release.
+        Err(status) if status.code() == tonic::Code::Unimplemented => GetRegistriesReply::default(),
+        reply => reply?.into_inner(),
+    };
+    registries(&mut object, &told);
     object["Swarm"] = swarm::describe(&mut client).await?;
     format::print_one(args.format.as_deref(), "system.dockerInfo", &object, || people(&object))
 }
@@ -54,15 +61,21 @@ fn describe(node: &GetNodeReply, context: &str) -> Json {
         "PidsLimit": true,
         "IPv4Forwarding": true,
         "Debug": false,
-        "OomKillDisable": false,
+        "NFd": -1,
+        "OomKillDisable": node.cgroup_version == "1",
+        "NGoroutines": -1,
         "SystemTime": clock::now().to_rfc3339(),
         "LoggingDriver": if node.logging_driver.is_empty() { "json-file" } else { &node.logging_driver },
         "CgroupDriver": "cgroupfs",
         "CgroupVersion": node.cgroup_version,
+        "NEventsListener": 0,
         "KernelVersion": node.kernel_version,
         "OperatingSystem": node.operating_system,
+        "OSVersion": "",
         "OSType": description.os,
         "Architecture": description.architecture,
+        "IndexServerAddress": "https://index.docker.io/v1/",
+        "RegistryConfig": {},
         "NCPU": description.nano_cpus / 1_000_000_000,
         "MemTotal": description.memory,
         "GenericResources": null,
@@ -78,11 +91,32 @@ fn describe(node: &GetNodeReply, context: &str) -> Json {
         "DefaultRuntime": "orca",
         "LiveRestoreEnabled": true,
         "Isolation": "",
-        "InitBinary": "",
+        "InitBinary": "orca",
+        "ContainerdCommit": { "ID": "" },
+        "RuncCommit": { "ID": "" },
+        "InitCommit": { "ID": "" },
         "SecurityOptions": node.security_options,
+        "FirewallBackend": { "Driver": "nftables" },
+        "CDISpecDirs": ["/etc/cdi", "/var/run/cdi"],
         "Warnings": null,
         "ClientInfo": { "Debug": false, "Version": env!("CARGO_PKG_VERSION"), "Context": context, "Plugins": [], "Warnings": null },
     })
+}
+
+/// What the daemon was told of registries, and of the proxies on the way to them.
+fn registries(object: &mut Json, told: &GetRegistriesReply) {
+    let index = |name: &str, mirrors: &[String], secure: bool, official: bool| json!({ "Name": name, "Mirrors": mirrors, "Secure": secure, "Official": official });
+    let mut indexes = serde_json::Map::new();
+    indexes.insert("docker.io".into(), index("docker.io", &told.mirrors, true, true));
+    let (networks, hosts): (Vec<&String>, Vec<&String>) = told.insecure.iter().partition(|text| text.contains('/'));
+    indexes.extend(hosts.into_iter().map(|host| (host.clone(), index(host, &[], false, false))));
+    let own = ["::1/128", "127.0.0.0/8"].into_iter();
+    let networks: Vec<&str> = own.chain(networks.into_iter().map(String::as_str)).collect();
+    object["RegistryConfig"] =
+        json!({ "IndexConfigs": indexes, "InsecureRegistryCIDRs": networks, "Mirrors": told.mirrors });
+    object["HttpProxy"] = told.http_proxy.clone().into();
+    object["HttpsProxy"] = told.https_proxy.clone().into();
+    object["NoProxy"] = told.no_proxy.clone().into();
 }
 
 /// The programs by name, with the one that is built in.
@@ -100,6 +134,21 @@ fn security_option(line: &mut impl FnMut(&str, String), option: &str) {
             other => line(&format!("   {other}: "), value.to_owned()),
         }
     }
+}
+
+fn texts(list: &Json) -> Vec<String> {
+    list.as_array().into_iter().flatten().filter_map(Json::as_str).map(str::to_owned).collect()
+}
+
+fn words(list: &Json) -> String {
+    texts(list).join(" ")
+}
+
+/// The hosts that may be asked without TLS, and then the networks.
+fn insecure(config: &Json) -> Vec<String> {
+    let indexes = config["IndexConfigs"].as_object();
+    let hosts = indexes.into_iter().flatten().filter(|(_, index)| index["Secure"] == false);
+    hosts.map(|(host, _)| host.clone()).chain(texts(&config["InsecureRegistryCIDRs"])).collect()
 }
 
 fn people(object: &Json) -> String {
@@ -129,7 +178,17 @@ fn people(object: &Json) -> String {
     line(" Logging Driver: ", get("/LoggingDriver"));
     line(" Cgroup Driver: ", get("/CgroupDriver"));
     line(" Cgroup Version: ", get("/CgroupVersion"));
+    line(" Plugins:", String::new());
+    for kind in ["Volume", "Network", "Log"] {
+        line(&format!("  {kind}: "), words(&object["Plugins"][kind]));
+    }
     swarm::lines(&object["Swarm"], &mut line);
+    line(
+        " Runtimes: ",
+        object["Runtimes"].as_object().into_iter().flat_map(|all| all.keys()).cloned().collect::<Vec<_>>().join(" "),
+    );
+    line(" Default Runtime: ", get("/DefaultRuntime"));
+    line(" Init Binary: ", get("/InitBinary"));
     line(" Security Options:", String::new());
     for option in object["SecurityOptions"].as_array().into_iter().flatten().filter_map(Json::as_str) {
         security_option(&mut line, option);
@@ -143,5 +202,24 @@ fn people(object: &Json) -> String {
     line(" Name: ", get("/Name"));
     line(" ID: ", get("/ID"));
     line(" Docker Root Dir: ", get("/DockerRootDir"));
+    line(" Debug Mode: ", get("/Debug"));
+    for (words, key) in
+        [(" HTTP Proxy: ", "/HttpProxy"), (" HTTPS Proxy: ", "/HttpsProxy"), (" No Proxy: ", "/NoProxy")]
+    {
+        if !get(key).is_empty() {
+            line(words, get(key));
+        }
+    }
+    line(" Experimental: ", get("/ExperimentalBuild"));
+    line(" Insecure Registries:", String::new());
+    for registry in insecure(&object["RegistryConfig"]) {
+        line("  ", registry);
+    }
+    let mirrors = texts(&object["RegistryConfig"]["Mirrors"]);
+    if !mirrors.is_empty() {
+        line(" Registry Mirrors:", String::new());
+        mirrors.into_iter().for_each(|mirror| line("  ", mirror));
+    }
+    line(" Live Restore Enabled: ", get("/LiveRestoreEnabled"));
     text
 }

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use api::image::BuildCacheEntry;
 use api::node::{Container, Image, ListContainersRequest, ListImagesRequest, ListVolumesRequest, Volume};
 use clap::Args;
 use model::Timestamp;
 use serde_json::{Value as Json, json};
 
+use super::shares::Layers;
 use crate::build;
 use crate::client::{Client, Host};
 use crate::clock;
@@ -32,8 +34,7 @@ struct Found {
     images: Vec<Image>,
     containers: Vec<Container>,
     volumes: Vec<Volume>,
-    /// Records of the build cache, and their bytes.
-    cache: (usize, u64),
+    cache: Vec<BuildCacheEntry>,
 }
 
 const SUMMARY: Listing<'_> = Listing {
@@ -51,7 +52,7 @@ pub async fn usage(host: &Host, args: UsageArgs) -> Result<()> {
         images: client.node.list_images(ListImagesRequest { all: true, reference: None }).await?.into_inner().images,
         containers: client.node.list_containers(containers).await?.into_inner().containers,
         volumes: client.node.list_volumes(volumes).await?.into_inner().volumes,
-        cache: build::cache_size(&mut client).await?,
+        cache: build::cache_entries(&mut client).await?,
     };
     match (args.verbose, &args.format) {
         (false, format) => SUMMARY.print(format, &summary(&found).iter().map(Value::from).collect::<Vec<_>>()),
@@ -80,16 +81,15 @@ fn summary(found: &Found) -> Vec<Json> {
             "Reclaimable": reclaimable,
         })
     };
-    let size_of = |images: &[&Image]| images.iter().map(|image| image.size).sum::<u64>();
-    let images: Vec<&Image> = found.images.iter().collect();
-    let idle: Vec<&Image> = found.images.iter().filter(|image| image.containers == 0).collect();
+    let layers = Layers::of(&found.images);
+    let used = found.images.iter().filter(|image| image.containers > 0).count();
     let written = |container: &&Container| container.size_rw.unwrap_or(0);
     let stopped = found.containers.iter().filter(|container| !human::is_up(container));
     let bytes = |volume: &&Volume| volume.size.unwrap_or(0);
     let unused = found.volumes.iter().filter(|volume| volume.used_by.is_empty());
     let active = found.containers.iter().filter(|container| human::is_up(container)).count();
     vec![
-        row("Images", images.len(), images.len() - idle.len(), size_of(&images), size_of(&idle)),
+        row("Images", found.images.len(), used, layers.size(), layers.idle()),
         row(
             "Containers",
             found.containers.len(),
@@ -104,13 +104,15 @@ fn summary(found: &Found) -> Vec<Json> {
             found.volumes.iter().map(|volume| bytes(&volume)).sum(),
             unused.map(|volume| bytes(&volume)).sum(),
         ),
-        row("Build Cache", found.cache.0, 0, found.cache.1, found.cache.1),
+        row("Build Cache", found.cache.len(), 0, cache_size(found), cache_size(found)),
     ]
 }
 
 fn image_rows(found: &Found) -> Vec<Json> {
     let now = clock::now();
+    let layers = Layers::of(&found.images);
     let row = |image: &Image| {
+        let shared = layers.shared(image);
         let name = image.references.first().map_or("<none>:<none>", String::as_str);
         let (repository, tag) = name.rsplit_once(':').unwrap_or((name, "<none>"));
         json!({
@@ -119,6 +121,8 @@ fn image_rows(found: &Found) -> Vec<Json> {
             "ID": image.id.trim_start_matches("sha256:").chars().take(12).collect::<String>(),
             "CreatedSince": human::ago(Timestamp(image.created_at), now),
             "Size": human::size(image.size),
+            "SharedSize": human::size(shared),
+            "UniqueSize": human::size(image.size.saturating_sub(shared)),
             "Containers": image.containers.to_string(),
         })
     };
@@ -144,8 +148,30 @@ fn details(found: &Found) -> Json {
         "Images": image_rows(found),
         "Containers": found.containers.iter().map(|container| ps::row(container, now, false)).collect::<Vec<_>>(),
         "Volumes": volume_rows(found),
-        "BuildCache": [],
+        "BuildCache": cache_rows(found),
     })
+}
+
+fn cache_size(found: &Found) -> u64 {
+    found.cache.iter().map(|entry| entry.size).sum()
+}
+
+fn cache_rows(found: &Found) -> Vec<Json> {
+    let now = clock::now();
+    let ago = |seconds: i64| human::ago(Timestamp(seconds.saturating_mul(1_000_000_000)), now);
+    let row = |entry: &BuildCacheEntry| {
+        json!({
+            "ID": entry.id.chars().take(12).collect::<String>(),
+            "CacheType": "regular",
+            "Description": entry.description,
+            "Size": human::size(entry.size),
+            "CreatedSince": ago(entry.created_at),
+            "LastUsedSince": ago(entry.used_at),
+            "InUse": "false",
+            "Shared": "false",
+        })
+    };
+    found.cache.iter().map(row).collect()
 }
 
 fn verbose(found: &Found) -> Result<String> {
@@ -155,8 +181,13 @@ fn verbose(found: &Found) -> Result<String> {
     };
     let images = Listing {
         kind: "*formatter.imageContext",
-        columns: "{{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}\t{{.Containers}}",
-        headers: &[("ID", "IMAGE ID"), ("CreatedSince", "CREATED")],
+        columns: "{{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}\t{{.SharedSize}}\t{{.UniqueSize}}\t{{.Containers}}",
+        headers: &[
+            ("ID", "IMAGE ID"),
+            ("CreatedSince", "CREATED"),
+            ("SharedSize", "SHARED SIZE"),
+            ("UniqueSize", "UNIQUE SIZE"),
+        ],
     };
     let containers = Listing {
         kind: "*formatter.ContainerContext",
@@ -168,11 +199,23 @@ fn verbose(found: &Found) -> Result<String> {
         columns: "{{.Name}}\t{{.Links}}\t{{.Size}}",
         headers: &[("Name", "VOLUME NAME")],
     };
+    let cache = Listing {
+        kind: "*formatter.buildCacheContext",
+        columns: "{{.ID}}\t{{.CacheType}}\t{{.Size}}\t{{.CreatedSince}}\t{{.LastUsedSince}}\t{{.Shared}}",
+        headers: &[
+            ("ID", "CACHE ID"),
+            ("CacheType", "CACHE TYPE"),
+            ("CreatedSince", "CREATED"),
+            ("LastUsedSince", "LAST USED"),
+        ],
+    };
     let table = |listing: Listing<'_>, key: &str| listing.render(&Format::Table, &rows(key));
     Ok(format!(
-        "Images space usage:\n\n{}\nContainers space usage:\n\n{}\nLocal Volumes space usage:\n\n{}",
+        "Images space usage:\n\n{}\nContainers space usage:\n\n{}\nLocal Volumes space usage:\n\n{}\nBuild cache usage: {}\n\n{}",
         table(images, "Images")?,
         table(containers, "Containers")?,
-        table(volumes, "Volumes")?
+        table(volumes, "Volumes")?,
+        human::size(cache_size(found)),
+        table(cache, "BuildCache")?
     ))
 }

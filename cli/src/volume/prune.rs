@@ -1,7 +1,9 @@
 //! `orca volume prune`.
 
-use api::node::PruneVolumesRequest;
+use api::control::ListServicesRequest;
+use api::node::{ListVolumesRequest, PruneVolumesRequest, VolumePlace};
 use clap::Args;
+use model::ServiceMode;
 
 use crate::client::{Client, Host};
 use crate::error::{Error, Result};
@@ -37,10 +39,25 @@ pub async fn prune(host: &Host, args: PruneArgs) -> Result<()> {
 }
 
 /// Removes volumes and lists their names; how many bytes that gave.
-pub async fn prune_now(client: &mut Client, request: PruneVolumesRequest) -> Result<u64> {
+pub async fn prune_now(client: &mut Client, mut request: PruneVolumesRequest) -> Result<u64> {
+    // In this order: whose volume is not newer than these is among the services, or has none any more.
+    let volumes = client.node.list_volumes(ListVolumesRequest::default()).await?.into_inner().volumes;
+    let newest = volumes.iter().map(|volume| volume.created_at).max().unwrap_or(0);
+    // Without managers nobody knows; what services have left stays then.
+    if let Ok(reply) = client.control.list_services(ListServicesRequest { stack: None }).await {
+        request.places = reply.into_inner().services.into_iter().filter_map(place).collect();
+        request.newest = Some(newest);
+    }
     let reply = client.node.prune_volumes(request).await?.into_inner();
     format::write(&format::deleted("Volumes", &reply.removed))?;
     Ok(reply.reclaimed)
+}
+
+/// The places of a service whose next containers take volumes over; none of one that is being removed.
+fn place(service: api::types::Service) -> Option<VolumePlace> {
+    let service = model::Service::try_from(service).ok().filter(|service| !service.removing)?;
+    let ServiceMode::Replicated { replicas } = service.spec.mode;
+    Some(VolumePlace { service: service.id.to_string(), replicas, volumes_since: service.volumes_since })
 }
 
 /// Which volumes may go.
@@ -52,7 +69,12 @@ pub fn prune_request(all: bool, filters: &[String]) -> Result<PruneVolumesReques
         return Err(Error::Flag { flag: "--filter", value: "all".into(), reason });
     }
     let labels = |key: &str| filters.values(key).map(str::to_owned).collect();
-    Ok(PruneVolumesRequest { all: switch.unwrap_or(all), labels: labels("label"), without_labels: labels("label!") })
+    Ok(PruneVolumesRequest {
+        all: switch.unwrap_or(all),
+        labels: labels("label"),
+        without_labels: labels("label!"),
+        ..PruneVolumesRequest::default()
+    })
 }
 
 #[cfg(test)]

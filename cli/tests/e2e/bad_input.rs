@@ -39,6 +39,25 @@ fn compose_files_that_cannot_be() {
 }
 
 #[test]
+fn more_ports_than_can_be_published() {
+    let node = Node::start().with_busybox();
+    let run = |args: &[&str]| node.fails(125, &[&["run", "--rm"], args, &["busybox", "true"]].concat());
+    for args in [
+        &["-p", "1-65535:1-65535"][..],
+        &["-p", "1-9000:1-9000", "-p", "1-9000:1-9000/udp"],
+        &["--expose", "1-65535", "-P"],
+    ] {
+        let error = run(args);
+        assert!(error.contains("are too many: at most 16384 can be published"), "{args:?}: {error}");
+    }
+    let ports = "['1-9000:1-9000', '1-9000:1-9000/udp']";
+    let file = node.file("compose.yml", &format!("services: {{ a: {{ image: busybox, ports: {ports} }} }}"));
+    let error = node.fails(1, &["up", "-d", "-f", file.to_str().unwrap()]);
+    assert!(error.contains("compose.yml:1:") && error.contains("18000 ports are too many"), "{error}");
+    assert_eq!(node.ok(&["ps", "-aq"]), "");
+}
+
+#[test]
 fn a_port_in_use_is_named_and_others_go_on() {
     let node = Node::start().with_busybox();
     node.ok(&["run", "-d", "--name", "holder", "-p", "8085:80", "busybox", "sleep", "1000"]);

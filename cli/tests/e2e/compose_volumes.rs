@@ -34,6 +34,58 @@ fn read(node: &Node) -> String {
     node.ok(&["exec", "shop-db-1", "sh", "-c", "cat /data/x /state/x 2>/dev/null; true"])
 }
 
+/// Prunes volumes again and again while it lives.
+struct Pruning(std::process::Child);
+
+impl Pruning {
+    fn begin(node: &Node, flags: &str) -> Self {
+        let script = format!("while :; do \"$0\" volume prune {flags} > /dev/null || exit 1; done");
+        let mut command = std::process::Command::new("sh");
+        let command = command.args(["-c", &script, env!("CARGO_BIN_EXE_orca")]).env("ORCA_HOST", node.address());
+        Self(command.spawn().unwrap())
+    }
+
+    fn end(mut self) {
+        assert!(self.0.try_wait().unwrap().is_none(), "a prune has failed");
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_prune_takes_nothing_that_is_handed_over_or_about_to_be_used() {
+    let node = node();
+    node.ok(&["up", "-d"]);
+    write(&node, "kept");
+    let pruning = Pruning::begin(&node, "-f");
+    for round in 2..6 {
+        change(&node, round);
+        node.ok(&["up", "-d"]);
+        assert_eq!(read(&node), "kept\nkept\n");
+    }
+    pruning.end();
+    // Of a replica that is not wanted any more, and then of a service that is not.
+    node.ok(&["up", "-d", "--scale", "db=2"]);
+    node.ok(&["up", "-d"]);
+    node.wait_for("the second is gone", || !node.ok(&["ps", "-a"]).contains("shop-db-2"));
+    assert_eq!(volumes(&node), 4);
+    node.ok(&["volume", "prune", "-f"]);
+    assert_eq!(volumes(&node), 2);
+    node.ok(&["down"]);
+    assert_eq!(volumes(&node), 2);
+    node.ok(&["volume", "prune", "-f"]);
+    assert_eq!(volumes(&node), 0);
+    let pruning = Pruning::begin(&node, "-af");
+    for round in 0..12 {
+        let named = format!("v{}:/named", round % 2);
+        let script = "echo x > /data/x && echo x > /named/x && sync";
+        node.ok(&["run", "--rm", "-v", "/data", "-v", &named, "stateful", "sh", "-c", script]);
+    }
+    pruning.end();
+    node.ok(&["volume", "prune", "-af"]);
+    assert_eq!(volumes(&node), 0);
+}
+
 /// The next version of the application.
 fn change(node: &Node, round: u32) {
     node.file("compose.yml", &FILE.replace("ROUND: '1'", &format!("ROUND: '{round}'")));

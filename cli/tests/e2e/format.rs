@@ -105,7 +105,14 @@ fn the_node_and_its_contexts() {
     assert!(get(&["system", "info"]).contains("Storage Driver: overlay2"));
     let usage = get(&["system", "df", "--format", "{{.Type}} {{.TotalCount}}"]);
     assert!(usage.starts_with("Images ") && usage.contains("Local Volumes 0"), "{usage}");
-    assert!(get(&["system", "df", "-v"]).contains("Containers space usage:"));
+    let table = get(&["system", "df", "-v"]);
+    let headers = "SHARED SIZE   UNIQUE SIZE   CONTAINERS";
+    assert!(table.contains("Containers space usage:") && table.contains(headers), "{table}");
+    assert!(table.contains("VOLUME NAME   LINKS     SIZE") && table.contains("Build cache usage: 0B"), "{table}");
+    let registries = "{{json .RegistryConfig.InsecureRegistryCIDRs}} {{.IndexServerAddress}} {{.DefaultRuntime}}";
+    let expected = "[\"::1/128\",\"127.0.0.0/8\"] https://index.docker.io/v1/ orca";
+    assert_eq!(get(&["info", "-f", registries]), expected);
+    assert!(get(&["info"]).contains(" Insecure Registries:\n  ::1/128\n  127.0.0.0/8\n Live Restore Enabled: true"));
 
     let config = node.files().join("contexts").display().to_string();
     let orca = |args: &[&str]| get(&[&["--config", &config], args].concat());

@@ -102,6 +102,8 @@ pub fn canonical(node: &mut Node, path: &Path) -> Result<(), Error> {
         };
         let parsed = parse(&text).map_err(|reason| Error::invalid(item.span, path.index(index), reason))?;
         ports.extend(parsed.into_iter().map(|port| long(port, &item)));
+        model::check_port_count(ports.len())
+            .map_err(|error| Error::invalid(item.span, path.index(index), error.to_string()))?;
     }
     *items = ports;
     Ok(())

@@ -51,7 +51,7 @@ pub use credentials::Credentials;
 pub use error::{Error, Result};
 pub use event::{Done, Event, LayerState, Reporter};
 pub use origin::Insecure;
-pub use proxy::Proxies;
+pub use proxy::{Proxies, proxy_shown};
 pub use pull::PullRequest;
 pub use push::PushRequest;
 pub use resolve::lookup;
@@ -94,6 +94,11 @@ impl Registries {
             transfers: transfer::Transfers::new(DOWNLOADS),
             uploads: Semaphore::new(UPLOADS),
         }
+    }
+
+    /// What it was told.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// Asks the registry `domain` whether it takes `credentials`; a token that it gave instead of the password comes back.

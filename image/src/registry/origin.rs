@@ -30,6 +30,15 @@ pub enum Insecure {
     Network(IpAddr, u8),
 }
 
+impl std::fmt::Display for Insecure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Host(host) => f.write_str(host),
+            Self::Network(address, prefix) => write!(f, "{address}/{prefix}"),
+        }
+    }
+}
+
 impl Insecure {
     /// Reads `host[:port]` or `ADDRESS/PREFIX`.
     ///

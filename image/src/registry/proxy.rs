@@ -32,6 +32,22 @@ impl fmt::Debug for Proxies {
     }
 }
 
+/// What a variable of proxies, in capitals or not, says in this process's environment, with marks for a name and a password.
+pub fn proxy_shown(variable: &str) -> String {
+    let value = [variable.to_owned(), variable.to_lowercase()].into_iter().find_map(|name| std::env::var(name).ok());
+    masked(&value.unwrap_or_default())
+}
+
+fn masked(text: &str) -> String {
+    match text.rsplit_once('@') {
+        None => text.to_owned(),
+        Some((before, host)) => {
+            let scheme = before.split_once("://").map_or(String::new(), |(scheme, _)| format!("{scheme}://"));
+            format!("{scheme}xxxxx:xxxxx@{host}")
+        }
+    }
+}
+
 impl Proxies {
     /// Those of this process's environment.
     pub fn from_environment() -> Self {
@@ -136,6 +152,13 @@ impl Write for Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_shown_has_no_password() {
+        assert_eq!(masked("http://me:secret@proxy:3128/"), "http://xxxxx:xxxxx@proxy:3128/");
+        assert_eq!(masked("me:s3:@cret@proxy"), "xxxxx:xxxxx@proxy");
+        assert_eq!((masked("http://proxy:3128").as_str(), masked("").as_str()), ("http://proxy:3128", ""));
+    }
 
     fn proxies(no: &str) -> Proxies {
         let matcher = Matcher::builder().http("plain:3128").https("http://user:secret@tls:8080").no(no).build();

@@ -41,6 +41,9 @@ pub struct ImageDetails {
     pub variant: Option<String>,
     pub os: String,
     pub size: u64,
+    /// Uncompressed bytes of each layer, bottom first; Docker shows them by `system df`.
+    #[serde(skip)]
+    pub layer_sizes: Vec<u64>,
     #[serde(rename = "RootFS")]
     pub root_fs: RootFsDetails,
     pub metadata: ImageMetadata,
@@ -94,8 +97,9 @@ impl Store {
     /// As [`Store::get`].
     pub fn inspect(&self, text: &str) -> Result<ImageDetails> {
         let (id, record) = self.find(text)?;
-        let ImageConfig { created, author, comment, architecture, os, variant, config, rootfs, history } =
-            self.read_image(id, &record)?.config;
+        let image = self.read_image(id, &record)?;
+        let layer_sizes = self.layer_sizes(&record, &image);
+        let ImageConfig { created, author, comment, architecture, os, variant, config, rootfs, history } = image.config;
         Ok(ImageDetails {
             id,
             repo_tags: names(&record.tags),
@@ -108,6 +112,7 @@ impl Store {
             variant,
             os,
             size: record.size,
+            layer_sizes,
             root_fs: RootFsDetails { kind: rootfs.kind, layers: rootfs.diff_ids },
             metadata: ImageMetadata { last_tag_time: rfc3339::format_utc(record.tagged.unwrap_or(record.added), 0) },
             history,

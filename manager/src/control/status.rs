@@ -39,6 +39,7 @@ fn refusal_code(refusal: &Refusal) -> Code {
         Refusal::Name(_)
         | Refusal::AddressOutside { .. }
         | Refusal::PortsElsewhere { .. }
+        | Refusal::TooManyPorts { .. }
         | Refusal::SubnetTooSmall { .. }
         | Refusal::Replicas { .. }
         | Refusal::NotOfStack { .. }

@@ -148,6 +148,7 @@ fn describe(store: &Arc<Store>, text: &str, users: &BTreeMap<String, u32>) -> Re
         os: details.os,
         config_json: config.map_err(reason)?,
         tagged_at: parse_rfc3339(details.metadata.last_tag_time.as_bytes()).unwrap_or_default().0,
+        layer_sizes: details.layer_sizes,
         layers: details.root_fs.layers.iter().map(ToString::to_string).collect(),
         id,
     })

@@ -59,6 +59,20 @@ pub async fn login(service: &ImagesService, request: wire::LoginRequest) -> Resu
     Ok(wire::LoginReply { identity_token: token })
 }
 
+pub async fn get_registries(
+    service: &ImagesService,
+    _: wire::GetRegistriesRequest,
+) -> Result<wire::GetRegistriesReply, Status> {
+    let settings = service.registries().settings();
+    Ok(wire::GetRegistriesReply {
+        mirrors: settings.mirrors.iter().map(ToString::to_string).collect(),
+        insecure: settings.insecure.iter().map(ToString::to_string).collect(),
+        http_proxy: image::registry::proxy_shown("HTTP_PROXY"),
+        https_proxy: image::registry::proxy_shown("HTTPS_PROXY"),
+        no_proxy: image::registry::proxy_shown("NO_PROXY"),
+    })
+}
+
 pub async fn resolve(service: &ImagesService, request: wire::ResolveRequest) -> Result<wire::ResolveReply, Status> {
     let wire::ResolveRequest { reference, credentials } = request;
     let reference = reference.parse::<Reference>().map_err(Error::from)?;

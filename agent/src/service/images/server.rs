@@ -68,6 +68,7 @@ delegate! {
     registry::pull(wire::PullRequest) -> Outgoing<wire::Progress>;
     registry::push(wire::PushRequest) -> Outgoing<wire::Progress>;
     registry::login(wire::LoginRequest) -> wire::LoginReply;
+    registry::get_registries(wire::GetRegistriesRequest) -> wire::GetRegistriesReply;
     registry::resolve(wire::ResolveRequest) -> wire::ResolveReply;
     build::build(Streaming<wire::BuildInput>) -> Outgoing<wire::BuildOutput>;
     build::list_build_cache(wire::ListBuildCacheRequest) -> wire::ListBuildCacheReply;

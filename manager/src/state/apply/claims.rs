@@ -18,6 +18,8 @@ impl Draft<'_> {
                 return Err(many("a container_name"));
             }
         }
+        let too_many = |error| Refusal::TooManyPorts { service: spec.name.clone(), error };
+        model::check_port_count(spec.ports.len()).map_err(too_many)?;
         self.check_attachments(spec)?;
         self.check_way_in(spec)?;
         if fixed_addresses(spec).next().is_some() && replicas > 1 {

@@ -149,6 +149,14 @@ pub enum Refusal {
         /// The first of its networks.
         network: String,
     },
+    /// More published ports than a service may have.
+    #[error("service {service}: {error}")]
+    TooManyPorts {
+        /// Which.
+        service: String,
+        /// How many.
+        error: model::TooManyPorts,
+    },
     /// A state that nobody can want of a task.
     #[error("task {task} cannot be wanted to be {state}")]
     Desired {
