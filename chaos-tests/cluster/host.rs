@@ -23,7 +23,7 @@ impl Namespaces {
     /// Of a machine of this name, with the mounts of `others` or of this one.
     pub fn new(name: &str, others: Option<&Self>) -> Self {
         let script = "hostname \"$0\"; mount --make-rprivate /; while :; do sleep 600 & wait; done";
-        let init = others.map_or_else(|| std::process::id(), |others| others.init);
+        let init = others.map_or_else(std::process::id, |others| others.init);
         let unshare = Command::new("nsenter")
             .args(["-t", &init.to_string(), "--mount", "--", "unshare"])
             .args(["--net", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child", "--mount-proc", "--"])
@@ -243,6 +243,21 @@ impl Host {
     /// Runs a program on it, which must succeed.
     pub fn run(&self, args: &[&str]) -> String {
         self.namespaces.as_ref().unwrap().run(args)
+    }
+
+    /// Whether it has a daemon, which may stand still.
+    pub fn has_daemon(&self) -> bool {
+        self.daemon.is_some()
+    }
+
+    /// Its `orca`.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// A command on it; it has power.
+    pub fn command(&self, program: &str) -> Command {
+        self.namespaces.as_ref().unwrap().command(program)
     }
 
     /// Where its daemon answers.

@@ -40,6 +40,11 @@ impl Cluster {
         cluster
     }
 
+    /// Whether hosts have disks of their own.
+    pub fn has_disks(&self) -> bool {
+        self.disk.is_some()
+    }
+
     /// One more host.
     pub fn add(&mut self) {
         let number = self.hosts.len() + 1;
