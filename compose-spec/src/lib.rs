@@ -61,7 +61,7 @@ pub use schema::attributes;
 pub use service::Service;
 pub use template::Model;
 pub use translate::{
-    AiModel, Build, ELSEWHERE, Outcome, Provider, Row, TranslateOptions, Unused, Variables, build, dependents,
-    model_variables, models, providers, report, translate, unused,
+    AiModel, Build, ELSEWHERE, Outcome, Provider, Row, TranslateOptions, Unused, Variables, all_dependents, build,
+    dependents, model_variables, models, providers, report, translate, unused,
 };
 pub use validate::dependency_order;

@@ -13,6 +13,8 @@ pub enum Goal {
     Started,
     /// Every container runs, and is healthy where it has a check (`--wait`).
     Serving,
+    /// Every container has ended with code 0.
+    Completed,
 }
 
 /// What a view says of a goal.
@@ -80,10 +82,12 @@ fn judge_task(view: &View, task: &Task, goal: Goal) -> Verdict {
             let reason = status.error.as_deref().unwrap_or_default();
             Verdict::Failed(format!("{}: {reason}", task.name))
         }
-        (TaskState::Failed, Goal::Serving) => {
+        (TaskState::Failed, Goal::Serving | Goal::Completed) => {
             Verdict::Failed(format!("{} exited with code {}", task.name, code.unwrap_or(1)))
         }
-        (TaskState::Complete, Goal::Serving) if code != Some(0) => Verdict::Failed(format!("{} ended", task.name)),
+        (TaskState::Complete, Goal::Serving | Goal::Completed) if code != Some(0) => {
+            Verdict::Failed(format!("{} ended", task.name))
+        }
         (TaskState::Orphaned, _) => Verdict::Failed(format!("{}: its node is gone", task.name)),
         (state, _) if state.is_terminal() => Verdict::Reached,
         (state, Goal::Created) => {

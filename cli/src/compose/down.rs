@@ -51,7 +51,7 @@ enum Images {
 pub async fn down(host: &Host, project: &ProjectArgs, args: DownArgs) -> Result<()> {
     let name = project.name()?;
     let mut client = Client::connect(host).await?;
-    let split = programs::split(project, &args.services)?;
+    let mut split = programs::split(project, &args.services)?;
     let services = match split.only {
         true => Vec::new(),
         false => services(&mut client, project, &name, &args, &split.others).await?,
@@ -69,6 +69,9 @@ pub async fn down(host: &Host, project: &ProjectArgs, args: DownArgs) -> Result<
     }
     if args.remove_orphans {
         remove_one_offs(&mut client, &name, &services, &args).await?;
+    }
+    if args.services.is_empty() {
+        split.end_early(&mut client, programs::Verb::Down).await?;
     }
     if !services.is_empty() {
         if let Some(timeout) = args.timeout {

@@ -33,11 +33,14 @@ pub async fn stop(host: &Host, project: &ProjectArgs, args: ServicesArgs) -> Res
     let name = project.name()?;
     let mut client = Client::connect(host).await?;
     let view = Watch::open(&mut client, &name).await?.next().await?;
-    let split = programs::split(project, &args.services)?;
+    let mut split = programs::split(project, &args.services)?;
     let keys = if split.only { Vec::new() } else { chosen(&view, &split.others)? };
     if host.dry_run {
         stop_foreseen(&mut client, &view, &keys).await?;
     } else {
+        if args.services.is_empty() {
+            split.end_early(&mut client, programs::Verb::Stop).await?;
+        }
         stop_in_order(&mut client, &name, &keys, args.timeout.map(Duration::from_secs)).await?;
     }
     split.end(programs::Verb::Stop, host.dry_run).await

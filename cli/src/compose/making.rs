@@ -6,7 +6,7 @@ use api::control::plan_request::Change;
 use api::control::{ApplyStackRequest, ListServicesRequest, Recreate, RemoveStackRequest};
 use api::node::{CreateVolumeRequest, GetNodeRequest, PreflightRequest};
 use clap::Args;
-use model::{NetworkMode, NodeId, Stack, Timestamp};
+use model::{DependencyCondition, NetworkMode, NodeId, Stack, Timestamp};
 
 use super::converge::Goal;
 use super::project::{Loaded, ProjectArgs};
@@ -79,7 +79,7 @@ pub struct Made {
 pub async fn create(host: &Host, project: &ProjectArgs, args: CreateArgs) -> Result<()> {
     let loaded = project.load(&args.services)?;
     let args = CreateArgs { services: loaded.project.expand(&args.services), ..args };
-    let stack = loaded.provided(&args.services, false, &args.making.scale, host.dry_run).await?;
+    let stack = loaded.provided(&args.services, false, &args.making.scale, host.dry_run, unstarted).await?;
     let mut client = Client::connect_or_start(host).await?;
     let anew = Anew { services: &args.services, ..Anew::default() };
     if host.dry_run {
@@ -89,7 +89,52 @@ pub async fn create(host: &Host, project: &ProjectArgs, args: CreateArgs) -> Res
     up::wait(&mut client, &made.stack.name, &made.keys, Goal::Created, made.since, None).await
 }
 
+/// Where no container is started, none can be there for a provider.
+pub async fn unstarted(_: Stack, provider: &compose_spec::Provider) -> Result<()> {
+    let needs: Vec<&str> = provider.needs.iter().map(|(service, _)| service.as_str()).collect();
+    Err(Error::Unsupported {
+        what: format!(
+            "the provider of service {} without the containers that it depends on ({})",
+            provider.service,
+            needs.join(", ")
+        ),
+        instead: "orca compose up starts them first".into(),
+    })
+}
+
 impl Making {
+    /// Brings up the containers that a provider depends on, and waits until they are as it wants them.
+    pub async fn bring(
+        &self,
+        client: &mut Client,
+        loaded: &Loaded,
+        part: Stack,
+        provider: &compose_spec::Provider,
+    ) -> Result<()> {
+        let services: Vec<String> = provider.needs.iter().map(|(service, _)| service.clone()).collect();
+        // What is to be made anew is so with the rest.
+        let making = Self {
+            pull: self.pull,
+            quiet_pull: self.quiet_pull,
+            build: self.build,
+            no_recreate: self.no_recreate,
+            yes: self.yes,
+            ..Self::default()
+        };
+        let anew = Anew { services: &services, ..Anew::default() };
+        let made = making.make(client, loaded, part, true, &anew).await?;
+        up::wait(client, &made.stack.name, &made.keys, Goal::Started, made.since, None).await?;
+        for (service, condition) in &provider.needs {
+            let goal = match condition {
+                DependencyCondition::ServiceStarted => continue,
+                DependencyCondition::ServiceHealthy => Goal::Serving,
+                DependencyCondition::ServiceCompletedSuccessfully => Goal::Completed,
+            };
+            up::wait(client, &made.stack.name, std::slice::from_ref(service), goal, made.since, None).await?;
+        }
+        Ok(())
+    }
+
     /// The usual manner, with builds that are shown or not.
     pub fn silent(quiet_build: bool) -> Self {
         Self { build: build::BuildFlags { quiet_build, ..build::BuildFlags::default() }, ..Self::default() }

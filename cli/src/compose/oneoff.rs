@@ -108,7 +108,12 @@ pub struct RunArgs {
 /// Runs one command in a container of its own.
 pub async fn run(host: &Host, project: &ProjectArgs, args: RunArgs) -> Result<()> {
     let loaded = project.load(std::slice::from_ref(&args.service))?;
-    let mut stack = loaded.provided(std::slice::from_ref(&args.service), args.no_deps, &[], host.dry_run).await?;
+    let making = making::Making::default();
+    let before = async |part: Stack, provider: &compose_spec::Provider| {
+        making.bring(&mut Client::connect_or_start(host).await?, &loaded, part, provider).await
+    };
+    let service_asked = std::slice::from_ref(&args.service);
+    let mut stack = loaded.provided(service_asked, args.no_deps, &[], host.dry_run, before).await?;
     // As in Compose: they are for the service's own containers.
     stack.services.retain(|spec| spec.step_of.as_ref() != Some(&args.service));
     let (service, contents) = service(&stack, &args.service)?;

@@ -11,7 +11,9 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{ChildStdin, Command};
 
 use super::dry_run::{self, Step};
+use super::lifecycle;
 use super::project::{Loaded, ProjectArgs};
+use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::output::table::printable;
 
@@ -226,6 +228,19 @@ pub struct Split {
 }
 
 impl Split {
+    /// Has the providers that depend on containers end before those do, once nothing that depends on them runs.
+    pub async fn end_early(&mut self, client: &mut Client, verb: Verb) -> Result<()> {
+        let Some((loaded, providers)) = &mut self.found else { return Ok(()) };
+        let (early, late) = std::mem::take(providers).into_iter().partition(|provider| !provider.needs.is_empty());
+        *providers = late;
+        for provider in Vec::<Provider>::into_iter(early).rev() {
+            let dependents = compose_spec::all_dependents(&loaded.project, &provider.service);
+            lifecycle::stop_in_order(client, &loaded.project.name, &dependents, None).await?;
+            run(&loaded.project, &provider, verb).await?;
+        }
+        Ok(())
+    }
+
     /// Has the providers end, dependents first; or tells of it.
     pub async fn end(&self, verb: Verb, dry_run: bool) -> Result<()> {
         let Some((loaded, providers)) = &self.found else { return Ok(()) };
@@ -257,7 +272,7 @@ mod tests {
 
     fn provider() -> Provider {
         let options = vec![("type".into(), vec!["small".into()]), ("tag".into(), vec!["a".into(), "b".into()])];
-        Provider { service: "db".into(), kind: "cloud".into(), options }
+        Provider { service: "db".into(), kind: "cloud".into(), options, needs: Vec::new() }
     }
 
     #[test]

@@ -292,13 +292,15 @@ impl Loaded {
         self.translate(&options(services, no_deps, scale))
     }
 
-    /// The same, once the programs that provide services and run models have done their part. A dry run only tells of them.
+    /// The same, once the programs that provide services and run models have done their part. Before one that depends on containers
+    /// `before` is called with the part of the project that it needs. A dry run only tells of them.
     pub async fn provided(
         &self,
         services: &[String],
         no_deps: bool,
         scale: &[(String, u32)],
         dry_run: bool,
+        mut before: impl AsyncFnMut(Stack, &compose_spec::Provider) -> Result<()>,
     ) -> Result<Stack> {
         let mut options = options(services, no_deps, scale);
         // Nothing is begun for a file that is refused.
@@ -314,6 +316,16 @@ impl Loaded {
         }
         options.variables = models::ensure(&self.project).await?;
         for provider in &providers {
+            if !provider.needs.is_empty() && !no_deps {
+                let services = provider.needs.iter().map(|(service, _)| service.clone()).collect();
+                let mut needed = TranslateOptions { services, scale: Default::default(), ..options.clone() };
+                let part = self.translate(&needed)?;
+                // Of the numbers of containers only those of this part.
+                let is_there = |key: &String| part.services.iter().any(|service| service.key() == key);
+                let scale = options.scale.iter().filter(|(key, _)| is_there(key));
+                needed.scale = scale.map(|(key, number)| (key.clone(), *number)).collect();
+                before(self.translate(&needed)?, provider).await?;
+            }
             let provided = programs::run(&self.project, provider, programs::Verb::Up).await?;
             programs::hand_out(&self.project, provider, &provided, &mut options.variables);
         }

@@ -9,7 +9,7 @@ use clap::Args;
 use model::Stack;
 
 use super::converge::{Goal, Verdict, judge};
-use super::making::{Anew, Making, pin, preflight};
+use super::making::{Anew, Making, pin, preflight, unstarted};
 use super::project::{Loaded, ProjectArgs};
 use super::view::Watch;
 use super::watch::{Rebuilding, Watching};
@@ -134,7 +134,11 @@ pub fn scale(text: &str) -> Result<(String, u32), String> {
 pub async fn up(host: &Host, project: &ProjectArgs, args: UpArgs) -> Result<()> {
     let loaded = project.load(&args.services)?;
     let args = UpArgs { services: loaded.project.expand(&args.services), ..args };
-    let stack = loaded.provided(&args.services, args.no_deps, &args.making.scale, host.dry_run).await?;
+    let before = async |part: Stack, provider: &compose_spec::Provider| match args.no_start {
+        true => unstarted(part, provider).await,
+        false => args.making.bring(&mut Client::connect_or_start(host).await?, &loaded, part, provider).await,
+    };
+    let stack = loaded.provided(&args.services, args.no_deps, &args.making.scale, host.dry_run, before).await?;
     if let Some(service) = &args.exit_code_from
         && !stack.services.iter().any(|spec| spec.key() == service)
     {
@@ -185,9 +189,13 @@ pub async fn up(host: &Host, project: &ProjectArgs, args: UpArgs) -> Result<()> 
 
 /// Brings the application up and does not stay with it.
 pub async fn start(client: &mut Client, loaded: &Loaded, services: &[String], quiet_build: bool) -> Result<()> {
-    let stack = loaded.provided(services, false, &[], false).await?;
+    let making = Making::silent(quiet_build);
+    let mut beside = client.clone();
+    let before =
+        async |part: Stack, provider: &compose_spec::Provider| making.bring(&mut beside, loaded, part, provider).await;
+    let stack = loaded.provided(services, false, &[], false, before).await?;
     let anew = Anew { services, ..Anew::default() };
-    let made = Making::silent(quiet_build).make(client, loaded, stack, true, &anew).await?;
+    let made = making.make(client, loaded, stack, true, &anew).await?;
     wait(client, &made.stack.name, &made.keys, Goal::Started, made.since, None).await
 }
 

@@ -129,3 +129,68 @@ models:
     }
     node.ok(&["compose", "-p", "clever", "down"]);
 }
+
+/// Tells which containers are up whenever it is called: each leaves a mark in the volume as long as it runs.
+const WITNESS: &str = r#"#!/bin/sh
+[ "$2" = metadata ] && { echo '{"stop":{"parameters":[]}}'; exit; }
+echo "$3: $(ls $MARKS | tr '\n' ' ')" >> $(dirname "$0")/seen
+echo '{"type":"setenv","message":"READY=1"}'
+"#;
+
+#[test]
+fn providers_come_between_the_containers_they_need_and_those_that_need_them() {
+    let node = Node::start().with_busybox();
+    let path = program(&node, "docker-witness", WITNESS);
+    let marked = |name: &str| {
+        format!(
+            "[sh, -c, \"trap 'rm /marks/{name}; exit 0' TERM; sleep 0.3; touch /marks/{name}; while :; do sleep 0.05 & wait $$!; done\"]"
+        )
+    };
+    let file = format!(
+        "
+name: between
+services:
+  base:
+    image: busybox
+    command: {}
+    volumes: ['marks:/marks']
+    healthcheck: {{test: test -e /marks/base, interval: 200ms}}
+  middle:
+    provider: {{type: witness}}
+    depends_on: {{base: {{condition: service_healthy}}}}
+  web:
+    image: busybox
+    command: {}
+    volumes: ['marks:/marks']
+    depends_on: [middle]
+volumes: {{marks: {{}}}}
+",
+        marked("base"),
+        marked("web")
+    );
+    node.file("compose.yml", &file);
+    node.file(".env", &format!("MARKS={}\n", node.data_dir().join("volumes/between_marks/_data").display()));
+    let marks = node.data_dir().join("volumes/between_marks/_data/web");
+    let seen = || std::fs::read_to_string(node.files().join("bin/seen")).unwrap_or_default();
+    let run = |args: &[&str]| {
+        let output = node.orca_command(&[&["compose"], args].concat()).env("PATH", &path).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let ok = |args: &[&str]| {
+        let (code, error) = run(args);
+        assert_eq!(code, Some(0), "{args:?}: {error}\n{}", node.daemon_log());
+    };
+    let (code, error) = run(&["create"]);
+    assert!(code == Some(1) && error.contains("service middle") && error.contains("(base)"), "{error}");
+    ok(&["up", "-d"]);
+    assert_eq!(seen(), "up: base \n");
+    assert!(node.ok(&["exec", "between-web-1", "env"]).contains("MIDDLE_READY=1\n"));
+    node.wait_for("web is up", || marks.exists());
+    ok(&["stop"]);
+    assert_eq!(seen(), "up: base \nstop: base \n", "web has stopped before, base not");
+    ok(&["start"]);
+    node.wait_for("web is up again", || marks.exists());
+    ok(&["down"]);
+    assert_eq!(seen(), "up: base \nstop: base \ndown: base \n");
+    ok(&["down", "-v"]);
+}

@@ -34,7 +34,9 @@ use crate::validate::dependency_order;
 use fields::Fields;
 
 pub use build::{Build, build};
-pub use programs::{Model as AiModel, Provider, Variables, dependents, model_variables, models, providers};
+pub use programs::{
+    Model as AiModel, Provider, Variables, all_dependents, dependents, model_variables, models, providers,
+};
 pub use report::{ELSEWHERE, Outcome, Row, report};
 
 /// What of a project to translate.
@@ -108,7 +110,7 @@ fn stack(project: &mut Project, options: &TranslateOptions, files: &dyn Files) -
         let Some(service) = project.service(name) else { continue };
         if programs::is_provided(project, name) {
             let fields = Fields::new(service.node, format!("services.{name}"));
-            programs::check_provider(project, service, fields, &mut errors);
+            programs::check_provider(service, fields, &mut errors);
         } else {
             let mut spec = self::service(project, service, options, files, &stack, &mut errors);
             stack.services.extend(steps::of(project, service, &mut spec, &mut errors));
@@ -138,12 +140,8 @@ fn service(
         stack: Some(StackMember { stack: project.name.clone(), key: service.name.to_owned() }),
         container_name,
         container_prefix: container_prefix(project, service.name),
-        // What a program provides is there before any container.
-        depends_on: service
-            .dependencies()
-            .filter(|(name, _)| !programs::is_provided(project, name))
-            .map(|(name, dependency)| (name.to_owned(), dependency))
-            .collect(),
+        // What a program provides is there before the containers that depend on it.
+        depends_on: programs::dependencies(project, service),
         network: networks::mode(project, &fields, errors),
         ports: networks::ports(&fields, errors),
         container: container::spec(project, service, &fields, files, errors),

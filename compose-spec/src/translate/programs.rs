@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use model::{Dependency, DependencyCondition};
+
 use super::TranslateOptions;
 use super::fields::Fields;
 use crate::error::{Error, Errors};
@@ -23,6 +25,8 @@ pub struct Provider {
     pub kind: String,
     /// What it is given, in the file's order.
     pub options: Vec<(String, Vec<String>)>,
+    /// Services with containers that it depends on, and what must be so of them.
+    pub needs: Vec<(String, DependencyCondition)>,
 }
 
 /// A model that services use.
@@ -53,12 +57,16 @@ pub fn providers(project: &Project, options: &TranslateOptions) -> Result<Vec<Pr
     let mut project = project.clone();
     profiles::select(&mut project, &options.services, !options.no_deps)?;
     let provider = |name: &str| {
-        let node = project.service(name)?.node.get("provider")?;
+        let service = project.service(name)?;
+        let node = service.node.get("provider")?;
+        let containers = service.dependencies().filter(|(name, _)| !is_provided(&project, name));
+        let there = containers.filter(|(name, _)| project.services.contains_key(*name));
         let options = node.get("options").and_then(Node::as_map);
         Some(Provider {
             service: name.to_owned(),
             kind: node.get("type").and_then(Node::as_str).unwrap_or_default().to_owned(),
             options: options.into_iter().flat_map(Map::iter).map(|(key, value)| (key.clone(), texts(value))).collect(),
+            needs: there.map(|(name, dependency)| (name.to_owned(), dependency.condition)).collect(),
         })
     };
     Ok(dependency_order(&project)?.into_iter().filter_map(provider).collect())
@@ -70,7 +78,7 @@ fn texts(node: &Node) -> Vec<String> {
 }
 
 /// Refuses what a service without containers cannot have.
-pub fn check_provider(project: &Project, service: Service, fields: Fields, errors: &mut Vec<Error>) {
+pub fn check_provider(service: Service, fields: Fields, errors: &mut Vec<Error>) {
     for key in ["provider", "depends_on", "profiles", "develop", "networks"] {
         fields.take(key);
     }
@@ -86,11 +94,40 @@ pub fn check_provider(project: &Project, service: Service, fields: Fields, error
     if service.networks().any(|(name, _)| name != "default") {
         fields.refuse("networks", Some("a provider's service has no container"), errors);
     }
-    for (name, node) in service.map("depends_on").filter(|(name, _)| !is_provided(project, name)) {
-        let reason = format!("service {name:?} is a container's: providers run before all containers");
-        errors.push(Error::invalid(node.key, fields.path("depends_on"), reason));
-    }
     fields.finish_with(Some("a provider's service has no container"), errors);
+}
+
+/// What the containers of a service depend on: of a provided service, which has none, what that one depends on.
+pub fn dependencies(project: &Project, service: Service) -> BTreeMap<String, Dependency> {
+    let mut found = BTreeMap::new();
+    // The project has no cycles.
+    let mut open: Vec<(String, Dependency)> = own(service);
+    while let Some((name, dependency)) = open.pop() {
+        match project.service(&name).filter(|_| is_provided(project, &name)) {
+            Some(provided) => open.extend(own(provided).into_iter().filter(|(name, _)| !found.contains_key(name))),
+            None => drop(found.insert(name, dependency)),
+        }
+    }
+    found.extend(own(service).into_iter().filter(|(name, _)| !is_provided(project, name)));
+    found
+}
+
+fn own(service: Service) -> Vec<(String, Dependency)> {
+    service.dependencies().map(|(name, dependency)| (name.to_owned(), dependency)).collect()
+}
+
+/// The services with containers that depend on a provided one, also through others.
+pub fn all_dependents(project: &Project, provided: &str) -> Vec<String> {
+    let mut found = vec![provided.to_owned()];
+    let depends = |service: &Service, found: &[String]| {
+        !found.iter().any(|name| name == service.name)
+            && service.dependencies().any(|(name, _)| found.iter().any(|known| known == name))
+    };
+    while let Some(next) = project.services().find(|service| depends(service, &found)) {
+        found.push(next.name.to_owned());
+    }
+    found.retain(|name| !is_provided(project, name));
+    found
 }
 
 /// The services that depend on a provided one, whose variables they get.
