@@ -501,6 +501,75 @@ fn what_says_nothing_to_the_runtime_is_skipped() {
     ]);
 }
 
+/// Operations that the specification has end in an error and change nothing, in their order. A bundle is the shim's id; deleting is
+/// what is done when a shim is gone.
+const MISTAKES: &str = "start of what runs\ncreate with a used id\ndelete of what runs\nstate of what is not there\nkill of what has ended\n";
+
+/// Which of them crun refuses, and whether the process went on until it was killed.
+fn crun_mistakes() -> String {
+    let mut sandbox = Sandbox::new(&["sleep", "1000"]);
+    sandbox.config["root"]["path"] = json!(sandbox.path().join("lower"));
+    sandbox.write();
+    let script = r#"
+        umount /sys/fs/cgroup/unified 2>/dev/null
+        bundle=$1; id=$2; shift 2
+        run() { crun --cgroup-manager disabled --root "$bundle/crun" "$@" < /dev/null > /dev/null 2>&1; }
+        state() { crun --cgroup-manager disabled --root "$bundle/crun" state "$id" | grep -o '"status": "[a-z]*"'; }
+        run create --bundle "$bundle" "$id" && run start "$id" || exit 1
+        run start "$id" || echo start of what runs
+        run create --bundle "$bundle" "$id" || echo create with a used id
+        run delete "$id" || echo delete of what runs
+        run state "$id-other" || echo state of what is not there
+        test "$(state)" = '"status": "running"' || exit 1
+        run kill "$id" KILL
+        until test "$(state)" = '"status": "stopped"'; do sleep 0.02; done
+        run kill "$id" KILL || echo kill of what has ended
+        run delete "$id""#;
+    let output = Command::new("unshare")
+        .args(["--mount", "sh", "-c", script, "sh"])
+        .arg(sandbox.path())
+        .arg(&sandbox.id)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn operations_out_of_turn_are_errors_and_change_nothing() {
+    use model::shim::{Reply, Report, Request};
+    assert_eq!(crun_mistakes(), MISTAKES, "crun does not agree, so the rows are wrong");
+    let mut sandbox = Sandbox::new(&["sleep", "1000"]);
+    sandbox.spec.start_immediately = false;
+    assert!(matches!(sandbox.launch(), Report::Created { .. }));
+    let mut client = sandbox.connect();
+    assert!(matches!(client.ask(&Request::Start), Reply::Started { .. }));
+    let mut refused = String::new();
+    let mut note = |is_error: bool, what: &str| {
+        if is_error {
+            refused.push_str(what);
+            refused.push('\n');
+        }
+    };
+    note(matches!(client.ask(&Request::Start), Reply::Error(_)), "start of what runs");
+    let mut second = sandbox.command().spawn().unwrap();
+    note(!second.wait().unwrap().success(), "create with a used id");
+    let mut delete = Command::new(env!("CARGO_BIN_EXE_orca-shim"));
+    let delete = delete.args(["shim", "--cleanup", "--bundle"]).arg(sandbox.path()).output().unwrap();
+    note(!delete.status.success(), "delete of what runs");
+    let other = Sandbox::new(&["true"]);
+    let socket = other.path().join(model::shim::SOCKET_FILE);
+    note(std::os::unix::net::UnixStream::connect(socket).is_err(), "state of what is not there");
+    // It went on all the while.
+    assert!(matches!(client.ask(&Request::Kill { signal: 9, all: false }), Reply::Ok));
+    sandbox.wait();
+    assert_eq!(sandbox.record().exit_code, 137);
+    let socket = sandbox.path().join(model::shim::SOCKET_FILE);
+    note(std::os::unix::net::UnixStream::connect(socket).is_err(), "kill of what has ended");
+    assert_eq!(refused, MISTAKES);
+}
+
 #[test]
 fn what_cannot_be_had_is_an_error() {
     fn case(name: &'static str, change: impl Fn(&mut Value) + 'static) -> (&'static str, Change) {
