@@ -9,6 +9,14 @@
 // `orca info` is one large JSON object.
 #![recursion_limit = "256"]
 
+/// As std's, which panics where nobody reads standard error any more: that fails no command.
+macro_rules! eprintln {
+    ($($words:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($words)*);
+    }};
+}
+
 mod build;
 mod client;
 mod clock;

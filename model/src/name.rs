@@ -12,11 +12,14 @@ pub struct NameError {
 /// Longest name of anything, in bytes: a DNS label (RFC 1035, 2.3.4).
 pub const LABEL_MAX: usize = 63;
 
-/// Docker's rule for containers, volumes and networks: `[a-zA-Z0-9][a-zA-Z0-9_.-]+`, at most 255 bytes.
+/// Docker's rule for containers and volumes: `[a-zA-Z0-9][a-zA-Z0-9_.-]+`, at most 255 bytes; a network's name may be one letter.
 pub fn check_object_name(kind: &'static str, name: &str) -> Result<(), NameError> {
-    let allowed = "a letter or digit, then one or more of a-z A-Z 0-9 _ . -";
+    let (least, allowed) = match kind {
+        "network" => (1, "a letter or digit, then any of a-z A-Z 0-9 _ . -"),
+        _ => (2, "a letter or digit, then one or more of a-z A-Z 0-9 _ . -"),
+    };
     let rest_ok = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
-    let ok = (2..=255).contains(&name.len())
+    let ok = (least..=255).contains(&name.len())
         && name.as_bytes()[0].is_ascii_alphanumeric()
         && name.bytes().skip(1).all(rest_ok);
     if ok { Ok(()) } else { Err(NameError { kind, name: shorten(name), allowed }) }
@@ -48,6 +51,7 @@ mod tests {
         for bad in ["", "x", "-a", "a b", "a/b", "ü1"] {
             assert!(check_object_name("container", bad).is_err(), "{bad}");
         }
+        assert!(check_object_name("network", "n").is_ok() && check_object_name("network", "").is_err());
         assert!(check_project_name("Foo").is_err());
         assert!(check_project_name("").is_err());
         assert_eq!(check_project_name("foo-1_x"), Ok(()));

@@ -39,6 +39,7 @@ impl Shared {
             warnings.extend(self.executor.networks().warnings());
         }
         let image = self.executor.image(&spec.image).await?;
+        check_words(&spec)?;
         check_exposed(&spec)?;
         spec.exposed.extend(image.config.config.exposed_ports.keys().map(|port| with_protocol(port)));
         spec.exposed.sort();
@@ -145,6 +146,7 @@ impl Shared {
         let id = ContainerId::from_random(random::bits256()?);
         let mut spec = task.spec.container.clone();
         check_labels(&spec.labels)?;
+        check_words(&spec)?;
         spec.log = spec.log.over(self.executor.default_log());
         let mut record = Record {
             id,
@@ -316,6 +318,26 @@ fn exposed(text: &str) -> Option<(u16, Protocol)> {
         _ => return None,
     };
     Some((number.parse().ok().filter(|number| *number > 0)?, protocol))
+}
+
+/// The longest name of a host that Linux takes (sethostname(2)), in bytes.
+const HOST_NAME_MAX: usize = 64;
+
+/// What the kernel would refuse only when the container starts, in its own words.
+fn check_words(spec: &ContainerSpec) -> Result<()> {
+    let names = [("hostname", &spec.hostname), ("domainname", &spec.domainname)];
+    let mut given = names.into_iter().filter_map(|(key, name)| Some((key, name.as_ref()?)));
+    if let Some((key, name)) = given.find(|(_, name)| name.len() > HOST_NAME_MAX) {
+        let reason = format!("it has {} bytes, and Linux takes {HOST_NAME_MAX}", name.len());
+        return Err(Error::Spec { key, value: name.chars().take(HOST_NAME_MAX).collect(), reason });
+    }
+    match &spec.working_dir {
+        Some(path) if !path.is_empty() && !path.starts_with('/') => {
+            let reason = "it needs to be an absolute path".into();
+            Err(Error::Spec { key: "working directory", value: path.clone(), reason })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_exposed(spec: &ContainerSpec) -> Result<()> {

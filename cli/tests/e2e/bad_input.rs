@@ -39,6 +39,27 @@ fn compose_files_that_cannot_be() {
 }
 
 #[test]
+fn words_that_the_kernel_or_docker_would_refuse() {
+    let node = Node::start().with_busybox();
+    let long = "x".repeat(65);
+    for (args, words) in [
+        (&["-w", "relative"][..], "it needs to be an absolute path"),
+        (&["-h", &long], "it has 65 bytes, and Linux takes 64"),
+        (&["--domainname", &long], "it has 65 bytes, and Linux takes 64"),
+    ] {
+        let error = node.fails(125, &[&["run", "--rm"], args, &["busybox", "true"]].concat());
+        assert!(error.contains(words), "{args:?}: {error}");
+    }
+    node.ok(&["run", "--rm", "-h", &long[..64], "busybox", "true"]);
+    node.ok(&["network", "create", "n"]);
+    // Nobody reads what is said: the exit code tells all the same.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let status = node.orca_command(&["inspect", "nobody"]).stderr(writer).status().unwrap();
+    assert_eq!(status.code(), Some(1));
+}
+
+#[test]
 fn more_ports_than_can_be_published() {
     let node = Node::start().with_busybox();
     let run = |args: &[&str]| node.fails(125, &[&["run", "--rm"], args, &["busybox", "true"]].concat());
