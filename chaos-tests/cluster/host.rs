@@ -156,6 +156,11 @@ impl Host {
         self.dir.join("run")
     }
 
+    /// The daemon's data directory.
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.join("data")
+    }
+
     fn log(&self) -> PathBuf {
         self.dir.join("daemon.log")
     }

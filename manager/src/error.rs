@@ -137,6 +137,9 @@ pub enum Error {
     /// What a node shows as its public key is none.
     #[error("the public key is no point on P-256: is the node of another version of Orca?")]
     PublicKey,
+    /// A backup cannot be made or read.
+    #[error("the backup cannot be used: {0}")]
+    Backup(#[from] crate::backup::BackupError),
     /// The kernel gave no random numbers.
     #[error("the kernel gives no random numbers (getrandom(2) failed)")]
     Random,

@@ -53,7 +53,7 @@ pub enum TokenError {
 }
 
 /// The digits of a big-endian number.
-fn base36(bytes: &[u8], length: usize) -> String {
+pub(crate) fn base36(bytes: &[u8], length: usize) -> String {
     let mut digits = vec![0u8; length];
     for byte in bytes {
         let mut carry = u32::from(*byte);
@@ -67,7 +67,7 @@ fn base36(bytes: &[u8], length: usize) -> String {
 }
 
 /// The number of these digits, big-endian; `None` for other characters and too large a number.
-fn from_base36(text: &str, bytes: &mut [u8]) -> Option<()> {
+pub(crate) fn from_base36(text: &str, bytes: &mut [u8]) -> Option<()> {
     for character in text.bytes() {
         let mut carry = match character {
             b'0'..=b'9' => u32::from(character - b'0'),

@@ -14,9 +14,9 @@ pub struct Args {
     /// Where other nodes reach this one
     #[arg(long, value_name = "ADDRESS[:PORT]", default_value = "", hide_default_value = true)]
     advertise_addr: String,
-    /// Where this node listens for others
-    #[arg(long, value_name = "ADDRESS[:PORT]", default_value = "0.0.0.0:2377")]
-    listen_addr: String,
+    /// Where this node listens for others [default: 0.0.0.0:2377]
+    #[arg(long, value_name = "ADDRESS[:PORT]")]
+    listen_addr: Option<String>,
     /// Whether this node takes tasks: active, pause, drain
     #[arg(long, value_name = "WORD", default_value = "active")]
     availability: Availability,
@@ -26,27 +26,44 @@ pub struct Args {
     /// Prefix length of those subnets
     #[arg(long, value_name = "LENGTH", default_value_t = 24)]
     default_addr_pool_mask_length: u8,
+    /// The other managers are lost: go on with this manager alone and the state that it has, maybe at another address
+    #[arg(
+        long,
+        conflicts_with_all = ["availability", "default_addr_pool", "default_addr_pool_mask_length", "cert_expiry", "dispatcher_heartbeat"]
+    )]
+    force_new_cluster: bool,
     #[command(flatten)]
     settings: Settings,
 }
 
+/// Where a node listens if nobody says.
+const LISTEN: &str = "0.0.0.0:2377";
+
 /// Opens this node to others.
 pub async fn init(host: &Host, args: Args) -> Result<()> {
     let pools = settings::pools(&args.default_addr_pool, args.default_addr_pool_mask_length)?;
+    let force = args.force_new_cluster;
     let mut client = Client::connect_or_start(host).await?;
     let request = InitRequest {
-        listen_address: args.listen_addr,
+        // A cluster that goes on listens where it did.
+        listen_address: args.listen_addr.unwrap_or_else(|| if args.force_new_cluster { "" } else { LISTEN }.into()),
         advertise_address: args.advertise_addr,
         availability: api::types::Availability::from(args.availability).into(),
         spec: Some(args.settings.apply(ClusterSpec::default()).into()),
         address_pools: pools.into_iter().map(Into::into).collect(),
+        force_new_cluster: args.force_new_cluster,
     };
     let reply = client.swarm.init(request).await?.into_inner();
+    let node = &reply.node;
+    let done = match force {
+        true => format!("Swarm goes on: current node ({node}) is now its only manager."),
+        false => format!("Swarm initialized: current node ({node}) is now a manager."),
+    };
     format::write(&format!(
-        "Swarm initialized: current node ({}) is now a manager.\n\n\
+        "{done}\n\n\
          To add a worker to this swarm, run the following command:\n\n    \
          orca swarm join --token {} {}\n\n\
          To add a manager to this swarm, run 'orca swarm join-token manager' and follow the instructions.\n\n",
-        reply.node, reply.worker_token, reply.address
+        reply.worker_token, reply.address
     ))
 }

@@ -1,7 +1,9 @@
-//! `orca swarm init|join|join-token|leave|update`.
+//! `orca swarm init|join|join-token|leave|update|backup|restore`.
 
+mod backup;
 mod init;
 mod join;
+mod kept_key;
 mod settings;
 
 use clap::Subcommand;
@@ -22,6 +24,10 @@ pub enum Verb {
     Leave(join::LeaveArgs),
     /// Change settings of the cluster
     Update(settings::Args),
+    /// Write the cluster's whole state into a file, sealed with a key
+    Backup(backup::BackupArgs),
+    /// Make this node the only manager of the cluster that a backup is of
+    Restore(backup::RestoreArgs),
 }
 
 /// Carries a verb out.
@@ -32,5 +38,7 @@ pub async fn run(host: &Host, verb: Verb) -> Result<()> {
         Verb::JoinToken(args) => join::token(host, args).await,
         Verb::Leave(args) => join::leave(host, args).await,
         Verb::Update(args) => settings::update(host, args).await,
+        Verb::Backup(args) => backup::backup(host, args).await,
+        Verb::Restore(args) => backup::restore(host, args).await,
     }
 }

@@ -5,12 +5,12 @@ use std::path::Path;
 use crate::hosts::{Cluster, Host};
 use crate::support::busybox;
 
-fn start(hosts: usize) -> Cluster {
+pub fn start(hosts: usize) -> Cluster {
     Cluster::start(Path::new(env!("CARGO_BIN_EXE_orca")), hosts)
 }
 
 /// Gives every host the image of the tests.
-fn with_busybox(cluster: &Cluster) {
+pub fn with_busybox(cluster: &Cluster) {
     let dir = tempfile::tempdir().unwrap();
     let tar = busybox(dir.path());
     for host in &cluster.hosts {
@@ -19,7 +19,7 @@ fn with_busybox(cluster: &Cluster) {
 }
 
 /// Declares so many containers across the cluster.
-fn deploy(host: &Host, replicas: u32) {
+pub fn deploy(host: &Host, replicas: u32) {
     let text = format!(
         "services:\n  web:\n    image: busybox\n    command: sleep 600\n    network_mode: none\n    stop_grace_period: 0s\n    deploy:\n      replicas: {replicas}\n"
     );
@@ -29,7 +29,7 @@ fn deploy(host: &Host, replicas: u32) {
 }
 
 /// The node of each task that runs, in order.
-fn places(host: &Host) -> Vec<String> {
+pub fn places(host: &Host) -> Vec<String> {
     let output = host.orca(&["stack", "ps", "shop", "--format", "{{.Node}} {{.CurrentState}}"]);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let running = text.lines().filter(|line| line.contains("Running"));
@@ -38,7 +38,7 @@ fn places(host: &Host) -> Vec<String> {
     places
 }
 
-fn node_ls(host: &Host) -> Vec<String> {
+pub fn node_ls(host: &Host) -> Vec<String> {
     let format = "{{.Hostname}} {{.Status}} {{.Availability}} {{.ManagerStatus}}";
     let output = host.orca(&["node", "ls", "--format", format]);
     String::from_utf8_lossy(&output.stdout).lines().map(|line| line.trim().to_owned()).collect()

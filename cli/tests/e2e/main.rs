@@ -37,6 +37,7 @@ mod networks;
 mod programs;
 mod prune;
 mod real_app;
+mod recovery;
 mod registry;
 mod remains;
 mod runtimes;

@@ -1,5 +1,6 @@
 //! The control API: what clients ask of the managers. Checks what comes in, proposes it, answers in the wire's words.
 
+mod backup;
 mod nodes;
 mod plan;
 mod stacks;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 
 use api::control::control_server::Control;
 use api::control::{
-    ApplyStackReply, ApplyStackRequest, GetClusterReply, GetClusterRequest, JoinTokenReply, JoinTokenRequest,
+    ApplyStackReply, ApplyStackRequest, BackupRequest, GetClusterReply, GetClusterRequest, JoinTokenReply, JoinTokenRequest,
     ListNetworksReply, ListNetworksRequest, ListServicesReply, ListServicesRequest, ListTasksReply, ListTasksRequest,
     PlanReply, PlanRequest, RemoveNodeReply, RemoveNodeRequest, RemoveStackReply, RemoveStackRequest, SetIntentReply,
     SetIntentRequest, UpdateClusterReply, UpdateClusterRequest, UpdateNodeReply, UpdateNodeRequest, WatchStackRequest,
@@ -80,6 +81,11 @@ fn tasks_of_services<'a>(state: &'a State, services: &[ServiceId], stack: Option
 #[tonic::async_trait]
 impl Control for ControlApi {
     type WatchStackStream = watch::StackStream;
+    type BackupStream = backup::BackupStream;
+
+    async fn backup(&self, request: Request<BackupRequest>) -> Result<Response<Self::BackupStream>, Status> {
+        backup::backup(self, request.into_inner()).await.map(Response::new)
+    }
 
     async fn get_cluster(&self, _: Request<GetClusterRequest>) -> Result<Response<GetClusterReply>, Status> {
         Ok(Response::new(nodes::cluster(self)))

@@ -13,7 +13,7 @@ pub fn to_status(error: &Error) -> Status {
 fn code(error: &Error) -> Code {
     match error {
         Error::Refused(refusal) => refusal_code(refusal),
-        Error::TooLarge { .. } | Error::PublicKey => Code::InvalidArgument,
+        Error::TooLarge { .. } | Error::PublicKey | Error::Backup(_) => Code::InvalidArgument,
         Error::NotLeader | Error::Behind { .. } | Error::Stopped { .. } | Error::NotReady { .. } => Code::Unavailable,
         Error::Uncertain => Code::Aborted,
         Error::DiskFull { .. } => Code::ResourceExhausted,

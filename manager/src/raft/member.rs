@@ -376,14 +376,14 @@ async fn run(config: RaftConfig, replica: Box<dyn Replica>) -> Result<Started, E
     Ok((raft, log, snapshots, key.cluster, leadership))
 }
 
-fn make_dir(dir: &Path) -> Result<(), Error> {
+pub(super) fn make_dir(dir: &Path) -> Result<(), Error> {
     use std::os::unix::fs::DirBuilderExt;
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
     made.map_err(|source| Error::file("make", dir, source))
 }
 
 /// This manager's number; drawn at the first start. The same number with an empty log would let it vote twice in one term.
-async fn member_id(log: &Log, path: &Path, node: NodeId) -> Result<u64, Error> {
+pub(super) async fn member_id(log: &Log, path: &Path, node: NodeId) -> Result<u64, Error> {
     if let Some(MemberRecord { id, node: found }) = log.member()? {
         if found != node.to_string() {
             return Err(Error::OtherNode { path: path.to_owned(), found, expected: node });

@@ -4,6 +4,7 @@
 //! - [`Raft`]: one manager's member, on threads of its own so that no storm of other work delays it
 //! - [`Replica`]: the state machine that entries are applied to
 //! - `log`, `writer`: the log in redb, with group commit · `snapshot`, `machine`: raft snapshots
+//! - `rebuild`: logs that go on with one member
 //! - `record`: what is written · `seal`, `key`: how it is encrypted · `network`, `service`, `wire`: other managers
 
 mod key;
@@ -11,8 +12,9 @@ mod log;
 mod machine;
 mod member;
 mod network;
+pub(crate) mod rebuild;
 mod record;
-mod seal;
+pub(crate) mod seal;
 mod service;
 mod snapshot;
 #[cfg(test)]

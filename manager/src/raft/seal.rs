@@ -36,6 +36,17 @@ pub enum Place {
         /// No part follows.
         last: bool,
     },
+    /// The first record of a backup.
+    BackupHeader,
+    /// A part of a backup.
+    BackupChunk {
+        /// Which backup.
+        snapshot: SnapshotNonce,
+        /// Which part, from 0.
+        index: u64,
+        /// No part follows.
+        last: bool,
+    },
 }
 
 impl Place {
@@ -51,15 +62,19 @@ impl Place {
                 data.extend(name.as_bytes());
             }
             Self::SnapshotHeader => data.extend(b"snapshot header"),
-            Self::SnapshotChunk { snapshot, index, last } => {
-                data.extend(b"snapshot chunk ");
-                data.extend(snapshot);
-                data.extend(index.to_be_bytes());
-                data.push(u8::from(last));
-            }
+            Self::SnapshotChunk { snapshot, index, last } => part(&mut data, b"snapshot chunk ", snapshot, index, last),
+            Self::BackupHeader => data.extend(b"backup header"),
+            Self::BackupChunk { snapshot, index, last } => part(&mut data, b"backup chunk ", snapshot, index, last),
         }
         data
     }
+}
+
+fn part(data: &mut Vec<u8>, kind: &[u8], of: SnapshotNonce, index: u64, last: bool) {
+    data.extend(kind);
+    data.extend(of);
+    data.extend(index.to_be_bytes());
+    data.push(u8::from(last));
 }
 
 /// Seals and opens the records of one cluster.

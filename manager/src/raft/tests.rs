@@ -155,6 +155,66 @@ async fn an_entry_that_is_not_understood_stops_the_manager() {
     assert!(start_error(dir.path(), 1).await.to_string().contains("cannot apply entry"));
 }
 
+#[tokio::test]
+async fn a_new_log_begins_with_the_state_that_it_is_given() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("raft");
+    let cluster = model::ClusterId::from_random(3);
+    let state = |_| Ok(b"one\ntwo".to_vec());
+    rebuild::found(&path, cluster, model::NodeId::from_random(1), state).await.unwrap();
+    let (raft, entries) = start(&path).await;
+    assert_eq!((entries.get(), raft.cluster()), (vec!["one".to_owned(), "two".to_owned()], cluster));
+    raft.propose(b"three".to_vec()).await.unwrap();
+    raft.shutdown().await;
+    drop(raft);
+    let (raft, entries) = start(&path).await;
+    assert_eq!(entries.get(), ["one", "two", "three"]);
+    assert!(raft.snapshot_now().await.is_some());
+    raft.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_member_that_has_lost_the_others_goes_on_with_all_that_is_in_its_log() {
+    use openraft::storage::{IOFlushed, RaftLogStorage};
+    let dir = tempfile::tempdir().unwrap();
+    let (raft, _) = start(dir.path()).await;
+    raft.propose(b"one".to_vec()).await.unwrap();
+    let id = raft.id();
+    raft.shutdown().await;
+    drop(raft);
+    // As a follower of three has it: the last entry may have been acknowledged, and nobody has told this one.
+    let key = RaftKey::load_or_create(dir.path(), true, None).unwrap();
+    let mut log = Log::open(dir.path(), Arc::new(key.sealer().unwrap())).unwrap();
+    let last = log.get_log_state().await.unwrap().last_log_id.unwrap();
+    let at = |index| types::LogId { index, ..last };
+    let members = [id, 2, 3].map(|id| (id, types::Address("127.0.0.1:1".into())));
+    let three = types::Membership::new(vec![[id, 2, 3].into()], std::collections::BTreeMap::from(members)).unwrap();
+    let entries = [
+        types::Entry { log_id: at(last.index + 1), payload: types::Payload::Membership(three) },
+        types::Entry {
+            log_id: at(last.index + 2),
+            payload: types::Payload::Normal(types::Proposal((*b"two").into())),
+        },
+    ];
+    log.append(entries, IOFlushed::noop()).await.unwrap();
+    log.close().await;
+    drop(log);
+    let node = model::NodeId::from_random(1);
+    let refound = || rebuild::refound(dir.path(), node, "10.0.0.1:2377", |_| Ok(b"alone".to_vec()));
+    refound().await.unwrap();
+    let (raft, entries) = start(dir.path()).await;
+    assert_eq!(entries.get(), ["one", "two", "alone"]);
+    assert_eq!(raft.members(), [Member { raft: id, address: "10.0.0.1:2377".into(), votes: true }]);
+    raft.propose(b"three".to_vec()).await.unwrap();
+    raft.shutdown().await;
+    drop(raft);
+    // Twice is no harm.
+    refound().await.unwrap();
+    let (raft, entries) = start(dir.path()).await;
+    assert_eq!(entries.get(), ["one", "two", "alone", "three", "alone"]);
+    raft.shutdown().await;
+}
+
 /// A small file system of its own; unmounted however the test ends.
 struct SmallDisk(tempfile::TempDir);
 

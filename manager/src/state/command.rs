@@ -217,6 +217,8 @@ pub enum Command {
         /// Which.
         node: NodeId,
     },
+    /// One manager goes on alone with the state that it has; the other managers are no nodes of the cluster any more.
+    Refound(Box<Refound>),
 }
 
 /// How a lone node's cluster is opened.
@@ -238,6 +240,19 @@ pub struct OpenCluster {
     pub address: String,
     /// Whether it takes tasks.
     pub availability: Availability,
+}
+
+/// With whom a cluster goes on that has lost its managers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Refound {
+    /// The node that goes on, as its only manager.
+    pub node: NodeId,
+    /// The key that it is known by.
+    pub key: Vec<u8>,
+    /// As other managers will know it.
+    pub manager: ManagerMember,
+    /// Where it is reached.
+    pub address: String,
 }
 
 /// A stack as its user declares it, and how to go about it.

@@ -15,7 +15,7 @@ use model::{
 };
 
 pub use apply::{Refusal, StackChanges, apply, changed_services};
-pub use command::{ApplyStack, Command, Entry, IntentAction, OpenCluster, Recreate};
+pub use command::{ApplyStack, Command, Entry, IntentAction, OpenCluster, Recreate, Refound};
 pub use ids::IdSource;
 
 /// Everything that managers agree on.

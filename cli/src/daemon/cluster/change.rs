@@ -18,7 +18,7 @@ use super::{Cluster, Running, address, bind, join};
 /// How long a node that has joined may take to have its first session, and a manager to be one of the group.
 const SETTLE: Duration = Duration::from_secs(30);
 
-fn internal(error: impl std::fmt::Display) -> Status {
+pub(super) fn internal(error: impl std::fmt::Display) -> Status {
     Status::internal(error.to_string())
 }
 
@@ -28,7 +28,7 @@ fn availability(number: i32) -> Result<Availability, Status> {
 }
 
 impl Cluster {
-    fn must_be_alone(&self) -> Result<(), Status> {
+    pub(super) fn must_be_alone(&self) -> Result<(), Status> {
         match self.place() {
             None => Ok(()),
             Some(_) => Err(Status::failed_precondition(
@@ -39,6 +39,9 @@ impl Cluster {
 
     /// `swarm init`.
     pub(super) async fn init(&self, request: InitRequest) -> Result<InitReply, Status> {
+        if request.force_new_cluster {
+            return self.force_new(request).await;
+        }
         let mut running = self.running.lock().await;
         self.must_be_alone()?;
         let manager = running.manager.clone().ok_or_else(|| internal("this node has no manager"))?;
@@ -88,6 +91,19 @@ impl Cluster {
         state.services.values().map(project).collect()
     }
 
+    /// Refuses to throw away what only this node knows of, unless that is wanted.
+    pub(super) fn may_discard(&self, running: &Running, discard: bool) -> Result<(), Status> {
+        let projects = self.own_projects(running);
+        if projects.is_empty() || discard {
+            return Ok(());
+        }
+        let list = projects.into_iter().collect::<Vec<_>>().join(", ");
+        Err(Status::failed_precondition(format!(
+            "this node has projects of its own, which the cluster does not know: {list}. Take them down first, or give \
+             --discard to have their containers and networks removed (volumes stay)"
+        )))
+    }
+
     /// `swarm join`.
     pub(super) async fn join(&self, request: JoinRequest) -> Result<JoinReply, Status> {
         let mut running = self.running.lock().await;
@@ -107,14 +123,7 @@ impl Cluster {
                 Status::failed_precondition("could not choose an address to advertise: give one with --advertise-addr")
             })?,
         };
-        let projects = self.own_projects(&running);
-        if !projects.is_empty() && !request.discard {
-            let list = projects.into_iter().collect::<Vec<_>>().join(", ");
-            return Err(Status::failed_precondition(format!(
-                "this node has projects of its own, which the cluster does not know: {list}. Take them down first, or give \
-                 --discard to have their containers and networks removed (volumes stay)"
-            )));
-        }
+        self.may_discard(&running, request.discard)?;
         let listener = bind(listen).await?;
         let key = self.files.key().map_err(internal)?;
         let cluster = running.manager.as_ref().map(|manager| manager.store().cluster());
@@ -151,7 +160,7 @@ impl Cluster {
     }
 
     /// Waits until the node is what it has become.
-    async fn settled(&self, role: NodeRole) -> Result<(), Status> {
+    pub(super) async fn settled(&self, role: NodeRole) -> Result<(), Status> {
         let mut status = self.status.subscribe();
         let has_view = status.wait_for(|status| status.view.is_some());
         let waited = tokio::time::timeout(SETTLE, has_view).await.is_ok();

@@ -3,6 +3,7 @@
 //!
 //! - `file`: what is kept of it · `address`: where it listens · `door`: the way to the manager while there is one
 //! - `join`: the first certificate, and the next ones · `change`: lone node, worker, manager, and back
+//! - `recover`: a cluster that goes on from a backup, or from what one manager has
 //! - `service`: what commands ask · `follow`: what the managers say
 
 mod address;
@@ -11,6 +12,7 @@ mod door;
 mod file;
 mod follow;
 mod join;
+mod recover;
 mod service;
 
 use std::net::SocketAddr;
@@ -97,6 +99,9 @@ impl Cluster {
     ) -> Result<Arc<Self>> {
         let files = Files::new(data_dir);
         let document = files.document()?;
+        // A restored state that was not taken over to the end.
+        let restored = document.as_ref().map(|document| document.cluster);
+        manager::recovery::settle(data_dir, restored).map_err(failed("take a restored state over"))?;
         let cluster = Arc::new(Self {
             node,
             data_dir: data_dir.into(),

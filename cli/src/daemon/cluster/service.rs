@@ -5,6 +5,7 @@ use std::sync::Arc;
 use api::swarm::swarm_server::{Swarm, SwarmServer};
 use api::swarm::{
     GetSwarmReply, GetSwarmRequest, InitReply, InitRequest, JoinReply, JoinRequest, LeaveReply, LeaveRequest,
+    RestoreReply, RestoreRequest,
 };
 use tonic::{Request, Response, Status};
 
@@ -57,6 +58,14 @@ impl Swarm for SwarmApi {
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinReply>, Status> {
         let request = request.into_inner();
         self.change(|cluster| async move { cluster.join(request).await }).await
+    }
+
+    async fn restore(
+        &self,
+        request: Request<tonic::Streaming<RestoreRequest>>,
+    ) -> Result<Response<RestoreReply>, Status> {
+        let (header, backup) = super::recover::receive(request.into_inner()).await?;
+        self.change(|cluster| async move { cluster.restore(header, backup).await }).await
     }
 
     async fn leave(&self, request: Request<LeaveRequest>) -> Result<Response<LeaveReply>, Status> {

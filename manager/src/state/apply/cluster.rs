@@ -6,7 +6,7 @@ use model::{
 };
 
 use super::{Draft, Refusal, check_seen};
-use crate::state::{Event, OpenCluster};
+use crate::state::{Event, OpenCluster, Refound};
 
 impl Draft<'_> {
     fn cluster(&self) -> Result<Cluster, Refusal> {
@@ -176,6 +176,30 @@ impl Draft<'_> {
         }
         let spec = NodeSpec { role: NodeRole::Worker, ..node.spec.clone() };
         self.put_node(Node { key: Vec::new(), state: NodeState::Down, spec, ..node });
+        Ok(())
+    }
+
+    /// The others may still run somewhere and think that they are the managers: from now on they are shut out.
+    pub(super) fn refound(&mut self, refound: &Refound) -> Result<(), Refusal> {
+        let Refound { node: id, key, manager, address } = refound.clone();
+        if self.cluster()?.identity.is_none() {
+            return Err(Refusal::NotOpen);
+        }
+        let is_manager = |node: &&Node| node.spec.role == NodeRole::Manager || node.manager.is_some();
+        let others: Vec<Node> =
+            self.state.nodes.values().filter(|node| node.id != id).filter(is_manager).cloned().collect();
+        for other in others {
+            let spec = NodeSpec { role: NodeRole::Worker, ..other.spec.clone() };
+            self.put_node(Node { spec, manager: None, ..other.clone() });
+            self.remove_node(other.id, true)?;
+        }
+        let mut cluster = self.cluster()?;
+        cluster.removed.remove(&id);
+        self.put_cluster(cluster);
+        let known = self.state.nodes.get(&id).cloned();
+        let known = known.unwrap_or_else(|| Node::new(id, self.born(), NodeDescription::default(), NodeState::Unknown));
+        let spec = NodeSpec { role: NodeRole::Manager, ..known.spec.clone() };
+        self.put_node(Node { spec, key, manager: Some(manager), address, ..known });
         Ok(())
     }
 }

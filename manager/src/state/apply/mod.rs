@@ -82,6 +82,7 @@ impl Draft<'_> {
             Command::RemoveNode { node, force } => self.remove_node(*node, *force),
             Command::SetManager { node, manager } => self.set_manager(*node, manager.as_ref()),
             Command::NodeLeft { node } => self.node_left(*node),
+            Command::Refound(refound) => self.refound(refound),
         }
     }
 

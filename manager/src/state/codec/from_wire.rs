@@ -6,7 +6,7 @@ use api::{control, log as wire, types};
 use model::{Availability, NodeRole, SecretData, TaskState, Timestamp};
 
 use super::{CodecError, FORMAT};
-use crate::state::{ApplyStack, Command, Entry, IdSource, IntentAction, OpenCluster, Recreate, State};
+use crate::state::{ApplyStack, Command, Entry, IdSource, IntentAction, OpenCluster, Recreate, Refound, State};
 
 fn text<T: FromStr>(text: String) -> Result<T, CodecError> {
     text.parse().map_err(|_| CodecError::Text(text.chars().take(100).collect()))
@@ -173,6 +173,10 @@ impl TryFrom<wire::Command> for Command {
                 Self::SetManager { node: text(node)?, manager: manager.map(TryInto::try_into).transpose()? }
             }
             Wire::NodeLeft(node) => Self::NodeLeft { node: text(node)? },
+            Wire::Refound(wire::Refound { node, key, manager, address }) => {
+                let manager = required(manager, "manager")?;
+                Self::Refound(Box::new(Refound { node: text(node)?, key, manager, address }))
+            }
         })
     }
 }

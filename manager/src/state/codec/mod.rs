@@ -65,7 +65,12 @@ pub fn encode_state(state: &State) -> Vec<u8> {
 
 /// A digest of the whole state: managers that have applied the same entries have the same.
 pub fn digest(state: &State) -> [u8; 32] {
-    let digest = ring::digest::digest(&ring::digest::SHA256, &encode_state(state));
+    digest_of(&encode_state(state))
+}
+
+/// The same of a state's bytes.
+pub fn digest_of(encoded: &[u8]) -> [u8; 32] {
+    let digest = ring::digest::digest(&ring::digest::SHA256, encoded);
     let mut bytes = [0; 32];
     bytes.iter_mut().zip(digest.as_ref()).for_each(|(byte, from)| *byte = *from);
     bytes

@@ -3,7 +3,7 @@
 use api::{control, log as wire, types};
 
 use super::FORMAT;
-use crate::state::{ApplyStack, Command, Entry, IdSource, IntentAction, OpenCluster, Recreate, State};
+use crate::state::{ApplyStack, Command, Entry, IdSource, IntentAction, OpenCluster, Recreate, Refound, State};
 
 fn strings<T: ToString>(items: impl IntoIterator<Item = T>) -> Vec<String> {
     items.into_iter().map(|item| item.to_string()).collect()
@@ -101,8 +101,15 @@ impl From<Command> for wire::Command {
                 Wire::SetManager(wire::SetManager { node: node.to_string(), manager: manager.map(Into::into) })
             }
             Command::NodeLeft { node } => Wire::NodeLeft(node.to_string()),
+            Command::Refound(refound) => Wire::Refound((*refound).into()),
         };
         Self { command: Some(command) }
+    }
+}
+
+impl From<Refound> for wire::Refound {
+    fn from(Refound { node, key, manager, address }: Refound) -> Self {
+        Self { node: node.to_string(), key, manager: Some(manager.into()), address }
     }
 }
 

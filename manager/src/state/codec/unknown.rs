@@ -6,7 +6,7 @@ use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_f
 /// Field number of `Entry.commands`.
 const COMMANDS: u32 = 3;
 /// Field numbers of the commands that this version knows.
-const KNOWN: std::ops::RangeInclusive<u32> = 1..=27;
+const KNOWN: [std::ops::RangeInclusive<u32>; 2] = [1..=27, 60..=60];
 
 /// The number of the first command of an entry that this version does not know.
 ///
@@ -34,7 +34,7 @@ pub fn unknown_command(entry: &[u8]) -> Result<Option<u32>, DecodeError> {
 fn unknown_field(mut command: &[u8]) -> Result<Option<u32>, DecodeError> {
     while !command.is_empty() {
         let (number, kind) = decode_key(&mut command)?;
-        if !KNOWN.contains(&number) {
+        if !KNOWN.iter().any(|known| known.contains(&number)) {
             return Ok(Some(number));
         }
         skip_field(kind, number, &mut command, DecodeContext::default())?;

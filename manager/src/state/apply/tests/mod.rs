@@ -3,5 +3,6 @@
 mod claims;
 mod objects;
 mod random;
+mod refound;
 mod stack;
 mod tasks;

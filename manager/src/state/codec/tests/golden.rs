@@ -30,6 +30,8 @@ fn to_hex(bytes: &[u8]) -> String {
 const CLUSTER_ENTRY: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/cluster-entry-1.hex"));
 const CLUSTER_STATE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/cluster-state-1.hex"));
 
+const RECOVERY_ENTRY: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/recovery-entry-1.hex"));
+
 /// Equal by text, so that a failure prints what to look at.
 fn hold(name: &str, golden: &str, now: &[u8]) {
     let now = to_hex(now);
@@ -57,6 +59,13 @@ fn an_entry_of_a_cluster_of_format_1() {
     let entry = Entry { now: Timestamp(23), commands: samples::cluster_commands() };
     hold("cluster-entry", CLUSTER_ENTRY, &encode_entry(&entry));
     assert_eq!(decode_entry(&from_hex(CLUSTER_ENTRY)).unwrap(), entry);
+}
+
+#[test]
+fn an_entry_of_a_recovery_of_format_1() {
+    let entry = Entry { now: Timestamp(24), commands: samples::recovery_commands() };
+    hold("recovery-entry", RECOVERY_ENTRY, &encode_entry(&entry));
+    assert_eq!(decode_entry(&from_hex(RECOVERY_ENTRY)).unwrap(), entry);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use model::{
     TaskSpec, TaskState, TaskStatus, Timestamp, Vip,
 };
 
-use crate::state::{ApplyStack, Command, IdSource, IntentAction, OpenCluster, Recreate, State};
+use crate::state::{ApplyStack, Command, IdSource, IntentAction, OpenCluster, Recreate, Refound, State};
 
 const NODE: NodeId = NodeId::from_random(1);
 const SERVICE: ServiceId = ServiceId::from_random(2);
@@ -249,6 +249,12 @@ pub fn cluster_commands() -> Vec<Command> {
         Command::SetManager { node: NODE, manager: Some(member()) },
         Command::NodeLeft { node: NODE },
     ]
+}
+
+/// The commands that came with the recovery of lost clusters.
+pub fn recovery_commands() -> Vec<Command> {
+    let refound = Refound { node: NODE, key: vec![4, 5, 6], manager: member(), address: "10.0.0.1".into() };
+    vec![Command::Refound(Box::new(refound))]
 }
 
 /// A state of a cluster of several nodes: what the first golden file lacks.
