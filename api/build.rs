@@ -23,6 +23,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "orca.image.v1.Credentials",
         "orca.types.v1.ClusterIdentity",
         "orca.swarm.v1.JoinRequest",
+        "orca.swarm.v1.RestoreHeader",
+        "orca.swarm.v1.UnlockRequest",
+        "orca.control.v1.BackupRequest",
+        "orca.control.v1.UnlockKeyReply",
         "orca.swarm.v1.IssueRequest",
         "orca.image.v1.BuildStart",
     ];

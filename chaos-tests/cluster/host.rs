@@ -148,10 +148,6 @@ impl Host {
         }
     }
 
-    fn data_dir(&self) -> PathBuf {
-        self.dir.join("data")
-    }
-
     fn run_dir(&self) -> PathBuf {
         self.dir.join("run")
     }
@@ -272,16 +268,22 @@ impl Host {
 
     /// Runs `orca` against its daemon.
     pub fn orca(&self, args: &[&str]) -> Output {
+        self.orca_command(args).output().unwrap()
+    }
+
+    fn orca_command(&self, args: &[&str]) -> Command {
         let files = self.dir.join("files");
         std::fs::create_dir_all(&files).unwrap();
-        Command::new(&self.program)
-            .env("ORCA_HOST", self.socket())
-            .env("NO_COLOR", "1")
-            .current_dir(files)
-            .args(args)
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
+        let mut command = Command::new(&self.program);
+        command.env("ORCA_HOST", self.socket()).env("NO_COLOR", "1").current_dir(files).args(args).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs `orca` with something on its standard input.
+    pub fn orca_with(&self, args: &[&str], input: &str) -> Output {
+        let file = self.dir.join("input");
+        std::fs::write(&file, input).unwrap();
+        self.orca_command(args).stdin(File::open(file).unwrap()).output().unwrap()
     }
 
     /// Runs `orca`, which must succeed; what it printed.

@@ -279,6 +279,7 @@ mod tests {
             ca_key: data,
             worker_secret: none(),
             manager_secret: none(),
+            unlock_key: none(),
         });
         let bytes = sealed(&large, 1);
         assert_eq!(open(bytes.as_slice(), &KeptKey::new([1; 32])).unwrap().state, large);

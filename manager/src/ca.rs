@@ -70,6 +70,7 @@ pub fn new_identity(cluster: ClusterId, now: Timestamp) -> Result<ClusterIdentit
         ca_key: SecretData::new(key.serialize_pem().into_bytes()),
         worker_secret: new_secret()?,
         manager_secret: new_secret()?,
+        unlock_key: SecretData::default(),
     })
 }
 

@@ -137,6 +137,17 @@ pub enum Error {
     /// What a node shows as its public key is none.
     #[error("the public key is no point on P-256: is the node of another version of Orca?")]
     PublicKey,
+    /// The key of everything on disk is wrapped.
+    #[error(
+        "Swarm is encrypted and needs to be unlocked before it can be used. Please use \"orca swarm unlock\" to unlock it."
+    )]
+    Locked,
+    /// By another key than the one that was given.
+    #[error(
+        "invalid key: it does not open this manager's state. Was it rotated since? `orca swarm unlock-key` on a manager that is not \
+        locked prints the present one; a manager that was off meanwhile opens with the one of then"
+    )]
+    WrongKey,
     /// A backup cannot be made or read.
     #[error("the backup cannot be used: {0}")]
     Backup(#[from] crate::backup::BackupError),

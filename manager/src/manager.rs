@@ -9,7 +9,7 @@ use api::control::control_server::ControlServer;
 use api::dispatcher::dispatcher_server::DispatcherServer;
 use api::swarm::membership_server::MembershipServer;
 use api::swarm::raft_server::RaftServer;
-use model::{ClusterId, ClusterIdentity, ClusterSpec, NodeId, NodeRole};
+use model::{ClusterId, ClusterIdentity, ClusterSpec, KeptKey, NodeId, NodeRole};
 use tokio::task::JoinHandle;
 use tonic::service::Routes;
 
@@ -20,6 +20,7 @@ use crate::dispatcher::DispatcherApi;
 use crate::error::Error;
 use crate::gate::Gate;
 use crate::leader::{self, NodeWatch};
+use crate::lock::Lock;
 use crate::membership::MembershipApi;
 use crate::raft::{Peers, RaftKey};
 use crate::state::{Command, OpenCluster, Refusal};
@@ -42,6 +43,8 @@ pub struct ManagerConfig {
     pub peers: Peers,
     /// The cluster that the node has joined, or opened to others; `None`: it is alone.
     pub joins: Option<ClusterId>,
+    /// What opens the state of a manager that is locked.
+    pub unlock: Option<KeptKey>,
 }
 
 /// One running manager.
@@ -50,6 +53,7 @@ pub struct Manager {
     nodes: Arc<NodeWatch>,
     peers: Peers,
     leader: Mutex<Option<JoinHandle<()>>>,
+    lock: Lock,
 }
 
 impl Manager {
@@ -58,11 +62,12 @@ impl Manager {
     /// # Errors
     /// Files that can't be read or written, each by name; [`Error::NotReady`].
     pub async fn start(config: ManagerConfig) -> Result<Self, Error> {
-        let ManagerConfig { data_dir, node, peers, joins } = config;
-        let store = Arc::new(Store::open(&data_dir, node, peers.clone(), joins).await?);
+        let ManagerConfig { data_dir, node, peers, joins, unlock } = config;
+        let store = Arc::new(Store::open(&data_dir, node, peers.clone(), joins, unlock.clone()).await?);
         let nodes = Arc::new(NodeWatch::default());
         let leader = tokio::spawn(leader::run(store.clone(), nodes.clone()));
-        let manager = Self { store, nodes, peers, leader: Mutex::new(Some(leader)) };
+        let lock = Lock::follow(store.clone(), unlock);
+        let manager = Self { store, nodes, peers, leader: Mutex::new(Some(leader)), lock };
         // With others there may be nobody to lead yet, and the node has to answer all the same.
         if joins.is_some() {
             return Ok(manager);
@@ -80,6 +85,19 @@ impl Manager {
     /// A key file that can't be used.
     pub fn cluster_in(data_dir: &Path) -> Result<Option<ClusterId>, Error> {
         RaftKey::cluster_in(&data_dir.join(RAFT))
+    }
+
+    /// Whether the state in a data directory needs the unlock key.
+    ///
+    /// # Errors
+    /// A key file that can't be used.
+    pub fn is_locked(data_dir: &Path) -> Result<bool, Error> {
+        RaftKey::is_wrapped_in(&data_dir.join(RAFT))
+    }
+
+    /// The key that this manager's state is locked with now.
+    pub fn unlock_key(&self) -> Option<KeptKey> {
+        self.lock.key()
     }
 
     /// Removes the state from a data directory that no manager runs on.
@@ -158,6 +176,7 @@ impl Manager {
             // The only outcome after an abort is that it was aborted, or had ended.
             let _ = leader.await;
         }
+        self.lock.end().await;
         self.store.shutdown().await;
     }
 }

@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use model::{ClusterId, ManagerMember, NodeId, NodeRole};
+use model::{ClusterId, KeptKey, ManagerMember, NodeId, NodeRole};
 
 use crate::backup::Backup;
 use crate::ca;
@@ -94,9 +94,9 @@ pub fn settle(data_dir: &Path, cluster: Option<ClusterId>) -> Result<(), Error> 
 ///
 /// # Errors
 /// Files that can't be read or written, each by name.
-pub async fn refound(data_dir: &Path, founder: &Founder) -> Result<(), Error> {
+pub async fn refound(data_dir: &Path, founder: &Founder, unlock: Option<&KeptKey>) -> Result<(), Error> {
     let entry = |raft: u64| Ok(codec::encode_entry(&founder.entry(raft)?));
-    rebuild::refound(&data_dir.join(RAFT), founder.node, &founder.address, entry).await
+    rebuild::refound(&data_dir.join(RAFT), founder.node, &founder.address, unlock, entry).await
 }
 
 fn remove(dir: &Path) -> Result<(), Error> {

@@ -38,8 +38,13 @@ struct House {
 
 impl House {
     async fn build(dir: tempfile::TempDir) -> Self {
-        let config =
-            ManagerConfig { data_dir: dir.path().join("data"), node: node(), peers: Peers::none(), joins: None };
+        let config = ManagerConfig {
+            data_dir: dir.path().join("data"),
+            node: node(),
+            peers: Peers::none(),
+            joins: None,
+            unlock: None,
+        };
         let manager = Manager::start(config).await.unwrap();
         let socket: PathBuf = dir.path().join("orca.sock");
         // One that an earlier house has left.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::SecretData;
+use crate::{KeptKey, SecretData};
 
 /// What a node may do in its cluster.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -128,9 +128,17 @@ pub struct ClusterIdentity {
     pub worker_secret: SecretData,
     /// The secret in the join token of managers.
     pub manager_secret: SecretData,
+    /// The key that managers are locked with; empty: they are not.
+    #[serde(default)]
+    pub unlock_key: SecretData,
 }
 
 impl ClusterIdentity {
+    /// The key that managers are locked with, if they are.
+    pub fn unlock_key(&self) -> Option<KeptKey> {
+        self.unlock_key.reveal().try_into().ok().map(KeptKey::new)
+    }
+
     /// The secret in the join token of a role.
     pub fn secret(&self, role: NodeRole) -> &SecretData {
         match role {

@@ -61,10 +61,10 @@ impl TryFrom<types::ClusterSpec> for model::ClusterSpec {
 
 impl From<model::ClusterIdentity> for types::ClusterIdentity {
     fn from(identity: model::ClusterIdentity) -> Self {
-        let model::ClusterIdentity { ca, ca_key, worker_secret, manager_secret } = identity;
+        let model::ClusterIdentity { ca, ca_key, worker_secret, manager_secret, unlock_key } = identity;
         let bytes = |data: SecretData| data.reveal().to_vec();
         let (worker_secret, manager_secret) = (bytes(worker_secret), bytes(manager_secret));
-        Self { ca, ca_key: bytes(ca_key), worker_secret, manager_secret }
+        Self { ca, ca_key: bytes(ca_key), worker_secret, manager_secret, unlock_key: bytes(unlock_key) }
     }
 }
 
@@ -72,20 +72,22 @@ impl TryFrom<types::ClusterIdentity> for model::ClusterIdentity {
     type Error = Error;
 
     fn try_from(identity: types::ClusterIdentity) -> Result<Self, Error> {
-        let types::ClusterIdentity { ca, ca_key, worker_secret, manager_secret } = identity;
+        let types::ClusterIdentity { ca, ca_key, worker_secret, manager_secret, unlock_key } = identity;
         let (worker_secret, manager_secret) = (SecretData::new(worker_secret), SecretData::new(manager_secret));
-        Ok(Self { ca, ca_key: SecretData::new(ca_key), worker_secret, manager_secret })
+        let (ca_key, unlock_key) = (SecretData::new(ca_key), SecretData::new(unlock_key));
+        Ok(Self { ca, ca_key, worker_secret, manager_secret, unlock_key })
     }
 }
 
 impl fmt::Debug for types::ClusterIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { ca, ca_key, worker_secret, manager_secret } = self;
+        let Self { ca, ca_key, worker_secret, manager_secret, unlock_key } = self;
         f.debug_struct("ClusterIdentity")
             .field("ca", ca)
             .field("ca_key", &Hidden(ca_key))
             .field("worker_secret", &Hidden(worker_secret))
             .field("manager_secret", &Hidden(manager_secret))
+            .field("unlock_key", &Hidden(unlock_key))
             .finish()
     }
 }

@@ -46,6 +46,24 @@ impl fmt::Debug for types::SecretSpec {
     }
 }
 
+/// Messages that are about a key and little else.
+macro_rules! hidden {
+    ($($message:path),+) => {
+        $(impl fmt::Debug for $message {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(stringify!($message))
+            }
+        })+
+    };
+}
+
+hidden!(
+    crate::swarm::RestoreHeader,
+    crate::swarm::UnlockRequest,
+    crate::control::BackupRequest,
+    crate::control::UnlockKeyReply
+);
+
 impl fmt::Debug for crate::image::BuildStart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Arguments of builds are where people put what they should not.

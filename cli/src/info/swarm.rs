@@ -21,8 +21,12 @@ pub async fn describe(client: &mut Client) -> Result<Json> {
     let mut object = json!({
         "NodeID": swarm.node,
         "NodeAddr": swarm.address,
-        "LocalNodeState": if swarm.error.is_empty() { "active" } else { "error" },
-        "ControlAvailable": is_manager,
+        "LocalNodeState": match (swarm.locked, swarm.error.is_empty()) {
+            (true, _) => "locked",
+            (false, true) => "active",
+            (false, false) => "error",
+        },
+        "ControlAvailable": is_manager && !swarm.locked,
         "Error": swarm.error,
         "RemoteManagers": managers,
     });

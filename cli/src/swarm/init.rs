@@ -1,9 +1,11 @@
 //! `orca swarm init`.
 
+use api::control::UnlockKeyChange;
 use api::swarm::InitRequest;
 use model::{Availability, ClusterSpec, IpSubnet};
 
 use super::settings::{self, Settings};
+use super::unlock;
 use crate::client::{Client, Host};
 use crate::error::Result;
 use crate::output::format;
@@ -32,6 +34,9 @@ pub struct Args {
         conflicts_with_all = ["availability", "default_addr_pool", "default_addr_pool_mask_length", "cert_expiry", "dispatcher_heartbeat"]
     )]
     force_new_cluster: bool,
+    /// Lock managers: each needs the unlock key when it starts
+    #[arg(long, conflicts_with = "force_new_cluster")]
+    autolock: bool,
     #[command(flatten)]
     settings: Settings,
 }
@@ -65,5 +70,10 @@ pub async fn init(host: &Host, args: Args) -> Result<()> {
          orca swarm join --token {} {}\n\n\
          To add a manager to this swarm, run 'orca swarm join-token manager' and follow the instructions.\n\n",
         reply.worker_token, reply.address
-    ))
+    ))?;
+    if args.autolock {
+        let key = unlock::change_key(&mut client, UnlockKeyChange::On).await?;
+        format::write(&unlock::instructions(&key))?;
+    }
+    Ok(())
 }

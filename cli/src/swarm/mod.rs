@@ -1,10 +1,11 @@
-//! `orca swarm init|join|join-token|leave|update|backup|restore`.
+//! `orca swarm init|join|join-token|leave|update|unlock|unlock-key|backup|restore`.
 
 mod backup;
 mod init;
 mod join;
 mod kept_key;
 mod settings;
+mod unlock;
 
 use clap::Subcommand;
 
@@ -24,6 +25,10 @@ pub enum Verb {
     Leave(join::LeaveArgs),
     /// Change settings of the cluster
     Update(settings::Args),
+    /// Start this node's manager, which is locked
+    Unlock,
+    /// Show the key that managers are locked with
+    UnlockKey(unlock::KeyArgs),
     /// Write the cluster's whole state into a file, sealed with a key
     Backup(backup::BackupArgs),
     /// Make this node the only manager of the cluster that a backup is of
@@ -38,6 +43,8 @@ pub async fn run(host: &Host, verb: Verb) -> Result<()> {
         Verb::JoinToken(args) => join::token(host, args).await,
         Verb::Leave(args) => join::leave(host, args).await,
         Verb::Update(args) => settings::update(host, args).await,
+        Verb::Unlock => unlock::unlock(host).await,
+        Verb::UnlockKey(args) => unlock::unlock_key(host, args).await,
         Verb::Backup(args) => backup::backup(host, args).await,
         Verb::Restore(args) => backup::restore(host, args).await,
     }

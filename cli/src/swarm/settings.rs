@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use api::control::{GetClusterRequest, UpdateClusterRequest};
+use api::control::{GetClusterRequest, UnlockKeyChange, UpdateClusterRequest};
 use model::{AddressPool, ClusterSpec, IpSubnet};
 
+use super::unlock;
 use crate::client::{Client, Host};
 use crate::error::{Error, Result};
 use crate::output::format;
@@ -23,6 +24,9 @@ pub struct Settings {
 /// Arguments of `orca swarm update`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// Lock managers, so that each needs the unlock key when it starts; =false: no longer
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    autolock: Option<bool>,
     #[command(flatten)]
     settings: Settings,
 }
@@ -91,7 +95,13 @@ pub async fn update(host: &Host, args: Args) -> Result<()> {
     let spec = cluster.spec.map(ClusterSpec::try_from).transpose()?.unwrap_or_default();
     let spec = args.settings.apply(spec);
     client.control.update_cluster(UpdateClusterRequest { spec: Some(spec.into()) }).await?;
-    format::write("Swarm updated.\n")
+    let change = args.autolock.map(|lock| if lock { UnlockKeyChange::On } else { UnlockKeyChange::Off });
+    let key = match change {
+        Some(change) => unlock::change_key(&mut client, change).await?,
+        None => String::new(),
+    };
+    format::write("Swarm updated.\n")?;
+    if key.is_empty() { Ok(()) } else { format::write(&unlock::instructions(&key)) }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod attach;
+mod autolock;
 mod bad_input;
 mod build;
 mod cdi;

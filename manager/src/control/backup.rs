@@ -28,9 +28,9 @@ pub async fn backup(api: &ControlApi, request: BackupRequest) -> Result<BackupSt
         let send = |piece: Result<BackupChunk, Status>| sender.blocking_send(piece).is_ok();
         match backup::seal(&state, &KeptKey::new(key), now()) {
             Err(error) => _ = send(Err(to_status(&error))),
-            Ok(mut pieces) => _ = pieces.all(|piece| {
-                send(piece.map(|data| BackupChunk { data }).map_err(|error| to_status(&error)))
-            }),
+            Ok(mut pieces) => {
+                _ = pieces.all(|piece| send(piece.map(|data| BackupChunk { data }).map_err(|error| to_status(&error))))
+            }
         }
     });
     Ok(ReceiverStream::new(receiver))

@@ -5,6 +5,7 @@ mod nodes;
 mod plan;
 mod stacks;
 mod status;
+mod unlock_key;
 mod waiting;
 mod watch;
 
@@ -12,10 +13,11 @@ use std::sync::Arc;
 
 use api::control::control_server::Control;
 use api::control::{
-    ApplyStackReply, ApplyStackRequest, BackupRequest, GetClusterReply, GetClusterRequest, JoinTokenReply, JoinTokenRequest,
-    ListNetworksReply, ListNetworksRequest, ListServicesReply, ListServicesRequest, ListTasksReply, ListTasksRequest,
-    PlanReply, PlanRequest, RemoveNodeReply, RemoveNodeRequest, RemoveStackReply, RemoveStackRequest, SetIntentReply,
-    SetIntentRequest, UpdateClusterReply, UpdateClusterRequest, UpdateNodeReply, UpdateNodeRequest, WatchStackRequest,
+    ApplyStackReply, ApplyStackRequest, BackupRequest, GetClusterReply, GetClusterRequest, JoinTokenReply,
+    JoinTokenRequest, ListNetworksReply, ListNetworksRequest, ListServicesReply, ListServicesRequest, ListTasksReply,
+    ListTasksRequest, PlanReply, PlanRequest, RemoveNodeReply, RemoveNodeRequest, RemoveStackReply, RemoveStackRequest,
+    SetIntentReply, SetIntentRequest, UnlockKeyReply, UnlockKeyRequest, UpdateClusterReply, UpdateClusterRequest,
+    UpdateNodeReply, UpdateNodeRequest, WatchStackRequest,
 };
 use model::{ServiceId, TaskId};
 use tonic::{Request, Response, Status};
@@ -82,6 +84,10 @@ fn tasks_of_services<'a>(state: &'a State, services: &[ServiceId], stack: Option
 impl Control for ControlApi {
     type WatchStackStream = watch::StackStream;
     type BackupStream = backup::BackupStream;
+
+    async fn unlock_key(&self, request: Request<UnlockKeyRequest>) -> Result<Response<UnlockKeyReply>, Status> {
+        unlock_key::unlock_key(self, request.into_inner()).await.map(Response::new)
+    }
 
     async fn backup(&self, request: Request<BackupRequest>) -> Result<Response<Self::BackupStream>, Status> {
         backup::backup(self, request.into_inner()).await.map(Response::new)

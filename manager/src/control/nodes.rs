@@ -26,6 +26,7 @@ pub fn cluster(api: &ControlApi) -> GetClusterReply {
         ca_key: hidden(),
         worker_secret: hidden(),
         manager_secret: hidden(),
+        unlock_key: hidden(),
     };
     let cluster = state.cluster.clone();
     let cluster = cluster.map(|cluster| Cluster { identity: cluster.identity.clone().map(public), ..cluster });

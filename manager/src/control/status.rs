@@ -15,6 +15,8 @@ fn code(error: &Error) -> Code {
         Error::Refused(refusal) => refusal_code(refusal),
         Error::TooLarge { .. } | Error::PublicKey | Error::Backup(_) => Code::InvalidArgument,
         Error::NotLeader | Error::Behind { .. } | Error::Stopped { .. } | Error::NotReady { .. } => Code::Unavailable,
+        Error::Locked => Code::FailedPrecondition,
+        Error::WrongKey => Code::InvalidArgument,
         Error::Uncertain => Code::Aborted,
         Error::DiskFull { .. } => Code::ResourceExhausted,
         Error::File { .. }

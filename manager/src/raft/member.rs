@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{ClusterId, NodeId};
+use model::{ClusterId, KeptKey, NodeId};
 use openraft::async_runtime::{Instant, WatchReceiver};
 use openraft::errors::{ClientWriteError, RaftError};
 use openraft::{ChangeMembers, Config, ServerState, SnapshotPolicy};
@@ -53,6 +53,8 @@ pub struct RaftConfig {
     pub peers: Peers,
     /// The cluster whose other managers make this one a member; `None`: it makes its own.
     pub joins: Option<ClusterId>,
+    /// What opens a key that is wrapped.
+    pub unlock: Option<KeptKey>,
 }
 
 /// A manager as the Raft group knows it.
@@ -92,7 +94,7 @@ pub struct Raft {
     log: Log,
     snapshots: Arc<SnapshotStore>,
     dir: PathBuf,
-    cluster: ClusterId,
+    key: RaftKey,
     leadership: watch::Receiver<Leadership>,
     runtime: Option<Runtime>,
 }
@@ -121,8 +123,8 @@ impl Raft {
         let result =
             started.unwrap_or_else(|error| Err(Error::Stopped { reason: format!("its start failed: {error}") }));
         match result {
-            Ok((raft, log, snapshots, cluster, leadership)) => {
-                Ok(Self { raft, log, snapshots, dir: config.dir, cluster, leadership, runtime: Some(runtime) })
+            Ok((raft, log, snapshots, key, leadership)) => {
+                Ok(Self { raft, log, snapshots, dir: config.dir, key, leadership, runtime: Some(runtime) })
             }
             Err(error) => {
                 runtime.shutdown_background();
@@ -133,7 +135,12 @@ impl Raft {
 
     /// The cluster that the log belongs to.
     pub fn cluster(&self) -> ClusterId {
-        self.cluster
+        self.key.cluster
+    }
+
+    /// Keeps the key of everything on disk wrapped by this one from now on, or plain.
+    pub fn lock(&self, with: Option<&KeptKey>) -> Result<(), Error> {
+        self.key.keep(&self.dir, with)
     }
 
     /// Whether this manager leads, and changes of that.
@@ -342,13 +349,13 @@ fn config() -> Config {
     }
 }
 
-type Started = (OpenRaft, Log, Arc<SnapshotStore>, ClusterId, watch::Receiver<Leadership>);
+type Started = (OpenRaft, Log, Arc<SnapshotStore>, RaftKey, watch::Receiver<Leadership>);
 
 async fn run(config: RaftConfig, replica: Box<dyn Replica>) -> Result<Started, Error> {
-    let RaftConfig { dir, node, peers, joins } = config;
+    let RaftConfig { dir, node, peers, joins, unlock } = config;
     make_dir(&dir)?;
     let log_path = dir.join(log::FILE);
-    let key = RaftKey::load_or_create(&dir, log_path.exists(), joins)?;
+    let key = RaftKey::load_or_create(&dir, log_path.exists(), joins, unlock.as_ref())?;
     let flaw = |flaw: RecordFlaw| Error::Key { path: dir.join(super::key::FILE), reason: flaw.to_string() };
     let sealer = Arc::new(key.sealer().map_err(flaw)?);
     let snapshots = Arc::new(SnapshotStore::new(&dir, sealer.clone())?);
@@ -373,7 +380,7 @@ async fn run(config: RaftConfig, replica: Box<dyn Replica>) -> Result<Started, E
         let waited = tokio::time::timeout(START, leads).await.map(|_| ());
         waited.map_err(|_| Error::NotReady { seconds: START.as_secs() })?;
     }
-    Ok((raft, log, snapshots, key.cluster, leadership))
+    Ok((raft, log, snapshots, key, leadership))
 }
 
 pub(super) fn make_dir(dir: &Path) -> Result<(), Error> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use model::{ClusterId, NodeId};
+use model::{ClusterId, KeptKey, NodeId};
 use openraft::storage::{IOFlushed, RaftLogReader, RaftLogStorage};
 use openraft::type_config::TypeConfigExt;
 use openraft::vote::RaftLeaderId;
@@ -40,7 +40,7 @@ pub async fn found(
     state: impl FnOnce(u64) -> Result<Vec<u8>, Error>,
 ) -> Result<(), Error> {
     make_dir(dir)?;
-    let sealer = sealer(&RaftKey::load_or_create(dir, false, Some(cluster))?, dir)?;
+    let sealer = sealer(&RaftKey::load_or_create(dir, false, Some(cluster), None)?, dir)?;
     let path = dir.join(log::FILE);
     let mut log = Log::open(dir, sealer.clone())?;
     let written = async {
@@ -63,9 +63,10 @@ pub async fn refound(
     dir: &Path,
     node: NodeId,
     address: &str,
+    unlock: Option<&KeptKey>,
     entry: impl FnOnce(u64) -> Result<Vec<u8>, Error>,
 ) -> Result<(), Error> {
-    let sealer = sealer(&RaftKey::load_or_create(dir, true, None)?, dir)?;
+    let sealer = sealer(&RaftKey::load_or_create(dir, true, None, unlock)?, dir)?;
     let path = dir.join(log::FILE);
     let mut log = Log::open(dir, sealer)?;
     let written = async {

@@ -36,6 +36,8 @@ pub enum Place {
         /// No part follows.
         last: bool,
     },
+    /// The key of all other records, in its file.
+    WrappedKey,
     /// The first record of a backup.
     BackupHeader,
     /// A part of a backup.
@@ -63,6 +65,7 @@ impl Place {
             }
             Self::SnapshotHeader => data.extend(b"snapshot header"),
             Self::SnapshotChunk { snapshot, index, last } => part(&mut data, b"snapshot chunk ", snapshot, index, last),
+            Self::WrappedKey => data.extend(b"wrapped key"),
             Self::BackupHeader => data.extend(b"backup header"),
             Self::BackupChunk { snapshot, index, last } => part(&mut data, b"backup chunk ", snapshot, index, last),
         }

@@ -61,14 +61,24 @@ async fn openraft_s_own_suite_passes() {
 
 async fn start(dir: &std::path::Path) -> (Raft, Entries) {
     let entries = Entries::default();
-    let config =
-        RaftConfig { dir: dir.to_owned(), node: model::NodeId::from_random(1), peers: Peers::none(), joins: None };
+    let config = RaftConfig {
+        dir: dir.to_owned(),
+        node: model::NodeId::from_random(1),
+        peers: Peers::none(),
+        joins: None,
+        unlock: None,
+    };
     (Raft::start(config, Box::new(entries.clone())).await.unwrap(), entries)
 }
 
 async fn start_error(dir: &std::path::Path, node: u128) -> Error {
-    let config =
-        RaftConfig { dir: dir.to_owned(), node: model::NodeId::from_random(node), peers: Peers::none(), joins: None };
+    let config = RaftConfig {
+        dir: dir.to_owned(),
+        node: model::NodeId::from_random(node),
+        peers: Peers::none(),
+        joins: None,
+        unlock: None,
+    };
     Raft::start(config, Box::new(Entries::default())).await.err().unwrap()
 }
 
@@ -183,7 +193,7 @@ async fn a_member_that_has_lost_the_others_goes_on_with_all_that_is_in_its_log()
     raft.shutdown().await;
     drop(raft);
     // As a follower of three has it: the last entry may have been acknowledged, and nobody has told this one.
-    let key = RaftKey::load_or_create(dir.path(), true, None).unwrap();
+    let key = RaftKey::load_or_create(dir.path(), true, None, None).unwrap();
     let mut log = Log::open(dir.path(), Arc::new(key.sealer().unwrap())).unwrap();
     let last = log.get_log_state().await.unwrap().last_log_id.unwrap();
     let at = |index| types::LogId { index, ..last };
@@ -191,16 +201,13 @@ async fn a_member_that_has_lost_the_others_goes_on_with_all_that_is_in_its_log()
     let three = types::Membership::new(vec![[id, 2, 3].into()], std::collections::BTreeMap::from(members)).unwrap();
     let entries = [
         types::Entry { log_id: at(last.index + 1), payload: types::Payload::Membership(three) },
-        types::Entry {
-            log_id: at(last.index + 2),
-            payload: types::Payload::Normal(types::Proposal((*b"two").into())),
-        },
+        types::Entry { log_id: at(last.index + 2), payload: types::Payload::Normal(types::Proposal((*b"two").into())) },
     ];
     log.append(entries, IOFlushed::noop()).await.unwrap();
     log.close().await;
     drop(log);
     let node = model::NodeId::from_random(1);
-    let refound = || rebuild::refound(dir.path(), node, "10.0.0.1:2377", |_| Ok(b"alone".to_vec()));
+    let refound = || rebuild::refound(dir.path(), node, "10.0.0.1:2377", None, |_| Ok(b"alone".to_vec()));
     refound().await.unwrap();
     let (raft, entries) = start(dir.path()).await;
     assert_eq!(entries.get(), ["one", "two", "alone"]);

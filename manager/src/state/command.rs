@@ -219,6 +219,11 @@ pub enum Command {
     },
     /// One manager goes on alone with the state that it has; the other managers are no nodes of the cluster any more.
     Refound(Box<Refound>),
+    /// Managers are locked with another key from now on, or with none.
+    SetUnlockKey {
+        /// The key; empty: none.
+        key: SecretData,
+    },
 }
 
 /// How a lone node's cluster is opened.

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use model::{ClusterId, NodeId, Timestamp};
+use model::{ClusterId, KeptKey, NodeId, Timestamp};
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::watch;
 
@@ -42,9 +42,15 @@ impl Store {
     ///
     /// # Errors
     /// Files that can't be read or written, each by name.
-    pub async fn open(data_dir: &Path, node: NodeId, peers: Peers, joins: Option<ClusterId>) -> Result<Self, Error> {
+    pub async fn open(
+        data_dir: &Path,
+        node: NodeId,
+        peers: Peers,
+        joins: Option<ClusterId>,
+        unlock: Option<KeptKey>,
+    ) -> Result<Self, Error> {
         let shared = Arc::new(Shared::default());
-        let config = RaftConfig { dir: data_dir.join(crate::manager::RAFT), node, peers, joins };
+        let config = RaftConfig { dir: data_dir.join(crate::manager::RAFT), node, peers, joins, unlock };
         let raft = Raft::start(config, Box::new(StateReplica::new(shared.clone()))).await?;
         Ok(Self { node, raft, shared })
     }

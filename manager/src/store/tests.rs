@@ -11,7 +11,7 @@ use super::*;
 use crate::state::Refusal;
 
 async fn open(dir: &Path) -> Store {
-    Store::open(dir, NodeId::from_random(1), Peers::none(), None).await.unwrap()
+    Store::open(dir, NodeId::from_random(1), Peers::none(), None, None).await.unwrap()
 }
 
 fn bootstrap(store: &Store) -> Command {

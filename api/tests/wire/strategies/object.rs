@@ -34,7 +34,7 @@ prop_compose! {
         let (heartbeat, certificate_expiry) = (Duration::from_millis(heartbeat.into()), Duration::from_secs(expiry.into()));
         let data = |text: &str| SecretData::new(text.as_bytes().to_vec());
         let identity = ca.map(|ca| ClusterIdentity {
-            ca_key: data(&ca), worker_secret: data("w"), manager_secret: data(&ca), ca,
+            ca_key: data(&ca), worker_secret: data("w"), manager_secret: data(&ca), unlock_key: data("u"), ca,
         });
         Cluster { id, meta, address_pools, spec: ClusterSpec { task_history, heartbeat, certificate_expiry }, identity, removed }
     }

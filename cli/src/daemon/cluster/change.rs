@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use agent::session::SessionStatus;
 use api::swarm::{InitReply, InitRequest, JoinReply, JoinRequest, LeaveRequest};
+use manager::control;
 use manager::state::OpenCluster;
-use manager::{Manager, control};
-use model::{AddressPool, Availability, ClusterSpec, JoinToken, ManagerMember, NodeRole};
+use model::{AddressPool, Availability, ClusterSpec, JoinToken, KeptKey, ManagerMember, NodeRole};
 use tonic::{Code, Status};
 
 use super::file::Document;
@@ -131,8 +131,7 @@ impl Cluster {
         let wanted = (document, availability(request.availability)?);
         let document = join::by_token(self.node, &token, &managers, &key, wanted).await?;
         self.files.save(&document).map_err(internal)?;
-        self.stop_manager(&mut running).await;
-        Manager::wipe(&self.data_dir).map_err(internal)?;
+        self.dismiss(&mut running).await.map_err(internal)?;
         self.status.send_replace(SessionStatus::default());
         self.speak(&document, &key).map_err(internal)?;
         if document.role == NodeRole::Manager {
@@ -148,6 +147,9 @@ impl Cluster {
 
     /// Runs what a manager runs, as far as it does not yet.
     pub(super) async fn be_in_office(&self, running: &mut Running, document: &Document) -> Result<(), Status> {
+        if *self.locked.borrow() {
+            return Ok(());
+        }
         if running.manager.is_none() {
             self.run_manager(running, Some(document)).await.map_err(internal)?;
         }
@@ -157,6 +159,19 @@ impl Cluster {
             self.listen(running, listener, document, &key).map_err(internal)?;
         }
         Ok(())
+    }
+
+    /// `swarm unlock`.
+    pub(super) async fn unlock(&self, key: &str) -> Result<(), Status> {
+        let key: KeptKey = key.parse().map_err(|error: model::KeptKeyError| {
+            Status::invalid_argument(format!("the unlock key cannot be used: {error}"))
+        })?;
+        let mut running = self.running.lock().await;
+        let document = self.place().filter(|_| *self.locked.borrow());
+        let document = document.ok_or_else(|| Status::failed_precondition("swarm is not locked"))?;
+        let manager = self.start_manager(Some(key), Some(&document)).await;
+        self.office(&mut running, manager.map_err(|error| control::to_status(&error))?);
+        self.be_in_office(&mut running, &document).await
     }
 
     /// Waits until the node is what it has become.
@@ -200,8 +215,7 @@ impl Cluster {
     }
 
     async fn become_alone(&self, running: &mut Running) -> Result<(), Status> {
-        self.stop_manager(running).await;
-        Manager::wipe(&self.data_dir).map_err(internal)?;
+        self.dismiss(running).await.map_err(internal)?;
         self.status.send_replace(SessionStatus::default());
         self.run_manager(running, None).await.map_err(internal)?;
         self.forget_place();
@@ -215,8 +229,7 @@ impl Cluster {
         let key = self.files.key().map_err(internal)?;
         self.files.save(&document).map_err(internal)?;
         if before.role == NodeRole::Manager && document.role == NodeRole::Worker {
-            self.stop_manager(&mut running).await;
-            Manager::wipe(&self.data_dir).map_err(internal)?;
+            self.dismiss(&mut running).await.map_err(internal)?;
         }
         self.speak(&document, &key).map_err(internal)?;
         if before.role == NodeRole::Worker && document.role == NodeRole::Manager {

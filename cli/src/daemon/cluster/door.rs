@@ -32,18 +32,19 @@ fn is_a_managers(path: &str) -> bool {
 #[derive(Clone)]
 pub struct Door {
     manager: watch::Receiver<Option<Gate>>,
+    locked: watch::Receiver<bool>,
     beside: Option<Routes>,
 }
 
 impl Door {
     /// To the manager only: for agents, nodes and other managers.
-    pub fn of_managers(manager: watch::Receiver<Option<Gate>>) -> Self {
-        Self { manager, beside: None }
+    pub fn of_managers(manager: watch::Receiver<Option<Gate>>, locked: watch::Receiver<bool>) -> Self {
+        Self { manager, locked, beside: None }
     }
 
     /// To both: for commands.
-    pub fn beside(manager: watch::Receiver<Option<Gate>>, services: Routes) -> Self {
-        Self { manager, beside: Some(services) }
+    pub fn beside(manager: watch::Receiver<Option<Gate>>, locked: watch::Receiver<bool>, services: Routes) -> Self {
+        Self { manager, locked, beside: Some(services) }
     }
 }
 
@@ -63,9 +64,13 @@ impl Service<Request<Body>> for Door {
         }
         let of_manager = is_a_managers(request.uri().path());
         let (gate, beside) = (self.manager.borrow().clone(), self.beside.clone());
+        let is_locked = *self.locked.borrow();
         Box::pin(async move {
             match (of_manager, gate, beside) {
                 (true, Some(mut gate), _) => gate.call(request).await,
+                (true, None, _) if is_locked => {
+                    Ok(Status::failed_precondition(manager::Error::Locked.to_string()).into_http())
+                }
                 (true, None, _) => Ok(Status::failed_precondition(WORKER).into_http()),
                 (false, _, Some(mut services)) => services.call(request).await,
                 (false, _, None) => Ok(Status::unimplemented("this port is for nodes of the cluster").into_http()),

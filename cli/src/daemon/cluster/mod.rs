@@ -26,7 +26,7 @@ use api::tls::{Clients, ServerConfig};
 use manager::gate::Gate;
 use manager::raft::Peers;
 use manager::{Manager, ManagerConfig};
-use model::{NodeId, NodeRole};
+use model::{KeptKey, NodeId, NodeRole};
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
@@ -60,6 +60,8 @@ pub struct Cluster {
     /// How other managers are spoken to.
     tls: watch::Sender<Option<Arc<ClientConfig>>>,
     gate: watch::Sender<Option<Gate>>,
+    /// Its manager waits for the unlock key.
+    locked: watch::Sender<bool>,
     running: Mutex<Running>,
 }
 
@@ -67,6 +69,8 @@ pub struct Cluster {
 #[derive(Default)]
 struct Running {
     manager: Option<Arc<Manager>>,
+    /// What its state is locked with.
+    unlock: Option<KeptKey>,
     listener: Option<Listener>,
 }
 
@@ -112,6 +116,7 @@ impl Cluster {
             status,
             tls: watch::channel(None).0,
             gate: watch::channel(None).0,
+            locked: watch::channel(false).0,
             running: Mutex::default(),
         });
         let mut running = cluster.running.lock().await;
@@ -134,6 +139,11 @@ impl Cluster {
         }
         self.speak(&document, &key)?;
         if document.role == NodeRole::Worker {
+            return Ok(());
+        }
+        if Manager::is_locked(&self.data_dir).map_err(failed("start its manager"))? {
+            tracing::warn!("this manager is locked: it waits for `orca swarm unlock`; containers go on");
+            self.locked.send_replace(true);
             return Ok(());
         }
         self.run_manager(running, Some(&document)).await?;
@@ -171,31 +181,54 @@ impl Cluster {
     }
 
     async fn run_manager(&self, running: &mut Running, document: Option<&Document>) -> Result<()> {
+        let manager = self.start_manager(running.unlock.clone(), document).await;
+        self.office(running, manager.map_err(failed("start its manager"))?);
+        Ok(())
+    }
+
+    async fn start_manager(
+        &self,
+        unlock: Option<KeptKey>,
+        document: Option<&Document>,
+    ) -> Result<Manager, manager::Error> {
         let config = ManagerConfig {
             data_dir: self.data_dir.clone(),
             node: self.node,
             peers: Peers::new(self.tls.subscribe()),
             joins: document.map(|document| document.cluster),
+            unlock,
         };
-        let manager = Manager::start(config).await.map_err(failed("start its manager"))?;
+        Manager::start(config).await
+    }
+
+    fn office(&self, running: &mut Running, manager: Manager) {
         self.gate.send_replace(Some(manager.gate()));
         running.manager = Some(Arc::new(manager));
-        Ok(())
+        self.locked.send_replace(false);
     }
 
     async fn stop_manager(&self, running: &mut Running) {
         running.listener = None;
         self.gate.send_replace(None);
         if let Some(manager) = running.manager.take() {
+            running.unlock = manager.unlock_key();
             manager.shutdown().await;
         }
+    }
+
+    /// Ends the manager, if there is one, and forgets its state.
+    async fn dismiss(&self, running: &mut Running) -> Result<(), manager::Error> {
+        self.stop_manager(running).await;
+        running.unlock = None;
+        self.locked.send_replace(false);
+        Manager::wipe(&self.data_dir)
     }
 
     /// Opens the port for other nodes.
     fn listen(&self, running: &mut Running, listener: TcpListener, document: &Document, key: &NodeKey) -> Result<()> {
         let config = Arc::new(document.identity(key).server(Clients::All)?);
         let (config, configs) = watch::channel(config);
-        let door = Door::of_managers(self.gate.subscribe());
+        let door = Door::of_managers(self.gate.subscribe(), self.locked.subscribe());
         let clients = api::listener::accept(vec![listener], configs);
         tracing::info!(address = %document.listen, "listening for nodes of the cluster");
         let task = tokio::spawn(async move {
@@ -210,12 +243,12 @@ impl Cluster {
 
     /// The services of commands, with those of the manager.
     pub fn with_manager(&self, services: Routes) -> impl tower::Layer<Routes, Service = Door> + Clone + use<> {
-        tower_layer(Door::beside(self.gate.subscribe(), services))
+        tower_layer(Door::beside(self.gate.subscribe(), self.locked.subscribe(), services))
     }
 
     /// What agents on this machine ask the manager.
     pub fn of_manager(&self) -> impl tower::Layer<Routes, Service = Door> + Clone + use<> {
-        tower_layer(Door::of_managers(self.gate.subscribe()))
+        tower_layer(Door::of_managers(self.gate.subscribe(), self.locked.subscribe()))
     }
 
     /// Ends the manager, if there is one, in order.

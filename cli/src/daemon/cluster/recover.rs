@@ -106,6 +106,7 @@ impl Cluster {
         // From here on the restored state counts, even if this daemon is killed.
         self.files.save(&document).map_err(internal)?;
         self.stop_manager(&mut running).await;
+        running.unlock = None;
         recovery::settle(&self.data_dir, Some(cluster)).map_err(|error| to_status(&error))?;
         self.status.send_replace(SessionStatus::default());
         self.speak(&document, &key).map_err(internal)?;
@@ -126,9 +127,14 @@ impl Cluster {
                  or `orca swarm restore` here",
             )
         })?;
+        if *self.locked.borrow() {
+            return Err(to_status(&manager::Error::Locked));
+        }
         let Some(manager) = &running.manager else { return Ok(place) };
         if manager.store().snapshot().cluster.is_none() {
-            return Err(Status::failed_precondition("this manager has nothing of the cluster's state yet: use another one"));
+            return Err(Status::failed_precondition(
+                "this manager has nothing of the cluster's state yet: use another one",
+            ));
         }
         let is_alone = manager.store().raft().members().len() == 1;
         match if is_alone { None } else { self.working_leader(manager).await } {
@@ -179,9 +185,10 @@ impl Cluster {
         }
         document.managers = vec![document.address.to_string()];
         let key = self.files.key().map_err(internal)?;
-        let founder = Founder { node: self.node, public_key: key.public.clone(), address: document.address.to_string() };
+        let founder =
+            Founder { node: self.node, public_key: key.public.clone(), address: document.address.to_string() };
         self.stop_manager(&mut running).await;
-        let refounded = recovery::refound(&self.data_dir, &founder).await;
+        let refounded = recovery::refound(&self.data_dir, &founder, running.unlock.as_ref()).await;
         // Also after a failure: this node goes on as what it was.
         self.run_manager(&mut running, Some(&before)).await.map_err(internal)?;
         refounded.map_err(|error| to_status(&error))?;

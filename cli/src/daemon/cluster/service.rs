@@ -5,7 +5,7 @@ use std::sync::Arc;
 use api::swarm::swarm_server::{Swarm, SwarmServer};
 use api::swarm::{
     GetSwarmReply, GetSwarmRequest, InitReply, InitRequest, JoinReply, JoinRequest, LeaveReply, LeaveRequest,
-    RestoreReply, RestoreRequest,
+    RestoreReply, RestoreRequest, UnlockReply, UnlockRequest,
 };
 use tonic::{Request, Response, Status};
 
@@ -47,6 +47,7 @@ impl Swarm for SwarmApi {
             address: place.address.ip().to_string(),
             managers: place.managers.clone(),
             error: error.unwrap_or_default(),
+            locked: *self.cluster.locked.borrow(),
         }))
     }
 
@@ -58,6 +59,11 @@ impl Swarm for SwarmApi {
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinReply>, Status> {
         let request = request.into_inner();
         self.change(|cluster| async move { cluster.join(request).await }).await
+    }
+
+    async fn unlock(&self, request: Request<UnlockRequest>) -> Result<Response<UnlockReply>, Status> {
+        let key = request.into_inner().key;
+        self.change(|cluster| async move { cluster.unlock(&key).await.map(|()| UnlockReply {}) }).await
     }
 
     async fn restore(

@@ -1,8 +1,8 @@
 //! Nodes, and what makes them a cluster.
 
 use model::{
-    Availability, Cluster, ClusterSpec, ManagerMember, Node, NodeDescription, NodeId, NodeRole, NodeSpec, NodeState,
-    SecretData,
+    Availability, Cluster, ClusterIdentity, ClusterSpec, ManagerMember, Node, NodeDescription, NodeId, NodeRole,
+    NodeSpec, NodeState, SecretData,
 };
 
 use super::{Draft, Refusal, check_seen};
@@ -79,6 +79,14 @@ impl Draft<'_> {
             NodeRole::Worker => identity.worker_secret = secret.clone(),
             NodeRole::Manager => identity.manager_secret = secret.clone(),
         }
+        self.put_cluster(Cluster { identity: Some(identity), ..cluster });
+        Ok(())
+    }
+
+    pub(super) fn set_unlock_key(&mut self, key: &SecretData) -> Result<(), Refusal> {
+        let cluster = self.cluster()?;
+        let identity = cluster.identity.clone().ok_or(Refusal::NotOpen)?;
+        let identity = ClusterIdentity { unlock_key: key.clone(), ..identity };
         self.put_cluster(Cluster { identity: Some(identity), ..cluster });
         Ok(())
     }

@@ -83,6 +83,7 @@ impl Draft<'_> {
             Command::SetManager { node, manager } => self.set_manager(*node, manager.as_ref()),
             Command::NodeLeft { node } => self.node_left(*node),
             Command::Refound(refound) => self.refound(refound),
+            Command::SetUnlockKey { key } => self.set_unlock_key(key),
         }
     }
 

@@ -173,6 +173,7 @@ impl TryFrom<wire::Command> for Command {
                 Self::SetManager { node: text(node)?, manager: manager.map(TryInto::try_into).transpose()? }
             }
             Wire::NodeLeft(node) => Self::NodeLeft { node: text(node)? },
+            Wire::SetUnlockKey(key) => Self::SetUnlockKey { key: SecretData::new(key) },
             Wire::Refound(wire::Refound { node, key, manager, address }) => {
                 let manager = required(manager, "manager")?;
                 Self::Refound(Box::new(Refound { node: text(node)?, key, manager, address }))

@@ -102,6 +102,7 @@ impl From<Command> for wire::Command {
             }
             Command::NodeLeft { node } => Wire::NodeLeft(node.to_string()),
             Command::Refound(refound) => Wire::Refound((*refound).into()),
+            Command::SetUnlockKey { key } => Wire::SetUnlockKey(key.reveal().to_vec()),
         };
         Self { command: Some(command) }
     }

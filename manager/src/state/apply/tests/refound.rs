@@ -1,3 +1,5 @@
+//! Going on without the other managers.
+
 use model::{
     Cluster, ClusterId, ClusterIdentity, ManagerMember, Meta, Node, NodeDescription, NodeId, NodeRole, NodeState,
     SecretData, Timestamp,
@@ -13,12 +15,18 @@ fn member(raft: u64) -> ManagerMember {
 
 fn state() -> State {
     let none = || SecretData::new(Vec::new());
-    let identity =
-        ClusterIdentity { ca: "ca".into(), ca_key: none(), worker_secret: none(), manager_secret: none() };
+    let identity = ClusterIdentity {
+        ca: "ca".into(),
+        ca_key: none(),
+        worker_secret: none(),
+        manager_secret: none(),
+        unlock_key: none(),
+    };
     let mut cluster = Cluster::new(ClusterId::from_random(9), Meta::default(), Vec::new());
     cluster.identity = Some(identity);
     let mut state = State { cluster: Some(cluster), ..State::default() };
-    for (number, role) in [(1, NodeRole::Manager), (2, NodeRole::Manager), (3, NodeRole::Worker), (4, NodeRole::Worker)] {
+    for (number, role) in [(1, NodeRole::Manager), (2, NodeRole::Manager), (3, NodeRole::Worker), (4, NodeRole::Worker)]
+    {
         let id = NodeId::from_random(number);
         let mut node = Node::new(id, Meta::default(), NodeDescription::default(), NodeState::Ready);
         (node.key, node.spec.role) = (vec![number as u8], role);

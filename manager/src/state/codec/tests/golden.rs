@@ -30,6 +30,7 @@ fn to_hex(bytes: &[u8]) -> String {
 const CLUSTER_ENTRY: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/cluster-entry-1.hex"));
 const CLUSTER_STATE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/cluster-state-1.hex"));
 
+const LOCK_ENTRY: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/lock-entry-1.hex"));
 const RECOVERY_ENTRY: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/recovery-entry-1.hex"));
 
 /// Equal by text, so that a failure prints what to look at.
@@ -59,6 +60,13 @@ fn an_entry_of_a_cluster_of_format_1() {
     let entry = Entry { now: Timestamp(23), commands: samples::cluster_commands() };
     hold("cluster-entry", CLUSTER_ENTRY, &encode_entry(&entry));
     assert_eq!(decode_entry(&from_hex(CLUSTER_ENTRY)).unwrap(), entry);
+}
+
+#[test]
+fn an_entry_of_locks_of_format_1() {
+    let entry = Entry { now: Timestamp(25), commands: samples::lock_commands() };
+    hold("lock-entry", LOCK_ENTRY, &encode_entry(&entry));
+    assert_eq!(decode_entry(&from_hex(LOCK_ENTRY)).unwrap(), entry);
 }
 
 #[test]

@@ -209,7 +209,13 @@ pub fn state() -> State {
 
 fn identity() -> ClusterIdentity {
     let data = |text: &str| SecretData::new(text.as_bytes().to_vec());
-    ClusterIdentity { ca: "ca".into(), ca_key: data("key"), worker_secret: data("w"), manager_secret: data("m") }
+    ClusterIdentity {
+        ca: "ca".into(),
+        ca_key: data("key"),
+        worker_secret: data("w"),
+        manager_secret: data("m"),
+        unlock_key: SecretData::default(),
+    }
 }
 
 fn cluster_spec() -> ClusterSpec {
@@ -255,6 +261,14 @@ pub fn cluster_commands() -> Vec<Command> {
 pub fn recovery_commands() -> Vec<Command> {
     let refound = Refound { node: NODE, key: vec![4, 5, 6], manager: member(), address: "10.0.0.1".into() };
     vec![Command::Refound(Box::new(refound))]
+}
+
+/// The commands that came with locked managers.
+pub fn lock_commands() -> Vec<Command> {
+    vec![
+        Command::SetUnlockKey { key: SecretData::new(vec![7; 32]) },
+        Command::SetUnlockKey { key: SecretData::default() },
+    ]
 }
 
 /// A state of a cluster of several nodes: what the first golden file lacks.
