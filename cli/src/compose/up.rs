@@ -199,6 +199,13 @@ pub async fn start(client: &mut Client, loaded: &Loaded, services: &[String], qu
     wait(client, &made.stack.name, &made.keys, Goal::Started, made.since, None).await
 }
 
+/// Tells what [`start`] would do.
+pub async fn foresee(client: &mut Client, loaded: &Loaded, services: &[String]) -> Result<()> {
+    let nobody = async |_: Stack, _: &compose_spec::Provider| Ok(());
+    let stack = loaded.provided(services, false, &[], true, nobody).await?;
+    Making::silent(true).foresee(client, loaded, stack, true, &Anew { services, ..Anew::default() }).await
+}
+
 /// The services whose output is shown, that of their steps with it: those asked for; else those named (or all) but for `attach: false`.
 fn shown(args: &UpArgs, loaded: &Loaded, stack: &Stack) -> Result<BTreeSet<String>> {
     let keys: BTreeSet<String> = stack.services.iter().map(|service| service.owner().to_owned()).collect();

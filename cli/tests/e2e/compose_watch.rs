@@ -123,6 +123,23 @@ fn changes_come_to_the_containers() {
 }
 
 #[test]
+fn a_dry_run_tells_of_changes_and_makes_none() {
+    let session = watching(&["--dry-run", "watch"]);
+    let told = |line: &str| session.node.wait_for(line, || session.output().contains(line));
+    told("DRY-RUN MODE -  Container live-web-1  Started");
+    told("DRY-RUN MODE -  File web:/app/first  Synced");
+    session.node.file("src/second", "2");
+    told("DRY-RUN MODE -  File web:/app/second  Synced");
+    session.node.file("db.conf", "2");
+    told("DRY-RUN MODE -  Service db  Restarted");
+    session.node.file("pages/index.html", "");
+    told("  Executed");
+    let (node, code, output) = session.interrupt();
+    assert_eq!(code, Some(130), "{output}");
+    assert_eq!(node.ok(&["ps", "-aq"]), "");
+}
+
+#[test]
 fn images_that_a_rebuild_replaces_go() {
     for (args, left) in [(&["watch", "--quiet"][..], 0), (&["watch", "--prune=false"], 1)] {
         let node = Node::start().with_busybox();

@@ -23,6 +23,7 @@ mod files;
 mod format;
 mod full_disk;
 mod hooks;
+#[allow(dead_code, reason = "the prompt of chaos-tests uses all of it")]
 #[path = "../../../chaos-tests/cluster/mod.rs"]
 mod hosts;
 mod image_names;

@@ -25,6 +25,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::dry_run::{self, Step};
 use super::foreground::INTERRUPTED;
 use super::project::{Disk, Loaded, ProjectArgs};
 use super::{lifecycle, up};
@@ -56,22 +57,17 @@ pub struct WatchArgs {
 
 /// Watches until Ctrl-C; the application goes on then.
 pub async fn watch(host: &Host, project: &ProjectArgs, args: WatchArgs) -> Result<()> {
-    if host.dry_run {
-        let what = "--dry-run of compose watch".into();
-        return Err(Error::Unsupported {
-            what,
-            instead: "what it does depends on what you change; see compose up --dry-run".into(),
-        });
-    }
     let loaded = project.load(&args.services)?;
     // What changes while the application comes up is not missed.
-    let watching = Watching::begin(&loaded)?;
+    let watching = Watching { foretells: host.dry_run, ..Watching::begin(&loaded)? };
     let mut client = Client::connect_or_start(host).await?;
     let error = |source| Error::Terminal { action: "watch for Ctrl-C", source };
     let mut interrupts = signal(SignalKind::interrupt()).map_err(error)?;
     let mut terminations = signal(SignalKind::terminate()).map_err(error)?;
     let work = async {
-        if !args.no_up {
+        if !args.no_up && host.dry_run {
+            up::foresee(&mut client, &loaded, &args.services).await?;
+        } else if !args.no_up {
             up::start(&mut client, &loaded, &args.services, args.quiet).await?;
         }
         watching.follow(&mut client, &loaded, Rebuilding { quiet: args.quiet, prune: args.prune }).await
@@ -87,6 +83,8 @@ pub async fn watch(host: &Host, project: &ProjectArgs, args: WatchArgs) -> Resul
 pub struct Watching {
     rules: Arc<Vec<Rule>>,
     tree: Tree,
+    /// Changes are told, not carried out.
+    foretells: bool,
 }
 
 impl Watching {
@@ -96,17 +94,21 @@ impl Watching {
         let roots = rules.iter().map(|rule| rule.trigger.path.clone()).collect();
         let seeing = Arc::clone(&rules);
         let tree = Tree::new(roots, Box::new(move |dir| seeing.iter().any(|rule| !rule.is_blind_to(dir))))?;
-        Ok(Self { rules, tree })
+        Ok(Self { rules, tree, foretells: false })
     }
 
     /// Carries changes out as they come; ends only with an error.
     pub async fn follow(self, client: &mut Client, loaded: &Loaded, rebuilding: Rebuilding) -> Result<()> {
-        let Self { rules, tree } = self;
+        let Self { rules, tree, foretells } = self;
         let first = initial(&rules, tree.present());
         let (sender, mut changes) = mpsc::channel(AHEAD);
         // It ends with the process, or when nobody listens to the next change.
         std::thread::spawn(move || tell(tree, &sender));
-        act(client, loaded, &rules, first, rebuilding).await?;
+        let mut act = async |plan: Plan| match foretells {
+            true => Ok(foretell(&rules, &plan)),
+            false => act(client, loaded, &rules, plan, rebuilding).await,
+        };
+        act(first).await?;
         say("Watch enabled");
         let began = Instant::now();
         let mut batch = Batch::default();
@@ -116,7 +118,7 @@ impl Watching {
                 Some(paths) = changes.recv() => batch.add(paths?, began.elapsed()),
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     let paths = batch.take();
-                    if let Err(error) = act(client, loaded, &rules, plan(&rules, &paths), rebuilding).await {
+                    if let Err(error) = act(plan(&rules, &paths)).await {
                         eprintln!("orca: {error}; what has changed is tried again with the next change");
                         batch.owe(paths);
                     }
@@ -162,6 +164,21 @@ async fn act(client: &mut Client, loaded: &Loaded, rules: &[Rule], plan: Plan, r
         }
     }
     Ok(())
+}
+
+/// Tells what a batch asks for, in the same order.
+fn foretell(rules: &[Rule], plan: &Plan) {
+    dry_run::tell(plan.rebuild.iter().map(|service| Step::new("Service", service, "Rebuilt")));
+    for (service, copies) in &plan.sync {
+        let inside = |path: &Vec<u8>| format!("{service}:{}", String::from_utf8_lossy(path));
+        dry_run::tell(copies.keys().map(|path| Step::new("File", inside(path), "Synced")));
+    }
+    dry_run::tell(plan.restarts().iter().map(|service| Step::new("Service", service, "Restarted")));
+    let triggers = plan.exec.iter().filter_map(|index| Some(&rules.get(*index)?.trigger));
+    let hooks = triggers.filter_map(|trigger| Some((trigger, trigger.exec.as_ref()?)));
+    dry_run::tell(hooks.map(|(trigger, hook)| {
+        Step::new("Command", format!("{:?} in {}", hook.command.join(" "), trigger.service), "Executed")
+    }));
 }
 
 fn quoted<'n>(names: impl IntoIterator<Item = &'n String>) -> String {
