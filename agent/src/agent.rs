@@ -149,7 +149,9 @@ impl Agent {
         });
         let containers = Containers::new(db, executor);
         let mut loops = JoinSet::new();
+        networks.set_reached(managers.borrow().reached);
         loops.spawn(networks.clone().run());
+        loops.spawn(follow_address(networks.clone(), managers.clone()));
         let used = !contents.containers.is_empty();
         containers.recover(contents.containers).await;
         networks.settle(used).await;
@@ -163,6 +165,7 @@ impl Agent {
             status: session,
             containers: containers.clone(),
             assigned,
+            mesh: networks.mesh(),
         };
         loops.spawn(session_loop.run());
         Ok(Self { identity, description, paths: own_paths, containers, networks, loops })
@@ -252,6 +255,18 @@ fn tell_of_networks(containers: &Containers, before: &Assignments, now: &Assignm
     only(now, before, "create");
 }
 
+/// Tells the network where other nodes reach this one, whenever that changes.
+async fn follow_address(networks: Arc<Networks>, mut managers: watch::Receiver<Managers>) {
+    let mut known = managers.borrow_and_update().reached;
+    while managers.changed().await.is_ok() {
+        let reached = managers.borrow_and_update().reached;
+        if reached != known {
+            networks.set_reached(reached);
+            known = reached;
+        }
+    }
+}
+
 /// Reconciles whenever assignments or containers change. Before the first assignments nothing is decided: containers go on
 /// as their records say.
 async fn work(
@@ -267,7 +282,9 @@ async fn work(
                 contents.send_replace(assigned.clone());
                 let before = networks.assigned();
                 tell_of_networks(&containers, &before, &assigned);
-                if before.networks != assigned.networks || before.endpoints != assigned.endpoints {
+                let nodes = |of: &Assignments| (of.data_path_port, of.peers.clone());
+                let same = (&before.networks, &before.endpoints) == (&assigned.networks, &assigned.endpoints);
+                if !same || nodes(&before) != nodes(&assigned) {
                     containers.save_networks(&assigned);
                     networks.assign(assigned.clone());
                 }

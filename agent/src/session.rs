@@ -4,7 +4,7 @@
 //! does no harm: a manager passes over what it knows by its revision.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use api::dispatcher::{
     Acknowledge, AgentMessage, ClusterView, Heartbeat, Hello, ManagerMessage, Statuses, TaskReport, Welcome,
 };
 use api::remote::ClientConfig;
-use model::{Assignments, AssignmentsDiff, NodeDescription, NodeId, NodeRole, TaskId};
+use model::{Assignments, AssignmentsDiff, MeshEnd, NodeDescription, NodeId, NodeRole, TaskId};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
@@ -48,12 +48,14 @@ pub struct Managers {
     pub addresses: Vec<SocketAddr>,
     /// How to speak to those.
     pub tls: Option<Arc<ClientConfig>>,
+    /// Where other nodes' packets reach this one; `None` while it is alone.
+    pub reached: Option<IpAddr>,
 }
 
 impl Managers {
     /// The one on this machine, and no other.
     pub fn local(socket: PathBuf) -> Self {
-        Self { socket: Some(socket), addresses: Vec::new(), tls: None }
+        Self { socket: Some(socket), addresses: Vec::new(), tls: None, reached: None }
     }
 
     fn count(&self) -> usize {
@@ -106,6 +108,8 @@ pub struct Session {
     pub containers: Containers,
     /// Where assignments go; `None` until the first full set has come.
     pub assigned: watch::Sender<Option<Arc<Assignments>>>,
+    /// This node's end of the mesh, which belongs to what it says of itself.
+    pub mesh: watch::Receiver<Option<MeshEnd>>,
 }
 
 impl Session {
@@ -144,11 +148,9 @@ impl Session {
             .max_decoding_message_size(api::client::MESSAGE_MAX)
             .max_encoding_message_size(api::client::MESSAGE_MAX);
         let (outgoing, messages) = mpsc::channel(QUEUE);
-        let hello = Hello {
-            protocol: PROTOCOL,
-            node: self.node.to_string(),
-            description: Some(self.description.clone().into()),
-        };
+        let mut mesh = self.mesh.clone();
+        let description = Some(self.described(*mesh.borrow_and_update()).into());
+        let hello = Hello { protocol: PROTOCOL, node: self.node.to_string(), description };
         send(&outgoing, ToManager::Hello(hello)).await?;
         let incoming = client.session(ReceiverStream::new(messages)).await.map_err(broken)?;
         let mut incoming = incoming.into_inner();
@@ -159,7 +161,25 @@ impl Session {
         tokio::select! {
             done = self.receive(&mut incoming, &outgoing) => done,
             done = self.report(&outgoing) => done,
+            done = self.describe(&outgoing, &mut mesh) => done,
             done = beat(&outgoing, period) => done,
+        }
+    }
+
+    fn described(&self, mesh: Option<MeshEnd>) -> NodeDescription {
+        NodeDescription { mesh, ..self.description.clone() }
+    }
+
+    /// Says what has changed of the node itself.
+    async fn describe(
+        &self,
+        outgoing: &mpsc::Sender<AgentMessage>,
+        mesh: &mut watch::Receiver<Option<MeshEnd>>,
+    ) -> Result<()> {
+        loop {
+            mesh.changed().await.map_err(|_| Error::Session("the agent is shutting down".into()))?;
+            let description = self.described(*mesh.borrow_and_update());
+            send(outgoing, ToManager::Description(description.into())).await?;
         }
     }
 

@@ -266,12 +266,18 @@ impl Host {
         format!("unix://{}", self.run_dir().join("orca.sock").display())
     }
 
+    /// A program on it, to be started.
+    pub fn run_command(&self, program: &str) -> Command {
+        self.namespaces.as_ref().unwrap().command(program)
+    }
+
     /// Runs `orca` against its daemon.
     pub fn orca(&self, args: &[&str]) -> Output {
         self.orca_command(args).output().unwrap()
     }
 
-    fn orca_command(&self, args: &[&str]) -> Command {
+    /// `orca` against its daemon, to be started.
+    pub fn orca_command(&self, args: &[&str]) -> Command {
         let files = self.dir.join("files");
         std::fs::create_dir_all(&files).unwrap();
         let mut command = Command::new(&self.program);

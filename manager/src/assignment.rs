@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use model::{
-    Assignments, Backend, EndpointMode, EndpointNetwork, NetworkAssignment, NetworkId, NodeId, Service,
-    ServiceEndpoint, Task, TaskState,
+    Assignments, Backend, EndpointMode, EndpointNetwork, IpSubnet, MeshEnd, Network, NetworkAssignment, NetworkId,
+    NodeId, Service, ServiceEndpoint, Task, TaskState,
 };
 
 use crate::state::State;
@@ -32,6 +32,7 @@ pub fn assignments(state: &State, node: NodeId) -> Assignments {
                 options: network.spec.options.clone(),
                 gateways: network.spec.ipam.gateways.clone(),
                 reserved: network.spec.ipam.reserved().collect(),
+                foreign: foreign(state, network, node),
             };
             (network.id, assignment)
         })
@@ -50,7 +51,37 @@ pub fn assignments(state: &State, node: NodeId) -> Assignments {
         let config = state.configs.get(&file.id?)?;
         Some((config.id, config.spec.data.clone()))
     });
-    Assignments { secrets: secrets.collect(), configs: configs.collect(), tasks, networks, endpoints }
+    let (secrets, configs) = (secrets.collect(), configs.collect());
+    let cluster = state.cluster.as_ref().filter(|cluster| cluster.identity.is_some());
+    let data_path_port = cluster.map(|cluster| cluster.data_path_port);
+    Assignments { secrets, configs, tasks, networks, endpoints, peers: peers(state, node), data_path_port }
+}
+
+/// The other nodes' ends of the mesh; one that has left has none.
+fn peers(state: &State, node: NodeId) -> BTreeMap<NodeId, MeshEnd> {
+    let others = state.nodes.values().filter(|other| other.id != node && !other.key.is_empty());
+    others.filter_map(|other| Some((other.id, other.description.mesh?))).collect()
+}
+
+/// Which addresses of a network other nodes' containers have or may get: their parts, and what users have chosen for tasks
+/// that are there, wherever in the subnet it lies.
+fn foreign(state: &State, network: &Network, node: NodeId) -> BTreeMap<NodeId, Vec<IpSubnet>> {
+    // One link does not reach another node.
+    if network.spec.is_link() {
+        return BTreeMap::new();
+    }
+    let others = network.leases.iter().filter(|(other, _)| **other != node);
+    let mut foreign: BTreeMap<NodeId, Vec<IpSubnet>> = others.map(|(other, blocks)| (*other, blocks.clone())).collect();
+    for task in state.tasks.values().filter(|task| !task.status.state.is_terminal()) {
+        let Some(at) = task.node.filter(|at| *at != node) else { continue };
+        let on = task.spec.network.attachments().iter().filter(|on| on.network == network.spec.name && !on.local);
+        for address in on.flat_map(|on| on.ipv4_address.into_iter().chain(on.ipv6_address)) {
+            let whole = IpSubnet::new(address, if address.is_ipv4() { 32 } else { 128 });
+            let blocks = foreign.entry(at).or_default();
+            blocks.extend(whole.filter(|whole| !blocks.contains(whole)));
+        }
+    }
+    foreign
 }
 
 /// Addresses that services claim on a network.

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Attachment, ConfigId, EndpointMode, IpSubnet, NetworkId, NodeId, PortSpec, SecretData, SecretId, ServiceId,
-    StackMember, Task, TaskId,
+    Attachment, ConfigId, EndpointMode, IpSubnet, MeshEnd, NetworkId, NodeId, PortSpec, SecretData, SecretId,
+    ServiceId, StackMember, Task, TaskId,
 };
 
 /// Everything that one node has to carry out or to know.
@@ -23,6 +23,10 @@ pub struct Assignments {
     pub secrets: BTreeMap<SecretId, SecretData>,
     /// Contents that its tasks refer to.
     pub configs: BTreeMap<ConfigId, Vec<u8>>,
+    /// The other nodes' ends of the mesh.
+    pub peers: BTreeMap<NodeId, MeshEnd>,
+    /// Where this node is to listen for them, UDP; `None` where no other node can come.
+    pub data_path_port: Option<u16>,
 }
 
 /// A network as a node needs to know it.
@@ -50,6 +54,9 @@ pub struct NetworkAssignment {
     pub gateways: Vec<IpAddr>,
     /// Addresses that nobody is given.
     pub reserved: Vec<IpAddr>,
+    /// The parts whose addresses other nodes may give out, and single ones that their containers have besides.
+    #[serde(default)]
+    pub foreign: BTreeMap<NodeId, Vec<IpSubnet>>,
 }
 
 /// A service as seen from a network: its names, addresses and the tasks behind them.
@@ -112,12 +119,16 @@ pub struct AssignmentsDiff {
     pub removed_secrets: Vec<SecretId>,
     /// Gone.
     pub removed_configs: Vec<ConfigId>,
+    /// Gone.
+    pub removed_peers: Vec<NodeId>,
+    /// Another one, or none any more.
+    pub data_path_port: Option<Option<u16>>,
 }
 
 impl Assignments {
     /// What turns `self` into `next`.
     pub fn diff(&self, next: &Self) -> AssignmentsDiff {
-        let Self { tasks, networks, endpoints, secrets, configs } = self;
+        let Self { tasks, networks, endpoints, secrets, configs, peers, data_path_port } = self;
         AssignmentsDiff {
             upserts: Self {
                 tasks: upserts(tasks, &next.tasks),
@@ -125,12 +136,16 @@ impl Assignments {
                 endpoints: upserts(endpoints, &next.endpoints),
                 secrets: upserts(secrets, &next.secrets),
                 configs: upserts(configs, &next.configs),
+                peers: upserts(peers, &next.peers),
+                data_path_port: None,
             },
             removed_tasks: removed(tasks, &next.tasks),
             removed_networks: removed(networks, &next.networks),
             removed_endpoints: removed(endpoints, &next.endpoints),
             removed_secrets: removed(secrets, &next.secrets),
             removed_configs: removed(configs, &next.configs),
+            removed_peers: removed(peers, &next.peers),
+            data_path_port: (data_path_port != &next.data_path_port).then_some(next.data_path_port),
         }
     }
 
@@ -143,12 +158,16 @@ impl Assignments {
             removed_endpoints,
             removed_secrets,
             removed_configs,
+            removed_peers,
+            data_path_port,
         } = diff;
         change(&mut self.tasks, upserts.tasks, &removed_tasks);
         change(&mut self.networks, upserts.networks, &removed_networks);
         change(&mut self.endpoints, upserts.endpoints, &removed_endpoints);
         change(&mut self.secrets, upserts.secrets, &removed_secrets);
         change(&mut self.configs, upserts.configs, &removed_configs);
+        change(&mut self.peers, upserts.peers, &removed_peers);
+        self.data_path_port = data_path_port.unwrap_or(self.data_path_port);
     }
 }
 
@@ -180,14 +199,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn set(configs: BTreeMap<u8, u8>) -> Assignments {
+    fn set((configs, data_path_port): (BTreeMap<u8, u8>, Option<u16>)) -> Assignments {
         let configs = configs.into_iter().map(|(id, byte)| (ConfigId::from_random(id.into()), vec![byte]));
-        Assignments { configs: configs.collect(), ..Assignments::default() }
+        Assignments { configs: configs.collect(), data_path_port, ..Assignments::default() }
     }
 
     proptest! {
         #[test]
-        fn a_difference_leads_to_the_next_set(old: BTreeMap<u8, u8>, new: BTreeMap<u8, u8>) {
+        fn a_difference_leads_to_the_next_set(old: (BTreeMap<u8, u8>, Option<u16>), new: (BTreeMap<u8, u8>, Option<u16>)) {
             let (mut old, new) = (set(old), set(new));
             let diff = old.diff(&new);
             prop_assert_eq!(diff.is_empty(), old == new);

@@ -6,8 +6,9 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ClusterId, ClusterIdentity, ClusterSpec, ConfigId, ConfigSpec, IpSubnet, ManagerMember, NetworkId, NetworkSpec,
-    NodeId, NodeSpec, PortSpec, SecretId, SecretSpec, ServiceId, ServiceMode, ServiceSpec, Timestamp,
+    ClusterId, ClusterIdentity, ClusterSpec, ConfigId, ConfigSpec, IpSubnet, MESH_PORT, ManagerMember, MeshEnd,
+    NetworkId, NetworkSpec, NodeId, NodeSpec, PortSpec, SecretId, SecretSpec, ServiceId, ServiceMode, ServiceSpec,
+    Timestamp,
 };
 
 /// What every object of the store has.
@@ -39,6 +40,13 @@ pub struct Cluster {
     /// Nodes that were removed, until their certificates have expired for certain.
     #[serde(default)]
     pub removed: BTreeMap<NodeId, Timestamp>,
+    /// Where its nodes listen for each other's packets, UDP.
+    #[serde(default = "mesh_port")]
+    pub data_path_port: u16,
+}
+
+const fn mesh_port() -> u16 {
+    MESH_PORT
 }
 
 /// A range that subnets of one size are cut from.
@@ -155,6 +163,8 @@ pub struct NodeDescription {
     pub nano_cpus: u64,
     /// Bytes.
     pub memory: u64,
+    /// Its end of the mesh, while it has one.
+    pub mesh: Option<MeshEnd>,
 }
 
 /// Whether a node's agent is heard of.
@@ -203,6 +213,7 @@ impl Node {
 impl Cluster {
     /// A cluster that is not open to others.
     pub fn new(id: ClusterId, meta: Meta, address_pools: Vec<AddressPool>) -> Self {
-        Self { id, meta, address_pools, spec: ClusterSpec::default(), identity: None, removed: BTreeMap::new() }
+        let (spec, removed) = (ClusterSpec::default(), BTreeMap::new());
+        Self { id, meta, address_pools, spec, identity: None, removed, data_path_port: MESH_PORT }
     }
 }

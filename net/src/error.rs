@@ -186,6 +186,25 @@ pub enum Error {
         /// Why not.
         source: io::Error,
     },
+    /// This node's end of the network between nodes cannot be set up.
+    #[error("cannot {step} the network between nodes: {source}")]
+    Mesh {
+        /// What was tried.
+        step: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Its port is taken.
+    #[error(
+        "cannot listen at UDP port {port} for the network between nodes ({source}): stop who has it, or choose another for the \
+         cluster with `orca swarm init --data-path-port`"
+    )]
+    MeshPort {
+        /// The port.
+        port: u16,
+        /// Why not.
+        source: io::Error,
+    },
     /// A helper thread could not be started or ended by a panic.
     #[error("cannot run a thread inside network namespace {}", path.display())]
     Thread {

@@ -8,7 +8,8 @@
 //! - [`plan`]: what the node's network should be ([`plan::NodePlan`]), what is missing from the kernel
 //!   ([`plan::diff`]), and how backends fill balancing slots ([`plan::slots`]);
 //! - [`ruleset`]: the nftables table of a plan, as a value with a text form; which UDP flows are stale;
-//! - [`resolve`]: what a name means to the container that asks.
+//! - [`resolve`]: what a name means to the container that asks;
+//! - [`peers`]: the other nodes, and who has which address.
 //!
 //! Shells, which act:
 //! - [`netlink`]: network namespaces, devices, addresses and routes over rtnetlink;
@@ -16,6 +17,7 @@
 //! - [`dns`]: the server at 127.0.0.11 inside each container's namespace, and its forwarder;
 //! - [`netd`]: the long-lived process that holds DNS sockets and reserved ports while daemons come and go, its
 //!   protocol and its client;
+//! - [`mesh`]: the encrypted network between nodes, as netd carries it;
 //! - [`Network`]: the whole, for the agent: apply a plan, take everything down.
 //!
 //! The netlink messages are encoded here rather than by a crate: the same attribute writer serves rtnetlink,
@@ -25,11 +27,12 @@
 
 pub mod dns;
 mod error;
+pub mod mesh;
 pub mod netd;
-
 pub mod netlink;
 mod network;
 pub mod nft;
+pub mod peers;
 pub mod plan;
 pub mod resolve;
 pub mod ruleset;

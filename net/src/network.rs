@@ -21,6 +21,8 @@ pub struct Network {
     attached: Mutex<BTreeMap<String, (AttachmentPlan, NetworkPlan)>>,
     /// What containers are linked by, as this process has set it up; the same holds for it.
     linked: Mutex<BTreeMap<NetworkId, NetworkPlan>>,
+    /// The device of the mesh as this process has set it up, and its MTU; the same holds for it.
+    meshed: Mutex<Option<(String, u32)>>,
     /// What the kernel has of this node's, as this process has left it; `None`: to be looked at. What goes by itself with its
     /// namespace is no harm: removing it again does none.
     observed: Mutex<Option<Observed>>,
@@ -102,6 +104,7 @@ impl Network {
             loaded: Mutex::new(None),
             attached: Mutex::new(BTreeMap::new()),
             linked: Mutex::new(BTreeMap::new()),
+            meshed: Mutex::new(None),
             observed: Mutex::new(None),
         }
     }
@@ -156,6 +159,7 @@ impl Network {
         self.detach(plan, &mut gone);
         self.attached().clear();
         self.linked().clear();
+        *self.meshed() = None;
         *self.observed.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let mut report = self.apply(plan)?;
         report.removed += gone.removed;
@@ -189,6 +193,7 @@ impl Network {
     pub fn teardown_all(&self) -> Result<Report, Error> {
         let nothing = NodePlan::empty(self.node_key.clone());
         self.linked().clear();
+        *self.meshed() = None;
         *self.observed.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let mut report = Report::default();
         for action in diff(&netlink::observe(&self.node_key)?, &nothing) {
@@ -237,6 +242,21 @@ impl Network {
 
     fn linked(&self) -> MutexGuard<'_, BTreeMap<NetworkId, NetworkPlan>> {
         self.linked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn meshed(&self) -> MutexGuard<'_, Option<(String, u32)>> {
+        self.meshed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets up the device of the mesh, unless this process has.
+    fn mesh(&self, device: &str, mtu: u32) -> Result<(), Error> {
+        let mut meshed = self.meshed();
+        if meshed.as_ref().is_some_and(|(name, length)| (name.as_str(), *length) == (device, mtu)) {
+            return Ok(());
+        }
+        netlink::ensure_mesh(device, mtu)?;
+        *meshed = Some((device.into(), mtu));
+        Ok(())
     }
 
     /// Sets up what a network's containers are linked by, unless this process has; the device that it had to make for that.
@@ -314,6 +334,7 @@ impl Network {
             Action::RemoveDevice(name) => {
                 report.removed += 1;
                 self.attached().remove(name);
+                self.meshed().take_if(|(device, _)| device == name);
                 (format!("device {name}"), netlink::remove_device(name))
             }
             Action::RemoveSubnet(subnet) => (format!("route to {subnet}"), netlink::remove_subnet_route(*subnet)),
@@ -325,6 +346,13 @@ impl Network {
             }
             Action::AddSubnet { subnet, source } => {
                 (format!("route to {subnet}"), netlink::add_subnet_route(*subnet, *source))
+            }
+            Action::RemoveForeign(prefix) => {
+                (format!("route to {prefix}"), netlink::remove_foreign_route(*prefix, &self.node_key.mesh()))
+            }
+            Action::Mesh { device, mtu } => (format!("device {device}"), self.mesh(device, *mtu)),
+            Action::AddForeign { prefix, source, device } => {
+                (format!("route to {prefix}"), netlink::add_foreign_route(*prefix, *source, device))
             }
             Action::Link(network) => {
                 let done = self.link(network).map(|device| made = device);

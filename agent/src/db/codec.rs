@@ -277,16 +277,19 @@ pub fn read_local_network(wire: wire::LocalNetworkRecord) -> Read<LocalNetwork> 
     Ok(wire.network.ok_or_else(|| missing("network"))?.try_into()?)
 }
 
-/// Networks and endpoints alone: tasks are in their containers' records, contents never on disk.
+/// Networks, endpoints and other nodes alone: tasks are in their containers' records, contents never on disk.
 pub fn networks(assignments: &Assignments) -> Vec<u8> {
-    let Assignments { tasks: _, networks, endpoints, secrets: _, configs: _ } = assignments;
-    let kept = Assignments { networks: networks.clone(), endpoints: endpoints.clone(), ..Assignments::default() };
-    let diff = AssignmentsDiff { upserts: kept, ..AssignmentsDiff::default() };
+    let Assignments { tasks: _, networks, endpoints, secrets: _, configs: _, peers, data_path_port } = assignments;
+    let (networks, endpoints, peers) = (networks.clone(), endpoints.clone(), peers.clone());
+    let kept = Assignments { networks, endpoints, peers, data_path_port: *data_path_port, ..Assignments::default() };
+    let diff: AssignmentsDiff = Assignments::default().diff(&kept);
     wire::NetworksRecord { format: RECORD_FORMAT, assignments: Some(diff.into()) }.encode_to_vec()
 }
 
 pub fn read_networks(wire: wire::NetworksRecord) -> Read<Assignments> {
     check(wire.format)?;
     let diff: AssignmentsDiff = wire.assignments.ok_or_else(|| missing("assignments"))?.try_into()?;
-    Ok(diff.upserts)
+    let mut kept = Assignments::default();
+    kept.apply(diff);
+    Ok(kept)
 }

@@ -134,11 +134,15 @@ async fn networks_are_kept_and_secrets_are_not() {
         options: BTreeMap::new(),
         gateways: Vec::new(),
         reserved: Vec::new(),
+        foreign: BTreeMap::from([(model::NodeId::from_random(2), vec!["10.1.0.128/26".parse().unwrap()])]),
     };
+    let end = model::MeshEnd { key: model::MeshKey::new([5; 32]), address: [192, 0, 2, 5].into(), port: 2378 };
     let secret = SecretData::new(b"a-very-secret-word".to_vec());
     let assignments = Assignments {
         networks: BTreeMap::from([(id, network)]),
         secrets: BTreeMap::from([(SecretId::from_random(1), secret)]),
+        peers: BTreeMap::from([(model::NodeId::from_random(2), end)]),
+        data_path_port: Some(2378),
         ..Assignments::default()
     };
     {
@@ -151,6 +155,8 @@ async fn networks_are_kept_and_secrets_are_not() {
     let (_db, contents) = Db::open(&path).unwrap();
     let read = contents.networks.unwrap();
     assert_eq!(read.networks, assignments.networks);
+    // A daemon that starts while no manager can be reached goes on with the mesh as it was.
+    assert_eq!((read.peers, read.data_path_port), (assignments.peers, Some(2378)));
     assert!(read.secrets.is_empty());
 }
 

@@ -18,8 +18,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use model::shim::IdMap;
 use model::{
-    Assignments, Attachment, AttachmentSpec, ContainerId, IpSubnet, Link, LocalNetwork, MacAddress, NetworkAssignment,
-    NetworkId, NetworkMode, NodeId, PortSpec, Protocol,
+    Assignments, Attachment, AttachmentSpec, ContainerId, IpSubnet, Link, LocalNetwork, MacAddress, MeshEnd,
+    NetworkAssignment, NetworkId, NetworkMode, NodeId, PortSpec, Protocol,
 };
 use net::netlink::{netns, userns};
 use net::plan::{Family, NetworkPlan, NodeKey};
@@ -39,6 +39,9 @@ use served::Served;
 pub const BRIDGE: &str = "bridge";
 /// Ports for those that ask for any: Linux' usual range for that (ip_local_port_range).
 const FREE_PORTS: std::ops::RangeInclusive<u16> = 32_768..=60_999;
+
+/// Largest packet of the mesh whatever the hosts' network lets through: one that fits where packets are joined.
+const LARGEST_MTU: u32 = 8_920;
 
 /// The node's network.
 pub struct Networks {
@@ -64,6 +67,12 @@ pub struct Networks {
     applying: tokio::sync::Mutex<()>,
     /// Taken down for good: what still changes is not applied any more.
     down: AtomicBool,
+    /// Where other nodes reach this one; `None` while it is alone.
+    reached: Mutex<Option<IpAddr>>,
+    /// This node's end of the mesh, while it works.
+    mesh: watch::Sender<Option<MeshEnd>>,
+    /// Why there is none, though there should be.
+    mesh_failure: Mutex<Option<String>>,
 }
 
 #[derive(Default)]
@@ -117,6 +126,7 @@ impl Networks {
             options: BTreeMap::new(),
             gateways: Vec::new(),
             reserved: Vec::new(),
+            foreign: BTreeMap::new(),
         };
         Arc::new(Self {
             node,
@@ -135,6 +145,9 @@ impl Networks {
             creating: Mutex::default(),
             applying: tokio::sync::Mutex::default(),
             down: AtomicBool::new(false),
+            reached: Mutex::default(),
+            mesh: watch::Sender::new(None),
+            mesh_failure: Mutex::default(),
         })
     }
 
@@ -151,6 +164,30 @@ impl Networks {
     pub fn assign(&self, assigned: Arc<Assignments>) {
         self.state().assigned = assigned;
         self.want();
+    }
+
+    /// Says where other nodes reach this one.
+    pub fn set_reached(&self, address: Option<IpAddr>) {
+        *self.reached.lock().unwrap_or_else(PoisonError::into_inner) = address;
+        if self.assigned().data_path_port.is_some() {
+            self.want();
+        }
+    }
+
+    fn reached(&self) -> Option<IpAddr> {
+        *self.reached.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// This node's end of the mesh, for who tells others.
+    pub fn mesh(&self) -> watch::Receiver<Option<MeshEnd>> {
+        self.mesh.subscribe()
+    }
+
+    /// Bytes of the largest packet to another node: what the device that others reach this one by lets through.
+    fn mesh_mtu(&self) -> u32 {
+        let found = self.reached().and_then(|address| net::netlink::mtu_at(address).ok().flatten());
+        let least = net::peers::LEAST_MTU;
+        found.map_or(net::peers::MTU, |mtu| mtu.saturating_sub(net::peers::OVERHEAD).clamp(least, LARGEST_MTU))
     }
 
     /// The network of this name or id, as containers of this node may join it. Where the managers and the node have one of
@@ -544,7 +581,9 @@ impl Networks {
             let state = self.state();
             (state.assigned.clone(), state.own.clone(), state.active.clone())
         };
+        let mtu = if assigned.data_path_port.is_some() { self.mesh_mtu() } else { net::peers::MTU };
         use_them(&Inputs {
+            mtu,
             node: self.node,
             key: &self.key,
             bridge: &self.bridge,

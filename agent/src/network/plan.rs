@@ -5,10 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use model::{
-    Assignments, Backend, ContainerId, EndpointMode, LocalNetwork, MacAddress, NetworkAssignment, NetworkId, NodeId,
-    PortSpec, Protocol, PublishMode, ServiceEndpoint, TaskId,
+    Assignments, Backend, ContainerId, EndpointMode, Link, LocalNetwork, MacAddress, MeshEnd, NetworkAssignment,
+    NetworkId, NodeId, PortSpec, Protocol, ServiceEndpoint, TaskId,
 };
-use net::plan::{AttachmentPlan, Family, NetworkPlan, NodeKey, NodePlan, PortPlan, VipPlan};
+use net::peers::{Mesh, Peer};
+use net::plan::{AttachmentPlan, Family, MeshPlan, NetworkPlan, NodeKey, NodePlan, PortPlan, VipPlan};
 use net::resolve::{Asker, Tables, Zone};
 
 use super::served::Served;
@@ -85,6 +86,8 @@ pub struct Inputs<'a> {
     pub assigned: &'a Assignments,
     /// Containers with a namespace.
     pub active: &'a BTreeMap<ContainerId, Active>,
+    /// Largest packet to another node, in bytes.
+    pub mtu: u32,
 }
 
 impl Inputs<'_> {
@@ -107,12 +110,37 @@ pub fn plan(inputs: &Inputs<'_>) -> NodePlan {
     let served = inputs.networks().filter(|network| network.id != inputs.bridge.id || used.contains(&network.id));
     let mut plan = NodePlan::empty(inputs.key.clone());
     plan.networks = served.filter_map(|network| network.plan()).collect();
+    plan.mesh = mesh(&plan, inputs);
+    if let Some(MeshPlan { foreign, .. }) = &plan.mesh {
+        let across = plan.networks.iter_mut().filter(|network| foreign.contains_key(&network.id));
+        across.for_each(|network| network.mtu = Some(network.mtu.unwrap_or(inputs.mtu).min(inputs.mtu)));
+    }
     for (id, active) in inputs.active.iter().filter(|(_, active)| active.ready) {
         attach(&mut plan, inputs, *id, active);
     }
     vips(&mut plan, inputs);
     ports(&mut plan, inputs);
     plan
+}
+
+/// The way to the other nodes, once there may be some.
+fn mesh(plan: &NodePlan, inputs: &Inputs<'_>) -> Option<MeshPlan> {
+    let port = inputs.assigned.data_path_port?;
+    let routed = |network: &&NetworkAssignment| plan.network(network.id).is_some_and(|plan| plan.link == Link::Routed);
+    let across = || inputs.assigned.networks.values().filter(routed);
+    let peer = |(node, end): (&NodeId, &MeshEnd)| Peer {
+        node: *node,
+        key: end.key,
+        endpoint: end.endpoint(),
+        prefixes: across().filter_map(|network| network.foreign.get(node)).flatten().copied().collect(),
+    };
+    let peers = inputs.assigned.peers.iter().map(peer).collect();
+    let foreign = |network: &NetworkAssignment| {
+        let parts: Vec<_> = network.foreign.values().flatten().copied().collect();
+        (!parts.is_empty()).then_some((network.id, parts))
+    };
+    let mesh = Mesh { device: inputs.key.mesh(), port, mtu: inputs.mtu, peers };
+    Some(MeshPlan { mesh, foreign: across().filter_map(foreign).collect() })
 }
 
 fn attach(plan: &mut NodePlan, inputs: &Inputs<'_>, id: ContainerId, active: &Active) {
@@ -223,7 +251,8 @@ fn port_backends<'a>(
     plan: &'a NodePlan,
     inputs: &'a Inputs<'_>,
 ) -> impl Iterator<Item = SocketAddr> + 'a {
-    let here = |backend: &&Backend| port.mode == PublishMode::Ingress || backend.node == inputs.node;
+    // A client's packets cannot cross to another node yet under its own address, which is promised.
+    let here = |backend: &&Backend| backend.node == inputs.node;
     let serving = endpoint.backends.iter().filter(|backend| backend.serves).filter(here);
     serving.flat_map(|backend| {
         targets(port, |family| {

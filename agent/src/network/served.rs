@@ -47,6 +47,7 @@ impl From<&NetworkAssignment> for Served {
             options,
             gateways: given,
             reserved,
+            foreign: _,
         } = network.clone();
         let mut reserved: BTreeSet<IpAddr> = reserved.into_iter().collect();
         let gateway = |subnet: &IpSubnet| {

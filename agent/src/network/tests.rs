@@ -23,6 +23,7 @@ fn network(n: u8, internal: bool) -> NetworkAssignment {
         options: BTreeMap::new(),
         gateways: Vec::new(),
         reserved: Vec::new(),
+        foreign: BTreeMap::new(),
     }
 }
 
@@ -98,7 +99,8 @@ fn with<T>(endpoint: ServiceEndpoint, mut container: Active, look: impl Fn(&Inpu
     let active = BTreeMap::from([(ContainerId::from_random([9; 32]), container)]);
     let bridge = network(200, false);
     let (key, own) = (NodeKey::of(node), BTreeMap::new());
-    let inputs = Inputs { node, key: &key, bridge: &bridge, own: &own, assigned: &assigned, active: &active };
+    let (own, active, mtu) = (&own, &active, 1420);
+    let inputs = Inputs { node, key: &key, bridge: &bridge, own, assigned: &assigned, active, mtu };
     look(&inputs)
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{WireEnum, all, strings, text, texts, wires};
+use super::{WireEnum, all, port, required, strings, text, texts, wires};
 use crate::{Error, types};
 
 impl From<model::NetworkAssignment> for types::NetworkAssignment {
@@ -19,7 +19,9 @@ impl From<model::NetworkAssignment> for types::NetworkAssignment {
             options,
             gateways,
             reserved,
+            foreign,
         } = network;
+        let list = |subnets| types::SubnetList { subnets: strings::<model::IpSubnet>(subnets) };
         Self {
             id: id.to_string(),
             name,
@@ -32,6 +34,7 @@ impl From<model::NetworkAssignment> for types::NetworkAssignment {
             options,
             gateways: strings(gateways),
             reserved: strings(reserved),
+            foreign: foreign.into_iter().map(|(node, subnets)| (node.to_string(), list(subnets))).collect(),
         }
     }
 }
@@ -52,7 +55,11 @@ impl TryFrom<types::NetworkAssignment> for model::NetworkAssignment {
             options,
             gateways,
             reserved,
+            foreign,
         } = network;
+        let parts = |(node, list): (String, types::SubnetList)| {
+            Ok((text("network.foreign", node)?, texts("network.foreign", list.subnets)?))
+        };
         Ok(Self {
             id: text("network.id", id)?,
             name,
@@ -65,6 +72,7 @@ impl TryFrom<types::NetworkAssignment> for model::NetworkAssignment {
             options,
             gateways: texts("network.gateways", gateways)?,
             reserved: texts("network.reserved", reserved)?,
+            foreign: foreign.into_iter().map(parts).collect::<Result<_, Error>>()?,
         })
     }
 }
@@ -140,8 +148,11 @@ impl From<model::AssignmentsDiff> for types::AssignmentsDiff {
             removed_endpoints,
             removed_secrets,
             removed_configs,
+            removed_peers,
+            data_path_port,
         } = diff;
-        let model::Assignments { tasks, networks, endpoints, secrets, configs } = upserts;
+        // Which port it is the difference says.
+        let model::Assignments { tasks, networks, endpoints, secrets, configs, peers, data_path_port: _ } = upserts;
         Self {
             tasks: wires(tasks.into_values()),
             networks: wires(networks.into_values()),
@@ -153,6 +164,12 @@ impl From<model::AssignmentsDiff> for types::AssignmentsDiff {
             removed_endpoints: strings(removed_endpoints),
             removed_secrets: strings(removed_secrets),
             removed_configs: strings(removed_configs),
+            peers: peers
+                .into_iter()
+                .map(|(node, mesh)| types::Peer { node: node.to_string(), mesh: Some(mesh.into()) })
+                .collect(),
+            removed_peers: strings(removed_peers),
+            data_path_port: data_path_port.map(|port| port.unwrap_or_default().into()),
         }
     }
 }
@@ -172,7 +189,11 @@ impl TryFrom<types::AssignmentsDiff> for model::AssignmentsDiff {
             removed_endpoints,
             removed_secrets,
             removed_configs,
+            peers,
+            removed_peers,
+            data_path_port,
         } = diff;
+        let port = |number| port("assignments.data_path_port", number).map(|port| Some(port).filter(|port| *port != 0));
         let upserts = model::Assignments {
             tasks: keyed("assignments.tasks", all(tasks)?, |task: &model::Task| task.id)?,
             networks: keyed("assignments.networks", all(networks)?, |network: &model::NetworkAssignment| network.id)?,
@@ -181,6 +202,11 @@ impl TryFrom<types::AssignmentsDiff> for model::AssignmentsDiff {
             })?,
             secrets: contents("assignments.secrets", secrets, model::SecretData::new)?,
             configs: contents("assignments.configs", configs, |data| data)?,
+            peers: keyed("assignments.peers", peers.into_iter().map(peer).collect::<Result<_, _>>()?, |peer| peer.0)?
+                .into_iter()
+                .map(|(node, (_, mesh))| (node, mesh))
+                .collect(),
+            data_path_port: None,
         };
         Ok(Self {
             upserts,
@@ -189,8 +215,14 @@ impl TryFrom<types::AssignmentsDiff> for model::AssignmentsDiff {
             removed_endpoints: texts("assignments.removed_endpoints", removed_endpoints)?,
             removed_secrets: texts("assignments.removed_secrets", removed_secrets)?,
             removed_configs: texts("assignments.removed_configs", removed_configs)?,
+            removed_peers: texts("assignments.removed_peers", removed_peers)?,
+            data_path_port: data_path_port.map(port).transpose()?,
         })
     }
+}
+
+fn peer(types::Peer { node, mesh }: types::Peer) -> Result<(model::NodeId, model::MeshEnd), Error> {
+    Ok((text("peer.node", node)?, required(mesh, "peer.mesh")?))
 }
 
 /// A map by the id that each value holds; an id that comes twice is an error, for one of the two would be lost.

@@ -6,12 +6,12 @@ use std::time::Duration;
 use model::SecretData;
 
 use super::secret::Hidden;
-use super::{WireEnum, all, nanos, or_default, text, wires};
+use super::{WireEnum, all, nanos, or_default, port, text, wires};
 use crate::{Error, types};
 
 impl From<model::Cluster> for types::Cluster {
     fn from(cluster: model::Cluster) -> Self {
-        let model::Cluster { id, meta, address_pools, spec, identity, removed } = cluster;
+        let model::Cluster { id, meta, address_pools, spec, identity, removed, data_path_port } = cluster;
         Self {
             id: id.to_string(),
             meta: Some(meta.into()),
@@ -20,6 +20,7 @@ impl From<model::Cluster> for types::Cluster {
             spec: (spec != model::ClusterSpec::default()).then(|| spec.into()),
             identity: identity.map(Into::into),
             removed: removed.into_iter().map(|(node, until)| (node.to_string(), until.0)).collect(),
+            data_path_port: port_or_zero(data_path_port),
         }
     }
 }
@@ -28,7 +29,7 @@ impl TryFrom<types::Cluster> for model::Cluster {
     type Error = Error;
 
     fn try_from(cluster: types::Cluster) -> Result<Self, Error> {
-        let types::Cluster { id, meta, address_pools, spec, identity, removed } = cluster;
+        let types::Cluster { id, meta, address_pools, spec, identity, removed, data_path_port } = cluster;
         let removed =
             removed.into_iter().map(|(node, until)| Ok((text("cluster.removed", node)?, model::Timestamp(until))));
         Ok(Self {
@@ -38,7 +39,57 @@ impl TryFrom<types::Cluster> for model::Cluster {
             spec: or_default(spec)?,
             identity: identity.map(TryInto::try_into).transpose()?,
             removed: removed.collect::<Result<_, Error>>()?,
+            data_path_port: data_path_port_of(data_path_port)?,
         })
+    }
+}
+
+/// The usual port is as before there was a choice: absent.
+fn port_or_zero(port: u16) -> u32 {
+    if port == model::MESH_PORT { 0 } else { port.into() }
+}
+
+/// The port that a number means; 0 is the usual one.
+fn data_path_port_of(number: u32) -> Result<u16, Error> {
+    Ok(Some(port("data_path_port", number)?).filter(|port| *port != 0).unwrap_or(model::MESH_PORT))
+}
+
+impl From<model::MeshEnd> for types::MeshEnd {
+    fn from(model::MeshEnd { key, address, port }: model::MeshEnd) -> Self {
+        Self { key: key.bytes().to_vec(), address: address.to_string(), port: port.into() }
+    }
+}
+
+impl TryFrom<types::MeshEnd> for model::MeshEnd {
+    type Error = Error;
+
+    fn try_from(types::MeshEnd { key, address, port: number }: types::MeshEnd) -> Result<Self, Error> {
+        let bytes =
+            key.try_into().map_err(|key: Vec<u8>| Error::invalid("mesh.key", format!("{} bytes", key.len())))?;
+        let (address, number) = (text("mesh.address", address)?, port("mesh.port", number)?);
+        if number == 0 {
+            return Err(Error::invalid("mesh.port", number));
+        }
+        Ok(Self { key: model::MeshKey::new(bytes), address, port: number })
+    }
+}
+
+impl From<model::NodeDescription> for types::NodeDescription {
+    fn from(description: model::NodeDescription) -> Self {
+        let model::NodeDescription { hostname, architecture, os, engine_version, nano_cpus, memory, mesh } =
+            description;
+        Self { hostname, architecture, os, engine_version, nano_cpus, memory, mesh: mesh.map(Into::into) }
+    }
+}
+
+impl TryFrom<types::NodeDescription> for model::NodeDescription {
+    type Error = Error;
+
+    fn try_from(description: types::NodeDescription) -> Result<Self, Error> {
+        let types::NodeDescription { hostname, architecture, os, engine_version, nano_cpus, memory, mesh } =
+            description;
+        let mesh = mesh.map(TryInto::try_into).transpose()?;
+        Ok(Self { hostname, architecture, os, engine_version, nano_cpus, memory, mesh })
     }
 }
 

@@ -32,6 +32,5 @@ same_fields! {
     StackMember { stack, key }
     ManagerMember { raft, address }
     ConfigSpec { name, labels, stack, data }
-    NodeDescription { hostname, architecture, os, engine_version, nano_cpus, memory }
     RunIntent { stopped, restarts }
 }

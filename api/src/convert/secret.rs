@@ -84,6 +84,9 @@ impl fmt::Debug for types::AssignmentsDiff {
             removed_endpoints,
             removed_secrets,
             removed_configs,
+            peers,
+            removed_peers,
+            data_path_port,
         } = self;
         let secrets: Vec<_> = secrets.iter().map(|(id, data)| (id, Hidden(data))).collect();
         f.debug_struct("AssignmentsDiff")
@@ -97,6 +100,9 @@ impl fmt::Debug for types::AssignmentsDiff {
             .field("removed_endpoints", removed_endpoints)
             .field("removed_secrets", removed_secrets)
             .field("removed_configs", removed_configs)
+            .field("peers", peers)
+            .field("removed_peers", removed_peers)
+            .field("data_path_port", data_path_port)
             .finish()
     }
 }

@@ -72,7 +72,10 @@ fn tasks() {
 
 #[test]
 fn assignments_diffs() {
-    let versions = vec![(include_str!("../golden/assignments_diff-1.hex"), samples::assignments_diff())];
+    let versions = vec![
+        (include_str!("../golden/assignments_diff-1.hex"), samples::assignments_diff()),
+        (include_str!("../golden/assignments_diff-2.hex"), samples::mesh_diff()),
+    ];
     hold::<model::AssignmentsDiff, types::AssignmentsDiff>("assignments_diff", versions);
 }
 

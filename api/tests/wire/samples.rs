@@ -240,6 +240,7 @@ pub fn assignments_diff() -> AssignmentsDiff {
         options: Default::default(),
         gateways: Vec::new(),
         reserved: Vec::new(),
+        foreign: Default::default(),
     };
     let backend = Backend {
         task: TaskId::from_random(24),
@@ -268,11 +269,24 @@ pub fn assignments_diff() -> AssignmentsDiff {
             endpoints: [(endpoint.service, endpoint)].into(),
             secrets: [(SecretId::from_random(28), SecretData::new(b"hunter2".to_vec()))].into(),
             configs: [(ConfigId::from_random(29), b"key = value\n".to_vec())].into(),
+            ..Assignments::default()
         },
         removed_tasks: vec![TaskId::from_random(30)],
         removed_networks: vec![NetworkId::from_random(31)],
         removed_endpoints: vec![ServiceId::from_random(32)],
         removed_secrets: vec![SecretId::from_random(33)],
         removed_configs: vec![ConfigId::from_random(34)],
+        ..AssignmentsDiff::default()
     }
+}
+
+/// What came with the mesh between nodes.
+pub fn mesh_diff() -> AssignmentsDiff {
+    let mut diff = assignments_diff();
+    let node = NodeId::from_random(35);
+    let foreign = vec!["10.4.0.128/26".parse().unwrap(), "10.4.0.7/32".parse().unwrap()];
+    diff.upserts.networks.values_mut().for_each(|network| drop(network.foreign.insert(node, foreign.clone())));
+    let end = MeshEnd { key: MeshKey::new([7; 32]), address: "192.0.2.7".parse().unwrap(), port: 2378 };
+    diff.upserts.peers.insert(node, end);
+    AssignmentsDiff { removed_peers: vec![NodeId::from_random(36)], data_path_port: Some(Some(2378)), ..diff }
 }

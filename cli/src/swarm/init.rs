@@ -28,10 +28,16 @@ pub struct Args {
     /// Prefix length of those subnets
     #[arg(long, value_name = "LENGTH", default_value_t = 24)]
     default_addr_pool_mask_length: u8,
+    /// Where other nodes' packets for containers reach this one, if not at the address that is advertised
+    #[arg(long, value_name = "ADDRESS", default_value = "", hide_default_value = true)]
+    data_path_addr: String,
+    /// UDP port of all nodes for each other's packets between containers, 1024 to 49151
+    #[arg(long, value_name = "PORT", default_value_t = model::MESH_PORT.into())]
+    data_path_port: u32,
     /// The other managers are lost: go on with this manager alone and the state that it has, maybe at another address
     #[arg(
         long,
-        conflicts_with_all = ["availability", "default_addr_pool", "default_addr_pool_mask_length", "cert_expiry", "dispatcher_heartbeat"]
+        conflicts_with_all = ["availability", "default_addr_pool", "default_addr_pool_mask_length", "cert_expiry", "dispatcher_heartbeat", "data_path_addr", "data_path_port"]
     )]
     force_new_cluster: bool,
     /// Lock managers: each needs the unlock key when it starts
@@ -55,6 +61,8 @@ pub async fn init(host: &Host, args: Args) -> Result<()> {
         advertise_address: args.advertise_addr,
         availability: api::types::Availability::from(args.availability).into(),
         spec: Some(args.settings.apply(ClusterSpec::default()).into()),
+        data_path_address: args.data_path_addr,
+        data_path_port: args.data_path_port,
         address_pools: pools.into_iter().map(Into::into).collect(),
         force_new_cluster: args.force_new_cluster,
     };

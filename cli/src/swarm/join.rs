@@ -28,6 +28,9 @@ pub struct JoinArgs {
     /// Whether this node takes tasks: active, pause, drain
     #[arg(long, value_name = "WORD", default_value = "active")]
     availability: Availability,
+    /// Where other nodes' packets for containers reach this one, if not at the address that is advertised
+    #[arg(long, value_name = "ADDRESS", default_value = "", hide_default_value = true)]
+    data_path_addr: String,
     /// Remove this node's own projects, which the cluster does not know (volumes stay)
     #[arg(long)]
     discard: bool,
@@ -87,6 +90,7 @@ pub async fn join(host: &Host, args: JoinArgs) -> Result<()> {
         advertise_address: args.advertise_addr,
         availability: api::types::Availability::from(args.availability).into(),
         discard: args.discard,
+        data_path_address: args.data_path_addr,
     };
     let mut client = Client::connect_or_start(host).await?;
     let reply = client.swarm.join(request).await?.into_inner();

@@ -35,6 +35,7 @@ mod leaks;
 mod links;
 mod local_networks;
 mod logs;
+mod mesh;
 mod networks;
 mod programs;
 mod prune;

@@ -10,6 +10,10 @@ use crate::state::{Command, State};
 
 /// Prefix of a part of an IPv4 subnet: 64 addresses.
 const BLOCK: u8 = 26;
+/// Prefix of a part of a small one, as users choose them: 8 addresses, so that a /24 has room for two dozen nodes.
+const SMALL_BLOCK: u8 = 29;
+/// How many bits longer than a subnet's prefix that of a node's part is, as long as it is between those.
+const NODES: u8 = 6;
 /// How many bits longer than a subnet's prefix that of its services' part is: 256 addresses of a default subnet.
 const SERVICES: u8 = 4;
 /// Addresses kept for standalone containers on each node; fewer where the network is small.
@@ -47,7 +51,7 @@ pub fn allocate(state: &State, commands: &mut Vec<Command>) {
         let reserved = fixed.iter().copied().chain(network.spec.ipam.reserved()).collect();
         for &subnet in &network.subnets {
             // The first address of a node's first part is the node's own.
-            let spare = SPARE.min(network.spec.ipam.range_of(subnet).size() / 16);
+            let spare = SPARE.min(network.spec.ipam.range_of(subnet).size() / 64);
             while usable(subnet, &blocks, &reserved) < tasks + spare + 1 {
                 let Some(block) = free_block(network, subnet, taken, &fixed) else { break };
                 taken.insert(block);
@@ -91,7 +95,9 @@ fn free_block(
 ) -> Option<IpSubnet> {
     let range = network.spec.ipam.range_of(subnet);
     let services = if network.spec.is_link() { None } else { services_part(&range) };
-    let mut free = node_parts(range, services).filter(|block| !taken.contains(block)).peekable();
+    // Nodes may have larger parts from before a release that cuts smaller ones.
+    let is_free = |block: &IpSubnet| !taken.contains(block) && !taken.iter().any(|other| other.overlaps(block));
+    let mut free = node_parts(range, services).filter(is_free).peekable();
     let first = free.peek().copied();
     free.find(|block| !fixed.iter().any(|address| block.contains(*address))).or(first)
 }
@@ -103,20 +109,22 @@ fn node_parts(range: IpSubnet, services: Option<IpSubnet>) -> impl Iterator<Item
     parts.filter(move |part| !services.is_some_and(|services| services.overlaps(part)))
 }
 
-/// A quarter of a small subnet. Of an IPv6 subnet there are parts for a thousand nodes.
+/// A sixty-fourth of a large subnet and at most a quarter of a small one. Of an IPv6 subnet there are parts for a thousand nodes.
 fn block_prefix(subnet: &IpSubnet) -> u8 {
     if !subnet.is_ipv4() {
         return subnet.prefix().saturating_add(10).min(126);
     }
-    BLOCK.max(subnet.prefix().saturating_add(2)).min(30)
+    let prefix = subnet.prefix();
+    prefix.saturating_add(NODES).clamp(BLOCK, SMALL_BLOCK).max(prefix.saturating_add(2)).min(30)
 }
 
-/// What of a range is for the services' addresses. In IPv4 the first part: a sixteenth, but not less than a node's part. In IPv6
-/// the last one, as nodes had the first before services had any; a small range is the containers' alone.
+/// What of a range is for the services' addresses. In IPv4 the first part: a sixteenth, but not less than 64 addresses or a
+/// quarter. In IPv6 the last one, as nodes had the first before services had any; a small range is the containers' alone.
 pub fn services_part(subnet: &IpSubnet) -> Option<IpSubnet> {
     let block = block_prefix(subnet);
     if subnet.is_ipv4() {
-        return subnet.part(subnet.prefix().saturating_add(SERVICES).min(block), 0);
+        let least = BLOCK.max(subnet.prefix().saturating_add(2)).min(30);
+        return subnet.part(subnet.prefix().saturating_add(SERVICES).min(least), 0);
     }
     let bits = block.checked_sub(subnet.prefix()).filter(|bits| *bits >= 2)?;
     subnet.part(block, (1 << bits) - 1)

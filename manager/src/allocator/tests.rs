@@ -94,7 +94,7 @@ fn leases_are_for_nodes_with_tasks_and_grow_with_them() {
 
 #[test]
 fn small_subnets_of_users_have_room_for_addresses_and_containers() {
-    for (text, services, node_part) in [("10.1.0.0/24", 63, 64), ("10.1.0.0/26", 15, 16), ("10.1.0.0/29", 3, 4)] {
+    for (text, services, node_part) in [("10.1.0.0/24", 63, 8), ("10.1.0.0/26", 15, 8), ("10.1.0.0/29", 3, 4)] {
         let mut world = World::new(1);
         world.up(in_subnet(text, [service("web")])).unwrap();
         world.converge();
@@ -146,13 +146,13 @@ fn parts_with_fixed_addresses_are_leased_last() {
         spec.placement.node = Some(node(id));
         spec
     };
-    let app = [fixed("x", "10.1.0.70"), fixed("y", "10.1.0.130"), pinned("a", 1)];
+    let app = [fixed("x", "10.1.0.70"), fixed("y", "10.1.0.80"), pinned("a", 1)];
     world.up(in_subnet("10.1.0.0/24", app)).unwrap();
     world.settle();
     let leases = &net(&world, NET).leases;
     let firsts: BTreeSet<IpSubnet> = leases.values().map(|blocks| blocks[0]).collect();
-    assert!(firsts.contains(&subnet("10.1.0.192/26")), "{firsts:?}");
-    assert_eq!(leases.values().flatten().count(), firsts.len());
+    assert!(firsts.contains(&subnet("10.1.0.72/29")), "{firsts:?}");
+    assert!(!firsts.contains(&subnet("10.1.0.64/29")) && !firsts.contains(&subnet("10.1.0.80/29")), "{firsts:?}");
 }
 
 #[test]
@@ -249,4 +249,14 @@ fn a_port_without_containers_is_anybodys() {
     world.up(stack([with("a", 1), with("b", 0)])).unwrap();
     world.settle();
     assert_eq!((world.service("a").endpoint.ports.len(), world.service("b").endpoint.ports.len()), (1, 0));
+}
+
+#[test]
+fn a_users_subnet_has_room_for_two_dozen_nodes() {
+    let mut world = World::new(24);
+    let web = ServiceSpec { mode: replicas(24), ..service("web") };
+    world.up(in_subnet("10.1.0.0/24", [web])).unwrap();
+    world.converge();
+    assert_eq!(net(&world, NET).leases.len(), 24);
+    assert!(world.tasks("web").iter().all(|task| task.node.is_some()));
 }

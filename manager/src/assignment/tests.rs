@@ -1,6 +1,10 @@
 //! What a node is told, and what it is not.
 
-use model::{Health, ServiceSpec, Stack, TaskState};
+use std::collections::BTreeMap;
+
+use model::{
+    AttachmentSpec, ClusterIdentity, Health, MeshEnd, MeshKey, NetworkMode, SecretData, ServiceSpec, Stack, TaskState,
+};
 
 use super::assignments;
 use crate::state::{Command, IntentAction};
@@ -116,4 +120,43 @@ fn only_running_containers_are_behind_a_service_and_only_healthy_ones_serve() {
         status.container = Some(container(model::ContainerPhase::Exited, Health::None));
     });
     assert_eq!(serving(&world), [false], "nor to what has");
+}
+
+#[test]
+fn nodes_of_an_open_cluster_know_each_others_ends_and_addresses() {
+    let mut world = World::new(3);
+    let fixed = AttachmentSpec { ipv4_address: Some("10.9.0.70".parse().unwrap()), ..on("shop_lan") };
+    let pinned = |key: &str, id, attachment: AttachmentSpec| {
+        let mut spec = ServiceSpec { network: NetworkMode::Networks(vec![attachment]), ..service(key) };
+        spec.placement.node = Some(node(id));
+        spec
+    };
+    let app = [pinned("a", 1, on("shop_lan")), pinned("b", 2, on("shop_lan")), pinned("c", 2, fixed)];
+    world.up(Stack { networks: vec![network("shop_lan", &["10.9.0.0/24"])], ..stack(app) }).unwrap();
+    world.converge();
+    let lan = world.state.network_named("shop_lan").unwrap().clone();
+    let told = |world: &World, id| assignments(&world.state, node(id));
+    let foreign = &told(&world, 1).networks[&lan.id].foreign;
+    let mut expected = lan.leases[&node(2)].clone();
+    expected.push("10.9.0.70/32".parse().unwrap());
+    assert_eq!(foreign, &BTreeMap::from([(node(2), expected)]));
+    assert_eq!(told(&world, 2).networks[&lan.id].foreign, BTreeMap::from([(node(1), lan.leases[&node(1)].clone())]));
+    assert!(!told(&world, 3).networks.contains_key(&lan.id), "nothing of it runs there");
+    // A lone node has nobody to speak to.
+    assert_eq!((told(&world, 1).data_path_port, told(&world, 1).peers.len()), (None, 0));
+    let mut state = world.state.clone();
+    let cluster = state.cluster.as_mut().unwrap();
+    let secret = || SecretData::new(vec![1]);
+    let (ca, ca_key, worker_secret, manager_secret) = (String::new(), secret(), secret(), secret());
+    cluster.identity = Some(ClusterIdentity { ca, ca_key, worker_secret, manager_secret });
+    for byte in 1..=3 {
+        let end = MeshEnd { key: MeshKey::new([byte; 32]), address: [192, 0, 2, byte].into(), port: 2378 };
+        let node = state.nodes.get_mut(&node(byte.into())).unwrap();
+        (node.key, node.description.mesh) = (vec![byte], Some(end));
+    }
+    // The third has left.
+    state.nodes.get_mut(&node(3)).unwrap().key.clear();
+    let first = assignments(&state, node(1));
+    assert_eq!(first.data_path_port, Some(2378));
+    assert_eq!(first.peers, BTreeMap::from([(node(2), state.nodes[&node(2)].description.mesh.unwrap())]));
 }

@@ -121,6 +121,11 @@ async fn receive(shared: &Shared, node: NodeId, mut incoming: Streaming<AgentMes
             Some(FromAgent::Acknowledge(acknowledge)) => {
                 tracing::trace!(%node, sequence = acknowledge.sequence, "assignments acknowledged");
             }
+            Some(FromAgent::Description(description)) => {
+                let description = NodeDescription::try_from(description)?;
+                let told = shared.store.propose(vec![Command::RegisterNode { node, description }]).await;
+                told.map_err(|error| to_status(&error))?;
+            }
             Some(FromAgent::Hello(_)) => return Err(Status::invalid_argument("a session has only one hello")),
             None => return Err(Status::invalid_argument("the agent sent a message that this manager does not know")),
         }

@@ -245,6 +245,8 @@ pub struct OpenCluster {
     pub address: String,
     /// Whether it takes tasks.
     pub availability: Availability,
+    /// Where nodes listen for each other's packets, UDP.
+    pub data_path_port: u16,
 }
 
 /// With whom a cluster goes on that has lost its managers.

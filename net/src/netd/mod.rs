@@ -30,7 +30,7 @@ use tokio::task::JoinSet;
 use crate::Error;
 pub use client::Client;
 pub use ports::can_bind;
-pub use protocol::{Relayed, Report, Reservation, Tables};
+pub use protocol::{MeshReport, Relayed, Report, Reservation, Tables};
 use protocol::{Reply, Request, VERSION};
 use relay::Room;
 use state::State;
@@ -109,6 +109,8 @@ async fn run(run_dir: &Path, takeover: bool) -> Result<(), Error> {
         // Everything is held and the socket's name is ours: the old one may go.
         protocol::write(&mut stream, &Request::TakeOver).await?;
         protocol::read::<Reply>(&mut stream).await?;
+        // Its threads have ended: what comes for the mesh is ours.
+        state.take_mesh();
         predecessor = Some(stream);
     }
     serve(listener, state, predecessor).await

@@ -6,12 +6,13 @@
 use std::io;
 use std::net::SocketAddr;
 
-use model::Protocol;
+use model::{MeshKey, Protocol};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::Error;
+use crate::peers::Mesh;
 use crate::plan::{Family, NodePlan, PortPlan};
 use crate::resolve;
 
@@ -30,6 +31,9 @@ pub struct Tables {
     /// Those of them whose IPv6 socket serves, since the packet filter cannot.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub relayed: Vec<Relayed>,
+    /// The network between nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mesh: Option<Mesh>,
 }
 
 /// A reserved port whose IPv6 socket leads to containers.
@@ -67,7 +71,8 @@ impl Tables {
         let datagrams = plan.ports.iter().filter(|port| port.protocol != Protocol::Tcp && port.host_ip.is_none());
         let both = datagrams.filter(|port| !port.backends_of(Family::V6).is_empty());
         ports.extend(both.map(|port| Reservation { host_ip: Some(Family::V6.unspecified()), ..port.into() }));
-        Self { dns, ports, relayed: plan.ports.iter().filter_map(relayed).collect() }
+        let mesh = plan.mesh.as_ref().map(|plan| plan.mesh.clone());
+        Self { dns, ports, relayed: plan.ports.iter().filter_map(relayed).collect(), mesh }
     }
 }
 
@@ -122,6 +127,19 @@ pub struct Report {
     pub ports: Vec<PortFailure>,
     /// Containers whose name server could not be opened.
     pub containers: Vec<ContainerFailure>,
+    /// This node's end of the network between nodes, where there is to be one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mesh: Option<MeshReport>,
+}
+
+/// How a node's end of the network between nodes stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MeshReport {
+    /// It works, and this node has this key in it.
+    Up(MeshKey),
+    /// It does not, in words for the user.
+    Down(String),
 }
 
 /// A port that could not be reserved.
@@ -169,6 +187,26 @@ pub enum Held {
         /// One, or two where IPv6 has a socket of its own.
         descriptors: usize,
     },
+    /// This node's end of the network between nodes: so many queues of its device, then so many sockets.
+    Mesh {
+        /// The private key.
+        secret: Secret,
+        /// How many queues.
+        queues: usize,
+        /// How many sockets.
+        sockets: usize,
+    },
+}
+
+/// A private key. It is shown to nobody but a successor.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(pub [u8; 32]);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
 }
 
 /// A message as a frame.
@@ -233,7 +271,7 @@ mod tests {
             zones: [(network, zone)].into(),
             askers: [(ContainerId::from_random([1; 32]), asker)].into(),
         };
-        let tables = Tables { dns, ports: vec![reservation], relayed: Vec::new() };
+        let tables = Tables { dns, ports: vec![reservation], ..Tables::default() };
         vec![Request::Hello { version: 1 }, Request::SetTables(Box::new(tables)), Request::TakeOver, Request::Shutdown]
     }
 
@@ -246,6 +284,7 @@ mod tests {
             Reply::Report(Report {
                 ports: vec![PortFailure { reservation, message: "in use".into() }],
                 containers: vec![ContainerFailure { container, message: "gone".into() }],
+                mesh: None,
             }),
             Reply::Handover(Box::new(Handover { tables: Tables::default(), held })),
             Reply::Done,
@@ -267,6 +306,22 @@ mod tests {
     fn messages_of_version_1() {
         golden("requests-v1.json", &requests());
         golden("replies-v1.json", &replies());
+    }
+
+    #[test]
+    fn what_the_mesh_adds_to_version_1() {
+        let plan = crate::plan::sample::mesh_plan();
+        let tables = Tables { mesh: plan.mesh.map(|plan| plan.mesh), ..Tables::default() };
+        golden("mesh-requests-v1.json", &[Request::SetTables(Box::new(tables))]);
+        let report = |mesh| Reply::Report(Report { mesh: Some(mesh), ..Report::default() });
+        let held = vec![Held::Mesh { secret: Secret([3; 32]), queues: 2, sockets: 2 }];
+        let replies = [
+            report(MeshReport::Up(MeshKey::new([7; 32]))),
+            report(MeshReport::Down("the port is taken".into())),
+            Reply::Handover(Box::new(Handover { tables: Tables::default(), held })),
+        ];
+        assert!(!format!("{replies:?}").contains("3, 3"), "a private key is not shown");
+        golden("mesh-replies-v1.json", &replies);
     }
 
     proptest! {

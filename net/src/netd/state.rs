@@ -12,10 +12,14 @@ use model::ContainerId;
 use tokio::task::JoinHandle;
 
 use super::ports;
-use super::protocol::{ContainerFailure, Handover, Held, PortFailure, Relayed, Report, Reservation, Tables};
+use super::protocol::{
+    self, ContainerFailure, Handover, MeshReport, PortFailure, Relayed, Report, Reservation, Tables,
+};
 use super::relay::{self, Relay, Room};
 use crate::Error;
 use crate::dns::{self, Shared, Sockets};
+use crate::mesh::{Held, Tunnel};
+use crate::peers::Mesh;
 
 /// The sockets and tables of a node.
 #[derive(Debug, Default)]
@@ -27,6 +31,9 @@ pub(super) struct State {
     relays: BTreeMap<Reservation, Relay>,
     ports: BTreeMap<Reservation, Vec<OwnedFd>>,
     room: Room,
+    mesh: Option<Tunnel>,
+    /// A predecessor's end of the mesh, until it has let go of it.
+    adopted: Option<(Held, Vec<OwnedFd>)>,
 }
 
 #[derive(Debug)]
@@ -87,8 +94,50 @@ impl State {
                 report.ports.push(PortFailure { reservation: *reservation, message: error.to_string() });
             }
         }
+        report.mesh = self.follow_mesh(tables.mesh.as_ref());
         self.tables = Arc::new(tables);
         report
+    }
+
+    /// Has the mesh carried as it should be; where there is to be one, tells how it stands.
+    fn follow_mesh(&mut self, wanted: Option<&Mesh>) -> Option<MeshReport> {
+        if self.adopted.is_some() {
+            return None;
+        }
+        let Some(wanted) = wanted else {
+            self.mesh = None;
+            return None;
+        };
+        if let Some(tunnel) = self.mesh.as_ref().filter(|tunnel| tunnel.carries(wanted)) {
+            tunnel.set_peers(wanted);
+            return Some(MeshReport::Up(tunnel.key()));
+        }
+        // Another device or port is no reason for another key. Gone first: it may have the port.
+        let secret = self.mesh.take().map(|tunnel| tunnel.secret());
+        match Tunnel::open(wanted, secret) {
+            Ok(tunnel) => {
+                let key = tunnel.key();
+                self.mesh = Some(tunnel);
+                Some(MeshReport::Up(key))
+            }
+            Err(error) => Some(MeshReport::Down(error.to_string())),
+        }
+    }
+
+    /// Goes on with the predecessor's end of the mesh, which has let go of it.
+    pub(super) fn take_mesh(&mut self) {
+        let Some((held, descriptors)) = self.adopted.take() else { return };
+        let tables = Arc::clone(&self.tables);
+        let Some(wanted) = &tables.mesh else { return };
+        match Tunnel::adopt(wanted, &held, descriptors) {
+            Ok(tunnel) => self.mesh = Some(tunnel),
+            Err(error) => {
+                tracing::warn!(%error, "the predecessor's end of the mesh could not be kept");
+                if let Some(MeshReport::Down(reason)) = self.follow_mesh(Some(wanted)) {
+                    tracing::error!(reason, "there is no mesh");
+                }
+            }
+        }
     }
 
     /// Has the IPv6 socket of a reservation serve; on a host without IPv6 there is none.
@@ -139,12 +188,17 @@ impl State {
         let mut held = Vec::new();
         let mut descriptors = Vec::new();
         for (&container, server) in &self.servers {
-            held.push(Held::Container { container, namespace: server.namespace });
+            held.push(protocol::Held::Container { container, namespace: server.namespace });
             descriptors.extend(server.sockets.iter().map(AsFd::as_fd));
         }
         for (&reservation, sockets) in &self.ports {
-            held.push(Held::Port { reservation, descriptors: sockets.len() });
+            held.push(protocol::Held::Port { reservation, descriptors: sockets.len() });
             descriptors.extend(sockets.iter().map(AsFd::as_fd));
+        }
+        if let Some((of_mesh, more)) = self.mesh.as_ref().map(Tunnel::held) {
+            let Held { secret, queues, sockets } = of_mesh;
+            held.push(protocol::Held::Mesh { secret: protocol::Secret(secret), queues, sockets });
+            descriptors.extend(more);
         }
         (Handover { tables: Tables::clone(&self.tables), held }, descriptors)
     }
@@ -156,11 +210,16 @@ impl State {
         let mut next = || descriptors.next().ok_or(Error::Malformed { what: "a predecessor's descriptors" });
         for held in handover.held {
             match held {
-                Held::Container { container, namespace } => {
+                protocol::Held::Container { container, namespace } => {
                     let sockets = Sockets { udp: next()?.into(), tcp: next()?.into() };
                     state.start_server(container, namespace, sockets)?;
                 }
-                Held::Port { reservation, descriptors } => {
+                protocol::Held::Mesh { secret: protocol::Secret(secret), queues, sockets } => {
+                    let count = queues.saturating_add(sockets);
+                    let descriptors = (0..count).map(|_| next()).collect::<Result<_, _>>()?;
+                    state.adopted = Some((Held { secret, queues, sockets }, descriptors));
+                }
+                protocol::Held::Port { reservation, descriptors } => {
                     let sockets = (0..descriptors).map(|_| next()).collect::<Result<_, _>>()?;
                     state.ports.insert(reservation, sockets);
                 }

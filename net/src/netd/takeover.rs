@@ -36,8 +36,9 @@ pub(super) async fn receive(stream: &UnixStream, handover: &Handover) -> Result<
     let count = handover.held.iter().map(|held| match held {
         Held::Container { .. } => 2,
         Held::Port { descriptors, .. } => *descriptors,
+        Held::Mesh { queues, sockets, .. } => queues.saturating_add(*sockets),
     });
-    let count: usize = count.sum();
+    let count = count.fold(0, usize::saturating_add);
     let mut received: Vec<OwnedFd> = Vec::new();
     while received.len() < count {
         let more = stream.async_io(Interest::READABLE, || receive_some(stream)).await;

@@ -25,7 +25,7 @@ pub(super) const GETROUTE: u16 = 26;
 
 const IFLA_ADDRESS: u16 = 1;
 pub(super) const IFLA_IFNAME: u16 = 3;
-const IFLA_MTU: u16 = 4;
+pub(super) const IFLA_MTU: u16 = 4;
 pub(super) const IFLA_LINK: u16 = 5;
 const IFLA_MASTER: u16 = 10;
 const IFLA_LINKINFO: u16 = 18;
@@ -227,6 +227,12 @@ pub(super) fn set_master(batch: &mut Batch, index: u32, bridge: u32) {
             a.nest(5, |a| a.bytes(4, &[1])); // IFLA_INFO_SLAVE_DATA
         });
     });
+}
+
+/// Sets the length of a device's largest packet.
+pub(super) fn set_mtu(batch: &mut Batch, index: u32, mtu: u32) {
+    let label = format!("set a device's MTU to {mtu}");
+    batch.message(label, NEWLINK, NLM_F_ACK, &link_header(index, 0, 0), |a| a.number(IFLA_MTU, mtu));
 }
 
 /// Brings a device up.

@@ -6,6 +6,7 @@
 
 mod attach;
 mod link;
+mod mesh;
 pub(crate) mod message;
 pub mod netns;
 mod observe;
@@ -14,7 +15,8 @@ pub(crate) mod socket;
 pub mod userns;
 
 pub use attach::attach;
-pub use observe::{foreign_subnets, local_addresses, observe};
+pub use mesh::{add_foreign_route, ensure_mesh, remove_foreign_route};
+pub use observe::{foreign_subnets, local_addresses, mtu_at, observe};
 pub use shared::{detach, ensure_link, ensure_parent, shed, try_ipvlan};
 pub(crate) use socket::exchanged;
 

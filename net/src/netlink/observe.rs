@@ -42,9 +42,14 @@ pub fn observe(key: &NodeKey) -> Result<Observed, Error> {
         }
     })?;
     // Routes bear no mark; theirs is that their source address is one of ours.
-    let mut subnets = Vec::new();
-    routes(&socket, |payload| subnets.extend(loopback_route(payload)))?;
-    observed.subnets = subnets.into_iter().filter(|(_, source)| observed.loopback.contains(source)).collect();
+    let mesh = super::link::find(&socket, &key.mesh())?.map(|device| device.index);
+    let mut found = Vec::new();
+    routes(&socket, |payload| found.extend(own_route(payload)))?;
+    let ours = |device| {
+        let of_device = found.iter().filter(move |(_, _, at)| Some(*at) == device);
+        of_device.filter(|(_, source, _)| observed.loopback.contains(source)).map(|(to, source, _)| (*to, *source))
+    };
+    (observed.subnets, observed.foreign) = (ours(Some(LOOPBACK)).collect(), ours(mesh).collect());
     Ok(observed)
 }
 
@@ -77,6 +82,28 @@ pub(super) fn addresses_of(socket: &Netlink, index: u32) -> Result<Vec<IpAddr>, 
     let mut all = Vec::new();
     addresses(socket, |found| all.extend((found.index == index).then_some(found.address)))?;
     Ok(all)
+}
+
+/// The length of the largest packet of the device that has an address.
+pub fn mtu_at(address: IpAddr) -> Result<Option<u32>, Error> {
+    let socket = Netlink::route()?;
+    let mut index = None;
+    addresses(&socket, |found| index = index.or((found.address == address).then_some(found.index)))?;
+    let mut mtu = None;
+    socket.query(
+        "devices",
+        GETLINK,
+        NLM_F_DUMP,
+        &link_header(0, 0, 0),
+        |_| {},
+        |payload| {
+            if read_u32(payload, 4) == index {
+                let attributes = payload.get(LINK_HEADER_LEN..).unwrap_or_default();
+                mtu = mtu.or(attribute(attributes, super::link::IFLA_MTU).and_then(|value| read_u32(value, 0)));
+            }
+        },
+    )?;
+    Ok(mtu)
 }
 
 /// All addresses of this host.
@@ -175,14 +202,14 @@ fn foreign_route(payload: &[u8]) -> Option<(IpSubnet, u32)> {
     Some((IpSubnet::new(destination, header[1])?, device))
 }
 
-/// Destination and source address of a route of Orca's to the loopback device.
-fn loopback_route(payload: &[u8]) -> Option<(IpSubnet, IpAddr)> {
+/// Destination, source address and device of a route of Orca's.
+fn own_route(payload: &[u8]) -> Option<(IpSubnet, IpAddr, u32)> {
     let header = payload.get(..ROUTE_HEADER_LEN)?;
     let attributes = payload.get(ROUTE_HEADER_LEN..)?;
     let device = attribute(attributes, 4).and_then(|value| read_u32(value, 0))?;
-    if header[5] != ROUTE_PROTOCOL || device != LOOPBACK {
+    if header[5] != ROUTE_PROTOCOL {
         return None;
     }
     let destination = IpSubnet::new(attribute(attributes, 1).and_then(ip)?, header[1])?;
-    Some((destination, attribute(attributes, 7).and_then(ip)?))
+    Some((destination, attribute(attributes, 7).and_then(ip)?, device))
 }

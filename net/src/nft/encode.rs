@@ -25,7 +25,7 @@ const NFT_JUMP: i32 = -3;
 /// Elements in one message: with at most 100 bytes each they stay below an attribute's 64 KiB.
 const CHUNK: usize = 500;
 /// `IFNAMSIZ`.
-const IFNAME_LEN: usize = 16;
+pub(super) const IFNAME_LEN: usize = 16;
 
 /// Adds a whole table; `flags` are more ones for the table itself.
 pub(super) fn table(batch: &mut Batch, ruleset: &Ruleset, flags: u16) {

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use model::Protocol;
 
-use super::encode::{octets, protocol_number};
+use super::encode::{IFNAME_LEN, octets, protocol_number};
 use crate::netlink::message::Attributes;
 use crate::plan::Family;
 use crate::ruleset::{Action, Field, Match, Rule};
@@ -67,6 +67,12 @@ fn write_match(a: &mut Attributes, family: Family, condition: &Match) {
         Match::FromDevices(prefix) => {
             meta(a, META_IIFNAME, FIRST);
             compare(a, CMP_EQ, prefix.as_bytes());
+        }
+        Match::FromDevice(name) => {
+            meta(a, META_IIFNAME, FIRST);
+            let mut whole = name.as_bytes().to_vec();
+            whole.resize(IFNAME_LEN, 0);
+            compare(a, CMP_EQ, &whole);
         }
         Match::ToDevices(prefix) => {
             meta(a, META_OIFNAME, FIRST);

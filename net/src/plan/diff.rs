@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use model::{IpSubnet, Link};
 
-use super::{AttachmentPlan, Family, NetworkPlan, NodePlan};
+use super::{AttachmentPlan, Family, MeshPlan, NetworkPlan, NodePlan};
 
 /// What the kernel has that carries this node's key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct Observed {
     pub loopback: BTreeSet<IpAddr>,
     /// Routes of whole subnets to the loopback device, with their source addresses.
     pub subnets: BTreeMap<IpSubnet, IpAddr>,
+    /// Routes to other nodes, with their source addresses.
+    pub foreign: BTreeMap<IpSubnet, IpAddr>,
 }
 
 impl Observed {
@@ -26,7 +28,7 @@ impl Observed {
     pub fn of(plan: &NodePlan, made: &BTreeSet<String>) -> Self {
         let (devices, parents) = devices(plan);
         let vlans = made.intersection(&parents).cloned().collect();
-        Self { devices, vlans, loopback: addresses(plan), subnets: subnets(plan) }
+        Self { devices, vlans, loopback: addresses(plan), subnets: subnets(plan), foreign: foreign(plan) }
     }
 }
 
@@ -50,6 +52,24 @@ pub enum Action {
         /// The host's address in it.
         source: IpAddr,
     },
+    /// Delete a route to another node.
+    RemoveForeign(IpSubnet),
+    /// Make the device of the mesh, or adopt it.
+    Mesh {
+        /// Its name.
+        device: String,
+        /// Largest packet in bytes.
+        mtu: u32,
+    },
+    /// Route what is at another node to the device of the mesh.
+    AddForeign {
+        /// Which addresses.
+        prefix: IpSubnet,
+        /// The host's address in their network.
+        source: IpAddr,
+        /// The device.
+        device: String,
+    },
     /// Make what a network's containers are linked by, or adopt it: its bridge device, or the device of its VLAN.
     Link(Box<NetworkPlan>),
     /// Create a veth pair, or adopt the one that is there, and set up both sides.
@@ -67,17 +87,33 @@ pub enum Action {
 /// and addresses are free.
 pub fn diff(observed: &Observed, desired: &NodePlan) -> Vec<Action> {
     let (devices, vlans) = devices(desired);
-    let (subnets, addresses) = (subnets(desired), addresses(desired));
+    let (subnets, addresses, foreign) = (subnets(desired), addresses(desired), foreign(desired));
 
     let mut actions = Vec::new();
     actions.extend(observed.devices.difference(&devices).cloned().map(Action::RemoveDevice));
     actions.extend(observed.vlans.difference(&vlans).cloned().map(Action::RemoveDevice));
+    let stale = |(prefix, source): &(&IpSubnet, &IpAddr)| foreign.get(prefix) != Some(*source);
+    // Those of a device that goes, go with it.
+    let gone = observed.foreign.iter().filter(stale).filter(|_| desired.mesh.is_some());
+    actions.extend(gone.map(|(prefix, _)| Action::RemoveForeign(*prefix)));
     let stale_route = |(subnet, source): &(&IpSubnet, &IpAddr)| subnets.get(subnet) != Some(*source);
     actions.extend(observed.subnets.iter().filter(stale_route).map(|(subnet, _)| Action::RemoveSubnet(*subnet)));
     actions.extend(observed.loopback.difference(&addresses).copied().map(Action::RemoveAddress));
     actions.extend(addresses.difference(&observed.loopback).copied().map(Action::AddAddress));
     let missing_route = |(subnet, source): &(&IpSubnet, &IpAddr)| observed.subnets.get(subnet) != Some(*source);
     actions.extend(subnets.iter().filter(missing_route).map(|(&subnet, &source)| Action::AddSubnet { subnet, source }));
+    if let Some(MeshPlan { mesh, .. }) = &desired.mesh {
+        actions.push(Action::Mesh { device: mesh.device.clone(), mtu: mesh.mtu });
+        let missing = |(prefix, source): &(&IpSubnet, &IpAddr)| {
+            observed.foreign.get(prefix) != Some(*source) || !observed.devices.contains(&mesh.device)
+        };
+        let device = || mesh.device.clone();
+        actions.extend(foreign.iter().filter(missing).map(|(&prefix, &source)| Action::AddForeign {
+            prefix,
+            source,
+            device: device(),
+        }));
+    }
     let links = desired.networks.iter().filter(|network| network.link != Link::Routed);
     actions.extend(links.map(|network| Action::Link(Box::new(network.clone()))));
     for attachment in &desired.attachments {
@@ -101,6 +137,16 @@ fn subnets(plan: &NodePlan) -> BTreeMap<IpSubnet, IpAddr> {
     routed(plan).flat_map(|network| &network.subnets).map(|side| (side.subnet, side.gateway)).collect()
 }
 
+/// What of routed networks is at other nodes, each with the node's own address in its network.
+fn foreign(plan: &NodePlan) -> BTreeMap<IpSubnet, IpAddr> {
+    let sides = routed(plan).flat_map(|network| network.subnets.iter().map(move |side| (network.id, side)));
+    let of_side = |(id, side): (_, &super::SubnetPlan)| {
+        let gateway = side.gateway;
+        plan.foreign(id, Family::of(gateway)).map(move |prefix| (prefix, gateway)).collect::<Vec<_>>()
+    };
+    sides.flat_map(of_side).collect()
+}
+
 /// Addresses of the loopback device.
 fn addresses(plan: &NodePlan) -> BTreeSet<IpAddr> {
     let next_hop = routed(plan).next().map(|_| Family::V4.next_hop());
@@ -111,6 +157,7 @@ fn addresses(plan: &NodePlan) -> BTreeSet<IpAddr> {
 fn devices(plan: &NodePlan) -> (BTreeSet<String>, BTreeSet<String>) {
     let meets_host = |a: &&AttachmentPlan| plan.network(a.network).is_some_and(NetworkPlan::meets_host);
     let mut devices: BTreeSet<String> = plan.attachments.iter().filter(meets_host).map(|a| plan.device(a)).collect();
+    devices.extend(plan.mesh.iter().map(|mesh| mesh.mesh.device.clone()));
     let mut vlans = BTreeSet::new();
     for network in &plan.networks {
         match &network.link {
@@ -131,7 +178,19 @@ mod tests {
     /// What the kernel holds after an action.
     fn carry_out(observed: &mut Observed, action: &Action, plan: &NodePlan) {
         match action {
-            Action::RemoveDevice(name) => assert!(observed.devices.remove(name) || observed.vlans.remove(name)),
+            Action::RemoveDevice(name) => {
+                assert!(observed.devices.remove(name) || observed.vlans.remove(name));
+                if *name == plan.node_key.mesh() {
+                    observed.foreign.clear();
+                }
+            }
+            Action::RemoveForeign(prefix) => assert!(observed.foreign.remove(prefix).is_some()),
+            Action::Mesh { device, .. } => drop(observed.devices.insert(device.clone())),
+            Action::AddForeign { prefix, source, device } => {
+                assert!(observed.loopback.contains(source), "the kernel refuses a source that is not there");
+                assert!(observed.devices.contains(device), "there is no device");
+                observed.foreign.insert(*prefix, *source);
+            }
             Action::Link(network) => match &network.link {
                 Link::Routed => panic!("nothing to make"),
                 Link::Bridge { .. } => drop(observed.devices.insert(plan.node_key.bridge(network.id))),
@@ -144,6 +203,7 @@ mod tests {
                 assert!(observed.loopback.remove(address));
                 // The kernel drops routes whose source address goes.
                 observed.subnets.retain(|_, source| source != address);
+                observed.foreign.retain(|_, source| source != address);
             }
             Action::AddAddress(address) => assert!(observed.loopback.insert(*address)),
             Action::AddSubnet { subnet, source } => {
@@ -185,7 +245,7 @@ mod tests {
                 let left = diff(&observed, plan);
                 let is_adoption = |action: &Action| match action {
                     Action::Attach { adopt, network, .. } => *adopt || !network.meets_host(),
-                    Action::Link(_) => true,
+                    Action::Link(_) | Action::Mesh { .. } => true,
                     _ => false,
                 };
                 prop_assert!(left.iter().all(is_adoption), "{:?}", left);

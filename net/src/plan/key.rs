@@ -40,6 +40,11 @@ impl NodeKey {
         format!("o{}{}", self.0, base36(hash, DEVICE_LEN))
     }
 
+    /// Name of the device of the mesh. None of the others is as short.
+    pub fn mesh(&self) -> String {
+        format!("o{}mesh", self.0)
+    }
+
     /// Name of a network's bridge device.
     pub fn bridge(&self, network: NetworkId) -> String {
         let hash = stable_hash(&[b"bridge", network.to_string().as_bytes()]);

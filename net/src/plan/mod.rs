@@ -21,6 +21,8 @@ use std::path::PathBuf;
 use model::{ContainerId, IpSubnet, Link, NetworkId, Protocol};
 use serde::{Deserialize, Serialize};
 
+use crate::peers::Mesh;
+
 pub use diff::{Action, Observed, diff};
 pub use family::Family;
 pub use key::NodeKey;
@@ -42,6 +44,18 @@ pub struct NodePlan {
     pub vips: Vec<VipPlan>,
     /// Published ports.
     pub ports: Vec<PortPlan>,
+    /// The way to other nodes; `None` for a node that is alone.
+    #[serde(default)]
+    pub mesh: Option<MeshPlan>,
+}
+
+/// The way to other nodes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MeshPlan {
+    /// This node's end, and who is at the others.
+    pub mesh: Mesh,
+    /// Which addresses of this node's networks are at other nodes.
+    pub foreign: BTreeMap<NetworkId, Vec<IpSubnet>>,
 }
 
 /// One network as this node serves it.
@@ -126,12 +140,25 @@ pub struct PortPlan {
 impl NodePlan {
     /// A node without networks.
     pub const fn empty(node_key: NodeKey) -> Self {
-        Self { node_key, networks: Vec::new(), attachments: Vec::new(), vips: Vec::new(), ports: Vec::new() }
+        Self {
+            node_key,
+            networks: Vec::new(),
+            attachments: Vec::new(),
+            vips: Vec::new(),
+            ports: Vec::new(),
+            mesh: None,
+        }
     }
 
     /// The network of that id.
     pub fn network(&self, id: NetworkId) -> Option<&NetworkPlan> {
         self.networks.iter().find(|network| network.id == id)
+    }
+
+    /// What of a network's addresses of a family is at other nodes.
+    pub fn foreign(&self, network: NetworkId, family: Family) -> impl Iterator<Item = IpSubnet> {
+        let foreign = self.mesh.iter().filter_map(move |mesh| mesh.foreign.get(&network)).flatten();
+        foreign.copied().filter(move |prefix| family.has(prefix))
     }
 
     /// Name of the host's side of an attachment's veth pair.

@@ -86,7 +86,29 @@ pub(crate) fn plan() -> NodePlan {
             port(Protocol::Udp, 5353, Some("192.0.2.1"), vec![backend(5, 53)]),
             port(Protocol::Tcp, 8443, None, vec![]),
         ],
+        mesh: None,
     }
+}
+
+/// The sample on a node that is not alone: one peer has a part of the first network, and an address in between.
+pub(crate) fn mesh_plan() -> NodePlan {
+    let mut plan = dual_plan();
+    plan.mesh = Some(mesh(&plan, 1));
+    plan
+}
+
+fn mesh(plan: &NodePlan, n: u8) -> MeshPlan {
+    let foreign: Vec<IpSubnet> = [format!("10.{n}.0.64/26"), format!("10.{n}.0.9/32"), format!("fd00:{n}:0:0:1::/80")]
+        .map(|prefix| prefix.parse().unwrap())
+        .into();
+    let peer = crate::peers::Peer {
+        node: NodeId::from_random(2),
+        key: model::MeshKey::new([2; 32]),
+        endpoint: "192.0.2.2:2378".parse().unwrap(),
+        prefixes: foreign.iter().copied().collect(),
+    };
+    let mesh = Mesh { device: plan.node_key.mesh(), port: 2378, mtu: 1420, peers: vec![peer] };
+    MeshPlan { mesh, foreign: [(NetworkId::from_random(n.into()), foreign)].into() }
 }
 
 /// The sample with IPv6 on its first network, a published port on an IPv6 address, and a network that has IPv6 alone.
@@ -119,8 +141,8 @@ pub(crate) fn dual_plan() -> NodePlan {
 /// Plans of a few networks and containers, all of one node.
 pub(crate) fn small_plans() -> impl Strategy<Value = NodePlan> {
     let networks = proptest::collection::btree_set(1u8..6, 0..4);
-    (networks, proptest::collection::btree_set((5u8..9, 1u8..6), 0..8), 1u8..4).prop_map(
-        |(networks, members, gateway)| {
+    (networks, proptest::collection::btree_set((5u8..9, 1u8..6), 0..8), 1u8..4, proptest::option::of(1u8..6)).prop_map(
+        |(networks, members, gateway, meshed)| {
             let attachments: Vec<_> = members
                 .into_iter()
                 .filter(|(_, n)| networks.contains(n))
@@ -142,11 +164,13 @@ pub(crate) fn small_plans() -> impl Strategy<Value = NodePlan> {
                     };
                     NetworkPlan { subnets: sides, link, ..network(n, n % 2 == 0) }
                 });
-            NodePlan {
+            let mut plan = NodePlan {
                 networks: networks.collect(),
                 attachments,
                 ..NodePlan::empty(NodeKey::of(NodeId::from_random(1)))
-            }
+            };
+            plan.mesh = meshed.map(|n| mesh(&plan, n));
+            plan
         },
     )
 }

@@ -17,11 +17,12 @@ use std::net::{IpAddr, SocketAddr};
 use model::{IpSubnet, Link, Protocol};
 
 use super::delta::{capacity, keep_capacity};
+use super::way::Way;
 use super::{Action, Chain, Datum, Element, Field, Hook, Match, Rule, Ruleset, Set, Type};
 use crate::plan::{AttachmentPlan, Family, NetworkPlan, NodePlan, PortPlan, SizeClass, slots_after};
 
 /// Refuses what gets here: TCP with a reset, the rest with ICMP.
-const REFUSE: &str = "refuse";
+pub(super) const REFUSE: &str = "refuse";
 
 impl Ruleset {
     /// The table of a plan for one family; the plan is valid.
@@ -41,20 +42,23 @@ impl Ruleset {
             prefixes(&networks, |network| !network.internal && !network.own_source),
         ));
         sets.extend(networks.iter().map(|served| network_members(&members, served.network)));
+        let way = Way::of(family, plan, &networks);
+        sets.extend(way.iter().flat_map(Way::sets));
         let balanced = balancer_sets(family, previous, plan, &mut sets);
         sets.extend(idle_ports(family, plan));
         keep_capacity(previous, &mut sets);
 
         let mut chains = vec![refuse()];
-        chains.extend(networks.iter().map(from_network));
+        chains.extend(networks.iter().map(|served| from_network(served, way.as_ref())));
         let prefix = plan.node_key.device_prefix();
+        chains.extend(way.iter().map(|way| way.chain(&networks)));
         chains.extend([
-            sources(family, &prefix),
+            sources(family, &prefix, way.as_ref()),
             chain("balance", Hook::NatPrerouting, balanced.clone()),
             chain("balance_host", Hook::NatOutput, balanced),
-            input(),
-            forward(&prefix),
-            output(),
+            input(way.as_ref()),
+            forward(&prefix, way.as_ref()),
+            output(way.as_ref()),
             sources_nat(family, &prefix, &networks),
         ]);
         Self { family, table: plan.node_key.table(), sets, chains }
@@ -78,11 +82,11 @@ impl<'a> Member<'a> {
 }
 
 /// A network with its subnet of the table's family.
-struct Served<'a> {
-    network: &'a NetworkPlan,
-    subnet: IpSubnet,
+pub(super) struct Served<'a> {
+    pub(super) network: &'a NetworkPlan,
+    pub(super) subnet: IpSubnet,
     /// Its bridge device, if it has one.
-    bridge: Option<String>,
+    pub(super) bridge: Option<String>,
 }
 
 impl<'a> Served<'a> {
@@ -112,11 +116,11 @@ fn from_chain(network: &NetworkPlan) -> String {
     format!("from_{}", network.id)
 }
 
-fn members_set(network: &NetworkPlan) -> String {
+pub(super) fn members_set(network: &NetworkPlan) -> String {
     format!("net_{}", network.id)
 }
 
-fn set(name: &str, key: &[Type], keys: impl Iterator<Item = Vec<Datum>>) -> Set {
+pub(super) fn set(name: &str, key: &[Type], keys: impl Iterator<Item = Vec<Datum>>) -> Set {
     map(name, key, &[], keys.map(|key| (key, Vec::new())))
 }
 
@@ -245,15 +249,15 @@ fn chain(name: &str, hook: Hook, rules: Vec<Rule>) -> Chain {
     Chain { name: name.into(), hook: Some(hook), rules }
 }
 
-fn rule(matches: Vec<Match>, action: Action) -> Rule {
+pub(super) fn rule(matches: Vec<Match>, action: Action) -> Rule {
     Rule { matches, action }
 }
 
-fn in_set(fields: &[Field], set: &str) -> Match {
+pub(super) fn in_set(fields: &[Field], set: &str) -> Match {
     Match::InSet { fields: fields.into(), set: set.into(), negate: false }
 }
 
-fn not_in_set(fields: &[Field], set: &str) -> Match {
+pub(super) fn not_in_set(fields: &[Field], set: &str) -> Match {
     Match::InSet { fields: fields.into(), set: set.into(), negate: true }
 }
 
@@ -264,18 +268,23 @@ fn refuse() -> Chain {
 
 /// Where a network's containers may go. Its own addresses that nobody has are refused at once: a virtual address
 /// without backend, a container that is gone.
-fn from_network(served: &Served<'_>) -> Chain {
+fn from_network(served: &Served<'_>, way: Option<&Way>) -> Chain {
     let network = served.network;
     let outside = if network.internal { Action::Drop } else { Action::Accept };
     let mut members = vec![in_set(&[Field::Destination], &members_set(network))];
+    let mut others: Vec<Match> = way.and_then(|way| way.at_others(network.id)).into_iter().collect();
     if network.apart {
         members.push(Match::Translated);
+        others.push(Match::Translated);
     }
     // Where the host filters what its bridges pass (br_netfilter), broadcast and multicast on the link come here too.
     let link = served.bridge.iter().map(|bridge| rule(vec![Match::ToDevices(bridge.clone())], Action::Accept));
     let mut rules: Vec<Rule> = link.collect();
+    rules.push(rule(members, Action::Accept));
+    if way.is_some_and(|way| way.at_others(network.id).is_some()) {
+        rules.push(rule(others, Action::Accept));
+    }
     rules.extend([
-        rule(members, Action::Accept),
         rule(vec![Match::InPrefix(Field::Destination, served.subnet)], Action::Goto(REFUSE.into())),
         rule(vec![Match::OriginalDestination("subnets".into())], Action::Drop),
         rule(vec![], outside),
@@ -283,9 +292,9 @@ fn from_network(served: &Served<'_>) -> Chain {
     Chain { name: from_chain(network), hook: None, rules }
 }
 
-fn sources(family: Family, prefix: &str) -> Chain {
+fn sources(family: Family, prefix: &str, way: Option<&Way>) -> Chain {
     let ours = Match::FromDevices(prefix.into());
-    let mut rules = Vec::new();
+    let mut rules: Vec<Rule> = way.into_iter().flat_map(Way::sources).collect();
     if family == Family::V6 {
         // Such packets are for this host alone: the kernel forwards none.
         let neighbour = |source| rule(vec![ours.clone(), Match::IsIcmpv6, source], Action::Accept);
@@ -299,41 +308,44 @@ fn sources(family: Family, prefix: &str) -> Chain {
     chain("sources", Hook::RawPrerouting, rules)
 }
 
-fn forward(prefix: &str) -> Chain {
+fn forward(prefix: &str, way: Option<&Way>) -> Chain {
     let ours = Match::FromDevices(prefix.into());
     let to_us = in_set(&[Field::Destination], "subnets");
-    let rules = vec![
+    let mut gone = vec![to_us.clone(), not_in_set(&[Field::Destination], "members"), Match::Translated];
+    gone.extend(way.map(Way::not_at_others));
+    let mut rules = vec![
         // Known connections to a container that is gone lead to the loopback device and are refused below.
-        rule(
-            vec![to_us.clone(), not_in_set(&[Field::Destination], "members"), Match::Translated],
-            Action::Goto(REFUSE.into()),
-        ),
+        rule(gone, Action::Goto(REFUSE.into())),
         rule(vec![Match::Established], Action::Accept),
+    ];
+    rules.extend(way.map(Way::dispatch));
+    rules.extend([
         rule(vec![ours.clone()], Action::Dispatch { field: Field::Source, map: "networks".into() }),
         rule(vec![ours], Action::Drop),
         rule(vec![Match::OriginalDestination("subnets".into())], Action::Drop),
         rule(vec![to_us.clone(), Match::Translated], Action::Accept),
         rule(vec![to_us], Action::Drop),
-    ];
+    ]);
     chain("forward", Hook::FilterForward, rules)
 }
 
-fn input() -> Chain {
+fn input(way: Option<&Way>) -> Chain {
     let idle = |bound: bool, set: &str| {
         rule(vec![Match::Local(true), in_set(&port_key_shape(bound).1, set)], Action::Goto(REFUSE.into()))
     };
-    chain("input", Hook::FilterInput, vec![idle(true, "idle_ports_at"), idle(false, "idle_ports")])
+    let mut rules: Vec<Rule> = way.into_iter().flat_map(Way::to_the_host).collect();
+    rules.extend([idle(true, "idle_ports_at"), idle(false, "idle_ports")]);
+    chain("input", Hook::FilterInput, rules)
 }
 
-fn output() -> Chain {
-    let rules = vec![rule(
-        vec![
-            in_set(&[Field::Destination], "subnets"),
-            not_in_set(&[Field::Destination], "members"),
-            Match::Local(false),
-        ],
-        Action::Goto(REFUSE.into()),
-    )];
+fn output(way: Option<&Way>) -> Chain {
+    let mut nobodys = vec![
+        in_set(&[Field::Destination], "subnets"),
+        not_in_set(&[Field::Destination], "members"),
+        Match::Local(false),
+    ];
+    nobodys.extend(way.map(Way::not_at_others));
+    let rules = vec![rule(nobodys, Action::Goto(REFUSE.into()))];
     chain("output", Hook::FilterOutput, rules)
 }
 

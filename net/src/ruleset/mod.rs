@@ -12,6 +12,7 @@ mod delta;
 mod flows;
 mod name_server;
 mod text;
+mod way;
 
 use std::net::IpAddr;
 
@@ -159,6 +160,8 @@ pub enum Field {
 pub enum Match {
     /// It came in by a device whose name begins so.
     FromDevices(String),
+    /// It came in by this device.
+    FromDevice(String),
     /// It leaves by a device whose name begins so.
     ToDevices(String),
     /// The fields, concatenated, are (or are not) in a set.

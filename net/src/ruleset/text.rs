@@ -136,6 +136,7 @@ impl fmt::Display for Match {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::FromDevices(prefix) => write!(f, "iifname \"{prefix}*\""),
+            Self::FromDevice(name) => write!(f, "iifname \"{name}\""),
             Self::ToDevices(prefix) => write!(f, "oifname \"{prefix}*\""),
             Self::InSet { fields, set, negate } => {
                 write!(f, "{}{} @{set}", join(fields, " . "), if *negate { " !=" } else { "" })
@@ -214,6 +215,12 @@ mod tests {
             assert!(dual.contains(line), "{line}");
         }
         assert!(!dual.contains("fd00:"), "{dual}");
+    }
+
+    #[test]
+    fn a_node_of_several() {
+        golden("mesh.nft", &sample::mesh_plan());
+        golden_family("mesh6.nft", Family::V6, &sample::mesh_plan());
     }
 
     #[test]

@@ -266,5 +266,6 @@ pub fn plan(topology: &mut Topology) -> NodePlan {
             port(Protocol::Tcp, 8081, &[(5, 80)]),
             port(Protocol::Tcp, 8443, &[]),
         ],
+        mesh: None,
     }
 }

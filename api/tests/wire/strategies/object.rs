@@ -30,13 +30,17 @@ prop_compose! {
         (task_history, heartbeat, expiry) in any::<(u32, u32, u32)>(),
         ca in proptest::option::of(text()),
         removed in btree_map(super::id(NodeId::from_random), timestamp(), 0..3),
+        data_path_port in 1u16..,
     ) -> Cluster {
         let (heartbeat, certificate_expiry) = (Duration::from_millis(heartbeat.into()), Duration::from_secs(expiry.into()));
         let data = |text: &str| SecretData::new(text.as_bytes().to_vec());
         let identity = ca.map(|ca| ClusterIdentity {
             ca_key: data(&ca), worker_secret: data("w"), manager_secret: data(&ca), unlock_key: data("u"), ca,
         });
-        Cluster { id, meta, address_pools, spec: ClusterSpec { task_history, heartbeat, certificate_expiry }, identity, removed }
+        Cluster {
+            id, meta, address_pools, spec: ClusterSpec { task_history, heartbeat, certificate_expiry }, identity, removed,
+            data_path_port,
+        }
     }
 }
 
@@ -76,6 +80,12 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn mesh_end()(key in any::<[u8; 32]>(), address in any::<IpAddr>(), port in 1u16..) -> MeshEnd {
+        MeshEnd { key: MeshKey::new(key), address, port }
+    }
+}
+
+prop_compose! {
     fn description()(
         hostname in text(),
         architecture in text(),
@@ -83,8 +93,9 @@ prop_compose! {
         engine_version in text(),
         nano_cpus in any::<u64>(),
         memory in any::<u64>(),
+        mesh in maybe(mesh_end()),
     ) -> NodeDescription {
-        NodeDescription { hostname, architecture, os, engine_version, nano_cpus, memory }
+        NodeDescription { hostname, architecture, os, engine_version, nano_cpus, memory, mesh }
     }
 }
 
@@ -205,9 +216,10 @@ prop_compose! {
         (driver, options) in (text(), labels()),
         gateways in few(any::<std::net::IpAddr>()),
         reserved in few(any::<std::net::IpAddr>()),
+        foreign in btree_map(id(NodeId::from_random), few(subnet()), 0..3),
     ) -> NetworkAssignment {
         NetworkAssignment {
-            id, name, subnets, blocks, internal, attachable, fixed, driver, options, gateways, reserved,
+            id, name, subnets, blocks, internal, attachable, fixed, driver, options, gateways, reserved, foreign,
         }
     }
 }
@@ -257,6 +269,7 @@ prop_compose! {
         endpoints in few(service_endpoint()),
         secrets in btree_map(id(SecretId::from_random), secret_data(), 0..3),
         configs in btree_map(id(ConfigId::from_random), config_data(), 0..3),
+        peers in btree_map(id(NodeId::from_random), mesh_end(), 0..3),
     ) -> Assignments {
         Assignments {
             tasks: by_id(tasks, |task| task.id),
@@ -264,6 +277,8 @@ prop_compose! {
             endpoints: by_id(endpoints, |endpoint| endpoint.service),
             secrets,
             configs,
+            peers,
+            data_path_port: None,
         }
     }
 }
@@ -276,9 +291,12 @@ prop_compose! {
         removed_endpoints in few(id(ServiceId::from_random)),
         removed_secrets in few(id(SecretId::from_random)),
         removed_configs in few(id(ConfigId::from_random)),
+        removed_peers in few(id(NodeId::from_random)),
+        port in maybe(maybe(1u16..)),
     ) -> AssignmentsDiff {
         AssignmentsDiff {
             upserts, removed_tasks, removed_networks, removed_endpoints, removed_secrets, removed_configs,
+            removed_peers, data_path_port: port,
         }
     }
 }

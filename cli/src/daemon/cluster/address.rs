@@ -41,6 +41,19 @@ pub fn advertised(listen: SocketAddr, said: &str) -> Result<SocketAddr, Status> 
     })
 }
 
+/// Where other nodes' packets for containers reach this one, if the user says.
+pub fn data_path(said: &str) -> Result<Option<IpAddr>, Status> {
+    if said.is_empty() {
+        return Ok(None);
+    }
+    let address = said.trim_matches(['[', ']']).parse::<IpAddr>().ok().filter(|address| !address.is_unspecified());
+    address.map(Some).ok_or_else(|| {
+        Status::invalid_argument(format!(
+            "invalid value {said:?} for --data-path-addr: expected an IP address of this machine"
+        ))
+    })
+}
+
 /// The source address of what would leave this machine; nothing is sent.
 fn way_out() -> Option<IpAddr> {
     // Addresses for documentation (RFC 5737, RFC 3849): nobody has them, so that the default route is asked.

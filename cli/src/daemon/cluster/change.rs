@@ -27,6 +27,17 @@ fn availability(number: i32) -> Result<Availability, Status> {
     availability.map(Into::into).map_err(|_| Status::invalid_argument(format!("there is no availability {number}")))
 }
 
+/// Docker's range; 0 is the usual one.
+fn data_path_port(number: u32) -> Result<u16, Status> {
+    if number == 0 {
+        return Ok(model::MESH_PORT);
+    }
+    let port = u16::try_from(number).ok().filter(|port| (1024..=49_151).contains(port));
+    port.ok_or_else(|| {
+        Status::invalid_argument(format!("invalid value {number} for --data-path-port: expected 1024 to 49151"))
+    })
+}
+
 impl Cluster {
     pub(super) fn must_be_alone(&self) -> Result<(), Status> {
         match self.place() {
@@ -51,13 +62,15 @@ impl Cluster {
         control::check(&spec)?;
         let pools: Result<Vec<AddressPool>, api::Error> =
             request.address_pools.into_iter().map(AddressPool::try_from).collect();
+        let data_path = address::data_path(&request.data_path_address)?;
+        let data_path_port = data_path_port(request.data_path_port)?;
         let listener = bind(listen).await?;
         let key = self.files.key().map_err(internal)?;
         let (identity, issued) = manager.prepare(spec, &key.public).map_err(|error| control::to_status(&error))?;
         let mut document = Document::new(manager.store().cluster(), listen, advertised);
         (document.role, document.ca, document.certificate) = (NodeRole::Manager, identity.ca.clone(), issued.chain);
         (document.issued_at, document.expires_at) = (crate::clock::now(), issued.expires_at);
-        document.managers = vec![advertised.to_string()];
+        (document.managers, document.data_path) = (vec![advertised.to_string()], data_path);
         self.files.save(&document).map_err(internal)?;
         self.speak(&document, &key).map_err(internal)?;
         let token = control::token(&identity, NodeRole::Worker).map_err(|error| control::to_status(&error))?;
@@ -70,6 +83,7 @@ impl Cluster {
             manager: ManagerMember { raft: manager.store().raft().id(), address: advertised.to_string() },
             address: advertised.ip().to_string(),
             availability: availability(request.availability)?,
+            data_path_port,
         };
         if let Err(error) = manager.open(open).await {
             self.files.forget().map_err(internal)?;
@@ -128,6 +142,8 @@ impl Cluster {
         let key = self.files.key().map_err(internal)?;
         let cluster = running.manager.as_ref().map(|manager| manager.store().cluster());
         let document = Document::new(cluster.ok_or_else(|| internal("no manager"))?, listen, advertised);
+        let mut document = document;
+        document.data_path = address::data_path(&request.data_path_address)?;
         let wanted = (document, availability(request.availability)?);
         let document = join::by_token(self.node, &token, &managers, &key, wanted).await?;
         self.files.save(&document).map_err(internal)?;

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -40,6 +40,9 @@ pub struct Document {
     pub address: SocketAddr,
     /// Where managers listen.
     pub managers: Vec<String>,
+    /// Where others' packets for its containers reach it, if not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_path: Option<IpAddr>,
 }
 
 impl Document {
@@ -58,6 +61,7 @@ impl Document {
             listen,
             address,
             managers,
+            data_path: None,
         }
     }
 

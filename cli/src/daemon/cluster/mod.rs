@@ -175,7 +175,8 @@ impl Cluster {
         let tls = Arc::new(document.identity(key).client()?);
         self.tls.send_replace(Some(tls.clone()));
         let socket = (document.role == NodeRole::Manager).then(|| self.socket.clone());
-        self.managers.send_replace(Managers { socket, addresses: document.addresses(), tls: Some(tls) });
+        let reached = Some(document.data_path.unwrap_or(document.address.ip()));
+        self.managers.send_replace(Managers { socket, addresses: document.addresses(), tls: Some(tls), reached });
         self.place.send_replace(Some(Arc::new(document.clone())));
         Ok(())
     }

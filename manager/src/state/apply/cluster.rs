@@ -53,9 +53,10 @@ impl Draft<'_> {
         if cluster.identity.is_some() {
             return Err(Refusal::Exists { kind: "cluster", name: cluster.id.to_string() });
         }
-        let OpenCluster { identity, spec, address_pools, node, key, manager, address, availability } = open.clone();
+        let OpenCluster { identity, spec, address_pools, node, key, manager, address, availability, data_path_port } =
+            open.clone();
         let address_pools = if address_pools.is_empty() { cluster.address_pools } else { address_pools };
-        self.put_cluster(Cluster { spec, identity: Some(identity), address_pools, ..cluster });
+        self.put_cluster(Cluster { spec, identity: Some(identity), address_pools, data_path_port, ..cluster });
         let known = self.state.nodes.get(&node).cloned();
         let known =
             known.unwrap_or_else(|| Node::new(node, self.born(), NodeDescription::default(), NodeState::Unknown));

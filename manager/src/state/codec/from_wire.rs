@@ -52,8 +52,18 @@ impl TryFrom<wire::OpenCluster> for OpenCluster {
     type Error = CodecError;
 
     fn try_from(open: wire::OpenCluster) -> Result<Self, CodecError> {
-        let wire::OpenCluster { identity, spec, address_pools, node, key, manager, address, availability: number } =
-            open;
+        let wire::OpenCluster {
+            identity,
+            spec,
+            address_pools,
+            node,
+            key,
+            manager,
+            address,
+            availability: number,
+            data_path_port: port,
+        } = open;
+        let port = if port == 0 { model::MESH_PORT.into() } else { port };
         let pools: Result<Vec<_>, api::Error> = address_pools.into_iter().map(TryInto::try_into).collect();
         Ok(Self {
             identity: required(identity, "identity")?,
@@ -64,6 +74,7 @@ impl TryFrom<wire::OpenCluster> for OpenCluster {
             manager: required(manager, "manager")?,
             address,
             availability: availability(number)?,
+            data_path_port: u16::try_from(port).map_err(|_| CodecError::Text(port.to_string()))?,
         })
     }
 }

@@ -116,7 +116,8 @@ impl From<Refound> for wire::Refound {
 
 impl From<OpenCluster> for wire::OpenCluster {
     fn from(open: OpenCluster) -> Self {
-        let OpenCluster { identity, spec, address_pools, node, key, manager, address, availability } = open;
+        let OpenCluster { identity, spec, address_pools, node, key, manager, address, availability, data_path_port } =
+            open;
         Self {
             identity: Some(identity.into()),
             spec: Some(spec.into()),
@@ -126,6 +127,7 @@ impl From<OpenCluster> for wire::OpenCluster {
             manager: Some(manager.into()),
             address,
             availability: types::Availability::from(availability).into(),
+            data_path_port: if data_path_port == model::MESH_PORT { 0 } else { data_path_port.into() },
         }
     }
 }

@@ -82,3 +82,16 @@ fn a_state_of_a_cluster_of_format_1() {
     hold("cluster-state", CLUSTER_STATE, &encode_state(&state));
     assert_eq!(decode_state(&from_hex(CLUSTER_STATE)).unwrap(), state);
 }
+
+const MESH_ENTRY: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/mesh-entry-1.hex"));
+const MESH_STATE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/mesh-state-1.hex"));
+
+#[test]
+fn what_the_mesh_adds_to_format_1() {
+    let entry = Entry { now: Timestamp(24), commands: samples::mesh_commands() };
+    hold("mesh-entry", MESH_ENTRY, &encode_entry(&entry));
+    assert_eq!(decode_entry(&from_hex(MESH_ENTRY)).unwrap(), entry);
+    let state = samples::mesh_state();
+    hold("mesh-state", MESH_STATE, &encode_state(&state));
+    assert_eq!(decode_state(&from_hex(MESH_STATE)).unwrap(), state);
+}

@@ -3,10 +3,10 @@
 
 use model::{
     AddressPool, AttachmentSpec, Availability, Cluster, ClusterId, ClusterIdentity, ClusterSpec, Config, ConfigId,
-    ConfigSpec, ContainerSpec, Endpoint, IpSubnet, ManagerMember, Meta, Network, NetworkId, NetworkMode, NetworkSpec,
-    Node, NodeDescription, NodeId, NodeRole, NodeSpec, NodeState, PortSpec, Protocol, PublishMode, RunIntent, Secret,
-    SecretData, SecretId, SecretSpec, Service, ServiceId, ServiceMode, ServiceSpec, Stack, StackMember, Task, TaskId,
-    TaskSpec, TaskState, TaskStatus, Timestamp, Vip,
+    ConfigSpec, ContainerSpec, Endpoint, IpSubnet, ManagerMember, MeshEnd, MeshKey, Meta, Network, NetworkId,
+    NetworkMode, NetworkSpec, Node, NodeDescription, NodeId, NodeRole, NodeSpec, NodeState, PortSpec, Protocol,
+    PublishMode, RunIntent, Secret, SecretData, SecretId, SecretSpec, Service, ServiceId, ServiceMode, ServiceSpec,
+    Stack, StackMember, Task, TaskId, TaskSpec, TaskState, TaskStatus, Timestamp, Vip,
 };
 
 use crate::state::{ApplyStack, Command, IdSource, IntentAction, OpenCluster, Recreate, Refound, State};
@@ -40,6 +40,7 @@ fn description() -> NodeDescription {
         engine_version: "0.1.0".into(),
         nano_cpus: 4_000_000_000,
         memory: 1 << 33,
+        mesh: None,
     }
 }
 
@@ -243,6 +244,7 @@ pub fn cluster_commands() -> Vec<Command> {
         manager: member(),
         address: "10.0.0.1".into(),
         availability: Availability::Pause,
+        data_path_port: model::MESH_PORT,
     };
     let (role, availability) = (NodeRole::Manager, Availability::Drain);
     vec![
@@ -284,5 +286,29 @@ pub fn cluster_state() -> State {
     let node = Node::new(NODE, meta(), description(), NodeState::Down);
     let (key, address) = (vec![4, 5, 6], "10.0.0.1".to_owned());
     state.nodes.insert(NODE, Node { spec: node_spec(), key, manager: Some(member()), address, ..node });
+    state
+}
+
+/// What came with the mesh between nodes: a node's end of it, and a port of the user's choice.
+pub fn mesh_commands() -> Vec<Command> {
+    let end = MeshEnd { key: MeshKey::new([9; 32]), address: "192.0.2.9".parse().unwrap(), port: 7_000 };
+    let description = NodeDescription { mesh: Some(end), ..description() };
+    let mut commands = cluster_commands();
+    commands.truncate(1);
+    if let Some(Command::OpenCluster(open)) = commands.first_mut() {
+        open.data_path_port = 7_000;
+    }
+    commands.push(Command::RegisterNode { node: NODE, description });
+    commands
+}
+
+/// A state with both.
+pub fn mesh_state() -> State {
+    let mut state = cluster_state();
+    state.cluster = state.cluster.map(|cluster| Cluster { data_path_port: 7_000, ..cluster });
+    let end = MeshEnd { key: MeshKey::new([9; 32]), address: "2001:db8::9".parse().unwrap(), port: 7_000 };
+    if let Some(node) = state.nodes.get_mut(&NODE) {
+        node.description.mesh = Some(end);
+    }
     state
 }
