@@ -51,7 +51,7 @@ impl Shared {
     }
 
     /// The device or the socket cannot be used any more.
-    pub(super) fn is_broken(&self, error: &std::io::Error) {
+    pub(super) fn give_up(&self, error: &std::io::Error) {
         tracing::warn!(%error, "the mesh is cut off from its device or its port");
         self.broken.store(true, Ordering::Relaxed);
     }

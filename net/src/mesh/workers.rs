@@ -66,7 +66,7 @@ pub(super) fn carry_out(shared: &Shared, number: usize) {
                     return;
                 }
             }
-            Err(error) => return shared.is_broken(&error),
+            Err(error) => return shared.give_up(&error),
         }
     }
 }
@@ -117,7 +117,7 @@ pub(super) fn carry_in(shared: &Shared, number: usize) {
                     return;
                 }
             }
-            Err(error) => return shared.is_broken(&error),
+            Err(error) => return shared.give_up(&error),
         }
     }
 }

@@ -50,21 +50,21 @@ impl Way {
         not_in_set(&[Field::Destination], FOREIGN)
     }
 
-    fn from_others(&self) -> Match {
+    fn comes_from_others(&self) -> Match {
         Match::FromDevice(self.device.clone())
     }
 
     /// Only what is at other nodes comes from there. Whose of them it is the tunnel has checked.
     pub(super) fn sources(&self) -> Vec<Rule> {
         vec![
-            rule(vec![self.from_others(), not_in_set(&[Field::Source], FOREIGN)], Action::Drop),
-            rule(vec![self.from_others(), Match::InLoopback(Field::Destination)], Action::Drop),
-            rule(vec![self.from_others()], Action::Accept),
+            rule(vec![self.comes_from_others(), not_in_set(&[Field::Source], FOREIGN)], Action::Drop),
+            rule(vec![self.comes_from_others(), Match::InLoopback(Field::Destination)], Action::Drop),
+            rule(vec![self.comes_from_others()], Action::Accept),
         ]
     }
 
     pub(super) fn dispatch(&self) -> Rule {
-        rule(vec![self.from_others()], Action::Goto(CHAIN.into()))
+        rule(vec![self.comes_from_others()], Action::Goto(CHAIN.into()))
     }
 
     /// Containers at other nodes reach those of their network here, and nothing further.
@@ -84,8 +84,8 @@ impl Way {
     /// To the host itself comes only what it has asked for.
     pub(super) fn to_the_host(&self) -> Vec<Rule> {
         vec![
-            rule(vec![self.from_others(), Match::Established], Action::Accept),
-            rule(vec![self.from_others()], Action::Drop),
+            rule(vec![self.comes_from_others(), Match::Established], Action::Accept),
+            rule(vec![self.comes_from_others()], Action::Drop),
         ]
     }
 }

@@ -68,7 +68,7 @@ impl Coalescer {
         };
         let sequence = flow.sequence(packet);
         let same = |index: &usize| self.items.get(*index).is_some_and(|item| item.is_flow_of(buffer, packet, flow));
-        if let Some(at) = self.open.iter().rposition(|index| same(index)) {
+        if let Some(at) = self.open.iter().rposition(same) {
             let index = self.open[at];
             if self.items[index].join(buffer, range.clone(), flow, sequence, &mut self.spare) {
                 if self.items[index].is_full(flow) {
