@@ -105,7 +105,10 @@ impl Watching {
         // It ends with the process, or when nobody listens to the next change.
         std::thread::spawn(move || tell(tree, &sender));
         let mut act = async |plan: Plan| match foretells {
-            true => Ok(foretell(&rules, &plan)),
+            true => {
+                foretell(&rules, &plan);
+                Ok(())
+            }
             false => act(client, loaded, &rules, plan, rebuilding).await,
         };
         act(first).await?;
