@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use model::{ContainerId, MeshEnd, PortSpec};
-use net::netd::{MeshReport, Reservation, Tables};
+use model::{ContainerId, PortSpec};
+use net::netd::{Reservation, Tables};
 use net::nft::Passage;
 use net::plan::NodePlan;
 
@@ -171,21 +171,6 @@ impl Networks {
                     report.ports.into_iter().map(|failure| (failure.reservation, failure.message)).collect();
             }
             Err(error) => applied.whole = Some(error.to_string()),
-        }
-    }
-
-    fn note_mesh(&self, report: Option<MeshReport>) {
-        let port = self.assigned().data_path_port;
-        let (end, failure) = match (report, port, self.reached()) {
-            (Some(MeshReport::Up(key)), Some(port), Some(address)) => (Some(MeshEnd { key, address, port }), None),
-            (Some(MeshReport::Down(reason)), ..) => (None, Some(reason)),
-            _ => (None, None),
-        };
-        self.mesh.send_if_modified(|known| std::mem::replace(known, end) != end);
-        let before =
-            std::mem::replace(&mut *self.mesh_failure.lock().unwrap_or_else(PoisonError::into_inner), failure.clone());
-        if let Some(reason) = failure.filter(|reason| before.as_ref() != Some(reason)) {
-            tracing::error!(reason, "containers here do not reach those of other nodes");
         }
     }
 

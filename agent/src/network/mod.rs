@@ -4,6 +4,7 @@
 
 mod apply;
 pub mod ipam;
+mod mesh;
 mod own;
 pub mod plan;
 pub mod served;
@@ -39,9 +40,6 @@ use served::Served;
 pub const BRIDGE: &str = "bridge";
 /// Ports for those that ask for any: Linux' usual range for that (ip_local_port_range).
 const FREE_PORTS: std::ops::RangeInclusive<u16> = 32_768..=60_999;
-
-/// Largest packet of the mesh whatever the hosts' network lets through: one that fits where packets are joined.
-const LARGEST_MTU: u32 = 8_920;
 
 /// The node's network.
 pub struct Networks {
@@ -164,30 +162,6 @@ impl Networks {
     pub fn assign(&self, assigned: Arc<Assignments>) {
         self.state().assigned = assigned;
         self.want();
-    }
-
-    /// Says where other nodes reach this one.
-    pub fn set_reached(&self, address: Option<IpAddr>) {
-        *self.reached.lock().unwrap_or_else(PoisonError::into_inner) = address;
-        if self.assigned().data_path_port.is_some() {
-            self.want();
-        }
-    }
-
-    fn reached(&self) -> Option<IpAddr> {
-        *self.reached.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// This node's end of the mesh, for who tells others.
-    pub fn mesh(&self) -> watch::Receiver<Option<MeshEnd>> {
-        self.mesh.subscribe()
-    }
-
-    /// Bytes of the largest packet to another node: what the device that others reach this one by lets through.
-    fn mesh_mtu(&self) -> u32 {
-        let found = self.reached().and_then(|address| net::netlink::mtu_at(address).ok().flatten());
-        let least = net::peers::LEAST_MTU;
-        found.map_or(net::peers::MTU, |mtu| mtu.saturating_sub(net::peers::OVERHEAD).clamp(least, LARGEST_MTU))
     }
 
     /// The network of this name or id, as containers of this node may join it. Where the managers and the node have one of

@@ -197,6 +197,8 @@ fn services_reach_each_other_across_nodes() {
     cluster.kill_daemon(to);
     cluster.start_daemon(to);
     let first = cluster.host(at);
+    // One a second.
+    std::thread::sleep(std::time::Duration::from_secs(4));
     let came = pings.end(first, &asker);
     assert!(came.len() >= 3 && longest_gap(&came) == 0, "{came:?}");
 }
