@@ -7,12 +7,13 @@ pub mod ipam;
 mod mesh;
 mod own;
 pub mod plan;
+mod ports;
 pub mod served;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use model::shim::IdMap;
 use model::{
     Assignments, Attachment, AttachmentSpec, ContainerId, IpSubnet, Link, LocalNetwork, MacAddress, MeshEnd,
-    NetworkAssignment, NetworkId, NetworkMode, NodeId, PortSpec, Protocol,
+    NetworkAssignment, NetworkId, NetworkMode, NodeId, PortSpec,
 };
 use net::netlink::{netns, userns};
 use net::plan::{Family, NetworkPlan, NodeKey};
@@ -38,8 +39,6 @@ use served::Served;
 
 /// Name of the node's own network, as in Docker.
 pub const BRIDGE: &str = "bridge";
-/// Ports for those that ask for any: Linux' usual range for that (ip_local_port_range).
-const FREE_PORTS: std::ops::RangeInclusive<u16> = 32_768..=60_999;
 
 /// The node's network.
 pub struct Networks {
@@ -285,29 +284,6 @@ impl Networks {
                 assigned.endpoints.get(&owner.service).map(|endpoint| endpoint.ports.clone()).unwrap_or_default()
             }
         }
-    }
-
-    /// Chooses a port for each that names none; `held` are the other containers'.
-    pub fn choose_ports(&self, ports: &mut [PortSpec], held: &[PortSpec]) -> Result<()> {
-        let assigned = self.assigned();
-        let mut taken: Vec<PortSpec> =
-            assigned.endpoints.values().flat_map(|endpoint| endpoint.ports.clone()).collect();
-        taken.extend(held.iter().cloned());
-        taken.extend(ports.iter().filter(|port| port.published.is_some()).cloned());
-        for port in ports.iter_mut().filter(|port| port.published.is_none()) {
-            let candidate = |number| PortSpec { published: Some(number), ..port.clone() };
-            let free = |number: &u16| {
-                let candidate = candidate(*number);
-                !taken.iter().any(|other| ports_clash(&candidate, other)) && can_bind(&candidate)
-            };
-            let range = port.choose_from.map_or(FREE_PORTS, |range| range.first..=range.last);
-            let (first, last) = (*range.start(), *range.end());
-            let (target, protocol) = (port.target, port.protocol);
-            let number = range.into_iter().find(free).ok_or(Error::NoFreePort { first, last, target, protocol })?;
-            port.published = Some(number);
-            taken.push(port.clone());
-        }
-        Ok(())
     }
 
     /// Gives ports that name no address the one that the container's first network says. Networks that do not come by the
@@ -590,17 +566,6 @@ fn allocated(port: &PortSpec, holder: String) -> Error {
         port: port.published.unwrap_or_default(),
         protocol: port.protocol,
         holder,
-    }
-}
-
-/// Whether nobody else on the host has it.
-fn can_bind(port: &PortSpec) -> bool {
-    let address =
-        SocketAddr::new(port.host_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)), port.published.unwrap_or(0));
-    match port.protocol {
-        Protocol::Tcp => TcpListener::bind(address).is_ok(),
-        Protocol::Udp => UdpSocket::bind(address).is_ok(),
-        Protocol::Sctp => net::netd::can_bind(port.protocol, address).is_ok(),
     }
 }
 
