@@ -58,8 +58,17 @@ pub async fn create(
             pull_image(client, &image, platform, flags.quiet).await?;
             Ok(client.node.create_container(request).await?.into_inner())
         }
+        Err(status) if lacks_image(&status) => Err(misnamed(&image).unwrap_or_else(|| status.into())),
         Err(status) => Err(status.into()),
     }
+}
+
+/// What is wrong with a name that is neither an id nor any image's.
+fn misnamed(image: &str) -> Option<Error> {
+    let id = image.strip_prefix("sha256:").unwrap_or(image);
+    let is_id = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let wrong = image.parse::<image::Reference>().err().filter(|_| !is_id)?;
+    Some(Error::Registry(wrong.to_string()))
 }
 
 /// Whether the image that is here, if any, is of the platform that was asked for.

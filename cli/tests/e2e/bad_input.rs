@@ -60,6 +60,17 @@ fn words_that_the_kernel_or_docker_would_refuse() {
 }
 
 #[test]
+fn what_is_no_name_of_an_image_is_not_looked_for() {
+    let node = Node::start();
+    for name in ["", "UPPER", "a//b", "a:b:c", "-x y"] {
+        let error = node.fails(125, &["run", "--", name, "true"]);
+        assert!(error.contains("invalid reference format"), "{name:?}: {error}");
+    }
+    let missing = node.fails(125, &["run", "--pull", "never", "missing:1", "true"]);
+    assert!(missing.contains("No such image: missing:1"), "{missing}");
+}
+
+#[test]
 fn more_ports_than_can_be_published() {
     let node = Node::start().with_busybox();
     let run = |args: &[&str]| node.fails(125, &[&["run", "--rm"], args, &["busybox", "true"]].concat());
