@@ -155,8 +155,6 @@ fn what_must_not_go_or_come_is_refused() {
     node.ok(&["push", &image]);
     let said = fails(&node, ".", &["-f", &format!("oci://{image}"), "config"]);
     assert!(said.contains("is not a Compose application"), "{said}");
-    let said = fails(&node, ".", &["-f", "https://example.com/app.git#main", "config"]);
-    assert!(said.contains("only oci:// is fetched"), "{said}");
     assert!(fails(&node, ".", &["-f", &format!("oci://{}", registry.name("none")), "config"]).contains("not found"));
     assert!(Path::new(&node.files().join("cache/orca/compose")).is_dir());
 }
