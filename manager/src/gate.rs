@@ -128,7 +128,7 @@ impl Gate {
         let body = body.map_err(|error| Status::cancelled(format!("the request broke off: {error}")))?.to_bytes();
         let deadline = Instant::now() + ELECTION;
         loop {
-            let request = mark(Request::from_parts(parts.clone(), Body::new(Full::new(body.clone()))), origin)?;
+            let request = Request::from_parts(parts.clone(), Body::new(Full::new(body.clone())));
             let leader = self.leader().await?;
             let mut leadership = self.shared.store.leadership();
             let other = |now: &Leadership| match (&leader, now) {
@@ -137,7 +137,7 @@ impl Gate {
                 _ => true,
             };
             let lost = tokio::select! {
-                passed = self.ask(leader.as_deref(), request) => match passed {
+                answer = self.ask(leader.as_deref(), request, origin) => match answer {
                     Ok(answer) => return Ok(answer),
                     Err(lost) => lost,
                 },
@@ -152,16 +152,20 @@ impl Gate {
     }
 
     /// Has the leader answer: this manager where none is named.
-    async fn ask(&mut self, leader: Option<&str>, mut request: Request<Body>) -> Result<Response<Body>, Lost> {
+    async fn ask(
+        &mut self,
+        leader: Option<&str>,
+        request: Request<Body>,
+        origin: &Origin,
+    ) -> Result<Response<Body>, Lost> {
+        let lost = |status: Status| Lost::new(leader, status.message().to_owned());
         if let Some(leader) = leader {
-            return self.pass_on(leader, request).await;
+            return self.pass_on(leader, mark(request, origin).map_err(lost)?).await;
         }
-        request.headers_mut().remove(ON_BEHALF);
-        let lost = |status: &Status| Lost::new(None, status.message().to_owned());
-        let answer = answer(&mut self.inner, request).await.map_err(|status| lost(&status))?;
+        let answer = answer(&mut self.inner, request).await.map_err(lost)?;
         match Status::from_header_map(answer.headers()) {
             // It took itself for the leader, and others lead or nobody does: that is over before long.
-            Some(status) if status.code() == Code::Unavailable => Err(lost(&status)),
+            Some(status) if status.code() == Code::Unavailable => Err(lost(status)),
             _ => Ok(answer),
         }
     }

@@ -24,7 +24,7 @@ pub struct HeldMounts {
     root: PathBuf,
     /// Never locked while anything is mounted: a server that does not answer holds up only those who want what is its own.
     holders: Mutex<BTreeMap<PathBuf, BTreeSet<String>>>,
-    /// Held while something is mounted at a point or unmounted there.
+    /// Held while something is mounted at a point or unmounted there; points are as the table of mounts has them.
     changing: Locks<PathBuf, Mutex<()>>,
 }
 
@@ -53,7 +53,7 @@ impl HeldMounts {
     /// # Errors
     /// Whatever `make` fails with; nobody holds it then.
     pub fn hold(&self, point: &Path, holder: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-        let changing = self.changing.of(point.to_path_buf());
+        let changing = self.changing.of(listed(point));
         let _alone = changing.lock().unwrap_or_else(PoisonError::into_inner);
         // One that is mounted is not looked into: its server may not answer.
         if !is_mounted(point)? {
@@ -75,7 +75,7 @@ impl HeldMounts {
         let of_holder = |(point, by): (&PathBuf, &BTreeSet<String>)| by.contains(holder).then(|| point.clone());
         let points: Vec<PathBuf> = self.holders().iter().filter_map(of_holder).collect();
         for point in points {
-            let changing = self.changing.of(point.clone());
+            let changing = self.changing.of(listed(&point));
             let _alone = changing.lock().unwrap_or_else(PoisonError::into_inner);
             if self.let_go(&point, holder) {
                 self.unmount(&point);
@@ -97,10 +97,12 @@ impl HeldMounts {
 
     /// Unmounts what an earlier daemon has left mounted here or below `volumes`, and nobody holds.
     pub fn settle(&self, volumes: &Path) {
-        let held: BTreeSet<PathBuf> = self.holders().keys().map(|point| listed(point)).collect();
         for root in [self.root.as_path(), volumes] {
-            for point in mounted_at(root).unwrap_or_default().into_iter().rev() {
-                if point != real(root) && !held.contains(&point) {
+            for point in mounted_at(root).unwrap_or_default().into_iter().rev().filter(|point| *point != real(root)) {
+                let changing = self.changing.of(point.clone());
+                // Where it is being mounted there will be a holder in a moment.
+                let Ok(_alone) = changing.try_lock() else { continue };
+                if !self.holders().keys().any(|held| listed(held) == point) {
                     self.unmount(&point);
                 }
             }

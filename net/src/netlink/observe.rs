@@ -89,18 +89,18 @@ pub fn mtu_at(address: IpAddr) -> Result<Option<u32>, Error> {
     let socket = Netlink::route()?;
     let mut index = None;
     addresses(&socket, |found| index = index.or((found.address == address).then_some(found.index)))?;
+    let Some(index) = index else { return Ok(None) };
     let mut mtu = None;
+    // Of this device alone: a node has two for each container.
     socket.query(
-        "devices",
+        "a device",
         GETLINK,
-        NLM_F_DUMP,
-        &link_header(0, 0, 0),
+        0,
+        &link_header(index, 0, 0),
         |_| {},
         |payload| {
-            if read_u32(payload, 4) == index {
-                let attributes = payload.get(LINK_HEADER_LEN..).unwrap_or_default();
-                mtu = mtu.or(attribute(attributes, super::link::IFLA_MTU).and_then(|value| read_u32(value, 0)));
-            }
+            let attributes = payload.get(LINK_HEADER_LEN..).unwrap_or_default();
+            mtu = attribute(attributes, super::link::IFLA_MTU).and_then(|value| read_u32(value, 0));
         },
     )?;
     Ok(mtu)
