@@ -124,6 +124,11 @@ impl Manager {
         &self.store
     }
 
+    /// What this manager counts.
+    pub fn metrics(&self) -> Vec<model::Metric> {
+        crate::metrics::metrics(&self.store)
+    }
+
     /// What clients talk to.
     pub fn control_service(&self) -> ControlServer<ControlApi> {
         ControlServer::new(ControlApi::new(self.store.clone())).max_decoding_message_size(MESSAGE_MAX)

@@ -4,6 +4,7 @@ pub mod background;
 mod cluster;
 mod demo_image;
 mod install;
+mod metrics;
 mod notify;
 mod programs;
 pub mod registries;
@@ -63,6 +64,9 @@ pub struct DaemonArgs {
     /// Where passwd, group, subuid and subgid are
     #[arg(long, hide = true, default_value = "/etc", value_name = "DIR")]
     user_databases: PathBuf,
+    /// Serve what the node counts to Prometheus, at /metrics of this address: plain HTTP, so a private one
+    #[arg(long, global = true, value_name = "ADDRESS[:PORT]", value_parser = metrics::address)]
+    metrics_addr: Option<std::net::SocketAddr>,
     #[command(subcommand)]
     verb: Option<Verb>,
 }
@@ -103,6 +107,7 @@ pub fn run(args: DaemonArgs) -> Result<()> {
         words.extend(args.cdi_spec_dir.iter().map(|dir| format!("--cdi-spec-dir={}", absolute(dir))));
         words.extend(args.add_runtime.iter().map(|(name, path)| format!("--add-runtime={name}={}", path.display())));
         words.extend((args.log != LOG).then(|| format!("--log={}", args.log)));
+        words.extend(args.metrics_addr.map(|address| format!("--metrics-addr={address}")));
         if let Some(user) = &args.userns_remap {
             words.extend(["--userns-remap".into(), user.clone()]);
             words.extend(args.idmap_binds.then(|| "--idmap-binds".into()));
@@ -129,7 +134,7 @@ pub fn run(args: DaemonArgs) -> Result<()> {
         args.userns_remap.map(|remap| agent::UsersConfig { remap, idmapped_binds, databases: args.user_databases });
     let remote = args.remote.remote()?;
     let cdi = Some(args.cdi_spec_dir).filter(|directories| !directories.is_empty());
-    let options = serve::Options { logging, registries, runtimes, users, cdi, remote };
+    let options = serve::Options { logging, registries, runtimes, users, cdi, remote, metrics: args.metrics_addr };
     runtime.block_on(serve::serve(args.data_dir, args.run_dir, options))
 }
 

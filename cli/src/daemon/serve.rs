@@ -1,6 +1,7 @@
 //! A node's daemon from start to end.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 
 use super::cluster::{self, Cluster, SwarmApi};
+use super::metrics::Metrics;
 use super::programs::OwnPrograms;
 use super::remote::Remote;
 use super::socket::{Access, listen};
@@ -41,11 +43,13 @@ pub struct Options {
     pub cdi: Option<Vec<PathBuf>>,
     /// Where commands of other machines come.
     pub remote: Option<Remote>,
+    /// Where Prometheus may ask.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// Runs a node until a signal or a reset ends it. Containers, published ports and names go on without it.
 pub async fn serve(data_dir: PathBuf, run_dir: PathBuf, options: Options) -> Result<()> {
-    let Options { logging, registries, runtimes, users, cdi, remote } = options;
+    let Options { logging, registries, runtimes, users, cdi, remote, metrics } = options;
     // Signals from here on end the daemon in order, also while it starts.
     let mut end = End::new()?;
     make_run_dir(&run_dir)?;
@@ -59,6 +63,9 @@ pub async fn serve(data_dir: PathBuf, run_dir: PathBuf, options: Options) -> Res
     let (managers, status, ends) = cluster::ends(&manager_socket);
     let agent = start_agent(&data_dir, &run_dir, ends, &program, logging, runtimes, (users, cdi)).await?;
     let cluster = Cluster::start(agent.node(), &data_dir, manager_socket.clone(), (managers, status)).await?;
+    if let Some(address) = metrics {
+        Metrics::new(agent.containers().clone(), data_dir.clone(), cluster.clone()).serve(address).await?;
+    }
     let (stop, stopped) = watch::channel(());
     let dispatcher = Server::builder().layer(cluster.of_manager()).add_routes(Routes::default());
     let incoming = UnixListenerStream::new(listen(&manager_socket, Access::Root)?);

@@ -36,6 +36,7 @@ mod links;
 mod local_networks;
 mod logs;
 mod mesh;
+mod metrics;
 mod networks;
 mod programs;
 mod prune;

@@ -22,6 +22,7 @@ use super::snapshot::SnapshotStore;
 use super::types::{Address, Proposal, Types};
 use super::{PeerApi, Replica, Reply};
 use crate::error::{Error, RecordFlaw};
+use crate::metrics::RaftView;
 
 pub type OpenRaft = openraft::Raft<Types, Machine>;
 
@@ -182,6 +183,26 @@ impl Raft {
         };
         let own = metrics.id;
         heard.iter().filter(|(id, at)| **id != own && is_silent(at)).map(|(id, _)| *id).collect()
+    }
+
+    /// How it stands, for who watches.
+    pub fn view(&self) -> RaftView {
+        let unreachable = self.unreachable().len();
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let index = |id: Option<openraft::type_config::alias::LogIdOf<Types>>| id.map_or(0, |id| id.index);
+        let membership = metrics.membership_config.membership();
+        RaftView {
+            leads: metrics.state == ServerState::Leader,
+            has_leader: metrics.current_leader.is_some(),
+            term: metrics.current_term,
+            last: metrics.last_log_index.unwrap_or(0),
+            applied: index(metrics.last_applied),
+            snapshot: index(metrics.snapshot),
+            voters: membership.voter_ids().count(),
+            learners: membership.learner_ids().count(),
+            unreachable,
+        }
     }
 
     async fn change(&self, change: ChangeMembers<u64, Address>) -> Result<(), Error> {

@@ -14,6 +14,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::watch;
 
 use crate::error::Error;
+use crate::metrics::Proposals;
 use crate::raft::{Leadership, Peers, Raft, RaftConfig, Reply};
 use crate::state::{Command, Entry, Event, IdSource, State, codec};
 use replica::{Shared, StateReplica};
@@ -34,6 +35,7 @@ pub struct Store {
     node: NodeId,
     raft: Raft,
     shared: Arc<Shared>,
+    proposals: Proposals,
 }
 
 impl Store {
@@ -52,7 +54,7 @@ impl Store {
         let shared = Arc::new(Shared::default());
         let config = RaftConfig { dir: data_dir.join(crate::manager::RAFT), node, peers, joins, unlock };
         let raft = Raft::start(config, Box::new(StateReplica::new(shared.clone()))).await?;
-        Ok(Self { node, raft, shared })
+        Ok(Self { node, raft, shared, proposals: Proposals::default() })
     }
 
     /// This node.
@@ -111,12 +113,21 @@ impl Store {
     /// [`Error::Refused`] by the state, [`Error::NotLeader`], [`Error::DiskFull`], [`Error::TooLarge`]; [`Error::Uncertain`] when
     /// only time will tell.
     pub async fn propose(&self, commands: Vec<Command>) -> Result<Applied, Error> {
+        let begin = std::time::Instant::now();
         let entry = codec::encode_entry(&Entry { now: now(), commands });
-        match self.raft.propose(entry).await? {
-            Reply::Applied(applied) => Ok(*applied),
-            Reply::Refused(refusal) => Err(refusal.into()),
-            Reply::Nothing => Err(Error::Stopped { reason: "raft gave no answer to a proposal".into() }),
-        }
+        let result = match self.raft.propose(entry).await {
+            Ok(Reply::Applied(applied)) => Ok(*applied),
+            Ok(Reply::Refused(refusal)) => Err(refusal.into()),
+            Ok(Reply::Nothing) => Err(Error::Stopped { reason: "raft gave no answer to a proposal".into() }),
+            Err(error) => Err(error),
+        };
+        self.proposals.count(&result, begin.elapsed());
+        result
+    }
+
+    /// What came of proposals.
+    pub fn proposals(&self) -> &Proposals {
+        &self.proposals
     }
 
     /// Ends Raft and closes the files.

@@ -252,6 +252,16 @@ impl Cluster {
         tower_layer(Door::of_managers(self.gate.subscribe(), self.locked.subscribe()))
     }
 
+    /// This node's manager, if it is one.
+    pub async fn manager(&self) -> Option<Arc<Manager>> {
+        self.running.lock().await.manager.clone()
+    }
+
+    /// Whether the agent has a session with a manager.
+    pub fn has_session(&self) -> bool {
+        self.status.borrow().error.is_none()
+    }
+
     /// Ends the manager, if there is one, in order.
     pub async fn shutdown(&self) {
         let mut running = self.running.lock().await;
