@@ -75,7 +75,7 @@ pub enum Error {
     #[error("template parsing error: {source}")]
     Template {
         /// Why, in Go's words.
-        source: crate::template::Error,
+        source: template::Error,
         /// Docker's exit code, which differs between its commands.
         code: u8,
     },
@@ -123,12 +123,12 @@ impl From<tonic::Status> for Error {
 
 impl Error {
     /// Of a listing.
-    pub fn template(source: crate::template::Error) -> Self {
+    pub fn template(source: template::Error) -> Self {
         Self::Template { source, code: 1 }
     }
 
     /// Of a command that shows one object, and cannot read its template.
-    pub fn inspect_template(source: crate::template::Error) -> Self {
+    pub fn inspect_template(source: template::Error) -> Self {
         Self::Template { source, code: 64 }
     }
 

@@ -45,7 +45,6 @@ mod stream;
 mod surface;
 mod swarm;
 mod system;
-mod template;
 mod terminal;
 mod volume;
 

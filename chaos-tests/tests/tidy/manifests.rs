@@ -11,11 +11,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("api", &["model"]),
     ("compose-spec", &["model"]),
     ("manager", &["model", "api"]),
-    ("agent", &["model", "api", "net", "image"]),
+    ("agent", &["model", "api", "net", "image", "template"]),
     ("net", &["model"]),
     ("image", &["model"]),
     ("shim", &["model"]),
-    ("cli", &["model", "api", "compose-spec", "manager", "agent", "net", "image", "shim"]),
+    ("template", &[]),
+    ("cli", &["model", "api", "compose-spec", "manager", "agent", "net", "image", "shim", "template"]),
     ("chaos-tests", &["model", "manager", "agent"]),
 ];
 

@@ -43,7 +43,7 @@ const PURE: &[&str] = &[
     "image/src/registry/origin.rs",
     "image/src/registry/problem.rs",
     "image/src/registry/range.rs",
-    "cli/src/template",
+    "template/src",
     "cli/src/filter.rs",
     "cli/src/detach_keys.rs",
     "cli/src/manifest/list.rs",

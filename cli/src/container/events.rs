@@ -13,7 +13,7 @@ use crate::clock;
 use crate::error::{Error, Result};
 use crate::output::format::{self, Format, Listing};
 use crate::output::table::printable;
-use crate::template::Value as Template;
+use template::Value as Template;
 
 /// Arguments of `orca events`.
 #[derive(Debug, Args)]

@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::filter::Filters;
 use crate::output::format::{self, Format, Listing};
 use crate::output::human;
-use crate::template::Value;
+use template::Value;
 
 /// Arguments of `orca ps`.
 #[derive(Debug, Args)]

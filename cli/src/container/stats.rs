@@ -8,8 +8,8 @@ use crate::client::{Client, Host};
 use crate::error::Result;
 use crate::output::format::{self, Format, Listing};
 use crate::output::human;
-use crate::template::Value;
 use crate::terminal;
+use template::Value;
 
 /// Arguments of `orca stats`.
 #[derive(Debug, Args)]

@@ -14,8 +14,8 @@ use serde_json::json;
 use crate::error::{Error, Result};
 use crate::inspect;
 use crate::output::format::{self, Format, Listing};
-use crate::template::Value;
 use store::{Context, Store, Tls};
+use template::Value;
 
 /// The context that is always there.
 pub const DEFAULT: &str = "default";

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::filter::{Filters, glob};
 use crate::output::format::{self, Format, Listing};
 use crate::output::human;
-use crate::template::Value;
+use template::Value;
 
 /// Arguments of `orca images`.
 #[derive(Debug, Args)]

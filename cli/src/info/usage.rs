@@ -16,7 +16,7 @@ use crate::container::ps;
 use crate::error::{Error, Result};
 use crate::output::format::{self, Format, Listing};
 use crate::output::human;
-use crate::template::Value;
+use template::Value;
 
 /// Arguments of `orca system df`.
 #[derive(Debug, Args)]

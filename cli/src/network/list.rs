@@ -10,7 +10,7 @@ use crate::client::{Client, Host};
 use crate::error::Result;
 use crate::filter::Filters;
 use crate::output::format::{self, Format, Listing};
-use crate::template::Value as Row;
+use template::Value as Row;
 
 /// Arguments of `orca network ls`.
 #[derive(Debug, clap::Args)]

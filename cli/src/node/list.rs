@@ -8,7 +8,7 @@ use crate::client::{Client, Host};
 use crate::error::Result;
 use crate::filter::Filters;
 use crate::output::format::{self, Format, Listing};
-use crate::template::Value;
+use template::Value;
 
 /// Arguments of `orca node ls`.
 #[derive(Debug, clap::Args)]

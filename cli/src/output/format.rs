@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 
 use super::table::{Table, align, printable};
 use crate::error::{Error, Result};
-use crate::template::{Functions, Missing, Template, Value};
+use template::{Functions, Missing, Template, Value};
 
 /// How a listing is printed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -87,8 +87,8 @@ impl Listing<'_> {
         let template = Template::parse(columns).map_err(Error::template)?;
         let header =
             template.execute(&header, Missing::Field(self.kind), Functions::Headers).map_err(Error::template)?;
-        let shown: Vec<Value> = rows.iter().map(Value::printable).collect();
-        Ok(align(&lines(std::iter::once(header).chain(self.fill(columns, &shown)?))))
+        let visible: Vec<Value> = rows.iter().map(shown).collect();
+        Ok(align(&lines(std::iter::once(header).chain(self.fill(columns, &visible)?))))
     }
 
     fn fill(&self, template: &str, rows: &[Value]) -> Result<Vec<String>> {
@@ -98,22 +98,20 @@ impl Listing<'_> {
     }
 }
 
-impl Value {
-    /// The value with everything that would move the cursor shown as `?`.
-    fn printable(&self) -> Self {
-        match self {
-            Self::Text(text) => Self::Text(printable(text)),
-            Self::List(items) => Self::List(items.iter().map(Self::printable).collect()),
-            Self::Map(map) => Self::Map(map.iter().map(|(key, value)| (printable(key), value.printable())).collect()),
-            Self::Struct(record) => {
-                let mut record = record.clone();
-                for (_, value) in &mut record.fields {
-                    *value = value.printable();
-                }
-                Self::Struct(record)
+/// The value with everything that would move the cursor shown as `?`.
+fn shown(value: &Value) -> Value {
+    match value {
+        Value::Text(text) => Value::Text(printable(text)),
+        Value::List(items) => Value::List(items.iter().map(shown).collect()),
+        Value::Map(map) => Value::Map(map.iter().map(|(key, value)| (printable(key), shown(value))).collect()),
+        Value::Struct(record) => {
+            let mut record = record.clone();
+            for (_, value) in &mut record.fields {
+                *value = shown(value);
             }
-            other => other.clone(),
+            Value::Struct(record)
         }
+        other => other.clone(),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::compose::{Goal, ProjectArgs, wait, wait_until_gone};
 use crate::error::{Error, Result};
 use crate::node::task_row;
 use crate::output::format::{self, Format, Listing};
-use crate::template::Value;
+use template::Value;
 
 /// What to do with stacks.
 #[derive(Debug, Subcommand)]

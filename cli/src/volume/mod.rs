@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::filter::Filters;
 use crate::inspect;
 use crate::output::format::{self, Format, Listing};
-use crate::template::Value;
+use template::Value;
 
 pub use prune::{PruneArgs, prune, prune_now, prune_request};
 

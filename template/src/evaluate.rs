@@ -7,7 +7,7 @@ use super::lexer::line;
 use super::node::{Branch, Command, Node, Operand, OperandKind, Pipe};
 use super::quote::quote;
 use super::value::{Record, Shape, Value};
-use super::{DEPTH_MAX, Error};
+use super::{DEPTH_MAX, Error, Lookup, OUTPUT_MAX, STEPS_MAX};
 
 /// What is said of a field that a struct does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,24 +19,35 @@ pub enum Missing {
 }
 
 /// What Docker's functions do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Functions {
+#[derive(Clone, Copy)]
+pub enum Functions<'a> {
     /// What they say.
     Values,
+    /// What they say; and functions that are not Docker's find what this does.
+    Lookup(Lookup<'a>),
     /// Nothing: the header of a table is made with the template of its rows.
     Headers,
 }
 
 /// Carries out the template without a name.
-pub fn execute(
-    text: &str,
-    blocks: &BTreeMap<String, Vec<Node>>,
+pub fn execute<'a>(
+    text: &'a str,
+    blocks: &'a BTreeMap<String, Vec<Node>>,
     data: &Value,
     missing: Missing,
-    functions: Functions,
+    functions: Functions<'a>,
 ) -> Result<String, Error> {
-    let mut walk =
-        Walk { text, blocks, missing, functions, name: "", variables: Vec::new(), out: String::new(), depth: 0 };
+    let mut walk = Walk {
+        text,
+        blocks,
+        missing,
+        functions,
+        name: "",
+        variables: Vec::new(),
+        out: String::new(),
+        depth: 0,
+        steps: 0,
+    };
     walk.variables.push(("$".into(), data.clone()));
     walk.list(blocks.get("").map_or(&[][..], Vec::as_slice), data)?;
     Ok(walk.out)
@@ -54,12 +65,13 @@ struct Walk<'a> {
     text: &'a str,
     blocks: &'a BTreeMap<String, Vec<Node>>,
     missing: Missing,
-    functions: Functions,
+    functions: Functions<'a>,
     /// Of the template that is carried out.
     name: &'a str,
     variables: Vec<(String, Value)>,
     out: String,
     depth: usize,
+    steps: usize,
 }
 
 impl<'a> Walk<'a> {
@@ -81,6 +93,10 @@ impl<'a> Walk<'a> {
     }
 
     fn node(&mut self, node: &'a Node, dot: &Value) -> Result<Flow, Error> {
+        self.steps += 1;
+        if self.steps > STEPS_MAX || self.out.len() > OUTPUT_MAX {
+            return Err(Error(format!("{}: exceeded maximum work", quote(self.name))));
+        }
         match node {
             Node::Text(text) => self.out.push_str(text),
             Node::Action(pipe) => {
@@ -312,7 +328,7 @@ impl<'a> Walk<'a> {
         constant: Option<&str>,
         at: &Operand,
     ) -> Result<(), Error> {
-        if self.functions == Functions::Headers && *value != Value::None && name != "printf" {
+        if matches!(self.functions, Functions::Headers) && *value != Value::None && name != "printf" {
             return Ok(());
         }
         Parameter::of(name, index).check(value, constant).or_else(|reason| self.error(at.at, &at.to_string(), &reason))

@@ -9,9 +9,10 @@ use super::value::Value;
 use super::{DEPTH_MAX, Error, functions};
 
 /// Reads a template and those that it defines, by name.
-pub fn parse(text: &str) -> Result<BTreeMap<String, Vec<Node>>, Error> {
+pub fn parse(text: &str, lookups: &[&str]) -> Result<BTreeMap<String, Vec<Node>>, Error> {
     let mut parser = Parser {
         text,
+        lookups,
         tokens: tokens(text)?,
         next: 0,
         variables: vec!["$".into()],
@@ -46,6 +47,8 @@ impl End {
 
 struct Parser<'a> {
     text: &'a str,
+    /// Functions that there are besides.
+    lookups: &'a [&'a str],
     tokens: Vec<Token>,
     next: usize,
     variables: Vec<String>,
@@ -415,7 +418,7 @@ impl Parser<'_> {
             _ if KEYWORDS.contains(&word) || word == "end" || word == "else" => {
                 self.error(&format!("unexpected <{word}> in operand"))
             }
-            _ if functions::exists(word) => Ok(OperandKind::Function(word.to_owned())),
+            _ if functions::exists(word) || self.lookups.contains(&word) => Ok(OperandKind::Function(word.to_owned())),
             _ => self.error(&format!("function {} not defined", quote(word))),
         }
     }

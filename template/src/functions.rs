@@ -47,7 +47,9 @@ pub fn exists(name: &str) -> bool {
 
 /// Complains of a wrong number of arguments.
 pub fn check_count(name: &str, count: usize) -> Result<(), String> {
-    let Some((_, least, most)) = TABLE.iter().find(|(own, ..)| *own == name) else { return Ok(()) };
+    // One that is not here takes one text.
+    let known = TABLE.iter().find(|(own, ..)| *own == name);
+    let (_, least, most) = known.unwrap_or(&("", 1, 1));
     let wanted = if *most == MANY { format!("at least {least}") } else { least.to_string() };
     if count < *least || count > *most {
         return Err(format!("wrong number of args for {name}: want {wanted} got {count}"));
@@ -56,7 +58,7 @@ pub fn check_count(name: &str, count: usize) -> Result<(), String> {
 }
 
 /// Calls a function; `and` and `or` are the evaluator's, which leaves out what they do not need.
-pub fn call(name: &str, args: &[Value], functions: Functions) -> Result<Value, String> {
+pub fn call(name: &str, args: &[Value], functions: Functions<'_>) -> Result<Value, String> {
     match name {
         "eq" | "ne" | "lt" | "le" | "gt" | "ge" => compare::call(name, args),
         "not" => Ok(Value::Bool(!args.first().is_some_and(Value::is_true))),
@@ -70,8 +72,11 @@ pub fn call(name: &str, args: &[Value], functions: Functions) -> Result<Value, S
         "js" => Ok(Value::Text(escape::js(&joined(args)))),
         "urlquery" => Ok(Value::Text(escape::urlquery(&joined(args)))),
         "call" => Err(format!("non-function {} of type {}", args[0].print(), args[0].type_name())),
-        _ if functions == Functions::Headers => Ok(args[0].clone()),
-        _ => docker(name, args),
+        _ => match (functions, args) {
+            (Functions::Headers, _) => Ok(args[0].clone()),
+            (Functions::Lookup(find), [Value::Text(text)]) if !exists(name) => find(name, text).map(Value::Text),
+            _ => docker(name, args),
+        },
     }
 }
 
@@ -95,6 +100,7 @@ impl Parameter {
             ("join", 0) => Self::Texts,
             ("truncate", 1) | ("pad", 1 | 2) => Self::Integer,
             ("split" | "join" | "title" | "lower" | "upper" | "pad" | "truncate", _) | ("printf", 0) => Self::Text,
+            _ if !exists(name) => Self::Text,
             _ => Self::Any,
         }
     }

@@ -107,3 +107,38 @@ proptest::proptest! {
         let _ = run(&text, &data(), Missing::Key);
     }
 }
+
+#[test]
+fn further_functions_find_what_they_are_told() {
+    let find = |name: &str, text: &str| match (name, text) {
+        ("secret", "key") => Ok("hunter2".to_owned()),
+        (name, text) => Err(format!("no {name} {text:?}")),
+    };
+    let run = |text: &str| {
+        let template = Template::parse_with(text, &["secret", "env"])?;
+        template.execute(&data(), Missing::Key, Functions::Lookup(&find))
+    };
+    assert_eq!(run("{{ secret \"key\" | upper }} {{ .Names | printf \"%s-%s\" \"a\" }}").unwrap(), "HUNTER2 a-web");
+    assert!(run("{{ env \"X\" }}").unwrap_err().to_string().contains("error calling env: no env \"X\""));
+    assert!(run("{{ secret }}").unwrap_err().to_string().contains("wrong number of args for secret: want 1 got 0"));
+    assert!(run("{{ secret 1 }}").unwrap_err().to_string().contains("expected string; found 1"));
+    assert!(run("{{ config \"x\" }}").unwrap_err().to_string().contains("function \"config\" not defined"));
+    assert!(Template::parse("{{ secret \"key\" }}").is_err());
+}
+
+#[test]
+fn templates_that_call_each_other_come_to_an_end() {
+    let twice = "{{define \"a\"}}{{template \"a\"}}{{template \"a\"}}{{end}}{{template \"a\"}}";
+    assert!(run(twice, &data(), Missing::Key).starts_with("ERROR"));
+    let wide = "{{define \"b\"}}x{{end}}{{range $i, $e := .Mounts}}{{template \"b\"}}{{end}}";
+    assert_eq!(run(wide, &data(), Missing::Key), "xx");
+    let mut doubling = String::from("{{define \"t0\"}}x{{end}}");
+    for level in 1..60 {
+        let below = level - 1;
+        doubling += &format!(
+            "{{{{define \"t{level}\"}}}}{{{{template \"t{below}\"}}}}{{{{template \"t{below}\"}}}}{{{{end}}}}"
+        );
+    }
+    let error = run(&(doubling + "{{template \"t59\"}}"), &data(), Missing::Key);
+    assert!(error.contains("exceeded maximum work"), "{error}");
+}
