@@ -10,7 +10,9 @@ use net::netlink::netns;
 use net::plan::NodeKey;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tonic::service::Routes;
 
+use crate::carrier::Carrier;
 use crate::containers::Containers;
 use crate::db::Db;
 use crate::events::Kind;
@@ -82,6 +84,7 @@ pub struct Agent {
     containers: Containers,
     networks: Arc<Networks>,
     loops: JoinSet<()>,
+    services: watch::Sender<Option<Routes>>,
 }
 
 impl Agent {
@@ -158,7 +161,9 @@ impl Agent {
         loops.spawn(containers.clone().run_timer());
         loops.spawn(crate::service::clean_up_builds(containers.clone()));
         loops.spawn(work(containers.clone(), networks.clone(), assignments, contents_sender));
+        let (services, answers) = watch::channel(None);
         let session_loop = Session {
+            carrier: Carrier::new(answers),
             node: identity.id,
             description: description.clone(),
             managers,
@@ -168,7 +173,7 @@ impl Agent {
             mesh: networks.mesh(),
         };
         loops.spawn(session_loop.run());
-        Ok(Self { identity, description, paths: own_paths, containers, networks, loops })
+        Ok(Self { identity, description, paths: own_paths, containers, networks, loops, services })
     }
 
     /// This node.
@@ -194,6 +199,11 @@ impl Agent {
     /// Its network.
     pub fn networks(&self) -> &Arc<Networks> {
         &self.networks
+    }
+
+    /// What this node answers when the cluster's managers call it.
+    pub fn answer_managers(&self, services: Routes) {
+        self.services.send_replace(Some(services));
     }
 
     /// Gives back what belongs to no container: the secrets' file system and the node's own cgroups. For a reset, when no

@@ -13,7 +13,7 @@ use api::dispatcher::agent_message::Message as ToManager;
 use api::dispatcher::dispatcher_client::DispatcherClient;
 use api::dispatcher::manager_message::Message as FromManager;
 use api::dispatcher::{
-    Acknowledge, AgentMessage, ClusterView, Heartbeat, Hello, ManagerMessage, Statuses, TaskReport, Welcome,
+    Acknowledge, AgentMessage, Call, ClusterView, Heartbeat, Hello, ManagerMessage, Statuses, TaskReport, Welcome,
 };
 use api::remote::ClientConfig;
 use model::{Assignments, AssignmentsDiff, MeshEnd, NodeDescription, NodeId, NodeRole, TaskId};
@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
 
+use crate::carrier::Carrier;
 use crate::containers::Containers;
 use crate::{Error, Result};
 
@@ -63,7 +64,7 @@ impl Managers {
     }
 
     /// The connection to try after so many that failed.
-    async fn connect(&self, failures: usize) -> Result<Channel> {
+    pub(crate) async fn connect(&self, failures: usize) -> Result<Channel> {
         let number = failures % self.count().max(1);
         if let Some(socket) = self.socket.as_ref().filter(|_| number == 0) {
             return Ok(api::client::connect_unix(socket).await?);
@@ -108,6 +109,8 @@ pub struct Session {
     pub containers: Containers,
     /// Where assignments go; `None` until the first full set has come.
     pub assigned: watch::Sender<Option<Arc<Assignments>>>,
+    /// What answers the managers' calls.
+    pub carrier: Carrier,
     /// This node's end of the mesh, which belongs to what it says of itself.
     pub mesh: watch::Receiver<Option<MeshEnd>>,
 }
@@ -150,7 +153,7 @@ impl Session {
         let (outgoing, messages) = mpsc::channel(QUEUE);
         let mut mesh = self.mesh.clone();
         let description = Some(self.described(*mesh.borrow_and_update()).into());
-        let hello = Hello { protocol: PROTOCOL, node: self.node.to_string(), description };
+        let hello = Hello { protocol: PROTOCOL, node: self.node.to_string(), description, carries: true };
         send(&outgoing, ToManager::Hello(hello)).await?;
         let incoming = client.session(ReceiverStream::new(messages)).await.map_err(broken)?;
         let mut incoming = incoming.into_inner();
@@ -158,8 +161,9 @@ impl Session {
         *backoff = BACKOFF_MIN;
         self.status.send_modify(|status| status.error = None);
         tracing::info!(node = %self.node, "session with the manager opened");
+        let call = |call: Call| self.carrier.open(managers.clone(), failures, call);
         tokio::select! {
-            done = self.receive(&mut incoming, &outgoing) => done,
+            done = self.receive(&mut incoming, &outgoing, &call) => done,
             done = self.report(&outgoing) => done,
             done = self.describe(&outgoing, &mut mesh) => done,
             done = beat(&outgoing, period) => done,
@@ -187,12 +191,18 @@ impl Session {
         &self,
         incoming: &mut tonic::Streaming<ManagerMessage>,
         outgoing: &mpsc::Sender<AgentMessage>,
+        call: &impl Fn(Call),
     ) -> Result<()> {
         // Differences are against what this session has sent; before its full set nothing can be applied.
         let mut known: Option<Assignments> = None;
         while let Some(ManagerMessage { message }) = incoming.message().await.map_err(broken)? {
-            let Some(FromManager::Assignments(message)) = message else {
-                return Err(Error::Session("the manager sent a message that this agent does not know".into()));
+            let message = match message {
+                Some(FromManager::Assignments(message)) => message,
+                Some(FromManager::Call(called)) => {
+                    call(called);
+                    continue;
+                }
+                _ => return Err(Error::Session("the manager sent a message that this agent does not know".into())),
             };
             if let Some(view) = message.cluster.map(view).transpose()? {
                 self.status.send_modify(|status| status.view = Some(view));

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
+use tonic::metadata::AsciiMetadataValue;
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint as Target, Uri};
@@ -180,6 +182,26 @@ pub async fn connect_unix(path: &Path) -> Result<Channel, Error> {
     connected.map_err(|source| Error::Transport { path: path.into(), source })
 }
 
+/// Speaks over a connection that is there already, and is not made again.
+///
+/// # Errors
+/// [`Error::Remote`] when the other end does not answer.
+pub async fn connect_over(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    window: u32,
+) -> Result<Channel, Error> {
+    let mut only = Some(TokioIo::new(stream));
+    let connector = tower::service_fn(move |_: Uri| {
+        let only = only.take().ok_or_else(|| std::io::Error::other("the connection has ended"));
+        std::future::ready(only)
+    });
+    let target = Target::from_static("http://orca.node")
+        .initial_stream_window_size(window)
+        .initial_connection_window_size(window);
+    let connected = target.connect_with_connector(connector).await;
+    connected.map_err(|source| Error::Remote { address: "the node".into(), reason: crate::error::root_cause(&source) })
+}
+
 fn connect_error(path: &Path, source: std::io::Error) -> Error {
     let path = path.to_path_buf();
     match source.kind() {
@@ -193,6 +215,7 @@ fn connect_error(path: &Path, source: std::io::Error) -> Error {
 /// Calls that change nothing, by service and method. `Attach` may give a container input, and start it.
 const READING: &[&str] = &[
     "orca.control.v1.Control/GetCluster",
+    "orca.control.v1.Control/Locate",
     "orca.control.v1.Control/Plan",
     "orca.control.v1.Control/ListServices",
     "orca.control.v1.Control/ListTasks",
@@ -224,22 +247,24 @@ const READING: &[&str] = &[
     "orca.node.v1.Node/InspectVolume",
 ];
 
-/// What a connection may be used for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Guard {
-    /// Everything.
-    #[default]
-    Open,
-    /// Calls that change nothing; the others are refused before they are made.
-    ReadOnly,
+/// What a connection may be used for, and who is meant.
+#[derive(Debug, Clone, Default)]
+pub struct Guard {
+    /// Calls that change something are refused before they are made.
+    pub read_only: bool,
+    /// The node that is to answer, if not the one that is connected to.
+    pub node: Option<AsciiMetadataValue>,
 }
 
 /// A connection with its guard.
 pub type Guarded = InterceptedService<Channel, Guard>;
 
 impl Interceptor for Guard {
-    fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
-        if *self == Self::Open {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(node) = &self.node {
+            request.metadata_mut().insert(crate::carried::NODE, node.clone());
+        }
+        if !self.read_only {
             return Ok(request);
         }
         let method = request.extensions().get::<GrpcMethod<'_>>();
@@ -294,13 +319,13 @@ mod tests {
             request.extensions_mut().insert(GrpcMethod::new(service, method));
             request
         };
-        let mut guard = Guard::ReadOnly;
+        let mut guard = Guard { read_only: true, node: None };
         assert!(guard.call(request("orca.control.v1.Control", "Plan")).is_ok());
         for (service, method) in [("orca.control.v1.Control", "ApplyStack"), ("orca.node.v1.Node", "Exec"), ("", "")] {
             assert!(guard.call(request(service, method)).is_err(), "{method}");
         }
         assert!(guard.call(Request::new(())).is_err(), "a call that nobody knows");
-        assert!(Guard::Open.call(request("orca.control.v1.Control", "ApplyStack")).is_ok());
+        assert!(Guard::default().call(request("orca.control.v1.Control", "ApplyStack")).is_ok());
     }
 
     #[test]

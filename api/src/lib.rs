@@ -3,9 +3,11 @@
 //! - [`wire`]: generated from `proto/`; stays at the wire, in the Raft log and in the agent's db
 //! - [`convert`]: model to wire and back, exhaustively, so that a forgotten field does not compile
 //! - [`client`]: connections to a daemon · [`remote`], [`tls`]: to one on another machine, with certificates
+//! - [`carried`]: to a node that nobody can connect to, within a stream that it has opened
 //! - [`identity`]: who a node is, by its certificate · [`listener`]: who comes, by theirs
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod carried;
 pub mod client;
 pub mod convert;
 mod error;

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use api::dispatcher::dispatcher_server::{Dispatcher, DispatcherServer};
-use api::dispatcher::{AgentMessage, Assignments, ManagerMessage, manager_message};
+use api::dispatcher::{AgentMessage, Assignments, ManagerMessage, Piece, manager_message};
 use api::{Error, client, types};
 use tokio::net::UnixListener;
 use tokio::task::JoinHandle;
@@ -17,6 +17,11 @@ struct Sender(usize);
 #[tonic::async_trait]
 impl Dispatcher for Sender {
     type SessionStream = tokio_stream::Iter<std::vec::IntoIter<Result<ManagerMessage, Status>>>;
+    type CarryStream = tokio_stream::Empty<Result<Piece, Status>>;
+
+    async fn carry(&self, _: Request<Streaming<Piece>>) -> Result<Response<Self::CarryStream>, Status> {
+        Ok(Response::new(tokio_stream::empty()))
+    }
 
     async fn session(&self, _: Request<Streaming<AgentMessage>>) -> Result<Response<Self::SessionStream>, Status> {
         if self.0 == 0 {

@@ -80,22 +80,45 @@ pub struct Client {
     pub images: ImagesClient<Guarded>,
     /// The node's part in a cluster.
     pub swarm: SwarmClient<Channel>,
+    channel: Channel,
+    read_only: bool,
+    node_meant: Option<String>,
 }
 
 impl Client {
     /// Connects to a daemon that runs.
     pub async fn connect(host: &Host) -> Result<Self> {
         let channel = channel(host).await?;
-        let guard = if host.dry_run { Guard::ReadOnly } else { Guard::Open };
+        let guard = Guard { read_only: host.dry_run, node: None };
         Ok(Self {
-            node: api::client::node_client(channel.clone(), guard),
-            files: api::client::files_client(channel.clone(), guard),
-            networks: api::client::networks_client(channel.clone(), guard),
-            control: api::client::control_client(channel.clone(), guard),
+            node: api::client::node_client(channel.clone(), guard.clone()),
+            files: api::client::files_client(channel.clone(), guard.clone()),
+            networks: api::client::networks_client(channel.clone(), guard.clone()),
+            control: api::client::control_client(channel.clone(), guard.clone()),
             images: api::client::images_client(channel.clone(), guard),
             // No dry run has anything to do with it.
-            swarm: SwarmClient::new(channel),
+            swarm: SwarmClient::new(channel.clone()),
+            channel,
+            read_only: host.dry_run,
+            node_meant: None,
         })
+    }
+
+    /// The same connection, through which another node of the cluster answers for its containers and their files.
+    pub fn at(&self, node: &str) -> Result<Self> {
+        let id = node.parse().map_err(|_| Error::NotFound { kind: "node", name: node.to_owned() })?;
+        let guard = Guard { read_only: self.read_only, node: Some(id) };
+        Ok(Self {
+            node: api::client::node_client(self.channel.clone(), guard.clone()),
+            files: api::client::files_client(self.channel.clone(), guard),
+            node_meant: Some(node.to_owned()),
+            ..self.clone()
+        })
+    }
+
+    /// The other node that answers, if any.
+    pub fn node_meant(&self) -> Option<&str> {
+        self.node_meant.as_deref()
     }
 
     /// Connects; when no daemon answers at the default place, starts one in the background first, but not for a dry run.

@@ -117,6 +117,11 @@ impl From<tonic::Status> for Error {
             tonic::Code::Unimplemented => format!("this daemon is of another version: {}", status.message()),
             _ => status.message().to_owned(),
         };
+        // What another node than the one that was asked has answered.
+        let message = match status.metadata().get(api::carried::NODE).and_then(|node| node.to_str().ok()) {
+            Some(node) => format!("node {node}: {message}"),
+            None => message,
+        };
         Self::Daemon { message, code, missing: status.code() == tonic::Code::NotFound }
     }
 }

@@ -28,6 +28,7 @@ mod daemon;
 mod demo;
 mod detach_keys;
 mod docker_config;
+mod elsewhere;
 mod error;
 mod filter;
 mod image;

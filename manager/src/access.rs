@@ -25,6 +25,7 @@ const ISSUE: &str = "/orca.swarm.v1.Membership/Issue";
 const ENLIST: &str = "/orca.swarm.v1.Membership/Enlist";
 const DEPART: &str = "/orca.swarm.v1.Membership/Depart";
 const SESSION: &str = "/orca.dispatcher.v1.Dispatcher/Session";
+const CARRY: &str = "/orca.dispatcher.v1.Dispatcher/Carry";
 const RAFT: &str = "/orca.swarm.v1.Raft/";
 const CONTROL: &str = "/orca.control.v1.Control/";
 
@@ -35,7 +36,25 @@ pub fn is_the_leaders(path: &str) -> bool {
 
 /// Whether its request is a stream, which cannot be asked again.
 pub fn is_a_stream(path: &str) -> bool {
-    path == SESSION
+    path == SESSION || path == CARRY
+}
+
+/// Whether its stream has a connection of its own, so that who reads slowly holds up nobody else.
+pub fn is_apart(path: &str) -> bool {
+    path == CARRY
+}
+
+/// Whether `caller` may have another node answer this.
+///
+/// # Errors
+/// Why not.
+pub fn check_reach(path: &str, caller: Caller) -> Result<(), String> {
+    let is_trusted = matches!(caller, Caller::Local | Caller::Node { role: NodeRole::Manager, .. });
+    match (is_trusted, api::carried::is_answered(path)) {
+        (true, true) => Ok(()),
+        (true, false) => Err(format!("{path} is not answered for other nodes: ask the node itself")),
+        (false, _) => Err("only managers reach other nodes".to_owned()),
+    }
 }
 
 /// The node that a certificate is of, as the state has it: what was removed, demoted or given another key since the certificate was
@@ -79,9 +98,11 @@ pub fn check(path: &str, caller: Caller) -> Result<(), String> {
     let allowed = match caller {
         Caller::Local => !path.starts_with(RAFT),
         Caller::Stranger => path == ISSUE,
-        Caller::Node { role: NodeRole::Worker, .. } => [ISSUE, DEPART, SESSION].contains(&path),
+        Caller::Node { role: NodeRole::Worker, .. } => [ISSUE, DEPART, SESSION, CARRY].contains(&path),
         Caller::Node { role: NodeRole::Manager, .. } => {
-            [ISSUE, DEPART, SESSION, ENLIST].contains(&path) || path.starts_with(RAFT) || path.starts_with(CONTROL)
+            [ISSUE, DEPART, SESSION, CARRY, ENLIST].contains(&path)
+                || path.starts_with(RAFT)
+                || path.starts_with(CONTROL)
         }
     };
     match (allowed, caller) {
@@ -154,5 +175,17 @@ mod tests {
             assert!(!may(path, node(NodeRole::Manager)) && !may(path, Caller::Stranger), "{path}");
         }
         assert!(!may("/orca.swarm.v1.Raft/Vote", Caller::Local));
+        assert!(may(CARRY, node(NodeRole::Worker)) && !may(CARRY, Caller::Stranger));
+    }
+
+    #[test]
+    fn only_managers_reach_nodes_and_only_for_what_is_answered() {
+        let exec = "/orca.node.v1.Node/Exec";
+        let node = |role| Caller::Node { node: NODE, role };
+        assert!(check_reach(exec, Caller::Local).is_ok() && check_reach(exec, node(NodeRole::Manager)).is_ok());
+        assert!(check_reach(exec, node(NodeRole::Worker)).is_err() && check_reach(exec, Caller::Stranger).is_err());
+        for path in ["/orca.node.v1.Node/Reset", "/orca.swarm.v1.Swarm/Leave", ISSUE] {
+            assert!(check_reach(path, Caller::Local).is_err(), "{path}");
+        }
     }
 }

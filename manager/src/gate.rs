@@ -24,6 +24,7 @@ use tower_service::Service;
 
 use crate::access::{self, Caller};
 use crate::raft::Leadership;
+use crate::reach::{self, Reach};
 use crate::store::Store;
 
 /// For whom another manager asks: a certificate in base64, or [`NOBODY`].
@@ -48,6 +49,7 @@ pub struct Gate {
 
 struct Shared {
     store: Arc<Store>,
+    reach: Arc<Reach>,
     /// How this manager speaks to others; `None` while it is alone.
     tls: watch::Receiver<Option<Arc<ClientConfig>>>,
     /// The connection to the leader at this address.
@@ -56,8 +58,13 @@ struct Shared {
 
 impl Gate {
     /// Guards `inner`.
-    pub fn new(inner: Routes, store: Arc<Store>, tls: watch::Receiver<Option<Arc<ClientConfig>>>) -> Self {
-        Self { inner, shared: Arc::new(Shared { store, tls, leader: Mutex::default() }) }
+    pub(crate) fn new(
+        inner: Routes,
+        store: Arc<Store>,
+        reach: Arc<Reach>,
+        tls: watch::Receiver<Option<Arc<ClientConfig>>>,
+    ) -> Self {
+        Self { inner, shared: Arc::new(Shared { store, reach, tls, leader: Mutex::default() }) }
     }
 }
 
@@ -101,6 +108,15 @@ impl Gate {
             }
             Some(_) => return Err(Status::permission_denied("only managers ask on behalf of others")),
         };
+        if let Some(node) = request.headers().get(reach::NODE) {
+            access::check_reach(&path, caller).map_err(Status::permission_denied)?;
+            let node = node.to_str().ok().and_then(|node| node.parse().ok());
+            let node = node.ok_or_else(|| Status::invalid_argument("the node that is meant is no id of a node"))?;
+            return match self.leader().await? {
+                None => self.shared.reach.call(node, request).await,
+                Some(leader) => self.pass_on_apart(&leader, mark(request, &origin)?).await,
+            };
+        }
         access::check(&path, caller).map_err(Status::permission_denied)?;
         request.extensions_mut().insert(caller);
         if !access::is_the_leaders(&path) {
@@ -109,6 +125,7 @@ impl Gate {
         if access::is_a_stream(&path) {
             return match self.leader().await? {
                 None => answer(&mut self.inner, request).await,
+                Some(leader) if access::is_apart(&path) => self.pass_on_apart(&leader, mark(request, &origin)?).await,
                 Some(leader) => self.pass_on(&leader, mark(request, &origin)?).await.map_err(Lost::into_status),
             };
         }
@@ -215,6 +232,15 @@ impl Gate {
         }
     }
 
+    /// Passes on over a connection of its own: who reads slowly holds up nobody else.
+    async fn pass_on_apart(&self, leader: &str, request: Request<Body>) -> Result<Response<Body>, Status> {
+        let lost = |reason: String| Lost::new(Some(leader), reason).into_status();
+        let mut channel = self.connect(leader).await?;
+        std::future::poll_fn(|cx| channel.poll_ready(cx)).await.map_err(|error| lost(error.to_string()))?;
+        let answer = channel.call(request).await.map_err(|error| lost(error.to_string()))?;
+        Ok(reach::from_manager(answer, leader, channel))
+    }
+
     fn forget(&self) {
         *self.shared.leader.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
@@ -228,14 +254,18 @@ impl Gate {
                 return Ok(channel.clone());
             }
         }
+        let channel = self.connect(leader).await?;
+        let mut known = self.shared.leader.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = Some((leader.to_owned(), channel.clone()));
+        Ok(channel)
+    }
+
+    async fn connect(&self, leader: &str) -> Result<Channel, Status> {
         let tls = self.shared.tls.borrow().clone();
         let tls = tls.ok_or_else(|| Status::unavailable("this manager has no certificate yet"))?;
         let address = leader.parse().map_err(|_| Status::internal(format!("{leader:?} is no address of a manager")))?;
         let channel = api::remote::connect_manager(address, tls, CONNECT).await;
-        let channel = channel.map_err(|error| Status::unavailable(error.to_string()))?;
-        let mut known = self.shared.leader.lock().unwrap_or_else(PoisonError::into_inner);
-        *known = Some((leader.to_owned(), channel.clone()));
-        Ok(channel)
+        channel.map_err(|error| Status::unavailable(error.to_string()))
     }
 }
 

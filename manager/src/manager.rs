@@ -23,6 +23,7 @@ use crate::leader::{self, NodeWatch};
 use crate::lock::Lock;
 use crate::membership::MembershipApi;
 use crate::raft::{Peers, RaftKey};
+use crate::reach::Reach;
 use crate::state::{Command, OpenCluster, Refusal};
 use crate::store::{Store, now};
 
@@ -52,6 +53,7 @@ pub struct Manager {
     store: Arc<Store>,
     nodes: Arc<NodeWatch>,
     peers: Peers,
+    reach: Arc<Reach>,
     leader: Mutex<Option<JoinHandle<()>>>,
     lock: Lock,
 }
@@ -67,7 +69,8 @@ impl Manager {
         let nodes = Arc::new(NodeWatch::default());
         let leader = tokio::spawn(leader::run(store.clone(), nodes.clone()));
         let lock = Lock::follow(store.clone(), unlock);
-        let manager = Self { store, nodes, peers, leader: Mutex::new(Some(leader)), lock };
+        let reach = Arc::new(Reach::new(store.clone()));
+        let manager = Self { store, nodes, peers, reach, leader: Mutex::new(Some(leader)), lock };
         // With others there may be nobody to lead yet, and the node has to answer all the same.
         if joins.is_some() {
             return Ok(manager);
@@ -136,7 +139,7 @@ impl Manager {
 
     /// What agents talk to. Needs a tokio runtime.
     pub fn dispatcher_service(&self) -> DispatcherServer<DispatcherApi> {
-        let api = DispatcherApi::new(self.store.clone(), self.nodes.clone());
+        let api = DispatcherApi::new(self.store.clone(), self.nodes.clone(), self.reach.clone());
         DispatcherServer::new(api).max_decoding_message_size(MESSAGE_MAX)
     }
 
@@ -145,7 +148,8 @@ impl Manager {
         let membership = MembershipServer::new(MembershipApi::new(self.store.clone()));
         let raft = RaftServer::new(self.store.raft().service()).max_decoding_message_size(MESSAGE_MAX);
         let services = Routes::new(self.control_service()).add_service(self.dispatcher_service());
-        Gate::new(services.add_service(membership).add_service(raft), self.store.clone(), self.peers.tls())
+        let services = services.add_service(membership).add_service(raft);
+        Gate::new(services, self.store.clone(), self.reach.clone(), self.peers.tls())
     }
 
     /// Prepares the opening of a lone node's cluster to others: a CA, and the first certificate that it issues. Nothing is changed

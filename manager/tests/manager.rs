@@ -99,7 +99,7 @@ struct Agent {
 fn hello(protocol: u32) -> AgentMessage {
     let description =
         NodeDescription { hostname: "host".into(), nano_cpus: 2_000_000_000, memory: 1 << 30, ..Default::default() };
-    let hello = Hello { protocol, node: node().to_string(), description: Some(description.into()) };
+    let hello = Hello { protocol, node: node().to_string(), description: Some(description.into()), carries: false };
     AgentMessage { message: Some(FromAgent::Hello(hello)) }
 }
 

@@ -8,6 +8,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::lifecycle::inspect;
 use crate::client::{Client, Host};
+use crate::elsewhere;
 use crate::error::{Error, Result};
 use crate::stream::{self, End};
 use crate::terminal;
@@ -44,8 +45,8 @@ pub struct ProxyArgs {
 
 /// Joins this terminal to a container that runs; its exit code is this command's.
 pub async fn attach(host: &Host, args: AttachArgs) -> Result<()> {
-    let mut client = Client::connect(host).await?;
-    let container = inspect(&mut client, &args.container).await?;
+    let (mut client, container) = elsewhere::find(&Client::connect(host).await?, &args.container).await?;
+    let container = inspect(&mut client, &container).await?;
     let start = AttachStart { container: container.id.clone(), stdin: !args.no_stdin, ..AttachStart::default() };
     to(&mut client, &container, start, &args.keys, args.proxy.sig_proxy).await
 }

@@ -6,6 +6,7 @@ use api::files::{ChangeKind, ListChangesRequest};
 use clap::Args;
 
 use crate::client::{Client, Host};
+use crate::elsewhere;
 use crate::error::{Error, Result};
 
 /// Arguments of `orca diff`.
@@ -17,8 +18,8 @@ pub struct DiffArgs {
 
 /// Prints a line a change: A added, C changed, D deleted.
 pub async fn diff(host: &Host, args: DiffArgs) -> Result<()> {
-    let mut client = Client::connect(host).await?;
-    let request = ListChangesRequest { container: args.container };
+    let (mut client, container) = elsewhere::find(&Client::connect(host).await?, &args.container).await?;
+    let request = ListChangesRequest { container };
     let mut stream = client.files.list_changes(request).await?.into_inner();
     while let Some(reply) = stream.message().await? {
         let mut lines = Vec::new();

@@ -7,7 +7,9 @@ use api::types::StringList;
 use clap::Args;
 use model::Timestamp;
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 
+use super::cluster_events::{self, Item};
 use crate::client::{Client, Host};
 use crate::clock;
 use crate::error::{Error, Result};
@@ -24,7 +26,7 @@ pub struct EventsArgs {
     /// Until this time
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
-    /// Only those that fit: container=NAME, event=start, image=, label=, network=, type=, volume=
+    /// Only those that fit: container=NAME, event=start, image=, label=, network=, node=, type=, volume=
     #[arg(short, long, value_name = "KEY=VALUE")]
     filter: Vec<String>,
     /// json, or a Go template
@@ -34,18 +36,37 @@ pub struct EventsArgs {
 
 /// Prints what happens until the end that was asked for, or for ever.
 pub async fn events(host: &Host, args: EventsArgs) -> Result<()> {
-    let mut client = Client::connect(host).await?;
+    let client = Client::connect(host).await?;
     let request = request(args.since.as_deref(), args.until.as_deref(), &args.filter)?;
     let format = args.format.unwrap_or_default();
     if let Format::Columns(_) = format {
         let reason = "events have no table: use json or a template".into();
         return Err(Error::Flag { flag: "--format", value: "table".into(), reason });
     }
-    let mut events = client.node.events(request).await?.into_inner();
+    if let Some(items) = cluster_events::follow(&client, request.clone()).await? {
+        let is_past = request.until.is_some_and(|until| until <= clock::now().0);
+        return of_cluster(items, &format, is_past).await;
+    }
+    let mut node = client.node;
+    let mut events = node.events(request).await?.into_inner();
     while let Some(event) = events.message().await? {
         format::write(&shown(&event, &format)?)?;
     }
     Ok(())
+}
+
+/// Prints what nodes say; what is over already in the order in which it happened.
+async fn of_cluster(mut items: mpsc::Receiver<Item>, format: &Format, is_past: bool) -> Result<()> {
+    let mut past = Vec::new();
+    while let Some(item) = items.recv().await {
+        match item {
+            Item::Event(event) if is_past => past.push(event),
+            Item::Event(event) => format::write(&shown(&event, format)?)?,
+            Item::Missing(node, error) => eprintln!("orca: warning: what happens on node {node} is missing: {error}"),
+        }
+    }
+    past.sort_by_key(|event| event.at);
+    past.iter().try_for_each(|event| format::write(&shown(event, format)?))
 }
 
 /// What to ask the daemon for.

@@ -8,6 +8,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::attach::KeyArgs;
 use super::flags;
 use crate::client::{Client, Host};
+use crate::elsewhere;
 use crate::error::{Error, Result};
 use crate::stream::{self, End};
 use crate::terminal;
@@ -81,9 +82,9 @@ pub async fn exec(host: &Host, args: ExecArgs) -> Result<()> {
     }
     let mut process = args.process;
     process.env.splice(0..0, flags::env_files(&args.env_file)?);
-    let mut client = Client::connect(host).await?;
+    let (mut client, container) = elsewhere::find(&Client::connect(host).await?, &args.container).await?;
     let exec = Exec {
-        container: args.container,
+        container,
         command: args.command,
         process,
         detach: args.detach,

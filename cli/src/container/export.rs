@@ -7,6 +7,7 @@ use clap::Args;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use crate::client::{Client, Host};
+use crate::elsewhere;
 use crate::error::{Error, Result};
 use crate::terminal;
 
@@ -22,8 +23,8 @@ pub struct ExportArgs {
 
 /// Writes a container's files, without those of its volumes, as a tar.
 pub async fn export(host: &Host, args: ExportArgs) -> Result<()> {
-    let mut client = Client::connect(host).await?;
-    export_to(&mut client, args.container, args.output.as_deref()).await
+    let (mut client, container) = elsewhere::find(&Client::connect(host).await?, &args.container).await?;
+    export_to(&mut client, container, args.output.as_deref()).await
 }
 
 /// Exports to a file, which is there only when it is whole, or to standard output.

@@ -9,6 +9,7 @@ use clap::Args;
 
 use crate::client::{Client, Host};
 use crate::clock;
+use crate::elsewhere;
 use crate::error::{Error, Result};
 
 /// Which lines.
@@ -80,8 +81,9 @@ impl LogsFlags {
 
 /// Prints the output of one container, each stream on its own.
 pub async fn logs(host: &Host, args: LogsArgs) -> Result<()> {
-    let mut client = Client::connect(host).await?;
-    let request = LogsRequest { details: args.details, ..args.flags.request(args.container)? };
+    let request = LogsRequest { details: args.details, ..args.flags.request(String::new())? };
+    let (mut client, container) = elsewhere::find(&Client::connect(host).await?, &args.container).await?;
+    let request = LogsRequest { container, ..request };
     let mut batches = client.node.read_logs(request).await?.into_inner();
     // Not through std's handles: standard output would look for lines in what is whole lines already.
     let (mut stdout, mut stderr) = (file(std::io::stdout())?, file(std::io::stderr())?);

@@ -2,6 +2,7 @@
 
 pub mod attach;
 mod cidfile;
+mod cluster_events;
 pub mod commit;
 pub mod copy;
 pub mod create;

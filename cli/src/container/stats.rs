@@ -5,6 +5,7 @@ use clap::Args;
 use serde_json::{Value as Json, json};
 
 use crate::client::{Client, Host};
+use crate::elsewhere;
 use crate::error::Result;
 use crate::output::format::{self, Format, Listing};
 use crate::output::human;
@@ -39,21 +40,52 @@ pub struct ShowArgs {
 
 /// Shows what containers use.
 pub async fn stats(host: &Host, args: StatsArgs) -> Result<()> {
-    let mut client = Client::connect(host).await?;
-    follow(&mut client, args.containers, &args.show).await
+    let client = Client::connect(host).await?;
+    let mut nodes: Vec<Asked> = Vec::new();
+    for name in &args.containers {
+        let (client, container) = elsewhere::find(&client, name).await?;
+        match nodes.iter_mut().find(|asked| asked.client.node_meant() == client.node_meant()) {
+            Some(asked) => asked.containers.push(container),
+            None => nodes.push(Asked { client, containers: vec![container] }),
+        }
+    }
+    if nodes.is_empty() {
+        nodes.push(Asked { client, containers: Vec::new() });
+    }
+    show_all(nodes, &args.show).await
+}
+
+/// Containers of one node.
+struct Asked {
+    client: Client,
+    containers: Vec<String>,
 }
 
 /// Shows what these containers use, or all.
 pub async fn follow(client: &mut Client, containers: Vec<String>, show: &ShowArgs) -> Result<()> {
-    let request = StatsRequest { containers, all: show.all, once: show.no_stream };
-    let mut replies = client.node.stats(request).await?.into_inner();
+    show_all(vec![Asked { client: client.clone(), containers }], show).await
+}
+
+/// Shows what nodes say together, whenever each has said something new.
+async fn show_all(nodes: Vec<Asked>, show: &ShowArgs) -> Result<()> {
+    let mut streams = Vec::new();
+    for Asked { mut client, containers } in nodes {
+        let request = StatsRequest { containers, all: show.all, once: show.no_stream };
+        streams.push(client.node.stats(request).await?.into_inner());
+    }
     let redraw =
         !show.no_stream && matches!(show.format, Format::Table | Format::Columns(_)) && terminal::stdout_is_terminal();
-    while let Some(reply) = replies.message().await? {
-        let text = render(&reply, show)?;
+    loop {
+        let mut replies = Vec::new();
+        for stream in &mut streams {
+            match stream.message().await? {
+                Some(reply) => replies.push(reply),
+                None => return Ok(()),
+            }
+        }
+        let text = render(&replies, show)?;
         format::write(&if redraw { redrawn(&text) } else { text })?;
     }
-    Ok(())
 }
 
 /// From the top of the screen, each line cleared to its end, and all below.
@@ -75,10 +107,13 @@ const LISTING: Listing<'_> = Listing {
     ],
 };
 
-fn render(reply: &StatsReply, show: &ShowArgs) -> Result<String> {
-    let mut usages: Vec<&ContainerUsage> = reply.containers.iter().collect();
-    usages.sort_by(|a, b| a.name.cmp(&b.name));
-    let rows = usages.into_iter().map(|usage| Value::from(&row_json(&cells(usage, reply, show.no_trunc))));
+fn render(replies: &[StatsReply], show: &ShowArgs) -> Result<String> {
+    let mut usages: Vec<(&ContainerUsage, &StatsReply)> = Vec::new();
+    for reply in replies {
+        usages.extend(reply.containers.iter().map(|usage| (usage, reply)));
+    }
+    usages.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+    let rows = usages.into_iter().map(|(usage, reply)| Value::from(&row_json(&cells(usage, reply, show.no_trunc))));
     LISTING.render(&show.format, &rows.collect::<Vec<_>>())
 }
 

@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::lifecycle::{Names, each, inspect};
 use crate::client::{Client, Host};
+use crate::elsewhere;
 use crate::error::{Error, Result};
 use crate::output::{format, human, table};
 
@@ -66,8 +67,8 @@ pub async fn rename(host: &Host, args: RenameArgs) -> Result<()> {
 
 /// Prints where a container's ports are published.
 pub async fn port(host: &Host, args: PortArgs) -> Result<()> {
-    let mut client = Client::connect(host).await?;
-    let container = inspect(&mut client, &args.container).await?;
+    let (mut client, container) = elsewhere::find(&Client::connect(host).await?, &args.container).await?;
+    let container = inspect(&mut client, &container).await?;
     format::write(&ports(&container, args.private_port.as_deref())?)
 }
 
@@ -108,8 +109,8 @@ fn wanted_port(text: &str) -> Result<(u32, String), String> {
 
 /// Prints a container's processes.
 pub async fn top(host: &Host, args: TopArgs) -> Result<()> {
-    let mut client = Client::connect(host).await?;
-    format::write(&processes(&mut client, args.container, args.ps).await?)
+    let (mut client, container) = elsewhere::find(&Client::connect(host).await?, &args.container).await?;
+    format::write(&processes(&mut client, container, args.ps).await?)
 }
 
 /// A container's processes as a table.

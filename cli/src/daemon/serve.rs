@@ -81,6 +81,7 @@ pub async fn serve(data_dir: PathBuf, run_dir: PathBuf, options: Options) -> Res
     let reset = Arc::new(Notify::new());
     let incoming = UnixListenerStream::new(listen(&run_dir.join("orca.sock"), Access::Group)?);
     let node = node_service(&agent, data_dir, Arc::clone(&reset));
+    agent.answer_managers(Routes::new(node.files_server()).add_service(node.clone().into_server()));
     let images = ImagesService::new(agent.containers().clone(), Registries::new(registries));
     let services = Routes::new(SwarmApi::server(cluster.clone()))
         .add_service(node.files_server())

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use std::process::{Child, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use rustix::termios::{Winsize, tcsetwinsize};
 use crate::support::{Node, PATIENCE};
 
 /// `orca` on a terminal of its own.
-struct Session {
+pub struct Session {
     master: OwnedFd,
     child: Child,
     shown: Arc<Mutex<String>>,
@@ -21,13 +21,17 @@ struct Session {
 
 impl Session {
     fn start(node: &Node, args: &[&str]) -> Self {
+        Self::of(node.orca_command(args))
+    }
+
+    pub fn of(mut command: Command) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
         let name = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
         size(&master, 30, 90);
         let end = || Stdio::from(File::options().read(true).write(true).open(&name).unwrap());
-        let child = node.orca_command(args).stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
+        let child = command.stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
         let shown = Arc::new(Mutex::new(String::new()));
         let (reader, sink) = (master.try_clone().unwrap(), shown.clone());
         std::thread::spawn(move || {
@@ -41,11 +45,11 @@ impl Session {
         Self { master, child, shown }
     }
 
-    fn type_in(&self, keys: &str) {
+    pub fn type_in(&self, keys: &str) {
         File::from(self.master.try_clone().unwrap()).write_all(keys.as_bytes()).unwrap();
     }
 
-    fn wait_for(&self, text: &str) {
+    pub fn wait_for(&self, text: &str) {
         let begin = Instant::now();
         while !self.shown.lock().unwrap().contains(text) {
             assert!(begin.elapsed() < PATIENCE, "{text:?} is not in {:?}", self.shown.lock().unwrap());
@@ -53,7 +57,7 @@ impl Session {
         }
     }
 
-    fn code(mut self) -> Option<i32> {
+    pub fn code(mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
     }
 }

@@ -25,7 +25,7 @@ fn state(node: &Node) -> String {
     let version = runtime.block_on(async {
         let address = api::client::Endpoint::parse(&node.address()).unwrap();
         let channel = api::client::connect(&address).await.unwrap();
-        let mut control = api::client::control_client(channel, api::client::Guard::ReadOnly);
+        let mut control = api::client::control_client(channel, api::client::Guard { read_only: true, node: None });
         control.get_cluster(api::control::GetClusterRequest {}).await.unwrap().into_inner().version
     });
     let mut found = format!("version {version}\n");

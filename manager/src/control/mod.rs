@@ -1,6 +1,7 @@
 //! The control API: what clients ask of the managers. Checks what comes in, proposes it, answers in the wire's words.
 
 mod backup;
+mod locate;
 mod nodes;
 mod plan;
 mod stacks;
@@ -15,9 +16,9 @@ use api::control::control_server::Control;
 use api::control::{
     ApplyStackReply, ApplyStackRequest, BackupRequest, GetClusterReply, GetClusterRequest, JoinTokenReply,
     JoinTokenRequest, ListNetworksReply, ListNetworksRequest, ListServicesReply, ListServicesRequest, ListTasksReply,
-    ListTasksRequest, PlanReply, PlanRequest, RemoveNodeReply, RemoveNodeRequest, RemoveStackReply, RemoveStackRequest,
-    SetIntentReply, SetIntentRequest, UnlockKeyReply, UnlockKeyRequest, UpdateClusterReply, UpdateClusterRequest,
-    UpdateNodeReply, UpdateNodeRequest, WatchStackRequest,
+    ListTasksRequest, LocateReply, LocateRequest, PlanReply, PlanRequest, RemoveNodeReply, RemoveNodeRequest,
+    RemoveStackReply, RemoveStackRequest, SetIntentReply, SetIntentRequest, UnlockKeyReply, UnlockKeyRequest,
+    UpdateClusterReply, UpdateClusterRequest, UpdateNodeReply, UpdateNodeRequest, WatchStackRequest,
 };
 use model::{ServiceId, TaskId};
 use tonic::{Request, Response, Status};
@@ -95,6 +96,10 @@ impl Control for ControlApi {
 
     async fn get_cluster(&self, _: Request<GetClusterRequest>) -> Result<Response<GetClusterReply>, Status> {
         Ok(Response::new(nodes::cluster(self)))
+    }
+
+    async fn locate(&self, request: Request<LocateRequest>) -> Result<Response<LocateReply>, Status> {
+        locate::locate(&self.store.snapshot(), &request.into_inner().name).map(Response::new)
     }
 
     async fn join_token(&self, request: Request<JoinTokenRequest>) -> Result<Response<JoinTokenReply>, Status> {

@@ -9,12 +9,13 @@ mod sessions;
 
 use std::sync::Arc;
 
-use api::dispatcher::AgentMessage;
 use api::dispatcher::dispatcher_server::Dispatcher;
+use api::dispatcher::{AgentMessage, Piece};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::access::Caller;
 use crate::leader::NodeWatch;
+use crate::reach::{Pieces, Reach};
 use crate::store::Store;
 use reports::Reports;
 use session::ManagerStream;
@@ -34,22 +35,36 @@ struct Shared {
     nodes: Arc<NodeWatch>,
     sessions: Sessions,
     reports: Reports,
+    reach: Arc<Reach>,
 }
 
 impl DispatcherApi {
-    /// Serves this store, telling `nodes` who is heard of.
-    pub fn new(store: Arc<Store>, nodes: Arc<NodeWatch>) -> Self {
+    /// Serves this store, telling `nodes` who is heard of and `reach` who can be called.
+    pub(crate) fn new(store: Arc<Store>, nodes: Arc<NodeWatch>, reach: Arc<Reach>) -> Self {
         let reports = Reports::start(store.clone());
-        Self { shared: Arc::new(Shared { store, nodes, sessions: Sessions::default(), reports }) }
+        Self { shared: Arc::new(Shared { store, nodes, sessions: Sessions::default(), reports, reach }) }
     }
 }
 
 #[tonic::async_trait]
 impl Dispatcher for DispatcherApi {
     type SessionStream = ManagerStream;
+    type CarryStream = Pieces;
 
     async fn session(&self, request: Request<Streaming<AgentMessage>>) -> Result<Response<ManagerStream>, Status> {
         let caller = request.extensions().get().copied().unwrap_or(Caller::Local);
         session::open(self.shared.clone(), caller, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn carry(&self, request: Request<Streaming<Piece>>) -> Result<Response<Pieces>, Status> {
+        let from = match request.extensions().get() {
+            Some(Caller::Node { node, .. }) => Some(*node),
+            _ => None,
+        };
+        let mut incoming = request.into_inner();
+        let ticket = tokio::time::timeout(session::HELLO, incoming.message()).await;
+        let ticket = ticket.map_err(|_| Status::deadline_exceeded("the agent has shown no ticket within 10 s"))??;
+        let ticket = ticket.ok_or_else(|| Status::invalid_argument("a carried connection begins with a ticket"))?;
+        self.shared.reach.admit(from, &ticket.data, incoming).map(Response::new)
     }
 }

@@ -29,7 +29,7 @@ use crate::state::{Command, State};
 pub type ManagerStream = Pin<Box<dyn Stream<Item = Result<ManagerMessage, Status>> + Send>>;
 
 /// How long an agent may take to say hello.
-const HELLO: Duration = Duration::from_secs(10);
+pub(super) const HELLO: Duration = Duration::from_secs(10);
 /// Messages that an agent has not read yet. While they stand, further changes become one difference.
 const QUEUE: usize = 2;
 /// Least time between two differences.
@@ -47,7 +47,7 @@ pub async fn open(
     };
     let hello = tokio::time::timeout(HELLO, incoming.message()).await;
     let hello = hello.map_err(|_| Status::deadline_exceeded("the agent has not said hello within 10 s"))??;
-    let (node, description) = parse_hello(hello)?;
+    let (node, description, carries) = parse_hello(hello)?;
     if !matches!(caller, Caller::Local) && !matches!(caller, Caller::Node { node: own, .. } if own == node) {
         return Err(Status::permission_denied(format!("the certificate is not of node {node}")));
     }
@@ -56,15 +56,15 @@ pub async fn open(
     shared.nodes.heard(node);
     tracing::info!(%node, "session opened");
     let (outgoing, messages) = mpsc::channel(QUEUE);
-    tokio::spawn(run(shared, node, term, incoming, outgoing));
+    tokio::spawn(run(shared, (node, carries), term, incoming, outgoing));
     Ok(Box::pin(ReceiverStream::new(messages)))
 }
 
-fn parse_hello(message: Option<AgentMessage>) -> Result<(NodeId, NodeDescription), Status> {
+fn parse_hello(message: Option<AgentMessage>) -> Result<(NodeId, NodeDescription, bool), Status> {
     let Some(AgentMessage { message: Some(FromAgent::Hello(hello)) }) = message else {
         return Err(Status::invalid_argument("a session begins with hello"));
     };
-    let Hello { protocol, node, description } = hello;
+    let Hello { protocol, node, description, carries } = hello;
     if protocol != PROTOCOL {
         return Err(Status::failed_precondition(format!(
             "the agent speaks protocol {protocol} and this manager {PROTOCOL}: upgrade the older of the two"
@@ -72,13 +72,13 @@ fn parse_hello(message: Option<AgentMessage>) -> Result<(NodeId, NodeDescription
     }
     let node = node.parse().map_err(|error: model::ParseIdError| Status::invalid_argument(error.to_string()))?;
     let description = description.ok_or_else(|| Status::invalid_argument("hello has no description of the node"))?;
-    Ok((node, NodeDescription::try_from(description)?))
+    Ok((node, NodeDescription::try_from(description)?, carries))
 }
 
 /// Runs until either side ends, a newer session takes the node's place, or the term ends; says why if the agent can still hear it.
 async fn run(
     shared: Arc<Shared>,
-    node: NodeId,
+    (node, carries): (NodeId, bool),
     term: u64,
     incoming: Streaming<AgentMessage>,
     outgoing: mpsc::Sender<Result<ManagerMessage, Status>>,
@@ -89,7 +89,7 @@ async fn run(
         _ = &mut claim.superseded => Some(Status::aborted("a newer session of this node has taken over")),
         () = term_ends(&shared, term) => Some(Status::unavailable("this manager no longer leads: try another one")),
         end = receive(&shared, node, incoming) => end.err(),
-        end = send(&shared, node, &outgoing) => end,
+        end = send(&shared, (node, carries), &outgoing) => end,
     };
     release(&shared, &claim);
     tracing::info!(%node, reason = end.as_ref().map_or("the agent has left", Status::message), "session ended");
@@ -143,7 +143,7 @@ fn parse_report(report: TaskReport) -> Result<(TaskId, TaskStatus), Status> {
 /// Sends everything, then what has changed since the message before; `None` when the agent no longer reads.
 async fn send(
     shared: &Shared,
-    node: NodeId,
+    (node, carries): (NodeId, bool),
     outgoing: &mpsc::Sender<Result<ManagerMessage, Status>>,
 ) -> Option<Status> {
     let mut changes = shared.store.watch();
@@ -155,6 +155,7 @@ async fn send(
     };
     let message = |message| Ok(ManagerMessage { message: Some(message) });
     outgoing.send(message(ToAgent::Welcome(welcome))).await.ok()?;
+    let _presence = shared.reach.present(node, carries.then(|| outgoing.clone()));
     let mut sent = Assignments::default();
     let mut viewed = None;
     let mut sequence = 0;

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::client::{Client, Host};
+use crate::elsewhere;
 use crate::error::{Error, Result};
 use crate::output::human;
 use crate::stream::read_chunk;
@@ -53,7 +54,7 @@ pub struct CopyOptions {
 pub async fn copy(host: &Host, args: CopyArgs) -> Result<()> {
     let CopyArgs { options, quiet, source, target } = args;
     let ends = (container_path(&source), container_path(&target));
-    let mut client = match ends {
+    let own = match ends {
         (Some(_), Some(_)) => {
             return Err(Error::Unsupported {
                 what: "copying between containers".into(),
@@ -67,8 +68,14 @@ pub async fn copy(host: &Host, args: CopyArgs) -> Result<()> {
         _ => Client::connect(host).await?,
     };
     let bytes = match ends {
-        (Some((container, path)), _) => from(&mut client, options, container, path, &target).await?,
-        (_, Some((container, path))) => to(&mut client, options, &source, container, path).await?,
+        (Some((name, path)), _) => {
+            let (mut client, container) = elsewhere::find(&own, name).await?;
+            from(&mut client, options, &container, path, &target).await?
+        }
+        (_, Some((name, path))) => {
+            let (mut client, container) = elsewhere::find(&own, name).await?;
+            to(&mut client, options, &source, &container, path).await?
+        }
         _ => return Ok(()),
     };
     if !quiet && terminal::stdout_is_terminal() && target != "-" {

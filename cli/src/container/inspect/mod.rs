@@ -13,6 +13,7 @@ use model::{ContainerSpec, Timestamp};
 use serde_json::{Map, Value as Json, json};
 
 use crate::client::{Client, Host};
+use crate::elsewhere;
 use crate::error::Result;
 use crate::inspect;
 use crate::output::human;
@@ -40,7 +41,8 @@ pub async fn inspect(host: &Host, args: InspectArgs) -> Result<()> {
 
 /// Docker's object for the container of a name.
 pub async fn find(client: &mut Client, name: &str, size: bool) -> Result<Json> {
-    let request = InspectContainerRequest { container: name.to_owned(), size };
+    let (mut client, container) = elsewhere::find(client, name).await?;
+    let request = InspectContainerRequest { container, size };
     let container = client.node.inspect_container(request).await?.into_inner();
     // What the image says fills in what the user has not. It may be gone, if a user forced it.
     let image = InspectImageRequest { image: container.image_id.clone() };

@@ -62,7 +62,8 @@ impl Service<Request<Body>> for Door {
             // Who gives this node commands, here or over TLS, is root here; the certificate is not of the cluster.
             request.extensions_mut().remove::<api::listener::Caller>();
         }
-        let of_manager = is_a_managers(request.uri().path());
+        // What another node is to answer goes through a manager too.
+        let of_manager = is_a_managers(request.uri().path()) || request.headers().contains_key(api::carried::NODE);
         let (gate, beside) = (self.manager.borrow().clone(), self.beside.clone());
         let is_locked = *self.locked.borrow();
         Box::pin(async move {
