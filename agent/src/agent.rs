@@ -19,6 +19,7 @@ use crate::events::Kind;
 use crate::executor::{self, Executor, Logging, Parts, blocking};
 use crate::identity::Identity;
 use crate::mounts::{Volumes, mount_secrets};
+use crate::neighbours::{Neighbours, Sources};
 use crate::network::Networks;
 use crate::paths::Paths;
 use crate::session::{Managers, Session, SessionStatus};
@@ -60,6 +61,8 @@ pub struct AgentConfig {
     pub users: Option<UsersConfig>,
     /// Where device specifications are; `None`: /etc/cdi and /var/run/cdi.
     pub cdi: Option<Vec<PathBuf>>,
+    /// How it talks to registries.
+    pub registries: image::registry::Settings,
 }
 
 /// Users of containers.
@@ -106,6 +109,7 @@ impl Agent {
             runtimes,
             users,
             cdi,
+            registries,
         } = config;
         let paths = Paths::new(&data_dir, &run_dir);
         let (opening, own_paths) = (paths.clone(), paths.clone());
@@ -149,7 +153,9 @@ impl Agent {
             logging,
             runtimes,
             contents: contents_receiver,
+            sources: Arc::new(Sources::new(registries, Neighbours::new(identity.id, managers.clone(), networks))),
         });
+        let networks = executor.networks().clone();
         let containers = Containers::new(db, executor);
         let mut loops = JoinSet::new();
         networks.set_reached(managers.borrow().reached);

@@ -16,6 +16,7 @@ use api::dispatcher::{
     Acknowledge, AgentMessage, Call, ClusterView, Heartbeat, Hello, ManagerMessage, Statuses, TaskReport, Welcome,
 };
 use api::remote::ClientConfig;
+use api::tls::Identity;
 use model::{Assignments, AssignmentsDiff, MeshEnd, NodeDescription, NodeId, NodeRole, TaskId};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
@@ -51,12 +52,16 @@ pub struct Managers {
     pub tls: Option<Arc<ClientConfig>>,
     /// Where other nodes' packets reach this one; `None` while it is alone.
     pub reached: Option<IpAddr>,
+    /// Who this node is to other nodes; `None` while it is alone.
+    pub identity: Option<Arc<Identity>>,
+    /// Where other nodes ask this one for images.
+    pub images: Option<SocketAddr>,
 }
 
 impl Managers {
     /// The one on this machine, and no other.
     pub fn local(socket: PathBuf) -> Self {
-        Self { socket: Some(socket), addresses: Vec::new(), tls: None, reached: None }
+        Self { socket: Some(socket), addresses: Vec::new(), tls: None, reached: None, identity: None, images: None }
     }
 
     fn count(&self) -> usize {
@@ -171,6 +176,8 @@ impl Session {
     }
 
     fn described(&self, mesh: Option<MeshEnd>) -> NodeDescription {
+        let images = self.managers.borrow().images;
+        let mesh = mesh.map(|end| MeshEnd { images, ..end });
         NodeDescription { mesh, ..self.description.clone() }
     }
 

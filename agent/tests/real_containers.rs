@@ -98,6 +98,13 @@ impl Node {
             runtimes: Default::default(),
             users: None,
             cdi: None,
+            registries: image::registry::Settings {
+                mirrors: Vec::new(),
+                insecure: Vec::new(),
+                certificates: Vec::new(),
+                patience: std::time::Duration::from_secs(1),
+                proxies: Default::default(),
+            },
         })
         .await
         .unwrap()

@@ -17,6 +17,8 @@ use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
+use crate::tls::PROTOCOL;
+
 /// How long a handshake may take, and how many there are at once.
 const PATIENCE: Duration = Duration::from_secs(10);
 const HANDSHAKES: usize = 64;
@@ -82,6 +84,13 @@ async fn accept_on(
 pub struct Client {
     stream: TlsStream<TcpStream>,
     address: SocketAddr,
+}
+
+impl Client {
+    /// Whether it has said that it speaks HTTP/2, as all do that call services.
+    pub fn speaks_grpc(&self) -> bool {
+        self.stream.get_ref().1.alpn_protocol() == Some(PROTOCOL)
+    }
 }
 
 impl Connected for Client {

@@ -1,6 +1,8 @@
 //! Mutual TLS between a command and a daemon on another machine. Both sides show a certificate of one CA: who has one is
 //! root on the daemon's machine.
 
+mod of_node;
+
 use std::io;
 use std::sync::Arc;
 

@@ -82,6 +82,9 @@ pub struct MeshEnd {
     pub address: IpAddr,
     /// Where it listens, UDP.
     pub port: u16,
+    /// Where it answers other nodes that lack images, TCP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images: Option<SocketAddr>,
 }
 
 impl MeshEnd {

@@ -366,6 +366,11 @@ impl Containers {
         self.shared.executor.runtimes()
     }
 
+    /// Where images come from that are not here.
+    pub fn sources(&self) -> &Arc<crate::neighbours::Sources> {
+        self.shared.executor.sources()
+    }
+
     /// Who unpacks layers.
     pub fn unpacker(&self) -> &image::Unpacker {
         self.shared.executor.unpacker()

@@ -129,7 +129,10 @@ impl Shared {
     async fn prepare(&self, id: ContainerId) -> Result<()> {
         let Some(record) = self.record(id) else { return Ok(()) };
         let reference = if record.image_id.is_empty() { &record.spec.image } else { &record.image_id };
-        let image = self.executor.image(reference).await?;
+        let image = match record.task {
+            Some(_) => self.executor.image_of_task(reference).await?,
+            None => self.executor.image(reference).await?,
+        };
         let mut mounts = inherit::mounts(&self.state(), &record)?;
         self.name_images(&mut mounts).await?;
         for warning in inherit::warnings(&mounts, crate::mounts::has_selinux()) {

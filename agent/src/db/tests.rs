@@ -136,7 +136,8 @@ async fn networks_are_kept_and_secrets_are_not() {
         reserved: Vec::new(),
         foreign: BTreeMap::from([(model::NodeId::from_random(2), vec!["10.1.0.128/26".parse().unwrap()])]),
     };
-    let end = model::MeshEnd { key: model::MeshKey::new([5; 32]), address: [192, 0, 2, 5].into(), port: 2378 };
+    let end =
+        model::MeshEnd { key: model::MeshKey::new([5; 32]), address: [192, 0, 2, 5].into(), port: 2378, images: None };
     let secret = SecretData::new(b"a-very-secret-word".to_vec());
     let assignments = Assignments {
         networks: BTreeMap::from([(id, network)]),

@@ -29,6 +29,7 @@ use crate::containers::Record;
 use crate::health::{Check, Probe, kept_output};
 use crate::locks::Locks;
 use crate::mounts::Volumes;
+use crate::neighbours::Sources;
 use crate::network::Networks;
 use crate::paths::Paths;
 use crate::shim_client::{self, ShimClientError};
@@ -57,6 +58,8 @@ pub struct Executor {
     runtimes: BTreeMap<String, PathBuf>,
     /// Secrets and configs of the last assignments.
     contents: tokio::sync::watch::Receiver<Arc<model::Assignments>>,
+    /// Where images come from that are not here.
+    sources: Arc<Sources>,
     /// Containers that are being started, or whose own layer is written to.
     exclusive: Locks<ContainerId, tokio::sync::Mutex<()>>,
 }
@@ -94,6 +97,8 @@ pub struct Parts {
     pub runtimes: BTreeMap<String, PathBuf>,
     /// Secrets and configs of the last assignments.
     pub contents: tokio::sync::watch::Receiver<Arc<model::Assignments>>,
+    /// Where images come from that are not here.
+    pub sources: Arc<Sources>,
 }
 
 /// Runs blocking work on a thread of its own.
@@ -126,8 +131,7 @@ pub(crate) async fn patiently<T: Send + 'static>(
 impl Executor {
     /// An executor of these parts.
     pub fn new(parts: Parts) -> Arc<Self> {
-        let Parts { paths, host, images, unpacker, volumes, networks, programs, key, logging, runtimes, contents } =
-            parts;
+        let Parts { paths, host, images, unpacker, volumes, networks, programs, key, logging, runtimes, .. } = parts;
         let cgroup = PathBuf::from(format!("/orca-{key}"));
         let stage = stage(&key);
         let exclusive = Locks::default();
@@ -143,7 +147,8 @@ impl Executor {
             stage,
             logging,
             runtimes,
-            contents,
+            contents: parts.contents,
+            sources: parts.sources,
             exclusive,
         })
     }
@@ -218,6 +223,36 @@ impl Executor {
     pub async fn image(&self, reference: &str) -> Result<Image> {
         let (images, reference) = (self.images.clone(), reference.to_owned());
         blocking("looking up an image", move || Ok(images.get(&reference)?)).await
+    }
+
+    /// Where images come from that are not here.
+    pub fn sources(&self) -> &Arc<Sources> {
+        &self.sources
+    }
+
+    /// Finds the image of a task; one whose digest is known and that is not here is brought from other nodes or its registry.
+    ///
+    /// # Errors
+    /// [`image::Error::NoSuchImage`], why it could not be brought, or what is wrong with its documents.
+    pub async fn image_of_task(&self, reference: &str) -> Result<Image> {
+        let missing = match self.image(reference).await {
+            Err(Error::Image(error @ image::Error::NoSuchImage(_))) => error,
+            other => return other,
+        };
+        let name = reference.parse::<image::Reference>().ok();
+        let Some((name, digest)) = name.and_then(|name| Some((name.clone(), *name.digest()?))) else {
+            return Err(missing.into());
+        };
+        let images = self.images.clone();
+        let here = move || match images.by_digest(&digest) {
+            Err(image::Error::NoSuchImage(_)) => Ok(None),
+            found => Ok(Some(found?)),
+        };
+        if let Some(image) = blocking("looking up an image", here).await? {
+            return Ok(image);
+        }
+        self.sources.bring(&self.images, &self.unpacker, name).await?;
+        self.image(reference).await
     }
 
     /// Makes layers and directories of a container ready.

@@ -41,7 +41,9 @@ impl Networks {
     pub(super) fn note_mesh(&self, report: Option<MeshReport>) {
         let port = self.assigned().data_path_port;
         let (end, failure) = match (report, port, self.reached()) {
-            (Some(MeshReport::Up(key)), Some(port), Some(address)) => (Some(MeshEnd { key, address, port }), None),
+            (Some(MeshReport::Up(key)), Some(port), Some(address)) => {
+                (Some(MeshEnd { key, address, port, images: None }), None)
+            }
             (Some(MeshReport::Down(reason)), ..) => (None, Some(reason)),
             _ => (None, None),
         };

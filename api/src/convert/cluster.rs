@@ -55,22 +55,25 @@ fn data_path_port_of(number: u32) -> Result<u16, Error> {
 }
 
 impl From<model::MeshEnd> for types::MeshEnd {
-    fn from(model::MeshEnd { key, address, port }: model::MeshEnd) -> Self {
-        Self { key: key.bytes().to_vec(), address: address.to_string(), port: port.into() }
+    fn from(model::MeshEnd { key, address, port, images }: model::MeshEnd) -> Self {
+        let images = images.map(|images| images.to_string()).unwrap_or_default();
+        Self { key: key.bytes().to_vec(), address: address.to_string(), port: port.into(), images }
     }
 }
 
 impl TryFrom<types::MeshEnd> for model::MeshEnd {
     type Error = Error;
 
-    fn try_from(types::MeshEnd { key, address, port: number }: types::MeshEnd) -> Result<Self, Error> {
+    fn try_from(types::MeshEnd { key, address, port: number, images }: types::MeshEnd) -> Result<Self, Error> {
         let bytes =
             key.try_into().map_err(|key: Vec<u8>| Error::invalid("mesh.key", format!("{} bytes", key.len())))?;
         let (address, number) = (text("mesh.address", address)?, port("mesh.port", number)?);
         if number == 0 {
             return Err(Error::invalid("mesh.port", number));
         }
-        Ok(Self { key: model::MeshKey::new(bytes), address, port: number })
+        let images = Some(images).filter(|images| !images.is_empty());
+        let images = images.map(|images| text("mesh.images", images)).transpose()?;
+        Ok(Self { key: model::MeshKey::new(bytes), address, port: number, images })
     }
 }
 

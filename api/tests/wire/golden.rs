@@ -75,6 +75,7 @@ fn assignments_diffs() {
     let versions = vec![
         (include_str!("../golden/assignments_diff-1.hex"), samples::assignments_diff()),
         (include_str!("../golden/assignments_diff-2.hex"), samples::mesh_diff()),
+        (include_str!("../golden/assignments_diff-3.hex"), samples::images_diff()),
     ];
     hold::<model::AssignmentsDiff, types::AssignmentsDiff>("assignments_diff", versions);
 }

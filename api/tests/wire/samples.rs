@@ -286,7 +286,15 @@ pub fn mesh_diff() -> AssignmentsDiff {
     let node = NodeId::from_random(35);
     let foreign = vec!["10.4.0.128/26".parse().unwrap(), "10.4.0.7/32".parse().unwrap()];
     diff.upserts.networks.values_mut().for_each(|network| drop(network.foreign.insert(node, foreign.clone())));
-    let end = MeshEnd { key: MeshKey::new([7; 32]), address: "192.0.2.7".parse().unwrap(), port: 2378 };
+    let address = "192.0.2.7".parse().unwrap();
+    let end = MeshEnd { key: MeshKey::new([7; 32]), address, port: 2378, images: None };
     diff.upserts.peers.insert(node, end);
     AssignmentsDiff { removed_peers: vec![NodeId::from_random(36)], data_path_port: Some(Some(2378)), ..diff }
+}
+
+/// What came with images of other nodes.
+pub fn images_diff() -> AssignmentsDiff {
+    let mut diff = mesh_diff();
+    diff.upserts.peers.values_mut().for_each(|end| end.images = Some("192.0.2.7:2377".parse().unwrap()));
+    diff
 }

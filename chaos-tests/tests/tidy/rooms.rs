@@ -43,6 +43,7 @@ const PURE: &[&str] = &[
     "image/src/registry/origin.rs",
     "image/src/registry/problem.rs",
     "image/src/registry/range.rs",
+    "image/src/registry/serve/route.rs",
     "template/src",
     "cli/src/filter.rs",
     "cli/src/detach_keys.rs",

@@ -13,6 +13,7 @@ use crate::error::Result;
 use crate::filter::Filters;
 use crate::output::format::{self, Format, Listing};
 use crate::output::human;
+use crate::registry;
 use template::Value;
 
 /// Arguments of `orca ps`.
@@ -114,7 +115,7 @@ pub fn row(container: &Container, now: Timestamp, whole: bool) -> Json {
         "Command": human::command(&container.args, whole),
         "CreatedAt": clock::docker_time(created),
         "ID": short(&container.id, whole),
-        "Image": image(container),
+        "Image": if whole { image(container) } else { registry::shown(&image(container)).to_owned() },
         "Labels": format::labels(&container.labels),
         "LocalVolumes": volumes.to_string(),
         "Mounts": mounts.join(","),

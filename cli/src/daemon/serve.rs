@@ -6,10 +6,11 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use agent::neighbours::ForNeighbours;
 use agent::service::{ImagesService, NodeParts, NodeService};
 use agent::{Agent, AgentConfig, BRIDGE_SUBNET, Logging, UsersConfig};
 use image::Unpacker;
-use image::registry::{Registries, Settings};
+use image::registry::Settings;
 use shim::SealedBinary;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
@@ -61,8 +62,10 @@ pub async fn serve(data_dir: PathBuf, run_dir: PathBuf, options: Options) -> Res
     let manager_socket = run_dir.join("manager.sock");
     // Containers are taken over before anything else: they need no manager.
     let (managers, status, ends) = cluster::ends(&manager_socket);
-    let agent = start_agent(&data_dir, &run_dir, ends, &program, logging, runtimes, (users, cdi)).await?;
-    let cluster = Cluster::start(agent.node(), &data_dir, manager_socket.clone(), (managers, status)).await?;
+    let agent = start_agent(&data_dir, &run_dir, ends, &program, logging, runtimes, (users, cdi, registries)).await?;
+    let neighbours = agent.containers().sources().neighbours().clone();
+    let given = ForNeighbours::new(neighbours, Arc::clone(agent.containers().images()));
+    let cluster = Cluster::start(agent.node(), &data_dir, manager_socket.clone(), (managers, status), given).await?;
     if let Some(address) = metrics {
         Metrics::new(agent.containers().clone(), data_dir.clone(), cluster.clone()).serve(address).await?;
     }
@@ -82,7 +85,7 @@ pub async fn serve(data_dir: PathBuf, run_dir: PathBuf, options: Options) -> Res
     let incoming = UnixListenerStream::new(listen(&run_dir.join("orca.sock"), Access::Group)?);
     let node = node_service(&agent, data_dir, Arc::clone(&reset));
     agent.answer_managers(Routes::new(node.files_server()).add_service(node.clone().into_server()));
-    let images = ImagesService::new(agent.containers().clone(), Registries::new(registries));
+    let images = ImagesService::new(agent.containers().clone());
     let services = Routes::new(SwarmApi::server(cluster.clone()))
         .add_service(node.files_server())
         .add_service(node.networks_server())
@@ -141,7 +144,7 @@ async fn start_agent(
     program: &Path,
     logging: Logging,
     runtimes: BTreeMap<String, PathBuf>,
-    (users, cdi): (Option<UsersConfig>, Option<Vec<PathBuf>>),
+    (users, cdi, registries): (Option<UsersConfig>, Option<Vec<PathBuf>>, Settings),
 ) -> Result<Agent> {
     let sealed = SealedBinary::of_current().map_err(failed("copy its program into memory"))?;
     let config = AgentConfig {
@@ -156,6 +159,7 @@ async fn start_agent(
         runtimes,
         users,
         cdi,
+        registries,
     };
     Agent::start(config).await.map_err(failed("start its agent"))
 }

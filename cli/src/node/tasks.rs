@@ -13,6 +13,7 @@ use crate::error::Result;
 use crate::filter::Filters;
 use crate::output::format::{self, Format, Listing};
 use crate::output::human;
+use crate::registry;
 use template::Value;
 
 /// Arguments of `orca node ps`.
@@ -90,6 +91,7 @@ fn desired(task: &Task) -> &'static str {
 
 /// Docker's keys for one task.
 pub fn row(task: &Task, node: &str, whole: bool, now: Timestamp) -> Json {
+    let image = &task.spec.container.image;
     let length = if whole { usize::MAX } else { 12 };
     let error = task.status.error.clone().unwrap_or_default();
     let error =
@@ -101,7 +103,7 @@ pub fn row(task: &Task, node: &str, whole: bool, now: Timestamp) -> Json {
         "DesiredState": capital(desired(task)),
         "Error": if error.is_empty() { error } else { format!("\"{error}\"") },
         "ID": task.id.to_string().chars().take(length).collect::<String>(),
-        "Image": task.spec.container.image,
+        "Image": if whole { image.as_str() } else { registry::shown(image) },
         "Name": task.name,
         "Node": node,
         "Ports": "",

@@ -2,6 +2,7 @@
 //!
 //! The daemon talks to registries; who one is there is read here, from the user's own Docker configuration.
 
+mod cluster;
 mod login;
 mod missing;
 mod progress;
@@ -16,6 +17,7 @@ use image::Reference;
 use image::registry::login::Logins;
 use image::registry::{Insecure, Proxies, Registries, Settings};
 
+pub use cluster::{ResolveImage, pin_images, shown};
 pub use login::{LoginArgs, LogoutArgs, login, logout};
 pub use missing::{PullFlags, create, find};
 pub use progress::Bars;

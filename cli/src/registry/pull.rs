@@ -58,7 +58,8 @@ pub fn pull_request(image: &str, platform: Option<String>) -> Result<PullRequest
 
 /// The digest under which its registry has `image` now; nothing is pulled.
 pub async fn digest(client: &mut Client, image: &str) -> Result<String> {
-    let request = ResolveRequest { reference: image.to_owned(), credentials: credentials(&parse(image)?)? };
+    let request =
+        ResolveRequest { reference: image.to_owned(), credentials: credentials(&parse(image)?)?, cluster: false };
     Ok(client.images.resolve(request).await?.into_inner().digest)
 }
 

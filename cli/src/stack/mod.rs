@@ -6,7 +6,7 @@ use api::control::{
     ApplyStackRequest, GetClusterRequest, ListServicesRequest, ListTasksRequest, Recreate, RemoveStackRequest,
 };
 use clap::Subcommand;
-use model::{Node, RestartCondition, Task};
+use model::{Node, RestartCondition, ServiceSpec, Task};
 
 use crate::client::{Client, Host};
 use crate::clock;
@@ -14,6 +14,7 @@ use crate::compose::{Goal, ProjectArgs, wait, wait_until_gone};
 use crate::error::{Error, Result};
 use crate::node::task_row;
 use crate::output::format::{self, Format, Listing};
+use crate::registry::{ResolveImage, pin_images};
 use template::Value;
 
 /// What to do with stacks.
@@ -41,6 +42,9 @@ pub struct DeployArgs {
     /// Remove services that the file no longer has
     #[arg(long)]
     prune: bool,
+    /// When images get the digests that their names mean now: always, changed, never
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN", hide_possible_values = true)]
+    resolve_image: ResolveImage,
     /// The stack's name
     stack: String,
 }
@@ -81,7 +85,7 @@ pub async fn run(host: &Host, verb: Verb) -> Result<()> {
     }
 }
 
-/// Declares the stack, and waits until it runs. Each node needs the images, or a registry that has them.
+/// Declares the stack, and waits until it runs. Its images come from whatever node has them, else from their registries.
 async fn deploy(host: &Host, args: DeployArgs) -> Result<()> {
     let loaded = ProjectArgs::of_stack(args.compose_file, &args.stack).load(&[])?;
     let mut stack = loaded.stack(&[], false, &[])?;
@@ -93,6 +97,8 @@ async fn deploy(host: &Host, args: DeployArgs) -> Result<()> {
         }
     }
     let mut client = Client::connect(host).await?;
+    let before = specs(&mut client, &args.stack).await?;
+    pin_images(&mut client, &mut stack.services, &before, args.resolve_image).await?;
     let keys: Vec<String> = stack.services.iter().map(|service| service.key().to_owned()).collect();
     let request = ApplyStackRequest {
         stack: Some(stack.into()),
@@ -106,6 +112,14 @@ async fn deploy(host: &Host, args: DeployArgs) -> Result<()> {
         return Ok(());
     }
     wait(&mut client, &args.stack, &keys, Goal::Started, since, None).await
+}
+
+/// The services of a stack as they are declared.
+async fn specs(client: &mut Client, stack: &str) -> Result<Vec<ServiceSpec>> {
+    let request = ListServicesRequest { stack: Some(stack.to_owned()) };
+    let services = client.control.list_services(request).await?.into_inner().services;
+    let specs = services.into_iter().filter_map(|service| service.spec);
+    Ok(specs.map(ServiceSpec::try_from).collect::<Result<_, api::Error>>()?)
 }
 
 async fn services(client: &mut Client, stack: &str) -> Result<Vec<(String, String)>> {

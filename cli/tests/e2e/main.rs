@@ -9,6 +9,7 @@ mod build;
 mod cdi;
 mod cluster;
 mod cluster_faults;
+mod cluster_images;
 mod cluster_reach;
 mod compose;
 mod compose_flags;

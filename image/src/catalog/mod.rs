@@ -214,6 +214,22 @@ impl Catalog {
 }
 
 impl Record {
+    /// The digests under which registries have it.
+    pub fn registry_digests(&self) -> impl Iterator<Item = Digest> {
+        self.digests.iter().filter_map(|name| name.rsplit_once('@')?.1.parse().ok())
+    }
+
+    /// Whether its manifest is this, or a registry has it under this.
+    pub fn has_digest(&self, digest: &Digest) -> bool {
+        self.manifest.digest == *digest || self.registry_digests().any(|own| own == *digest)
+    }
+
+    /// Those under which the repository of `name` has it.
+    pub fn digests_of(&self, name: &Reference) -> Vec<Digest> {
+        let prefix = format!("{}@", name.name());
+        self.digests.iter().filter_map(|own| own.strip_prefix(&prefix)?.parse().ok()).collect()
+    }
+
     fn has_repository(&self, reference: &Reference) -> bool {
         let prefix = format!("{}:", reference.name());
         self.tags.iter().any(|tag| tag.starts_with(&prefix))

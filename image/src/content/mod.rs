@@ -127,6 +127,14 @@ impl ContentStore {
         Ok(VerifiedReader::new(file, *digest, size))
     }
 
+    /// The blob as a file, which whoever reads it must verify.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchBlob`], [`Error::Io`].
+    pub(crate) fn file(&self, digest: &Digest) -> Result<(File, u64)> {
+        self.open_file(digest)
+    }
+
     fn open_file(&self, digest: &Digest) -> Result<(File, u64)> {
         let path = self.path(digest);
         let file = File::open(&path).map_err(|error| match error.kind() {

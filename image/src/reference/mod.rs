@@ -152,6 +152,16 @@ fn parse_digest(text: &str) -> Result<Digest, &'static str> {
     text.parse().map_err(|_| "the digest is not sha256:<64 lower-case hex digits>, the only kind supported")
 }
 
+/// Whether a text is the name of a repository inside a registry.
+pub(crate) fn is_repository(text: &str) -> bool {
+    text.len() <= PATH_LIMIT && grammar::is_path(text)
+}
+
+/// Whether a text is a tag.
+pub(crate) fn is_tag(text: &str) -> bool {
+    grammar::is_tag(text)
+}
+
 /// Cuts `:tag` off; a colon before the last slash belongs to the registry's port.
 fn split_tag(text: &str) -> (&str, Option<&str>) {
     match text.rsplit_once(':') {

@@ -19,9 +19,18 @@ use crate::manifest::{
     DOCUMENT_LIMIT, Descriptor, MEDIA_DOCKER_LIST, MEDIA_DOCKER_MANIFEST, MEDIA_INDEX, MEDIA_MANIFEST,
 };
 use crate::reference::Reference;
+use crate::store::Known;
 
 /// What is asked for, the newest forms first.
 const MANIFESTS: [&str; 4] = [MEDIA_MANIFEST, MEDIA_INDEX, MEDIA_DOCKER_MANIFEST, MEDIA_DOCKER_LIST];
+/// What a manifest or blob is.
+pub const DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+/// The parameter that says of which registry the repository is, as containerd's mirrors have it.
+pub const NAMESPACE: &str = "ns";
+/// Between nodes: the image came from a registry, which may have another one by now.
+pub const PULLED: HeaderName = HeaderName::from_static("orca-pulled");
+/// Between nodes: when the image got its name, in seconds since 1970.
+pub const NAMED_AT: HeaderName = HeaderName::from_static("orca-named-at");
 /// Most tags of a repository that are listed.
 const TAGS_MAX: usize = 100_000;
 
@@ -32,6 +41,8 @@ pub struct Repository {
     base: OnceCell<Url>,
     auth: Auth,
     reference: Reference,
+    /// Another node has images of all registries, and must be told of which.
+    of_node: bool,
 }
 
 /// A document and what it is.
@@ -65,7 +76,13 @@ impl Repository {
         reference: Reference,
         credentials: Option<Credentials>,
     ) -> Repository {
-        Repository { http, endpoint, base: OnceCell::new(), auth: Auth::new(credentials), reference }
+        Repository { http, endpoint, base: OnceCell::new(), auth: Auth::new(credentials), reference, of_node: false }
+    }
+
+    /// The same repository as another node has it.
+    pub fn of_node(http: Arc<Http>, base: Url, reference: Reference) -> Repository {
+        let endpoint = Endpoint { base, insecure: false, mirror: true };
+        Repository { of_node: true, ..Repository::new(http, endpoint, reference, None) }
     }
 
     pub fn http(&self) -> &Http {
@@ -88,7 +105,29 @@ impl Repository {
 
     async fn url(&self, rest: &str) -> Result<Url> {
         let base = self.base.get_or_try_init(|| base(&self.http, &self.endpoint)).await?;
-        resource(base, &self.reference, rest)
+        let mut url = resource(base, &self.reference, rest)?;
+        if self.of_node {
+            url.query_pairs_mut().append_pair(NAMESPACE, self.reference.domain());
+        }
+        Ok(url)
+    }
+
+    /// What another node says of a tag, asked once.
+    pub async fn known(&self, tag: &str) -> Result<Option<Known>> {
+        let url = self.url(&format!("manifests/{tag}")).await?;
+        let response = self.ask(Method::HEAD, &url, "", &[]).await?;
+        let said = |name: &HeaderName| text(response.headers(), name);
+        match response.status() {
+            StatusCode::NOT_FOUND => Ok(None),
+            StatusCode::OK => {
+                let digest = said(&DIGEST).and_then(|digest| digest.parse().ok());
+                let digest = digest
+                    .ok_or_else(|| Error::Protocol { host: self.host(), reason: "it tells no digest".to_owned() })?;
+                let named_at = said(&NAMED_AT).and_then(|at| at.parse().ok()).unwrap_or_default();
+                Ok(Some(Known { digest, pulled: said(&PULLED).is_some(), named_at }))
+            }
+            _ => Err(self.http.unexpected("HEAD", &url, response).await),
+        }
     }
 
     /// Sends a request without a body, with what lets it in.
@@ -124,7 +163,7 @@ impl Repository {
             if response.status() != StatusCode::OK {
                 return Err(self.http.unexpected("GET", &url, response).await);
             }
-            let claimed = text(response.headers(), &HeaderName::from_static("docker-content-digest"));
+            let claimed = text(response.headers(), &DIGEST);
             let media_type = text(response.headers(), &CONTENT_TYPE);
             let bytes = self.http.read(&url, response.into_body(), DOCUMENT_LIMIT, "the manifest").await?;
             let digest = Digest::of(&bytes);

@@ -47,6 +47,10 @@ pub enum Error {
     Helper { program: String, reason: String },
     #[error("An image does not exist locally with the tag: {0}")]
     NotHere(String),
+    #[error(
+        "no such image: {image}: none of the {nodes} other nodes has it, and its registry could not be asked for it: {reason}"
+    )]
+    Nowhere { image: String, nodes: usize, reason: String },
     #[error("a worker thread ended in the middle of {0}")]
     Thread(&'static str),
 }

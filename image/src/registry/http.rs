@@ -18,7 +18,7 @@ use hyper_util::rt::TokioExecutor;
 use url::Url;
 
 use super::origin::{authority, redirect, shown};
-use super::proxy::Connector;
+use super::proxy::{Connector, Proxies};
 use super::resolve::Names;
 use super::{Error, Result, Settings, backoff, problem, tls};
 
@@ -28,6 +28,8 @@ type Https = Client<HttpsConnector<Connector>, Body>;
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(10);
+/// The same between nodes of a cluster.
+const CONNECT_NODE: Duration = Duration::from_secs(2);
 /// How many redirects are followed.
 const REDIRECTS: usize = 8;
 /// Largest document that tells of an error, or holds a token or tags.
@@ -38,6 +40,8 @@ pub struct Http {
     settings: Arc<Settings>,
     names: Names,
     clients: Mutex<HashMap<(String, bool), Https>>,
+    /// How another node of the cluster is spoken to; `None`: registries are.
+    node: Option<Arc<rustls::ClientConfig>>,
 }
 
 /// A request that can be sent again.
@@ -92,7 +96,12 @@ pub fn full(bytes: impl Into<Bytes>) -> Body {
 
 impl Http {
     pub fn new(settings: Arc<Settings>) -> Http {
-        Http { settings, names: Names::default(), clients: Mutex::default() }
+        Http { settings, names: Names::default(), clients: Mutex::default(), node: None }
+    }
+
+    /// Requests to one node of the cluster, which `config` is for. There is no proxy on the way.
+    pub fn of_node(settings: Arc<Settings>, config: Arc<rustls::ClientConfig>) -> Http {
+        Http { node: Some(config), ..Http::new(settings) }
     }
 
     pub fn settings(&self) -> &Settings {
@@ -126,7 +135,8 @@ impl Http {
     pub async fn send(&self, call: &Call, body: Body) -> Result<Response<Incoming>> {
         let client = self.client(&call.url, call.insecure)?;
         let mut request = call.request(body)?;
-        if let Some(value) = self.settings.proxies.authorization(request.uri()) {
+        let proxies = self.node.is_none().then_some(&self.settings.proxies);
+        if let Some(value) = proxies.and_then(|proxies| proxies.authorization(request.uri())) {
             request.headers_mut().insert(PROXY_AUTHORIZATION, value);
         }
         client.request(request).await.map_err(|error| failure(&call.url, &error))
@@ -149,9 +159,14 @@ impl Http {
         let mut tcp = HttpConnector::new_with_resolver(self.names.clone());
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(CONNECT));
-        let proxies = self.settings.proxies.clone();
-        let config = tls::config(&host, insecure, &self.settings.certificates)?;
+        let (config, proxies, patience) = match &self.node {
+            Some(config) => (rustls::ClientConfig::clone(config), Proxies::default(), CONNECT_NODE),
+            None => {
+                let config = tls::config(&host, insecure, &self.settings.certificates)?;
+                (config, self.settings.proxies.clone(), CONNECT)
+            }
+        };
+        tcp.set_connect_timeout(Some(patience));
         let connector = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1();
         let client = Client::builder(TokioExecutor::new()).build(connector.wrap_connector(Connector { proxies, tcp }));
         clients.insert((host, insecure), Https::clone(&client));

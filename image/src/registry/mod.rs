@@ -12,6 +12,8 @@
 //! | [`artifact`] | shell | documents that are no image's |
 //! | `copy` | shell | images from registry to registry, not unpacked |
 //! | `transfer`, `pull`, `push` | shell | layers that several pulls share; whole images |
+//! | `peers` | shell | the same from other nodes of the cluster |
+//! | [`serve`] | shell | the other side: what a node gives to others |
 //!
 //! The daemon asks registries; who one is there comes with each request from the command, which reads the user's
 //! `config.json`. Nothing here keeps a secret.
@@ -28,6 +30,7 @@ mod event;
 mod http;
 pub mod login;
 pub mod origin;
+mod peers;
 pub mod problem;
 mod proxy;
 mod pull;
@@ -35,6 +38,7 @@ mod push;
 pub mod range;
 mod resolve;
 mod retry;
+pub mod serve;
 mod tls;
 mod transfer;
 
@@ -50,7 +54,9 @@ pub use copy::Place;
 pub use credentials::Credentials;
 pub use error::{Error, Result};
 pub use event::{Done, Event, LayerState, Reporter};
+pub use http::Body;
 pub use origin::Insecure;
+pub use peers::Peer;
 pub use proxy::{Proxies, proxy_shown};
 pub use pull::PullRequest;
 pub use push::PushRequest;

@@ -34,6 +34,8 @@ pub struct PullRequest {
 /// What a pull works with.
 struct Pull<'a> {
     registries: &'a Registries,
+    /// Who has the image; the first is asked for its documents.
+    sources: &'a [Arc<Repository>],
     repository: &'a Arc<Repository>,
     store: &'a Arc<Store>,
     unpacker: &'a Unpacker,
@@ -72,7 +74,8 @@ impl Registries {
             loop {
                 // The registry itself is always the last.
                 let Some(repository) = rest.next() else { return Err(Error::Thread("looking for a registry")) };
-                let pull = Pull { registries: self, repository, store, unpacker, reporter, request: &request };
+                let sources = std::slice::from_ref(repository);
+                let pull = Pull { registries: self, sources, repository, store, unpacker, reporter, request: &request };
                 match pull.run(&name).await {
                     Ok(()) => break,
                     Err(error) if repository.is_mirror() => {
@@ -83,6 +86,20 @@ impl Registries {
             }
         }
         Ok(())
+    }
+
+    /// The same from nodes that all have the image: layers come from several of them.
+    pub(super) async fn pull_from(
+        &self,
+        sources: &[Arc<Repository>],
+        store: &Arc<Store>,
+        unpacker: &Unpacker,
+        request: &PullRequest,
+        reporter: &Reporter,
+    ) -> Result<()> {
+        let repository = sources.first().ok_or(Error::Thread("looking for a node"))?;
+        let pull = Pull { registries: self, sources, repository, store, unpacker, reporter, request };
+        pull.run(&request.reference).await
     }
 }
 
@@ -101,6 +118,14 @@ impl Pull<'_> {
         self.reporter.tell(Event::Message(message)).await;
         let top = self.repository.manifest(&wanted).await?;
         let digest = top.descriptor.digest;
+        // Other nodes, of other architectures too, ask for what the name means.
+        let (keeper, bytes) = (Arc::clone(self.store), top.bytes.clone());
+        let _top = blocking("keeping a manifest", move || {
+            let lease = keeper.lease([digest]);
+            keeper.keep_document(&bytes)?;
+            Ok(lease)
+        })
+        .await?;
         let chosen = self.choose(name, top).await?;
         let Chosen { document, manifest, config, config_bytes } = chosen;
         let id = manifest.config.digest;
@@ -181,7 +206,8 @@ impl Pull<'_> {
         for layer in &image.manifest.layers {
             self.reporter.layer(layer.digest, LayerState::Waiting, layer.size).await;
         }
-        let fetches: FuturesOrdered<_> = image.manifest.layers.iter().map(|layer| self.layer(layer)).collect();
+        let layers = image.manifest.layers.iter().enumerate();
+        let fetches: FuturesOrdered<_> = layers.map(|(index, layer)| self.layer(index, layer)).collect();
         let facts: Vec<LayerFacts> = fetches.try_collect().await?;
         for ((layer, facts), expected) in image.manifest.layers.iter().zip(&facts).zip(&image.config.rootfs.diff_ids) {
             let what = format!("layer {} uncompressed", layer.digest);
@@ -190,7 +216,7 @@ impl Pull<'_> {
         Ok(facts.into_iter().map(|facts| facts.size).collect())
     }
 
-    async fn layer(&self, layer: &Descriptor) -> Result<LayerFacts> {
+    async fn layer(&self, index: usize, layer: &Descriptor) -> Result<LayerFacts> {
         let (store, blob) = (Arc::clone(self.store), layer.clone());
         // A damaged blob is as good as none.
         let known = blocking("looking for a layer", move || Ok(store.known_layer(&blob).ok().flatten())).await?;
@@ -198,7 +224,10 @@ impl Pull<'_> {
             self.reporter.layer(layer.digest, LayerState::Exists, layer.size).await;
             return Ok(facts);
         }
-        let facts = self.registries.transfers.fetch(self.repository, self.store, layer, self.reporter).await?;
+        // Each layer begins at another of those who have it.
+        let mut sources = self.sources.to_vec();
+        sources.rotate_left(index % self.sources.len().max(1));
+        let facts = self.registries.transfers.fetch(&sources.into(), self.store, layer, self.reporter).await?;
         self.reporter.layer(layer.digest, LayerState::Downloaded, layer.size).await;
         Ok(facts)
     }

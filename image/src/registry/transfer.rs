@@ -26,6 +26,9 @@ const FAILURES_MAX: u32 = 60;
 /// How often a listener is told of bytes.
 const NEWS: Duration = Duration::from_millis(100);
 
+/// Who has a layer, in the order in which they are asked.
+pub type Sources = Arc<[Arc<Repository>]>;
+
 /// Layers that are being downloaded.
 pub struct Transfers {
     running: Mutex<HashMap<Digest, Weak<Transfer>>>,
@@ -62,13 +65,13 @@ impl Transfers {
     /// Downloads `layer` into `store`, or waits for who does so already.
     pub async fn fetch(
         &self,
-        repository: &Arc<Repository>,
+        sources: &Sources,
         store: &Arc<Store>,
         layer: &Descriptor,
         reporter: &Reporter,
     ) -> Result<LayerFacts> {
         loop {
-            let (transfer, own) = self.join(repository, store, layer);
+            let (transfer, own) = self.join(sources, store, layer);
             match follow(&transfer, own, layer, reporter).await {
                 // Somebody else's failure may be that of his registry or his credentials.
                 Err(_) if !own => self.forget(&layer.digest, &transfer),
@@ -80,20 +83,20 @@ impl Transfers {
         }
     }
 
-    fn join(&self, repository: &Arc<Repository>, store: &Arc<Store>, layer: &Descriptor) -> (Arc<Transfer>, bool) {
+    fn join(&self, sources: &Sources, store: &Arc<Store>, layer: &Descriptor) -> (Arc<Transfer>, bool) {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(transfer) = running.get(&layer.digest).and_then(Weak::upgrade) {
             return (transfer, false);
         }
         running.retain(|_, transfer| transfer.strong_count() > 0);
         let (sender, step) = watch::channel(Step::Waiting);
-        let (repository, store, slots) = (Arc::clone(repository), Arc::clone(store), Arc::clone(&self.slots));
+        let (sources, store, slots) = (Arc::clone(sources), Arc::clone(store), Arc::clone(&self.slots));
         let layer = layer.clone();
         let digest = layer.digest;
         let task = tokio::spawn(async move {
             // The semaphore is never closed.
             let _slot = slots.acquire_owned().await;
-            let end = match download(&repository, store, &layer, &sender).await {
+            let end = match download(&sources, store, &layer, &sender).await {
                 Ok(facts) => Step::Done(facts),
                 Err(error) => Step::Failed(Arc::new(Mutex::new(Some(error)))),
             };
@@ -150,7 +153,7 @@ async fn follow(transfer: &Transfer, own: bool, layer: &Descriptor, reporter: &R
 }
 
 async fn download(
-    repository: &Repository,
+    sources: &[Arc<Repository>],
     store: Arc<Store>,
     layer: &Descriptor,
     step: &watch::Sender<Step>,
@@ -164,7 +167,7 @@ async fn download(
     let (sender, receiver) = mpsc::channel(AHEAD);
     let expected = layer.clone();
     let taking = tokio::task::spawn_blocking(move || store.take_layer(Pieces::new(receiver), &expected));
-    let sent = stream(repository, layer, &sender, step).await;
+    let sent = stream(sources, layer, &sender, step).await;
     if sent.is_ok() {
         let _ = sender.send(Piece::End).await;
     }
@@ -180,15 +183,16 @@ enum Piece {
     End,
 }
 
-/// Sends all bytes of `layer`, asking again from where an answer broke off.
+/// Sends all bytes of `layer`, asking again from where an answer broke off: the next of those who have it, and when all have failed,
+/// the first again after a pause.
 async fn stream(
-    repository: &Repository,
+    sources: &[Arc<Repository>],
     layer: &Descriptor,
     sender: &mpsc::Sender<Piece>,
     step: &watch::Sender<Step>,
 ) -> Result<()> {
     let (mut have, mut counted_from, mut failures, mut in_all) = (0, 0, 0, 0);
-    loop {
+    for (turn, repository) in (1..).zip(sources.iter().cycle()) {
         let error = match piece(repository, layer, &mut have, sender, step).await {
             Ok(()) => return Ok(()),
             Err(error) => error,
@@ -201,11 +205,16 @@ async fn stream(
         if in_all >= FAILURES_MAX {
             return Err(error);
         }
+        if turn < sources.len() {
+            tracing::info!(host = repository.host(), layer = %layer.digest, %error, "the next one that has the layer is asked");
+            continue;
+        }
         if let Some(wait) = retry::outlook(failures, &error) {
             step.send_replace(Step::Retrying(format!("{error}; trying again in {} s", wait.as_secs_f64().ceil())));
         }
         retry::pause(failures, error).await?;
     }
+    Err(Error::Thread("looking for a registry"))
 }
 
 /// One answer's share of a layer; done when all bytes are there, or when nobody takes them any more.

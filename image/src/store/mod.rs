@@ -34,8 +34,8 @@ pub use import::ImportOptions;
 pub use inspect::{ImageDetails, ImageMetadata, ImageSummary, RootFsDetails};
 pub use lease::Lease;
 pub use load::Loaded;
-pub use pulled::LayerFacts;
 pub(crate) use pulled::Pulled;
+pub use pulled::{Known, LayerFacts};
 pub use remove::Pruned;
 
 use crate::archive::Limits;
@@ -143,6 +143,20 @@ impl Store {
         self.read_image(id, &record)
     }
 
+    /// The image that has this digest, of its manifest or at a registry, under whatever name.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchImage`], or what is wrong with its documents on disk.
+    pub fn by_digest(&self, digest: &Digest) -> Result<Image> {
+        let found = {
+            let catalog = self.locked();
+            let mut images = catalog.images();
+            images.find(|(_, record)| record.has_digest(digest)).map(|(id, record)| (*id, record.clone()))
+        };
+        let (id, record) = found.ok_or_else(|| Error::NoSuchImage(digest.to_string()))?;
+        self.read_image(id, &record)
+    }
+
     /// Makes `name` mean the image that `source` means, from `now` on (seconds since the epoch).
     ///
     /// # Errors
@@ -215,6 +229,7 @@ impl Store {
         let leased = self.leases.held();
         images.push(Holdings { blobs: leased.clone(), snapshots: leased });
         images.push(self.cache_holdings()?);
+        images.push(Holdings { blobs: self.registry_digests(), ..Holdings::default() });
         let blobs = self.content.list()?.into_iter().collect();
         let snapshots = self.snapshots.list()?.into_iter().collect();
         let plan = gc::plan(&images, in_use, &blobs, &snapshots);
@@ -226,6 +241,11 @@ impl Store {
     /// The ids of the image's snapshots: what a container that uses it keeps `in_use` for [`Store::collect`].
     pub fn snapshot_ids(image: &Image) -> BTreeSet<Digest> {
         chain_ids(&image.config.rootfs.diff_ids).into_iter().collect()
+    }
+
+    /// What registries have images under: indexes, as far as they were kept.
+    fn registry_digests(&self) -> BTreeSet<Digest> {
+        self.locked().images().flat_map(|(_, record)| record.registry_digests().collect::<Vec<_>>()).collect()
     }
 
     fn find(&self, text: &str) -> Result<(Digest, Record)> {

@@ -22,6 +22,17 @@ pub struct LayerFacts {
     pub size: u64,
 }
 
+/// What a name means to a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Under which it is fetched: of the manifest, or of the index that a registry has.
+    pub digest: Digest,
+    /// It came from a registry, which may have another one under this name by now.
+    pub pulled: bool,
+    /// When it got the name: seconds since 1970.
+    pub named_at: i64,
+}
+
 /// An image that is all here, to be named.
 pub(crate) struct Pulled<'a> {
     pub(crate) image: &'a Image,
@@ -92,6 +103,32 @@ impl Store {
     /// The image that `text` means, if any.
     pub(crate) fn meaning(&self, text: &str) -> Option<Digest> {
         self.locked().by_name(text)
+    }
+
+    /// What `name`, which has a tag, means here.
+    pub fn known(&self, name: &Reference) -> Option<Known> {
+        let catalog = self.locked();
+        let record = catalog.get(&catalog.by_name(&name.to_string())?)?;
+        let of_name = record.digests_of(name);
+        let pulled = !of_name.is_empty();
+        // An index is what registries have and other architectures need, as far as it was kept.
+        let index = of_name.into_iter().find(|digest| self.content.contains(digest));
+        let digest = index.unwrap_or(record.manifest.digest);
+        Some(Known { digest, pulled, named_at: record.tagged.unwrap_or(record.added) })
+    }
+
+    /// The manifest or index `digest`, if an image that is here has it.
+    pub fn served_manifest(&self, digest: &Digest) -> Option<Vec<u8>> {
+        {
+            let catalog = self.locked();
+            catalog.images().find(|(_, record)| record.has_digest(digest))?;
+        }
+        self.document(digest)
+    }
+
+    /// The blob `digest` as a file, and its size.
+    pub fn served_blob(&self, digest: &Digest) -> Option<(std::fs::File, u64)> {
+        self.content.file(digest).ok()
     }
 
     /// Names an image whose content is here, at `now`; returns whether the name meant another one before.

@@ -150,7 +150,8 @@ fn nodes_of_an_open_cluster_know_each_others_ends_and_addresses() {
     let (ca, ca_key, worker_secret, manager_secret) = (String::new(), secret(), secret(), secret());
     cluster.identity = Some(ClusterIdentity { ca, ca_key, worker_secret, manager_secret, unlock_key: secret() });
     for byte in 1..=3 {
-        let end = MeshEnd { key: MeshKey::new([byte; 32]), address: [192, 0, 2, byte].into(), port: 2378 };
+        let end =
+            MeshEnd { key: MeshKey::new([byte; 32]), address: [192, 0, 2, byte].into(), port: 2378, images: None };
         let node = state.nodes.get_mut(&node(byte.into())).unwrap();
         (node.key, node.description.mesh) = (vec![byte], Some(end));
     }

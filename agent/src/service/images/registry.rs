@@ -1,18 +1,22 @@
 //! `pull`, `push`, `login`, and what a name means at its registry.
 
+use std::time::Duration;
+
 use api::image as wire;
-use image::Reference;
 use image::manifest::Platform;
 use image::reference::DEFAULT_DOMAIN;
 use image::registry::{Credentials, Done, Event, LayerState, PullRequest, PushRequest, Reporter};
+use image::{Digest, Reference};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 use super::server::{ImagesService, Outgoing};
-use super::{now_seconds, platform};
+use super::{blocking, now_seconds, platform};
 use crate::Error;
 
+/// How long a registry may take to say what a name means.
+const RESOLVE: Duration = Duration::from_secs(15);
 /// News that wait for a slow client.
 const AHEAD: usize = 64;
 
@@ -74,11 +78,42 @@ pub async fn get_registries(
 }
 
 pub async fn resolve(service: &ImagesService, request: wire::ResolveRequest) -> Result<wire::ResolveReply, Status> {
-    let wire::ResolveRequest { reference, credentials } = request;
+    let wire::ResolveRequest { reference, credentials, cluster } = request;
     let reference = reference.parse::<Reference>().map_err(Error::from)?;
     let credentials = credentials.map(self::credentials);
-    let digest = service.registries().resolve(&reference, credentials.as_ref()).await.map_err(Error::from)?;
+    let digest = match reference.digest() {
+        Some(digest) if cluster => *digest,
+        _ if cluster => resolve_for_cluster(service, reference.with_default_tag(), credentials.as_ref()).await?,
+        _ => service.registries().resolve(&reference, credentials.as_ref()).await.map_err(Error::from)?,
+    };
     Ok(wire::ResolveReply { digest: digest.to_string() })
+}
+
+/// What was made or loaded here, then on other nodes, is what the name means; where all that there is has come from a registry, that
+/// is asked whether it has another one by now.
+async fn resolve_for_cluster(
+    service: &ImagesService,
+    name: Reference,
+    credentials: Option<&Credentials>,
+) -> Result<Digest, Status> {
+    let (store, wanted) = (service.containers().images().clone(), name.clone());
+    let mut known = blocking("looking up an image", move || Ok(store.known(&wanted))).await?;
+    if known.is_none_or(|known| known.pulled) {
+        let elsewhere = service.containers().sources().known_to_others(&name).await;
+        known = elsewhere.filter(|other| known.is_none() || !other.pulled).or(known);
+    }
+    if let Some(known) = known.filter(|known| !known.pulled) {
+        return Ok(known.digest);
+    }
+    let asked = tokio::time::timeout(RESOLVE, service.registries().resolve(&name, credentials)).await;
+    let reason = match (asked, known) {
+        (Ok(Ok(digest)), _) => return Ok(digest),
+        (_, Some(known)) => return Ok(known.digest),
+        (Ok(Err(error)), None) => error.to_string(),
+        (Err(_), None) => format!("no answer within {} s", RESOLVE.as_secs()),
+    };
+    let image = name.familiar();
+    Err(Status::not_found(format!("no node of the cluster has the image {image}, nor has its registry: {reason}")))
 }
 
 fn credentials(credentials: wire::Credentials) -> Credentials {

@@ -1,7 +1,5 @@
 //! `orca.image.v1.Images`: registries, names and archives.
 
-use std::sync::Arc;
-
 use api::image as wire;
 use api::image::images_server::{Images, ImagesServer};
 use image::registry::Registries;
@@ -19,13 +17,12 @@ pub type Outgoing<T> = ReceiverStream<Result<T, Status>>;
 #[derive(Clone)]
 pub struct ImagesService {
     containers: Containers,
-    registries: Arc<Registries>,
 }
 
 impl ImagesService {
     /// A server of the images of these containers' node.
-    pub fn new(containers: Containers, registries: Registries) -> Self {
-        Self { containers, registries: Arc::new(registries) }
+    pub fn new(containers: Containers) -> Self {
+        Self { containers }
     }
 
     /// As what tonic routes to, with the message bound that clients have too.
@@ -39,7 +36,7 @@ impl ImagesService {
     }
 
     pub(super) fn registries(&self) -> &Registries {
-        &self.registries
+        self.containers.sources().registries()
     }
 }
 

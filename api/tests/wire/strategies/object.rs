@@ -80,8 +80,10 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn mesh_end()(key in any::<[u8; 32]>(), address in any::<IpAddr>(), port in 1u16..) -> MeshEnd {
-        MeshEnd { key: MeshKey::new(key), address, port }
+    fn mesh_end()(
+        key in any::<[u8; 32]>(), address in any::<IpAddr>(), port in 1u16.., images in any::<Option<(IpAddr, u16)>>()
+    ) -> MeshEnd {
+        MeshEnd { key: MeshKey::new(key), address, port, images: images.map(Into::into) }
     }
 }
 

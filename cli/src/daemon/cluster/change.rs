@@ -154,6 +154,8 @@ impl Cluster {
             // The port was free before anything was changed.
             drop(listener);
             self.be_in_office(&mut running, &document).await?;
+        } else {
+            self.listen(&mut running, listener, &document, &key).map_err(internal)?;
         }
         drop(running);
         self.settled(document.role).await?;
@@ -169,12 +171,29 @@ impl Cluster {
         if running.manager.is_none() {
             self.run_manager(running, Some(document)).await.map_err(internal)?;
         }
+        self.answer_nodes(running, document).await
+    }
+
+    /// Opens the port for other nodes, as far as it is not.
+    async fn answer_nodes(&self, running: &mut Running, document: &Document) -> Result<(), Status> {
         if running.listener.is_none() {
             let key = self.files.key().map_err(internal)?;
             let listener = bind(document.listen).await?;
             self.listen(running, listener, document, &key).map_err(internal)?;
         }
         Ok(())
+    }
+
+    /// Has a worker answer other nodes, which fetch images from it. Nothing else of it depends on that.
+    pub(super) async fn be_reachable(&self, document: &Document) {
+        let mut running = self.running.lock().await;
+        // The place may be another one by now.
+        if self.place().is_none_or(|place| *place != *document) {
+            return;
+        }
+        if let Err(error) = self.answer_nodes(&mut running, document).await {
+            tracing::warn!(reason = error.message(), "other nodes cannot fetch images from this one; trying again");
+        }
     }
 
     /// `swarm unlock`.

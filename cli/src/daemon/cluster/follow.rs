@@ -57,6 +57,9 @@ async fn look(cluster: &Cluster, document: &Document) -> bool {
             }
         }
     }
+    if document.role == NodeRole::Worker {
+        cluster.be_reachable(document).await;
+    }
     let role = view.as_ref().map_or(document.role, |view| view.role);
     if role != document.role || is_due(document) {
         tracing::info!(%role, "this node gets its next certificate");

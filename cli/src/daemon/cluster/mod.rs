@@ -15,12 +15,15 @@ mod join;
 mod recover;
 mod service;
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use agent::neighbours::ForNeighbours;
 use agent::session::{Managers, SessionStatus};
 use api::identity::NodeKey;
+use api::listener::Client;
 use api::remote::ClientConfig;
 use api::tls::{Clients, ServerConfig};
 use manager::gate::Gate;
@@ -30,7 +33,9 @@ use model::{KeptKey, NodeId, NodeRole};
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
 use tokio::task::JoinHandle;
+use tokio_stream::StreamExt;
 use tonic::service::Routes;
+use tonic::transport::server::Connected;
 
 use super::serve::{failed, server};
 use crate::error::Result;
@@ -62,6 +67,8 @@ pub struct Cluster {
     gate: watch::Sender<Option<Gate>>,
     /// Its manager waits for the unlock key.
     locked: watch::Sender<bool>,
+    /// What other nodes are given.
+    images: Arc<ForNeighbours>,
     running: Mutex<Running>,
 }
 
@@ -100,6 +107,7 @@ impl Cluster {
         data_dir: &Path,
         socket: PathBuf,
         (managers, status): (watch::Sender<Managers>, watch::Sender<SessionStatus>),
+        images: ForNeighbours,
     ) -> Result<Arc<Self>> {
         let files = Files::new(data_dir);
         let document = files.document()?;
@@ -117,6 +125,7 @@ impl Cluster {
             tls: watch::channel(None).0,
             gate: watch::channel(None).0,
             locked: watch::channel(false).0,
+            images: Arc::new(images),
             running: Mutex::default(),
         });
         let mut running = cluster.running.lock().await;
@@ -176,7 +185,9 @@ impl Cluster {
         self.tls.send_replace(Some(tls.clone()));
         let socket = (document.role == NodeRole::Manager).then(|| self.socket.clone());
         let reached = Some(document.data_path.unwrap_or(document.address.ip()));
-        self.managers.send_replace(Managers { socket, addresses: document.addresses(), tls: Some(tls), reached });
+        let (addresses, images) = (document.addresses(), Some(document.address));
+        let identity = Some(Arc::new(document.identity(key)));
+        self.managers.send_replace(Managers { socket, addresses, tls: Some(tls), reached, identity, images });
         self.place.send_replace(Some(Arc::new(document.clone())));
         Ok(())
     }
@@ -232,8 +243,11 @@ impl Cluster {
         let door = Door::of_managers(self.gate.subscribe(), self.locked.subscribe());
         let clients = api::listener::accept(vec![listener], configs);
         tracing::info!(address = %document.listen, "listening for nodes of the cluster");
+        let images = self.images.clone();
         let task = tokio::spawn(async move {
             let layer = tower_layer(door);
+            // Images are asked for over HTTP/1.1, by the client that registries are asked by.
+            let clients = clients.filter_map(move |client| apart(client, &images));
             if let Err(error) = server().layer(layer).add_routes(Routes::default()).serve_with_incoming(clients).await {
                 tracing::error!(%error, "the port for nodes of the cluster is closed");
             }
@@ -272,6 +286,20 @@ impl Cluster {
     fn place(&self) -> Option<Arc<Document>> {
         self.place.borrow().clone()
     }
+}
+
+/// Leaves a client that speaks gRPC as it is, and has any other one served with images.
+fn apart(client: io::Result<Client>, images: &Arc<ForNeighbours>) -> Option<io::Result<Client>> {
+    let client = match client {
+        Ok(client) if !client.speaks_grpc() => client,
+        other => return Some(other),
+    };
+    let (caller, images) = (client.connect_info(), images.clone());
+    tokio::spawn(image::registry::serve::connection(client, move |request| {
+        let (caller, images) = (caller.clone(), images.clone());
+        async move { images.answer(&caller, request).await }
+    }));
+    None
 }
 
 /// The layer that puts the door before everything; it has what was behind it already.

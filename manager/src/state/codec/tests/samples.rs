@@ -291,7 +291,7 @@ pub fn cluster_state() -> State {
 
 /// What came with the mesh between nodes: a node's end of it, and a port of the user's choice.
 pub fn mesh_commands() -> Vec<Command> {
-    let end = MeshEnd { key: MeshKey::new([9; 32]), address: "192.0.2.9".parse().unwrap(), port: 7_000 };
+    let end = MeshEnd { key: MeshKey::new([9; 32]), address: "192.0.2.9".parse().unwrap(), port: 7_000, images: None };
     let description = NodeDescription { mesh: Some(end), ..description() };
     let mut commands = cluster_commands();
     commands.truncate(1);
@@ -306,7 +306,8 @@ pub fn mesh_commands() -> Vec<Command> {
 pub fn mesh_state() -> State {
     let mut state = cluster_state();
     state.cluster = state.cluster.map(|cluster| Cluster { data_path_port: 7_000, ..cluster });
-    let end = MeshEnd { key: MeshKey::new([9; 32]), address: "2001:db8::9".parse().unwrap(), port: 7_000 };
+    let end =
+        MeshEnd { key: MeshKey::new([9; 32]), address: "2001:db8::9".parse().unwrap(), port: 7_000, images: None };
     if let Some(node) = state.nodes.get_mut(&NODE) {
         node.description.mesh = Some(end);
     }
