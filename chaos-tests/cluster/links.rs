@@ -3,6 +3,17 @@
 use super::{Cluster, host};
 
 impl Cluster {
+    /// Puts a machine that is no host of the cluster's on the switch, with these addresses.
+    pub fn outside(&self, four: &str, six: &str) {
+        self.switch.run(&["ip", "addr", "add", four, "dev", "switch"]);
+        self.switch.run(&["ip", "addr", "add", six, "dev", "switch", "nodad"]);
+    }
+
+    /// A program on that machine, to be started.
+    pub fn outside_command(&self, program: &str) -> std::process::Command {
+        self.switch.command(program)
+    }
+
     /// Pulls a host's cable.
     pub fn unplug(&self, number: usize) {
         self.switch.run(&["ip", "link", "set", &host::cable(number), "down"]);

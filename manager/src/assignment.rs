@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use model::{
     Assignments, Backend, EndpointMode, EndpointNetwork, IpSubnet, MeshEnd, Network, NetworkAssignment, NetworkId,
-    NodeId, Service, ServiceEndpoint, Task, TaskState,
+    NodeId, PortSpec, PublishMode, Service, ServiceEndpoint, Task, TaskState,
 };
 
 use crate::state::State;
@@ -97,10 +97,11 @@ fn is_of_interest(endpoint: &ServiceEndpoint, networks: &BTreeMap<NetworkId, Net
 
 fn endpoint(state: &State, service: &Service) -> ServiceEndpoint {
     let networks = service.spec.network.attachments().iter().filter_map(|attachment| {
-        let network = state.network_named(&attachment.network)?.id;
+        let found = state.network_named(&attachment.network)?;
+        let (network, internal, elsewhere) = (found.id, found.spec.internal, found.spec.is_elsewhere());
         let vips = service.endpoint.vips.iter().filter(|vip| vip.network == network).map(|vip| vip.address);
         let vips = if service.spec.endpoint_mode == EndpointMode::Vip { vips.collect() } else { Vec::new() };
-        Some(EndpointNetwork { network, vips, aliases: attachment.aliases.clone() })
+        Some(EndpointNetwork { network, vips, aliases: attachment.aliases.clone(), internal, elsewhere })
     });
     ServiceEndpoint {
         service: service.id,
@@ -108,9 +109,15 @@ fn endpoint(state: &State, service: &Service) -> ServiceEndpoint {
         stack: service.spec.stack.clone(),
         mode: service.spec.endpoint_mode,
         networks: networks.collect(),
-        ports: service.endpoint.ports.clone(),
+        ports: service.endpoint.ports.iter().map(|port| published(service, port)).collect(),
         backends: state.tasks_of(service.id).filter_map(backend).collect(),
     }
+}
+
+/// What belongs to one node, as a project of `up` does, answers there alone.
+fn published(service: &Service, port: &PortSpec) -> PortSpec {
+    let mode = if service.spec.placement.node.is_some() { PublishMode::Host } else { port.mode };
+    PortSpec { mode, ..port.clone() }
 }
 
 /// A task whose container runs; it serves unless it is about to end or its health check says otherwise.

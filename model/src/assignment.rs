@@ -87,6 +87,12 @@ pub struct EndpointNetwork {
     pub vips: Vec<IpAddr>,
     /// Further names that DNS answers there.
     pub aliases: Vec<String>,
+    /// No way out: published ports lead to another one, if there is one.
+    #[serde(default)]
+    pub internal: bool,
+    /// Its containers' packets do not come by the host: published ports lead to another one, or nowhere.
+    #[serde(default)]
+    pub elsewhere: bool,
 }
 
 /// A task behind a service.

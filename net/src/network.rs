@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use model::NetworkId;
 
+use crate::peers::Zone;
 use crate::plan::{Action, AttachmentPlan, Family, NetworkPlan, NodeKey, NodePlan, Observed, diff};
 use crate::ruleset::{FlowGuards, Ruleset, SetDelta};
 use crate::{Error, netlink, nft};
@@ -23,6 +24,8 @@ pub struct Network {
     linked: Mutex<BTreeMap<NetworkId, NetworkPlan>>,
     /// The device of the mesh as this process has set it up, and its MTU; the same holds for it.
     meshed: Mutex<Option<(String, u32)>>,
+    /// The same for the device by which clients of published ports cross, and the ways there.
+    crossed: Mutex<Option<(String, u32, BTreeSet<Zone>)>>,
     /// What the kernel has of this node's, as this process has left it; `None`: to be looked at. What goes by itself with its
     /// namespace is no harm: removing it again does none.
     observed: Mutex<Option<Observed>>,
@@ -40,7 +43,7 @@ struct Loaded {
 
 impl Loaded {
     fn after(before: Option<&Self>, plan: &NodePlan) -> Self {
-        let six = plan.networks.iter().any(|network| network.side(Family::V6).is_some());
+        let six = has_six(plan);
         let before6 = before.and_then(|before| before.ruleset6.as_ref());
         Self {
             current: true,
@@ -96,6 +99,12 @@ pub struct ItemError {
     pub error: Error,
 }
 
+/// Whether there is to be IPv6. That some other node has it is no reason where this host has none.
+fn has_six(plan: &NodePlan) -> bool {
+    plan.networks.iter().any(|network| network.side(Family::V6).is_some())
+        || plan.crossing().is_some_and(|(_, crossing)| crossing.has(Family::V6)) && netlink::has_ipv6()
+}
+
 impl Network {
     /// The network of a node. Nothing happens before the first call.
     pub const fn new(node_key: NodeKey) -> Self {
@@ -105,6 +114,7 @@ impl Network {
             attached: Mutex::new(BTreeMap::new()),
             linked: Mutex::new(BTreeMap::new()),
             meshed: Mutex::new(None),
+            crossed: Mutex::new(None),
             observed: Mutex::new(None),
         }
     }
@@ -114,7 +124,7 @@ impl Network {
     pub fn apply(&self, plan: &NodePlan) -> Result<Report, Error> {
         plan.validate()?;
         netlink::enable_forwarding(Family::V4)?;
-        if plan.networks.iter().any(|network| network.side(Family::V6).is_some()) {
+        if has_six(plan) {
             netlink::enable_forwarding(Family::V6)?;
         }
         let before = netlink::exchanged();
@@ -160,6 +170,7 @@ impl Network {
         self.attached().clear();
         self.linked().clear();
         *self.meshed() = None;
+        *self.crossed() = None;
         *self.observed.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let mut report = self.apply(plan)?;
         report.removed += gone.removed;
@@ -194,6 +205,7 @@ impl Network {
         let nothing = NodePlan::empty(self.node_key.clone());
         self.linked().clear();
         *self.meshed() = None;
+        *self.crossed() = None;
         *self.observed.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let mut report = Report::default();
         for action in diff(&netlink::observe(&self.node_key)?, &nothing) {
@@ -246,6 +258,22 @@ impl Network {
 
     fn meshed(&self) -> MutexGuard<'_, Option<(String, u32)>> {
         self.meshed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn crossed(&self) -> MutexGuard<'_, Option<(String, u32, BTreeSet<Zone>)>> {
+        self.crossed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets up the way of clients to other nodes, unless this process has.
+    fn cross(&self, device: &str, mtu: u32, ways: &BTreeSet<Zone>) -> Result<(), Error> {
+        let wanted = (device.to_owned(), mtu, ways.clone());
+        let mut crossed = self.crossed();
+        if crossed.as_ref() != Some(&wanted) {
+            *crossed = None;
+            netlink::ensure_ingress(&self.node_key, device, mtu, ways)?;
+            *crossed = Some(wanted);
+        }
+        Ok(())
     }
 
     /// Sets up the device of the mesh, unless this process has.
@@ -335,6 +363,7 @@ impl Network {
                 report.removed += 1;
                 self.attached().remove(name);
                 self.meshed().take_if(|(device, _)| device == name);
+                self.crossed().take_if(|(device, ..)| device == name);
                 (format!("device {name}"), netlink::remove_device(name))
             }
             Action::RemoveSubnet(subnet) => (format!("route to {subnet}"), netlink::remove_subnet_route(*subnet)),
@@ -350,6 +379,11 @@ impl Network {
             Action::RemoveForeign(prefix) => {
                 (format!("route to {prefix}"), netlink::remove_foreign_route(*prefix, &self.node_key.mesh()))
             }
+            Action::RemoveWay(zone) => {
+                *self.crossed() = None;
+                (format!("routes by mark {:#x}", zone.mark()), netlink::remove_way(&self.node_key, *zone))
+            }
+            Action::Ingress { device, mtu, ways } => (format!("device {device}"), self.cross(device, *mtu, ways)),
             Action::Mesh { device, mtu } => (format!("device {device}"), self.mesh(device, *mtu)),
             Action::AddForeign { prefix, source, device } => {
                 (format!("route to {prefix}"), netlink::add_foreign_route(*prefix, *source, device))

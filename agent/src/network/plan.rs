@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use model::{
     Assignments, Backend, ContainerId, EndpointMode, Link, LocalNetwork, MacAddress, MeshEnd, NetworkAssignment,
-    NetworkId, NodeId, PortSpec, Protocol, ServiceEndpoint, TaskId,
+    NetworkId, NodeId, PortSpec, Protocol, PublishMode, ServiceEndpoint, TaskId,
 };
-use net::peers::{Mesh, Peer};
-use net::plan::{AttachmentPlan, Family, MeshPlan, NetworkPlan, NodeKey, NodePlan, PortPlan, VipPlan};
+use net::peers::{Ingress, Mesh, Peer, zones};
+use net::plan::{AttachmentPlan, Crossing, Family, MeshPlan, NetworkPlan, NodeKey, NodePlan, PortPlan, VipPlan};
 use net::resolve::{Asker, Tables, Zone};
 
 use super::served::Served;
@@ -96,6 +96,10 @@ impl Inputs<'_> {
         assigned.chain(self.own.values().map(Served::from))
     }
 
+    fn served(&self, id: NetworkId) -> Option<NetworkPlan> {
+        self.networks().find(|network| network.id == id).and_then(|network| network.plan())
+    }
+
     fn is_internal(&self, id: NetworkId) -> bool {
         let own = self.own.get(&id).map(|network| network.internal);
         own.or_else(|| self.assigned.networks.get(&id).map(|network| network.internal)).unwrap_or(false)
@@ -128,19 +132,22 @@ fn mesh(plan: &NodePlan, inputs: &Inputs<'_>) -> Option<MeshPlan> {
     let port = inputs.assigned.data_path_port?;
     let routed = |network: &&NetworkAssignment| plan.network(network.id).is_some_and(|plan| plan.link == Link::Routed);
     let across = || inputs.assigned.networks.values().filter(routed);
+    let zones = zones(inputs.assigned.peers.keys().copied());
     let peer = |(node, end): (&NodeId, &MeshEnd)| Peer {
         node: *node,
         key: end.key,
         endpoint: end.endpoint(),
         prefixes: across().filter_map(|network| network.foreign.get(node)).flatten().copied().collect(),
+        zone: zones.get(node).copied().unwrap_or_default(),
     };
     let peers = inputs.assigned.peers.iter().map(peer).collect();
     let foreign = |network: &NetworkAssignment| {
         let parts: Vec<_> = network.foreign.values().flatten().copied().collect();
         (!parts.is_empty()).then_some((network.id, parts))
     };
-    let mesh = Mesh { device: inputs.key.mesh(), port, mtu: inputs.mtu, peers };
-    Some(MeshPlan { mesh, foreign: across().filter_map(foreign).collect() })
+    let ingress = Some(Ingress { device: inputs.key.ingress(), node: inputs.node });
+    let mesh = Mesh { device: inputs.key.mesh(), port, mtu: inputs.mtu, peers, ingress };
+    Some(MeshPlan { mesh, foreign: across().filter_map(foreign).collect(), crossing: Crossing::default() })
 }
 
 fn attach(plan: &mut NodePlan, inputs: &Inputs<'_>, id: ContainerId, active: &Active) {
@@ -232,37 +239,75 @@ fn ports(plan: &mut NodePlan, inputs: &Inputs<'_>) {
         }
     }
     let own: BTreeSet<PortKey> = published.keys().copied().collect();
+    let mut crossing = Crossing::default();
     for endpoint in inputs.assigned.endpoints.values() {
         for port in &endpoint.ports {
             let Some(key) = port_key(port).filter(|key| !own.contains(key)) else { continue };
+            let is_here = |backend: &Backend| backend.node == inputs.node;
+            if port.mode == PublishMode::Host && !endpoint.backends.iter().any(is_here) {
+                continue;
+            }
             let backends = published.entry(key).or_default();
-            backends.extend(port_backends(endpoint, port, plan, inputs));
+            for backend in &endpoint.backends {
+                backends.extend(lead(endpoint, port, backend, plan, inputs, &mut crossing));
+            }
         }
+    }
+    if let Some(mesh) = &mut plan.mesh {
+        mesh.crossing = crossing;
     }
     plan.ports = published
         .into_iter()
-        .map(|((protocol, published, host_ip), backends)| PortPlan { protocol, published, host_ip, backends })
+        .map(|((protocol, published, host_ip), backends)| PortPlan {
+            protocol,
+            published,
+            host_ip,
+            backends,
+            snat: false,
+        })
         .collect();
 }
 
-fn port_backends<'a>(
-    endpoint: &'a ServiceEndpoint,
-    port: &'a PortSpec,
-    plan: &'a NodePlan,
-    inputs: &'a Inputs<'_>,
-) -> impl Iterator<Item = SocketAddr> + 'a {
-    // A client's packets cannot cross to another node yet under its own address, which is promised.
-    let here = |backend: &&Backend| backend.node == inputs.node;
-    let serving = endpoint.backends.iter().filter(|backend| backend.serves).filter(here);
-    serving.flat_map(|backend| {
-        targets(port, |family| {
-            let has = move |network: &NetworkId| address_on(backend, *network, family).is_some();
-            let networks = || backend.attachments.iter().map(|attachment| attachment.network).filter(has);
-            let way_out = networks().find(|network| !inputs.is_internal(*network)).or_else(|| networks().next())?;
-            plan.network(way_out).filter(|network| network.meets_host())?;
-            address_on(backend, way_out, family)
-        })
-    })
+/// Where a port of a service leads to at one of its tasks, whichever node that is on; `crossing` learns of it where clients cross.
+fn lead(
+    endpoint: &ServiceEndpoint,
+    port: &PortSpec,
+    backend: &Backend,
+    plan: &NodePlan,
+    inputs: &Inputs<'_>,
+    crossing: &mut Crossing,
+) -> Vec<SocketAddr> {
+    let found = targets(port, |family| target_on(endpoint, backend, inputs, family));
+    if backend.node == inputs.node {
+        // Connections that another node has led here go on also while it drains.
+        if port.mode == PublishMode::Ingress && plan.mesh.is_some() {
+            crossing.here.extend(found.iter().map(|at| (at.ip(), port.protocol, at.port())));
+        }
+        return if backend.serves { found } else { Vec::new() };
+    }
+    let zone = plan.mesh.iter().flat_map(|mesh| &mesh.mesh.peers).find(|peer| peer.node == backend.node);
+    let Some(zone) = zone.map(|peer| peer.zone).filter(|_| backend.serves && port.mode == PublishMode::Ingress) else {
+        return Vec::new();
+    };
+    crossing.away.extend(found.iter().map(|at| (at.ip(), zone)));
+    found
+}
+
+/// A task's address of a family that published ports lead to: on the first network that has a way out, if there is one.
+fn target_on(endpoint: &ServiceEndpoint, backend: &Backend, inputs: &Inputs<'_>, family: Family) -> Option<IpAddr> {
+    let known = |id| endpoint.networks.iter().find(|on| on.network == id);
+    let is_here = backend.node == inputs.node;
+    let meets_host = |id: &NetworkId| {
+        let served = || !is_here || inputs.served(*id).is_some_and(|network| network.meets_host());
+        !known(*id).is_some_and(|on| on.elsewhere) && served()
+    };
+    let networks = || {
+        let all = backend.attachments.iter().map(|attachment| attachment.network).filter(meets_host);
+        all.filter(|id| address_on(backend, *id, family).is_some())
+    };
+    let is_internal = |id: &NetworkId| known(*id).is_some_and(|on| on.internal) || inputs.is_internal(*id);
+    let network = networks().find(|id| !is_internal(id)).or_else(|| networks().next())?;
+    address_on(backend, network, family)
 }
 
 /// All names of the node, and who may ask for which.

@@ -80,7 +80,13 @@ fn endpoint(mode: EndpointMode, ports: Vec<PortSpec>) -> ServiceEndpoint {
         name: "shop-web".into(),
         stack: Some(StackMember { stack: "shop".into(), key: "web".into() }),
         mode,
-        networks: vec![EndpointNetwork { network: NetworkId::from_random(1), vips, aliases: vec!["www".into()] }],
+        networks: vec![EndpointNetwork {
+            network: NetworkId::from_random(1),
+            vips,
+            aliases: vec!["www".into()],
+            internal: false,
+            elsewhere: false,
+        }],
         ports,
         backends: vec![backend(1, 1, 65, true), backend(1, 2, 66, true), backend(1, 1, 67, false)],
     }
@@ -137,9 +143,57 @@ fn published_ports_lead_to_who_serves() {
         let port = plan.ports.iter().find(|port| port.published == published).unwrap();
         port.backends.iter().map(|backend| backend.ip()).collect::<Vec<_>>()
     };
-    assert_eq!(backends(80), [address(1, 65)], "no client crosses to another node under its own address");
+    assert_eq!(backends(80), [address(1, 65)], "there is no way to the other node");
     assert_eq!(backends(81), [address(1, 65)], "only this node's");
     assert_eq!(backends(8080), [address(1, 70)], "who has a port keeps it");
+}
+
+#[test]
+fn published_ports_lead_to_other_nodes_where_there_is_a_way() {
+    let mut endpoint = endpoint(EndpointMode::Vip, vec![port(80, PublishMode::Ingress), port(81, PublishMode::Host)]);
+    // A task here that drains, one there on a network that is not served here, besides an internal one.
+    let strange = NetworkId::from_random(7);
+    let [internal, beside] = [2, 7].map(|n| backend(n, 2, 80, true).attachments.remove(0));
+    endpoint.backends.push(Backend { attachments: vec![internal, beside], ..backend(7, 2, 80, true) });
+    for (network, internal) in [(NetworkId::from_random(2), true), (strange, false)] {
+        endpoint.networks.push(EndpointNetwork { network, vips: vec![], aliases: vec![], internal, elsewhere: false });
+    }
+    let node = NodeId::from_random(1);
+    let (key, own, bridge) = (NodeKey::of(node), BTreeMap::new(), network(200, false));
+    let end = model::MeshEnd { key: model::MeshKey::new([2; 32]), address: [192, 0, 2, 2].into(), port: 2378 };
+    let other = NodeId::from_random(2);
+    let networks = [network(1, false), network(2, true)];
+    let mut assigned = Assignments {
+        networks: networks.into_iter().map(|network| (network.id, network)).collect(),
+        endpoints: BTreeMap::from([(endpoint.service, endpoint)]),
+        peers: BTreeMap::from([(other, end)]),
+        data_path_port: Some(2378),
+        ..Assignments::default()
+    };
+    let active = BTreeMap::new();
+    let look = |assigned: &Assignments| {
+        let (own, active, mtu) = (&own, &active, 1420);
+        plan(&Inputs { node, key: &key, bridge: &bridge, own, assigned, active, mtu })
+    };
+    let plan = look(&assigned);
+    plan.validate().unwrap();
+    let backends = |plan: &NodePlan, published| {
+        let port = plan.ports.iter().find(|port| port.published == published);
+        port.map(|port| port.backends.iter().map(|backend| backend.ip()).collect::<Vec<_>>())
+    };
+    assert_eq!(backends(&plan, 80), Some([address(1, 65), address(1, 66), address(7, 80)].map(IpAddr::from).into()));
+    assert_eq!(backends(&plan, 81), Some(vec![address(1, 65).into()]));
+    let mesh = plan.mesh.unwrap();
+    let away: Vec<_> = mesh.crossing.away.keys().copied().collect();
+    assert_eq!(away, [address(1, 66), address(7, 80)]);
+    assert!(mesh.crossing.away.values().all(|zone| *zone == mesh.mesh.peers[0].zone));
+    let here: Vec<_> = mesh.crossing.here.iter().map(|(address, _, port)| (*address, *port)).collect();
+    assert_eq!(here, [(IpAddr::from(address(1, 65)), 80), (IpAddr::from(address(1, 67)), 80)], "who drains, too");
+    // A port of the tasks' own nodes is on no other.
+    for endpoint in assigned.endpoints.values_mut() {
+        endpoint.backends.retain(|backend| backend.node == other);
+    }
+    assert_eq!(backends(&look(&assigned), 81), None);
 }
 
 #[test]

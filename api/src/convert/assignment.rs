@@ -110,16 +110,19 @@ impl TryFrom<types::ServiceEndpoint> for model::ServiceEndpoint {
 }
 
 impl From<model::EndpointNetwork> for types::EndpointNetwork {
-    fn from(model::EndpointNetwork { network, vips, aliases }: model::EndpointNetwork) -> Self {
-        Self { network: network.to_string(), vips: strings(vips), aliases }
+    fn from(on: model::EndpointNetwork) -> Self {
+        let model::EndpointNetwork { network, vips, aliases, internal, elsewhere } = on;
+        Self { network: network.to_string(), vips: strings(vips), aliases, internal, elsewhere }
     }
 }
 
 impl TryFrom<types::EndpointNetwork> for model::EndpointNetwork {
     type Error = Error;
 
-    fn try_from(types::EndpointNetwork { network, vips, aliases }: types::EndpointNetwork) -> Result<Self, Error> {
-        Ok(Self { network: text("endpoint.network", network)?, vips: texts("endpoint.vips", vips)?, aliases })
+    fn try_from(on: types::EndpointNetwork) -> Result<Self, Error> {
+        let types::EndpointNetwork { network, vips, aliases, internal, elsewhere } = on;
+        let (network, vips) = (text("endpoint.network", network)?, texts("endpoint.vips", vips)?);
+        Ok(Self { network, vips, aliases, internal, elsewhere })
     }
 }
 

@@ -258,6 +258,8 @@ pub fn assignments_diff() -> AssignmentsDiff {
             network: NetworkId::from_random(27),
             vips: vec!["10.4.0.2".parse().unwrap()],
             aliases: strings(&["www"]),
+            internal: false,
+            elsewhere: false,
         }],
         ports: vec![port()],
         backends: vec![backend],

@@ -30,6 +30,7 @@ mod hooks;
 mod hosts;
 mod image_names;
 mod images;
+mod ingress;
 mod ipv6;
 mod isolation;
 mod kill_daemon;

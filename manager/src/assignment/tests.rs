@@ -69,10 +69,17 @@ fn agents_know_which_addresses_services_claim() {
 fn published_services_are_known_everywhere() {
     let mut world = apart();
     let web = ServiceSpec { ports: vec![port(Some(80))], ..service("web") };
-    world.up(stack([web])).unwrap();
+    let mut own = ServiceSpec { ports: vec![port(Some(81))], ..service("own") };
+    own.placement.node = Some(node(2));
+    world.up(stack([web, own])).unwrap();
     world.converge();
+    let mode = |id, name| {
+        let endpoints = assignments(&world.state, node(id)).endpoints;
+        endpoints[&world.service(name).id].ports[0].mode
+    };
     for id in 1..=3 {
-        assert!(assignments(&world.state, node(id)).endpoints.contains_key(&world.service("web").id));
+        assert_eq!(mode(id, "web"), model::PublishMode::Ingress);
+        assert_eq!(mode(id, "own"), model::PublishMode::Host, "it belongs to one node");
     }
 }
 

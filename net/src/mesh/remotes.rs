@@ -1,7 +1,7 @@
 //! The other nodes with their sessions.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use boringtun::noise::{Packet, Tunn};
@@ -9,7 +9,7 @@ use boringtun::x25519::PublicKey;
 use model::MeshKey;
 
 use super::tunnel::Shared;
-use crate::peers::{Mesh, Owners};
+use crate::peers::{Mesh, Owners, Zone, inner_address};
 
 /// Another node.
 pub(super) struct Remote {
@@ -43,6 +43,11 @@ impl Remote {
 pub(super) struct Remotes {
     pub(super) all: Vec<Arc<Remote>>,
     pub(super) owners: Owners<usize>,
+    /// This node's own address within the tunnel, if clients cross.
+    pub(super) own: Option<Ipv6Addr>,
+    /// Of each of them, how its clients are told apart.
+    crossings: Vec<(Zone, Ipv6Addr)>,
+    by_zone: HashMap<Zone, usize>,
     by_key: HashMap<[u8; 32], usize>,
     by_index: HashMap<u32, usize>,
 }
@@ -52,6 +57,7 @@ impl Remotes {
     pub(super) fn after(&self, mesh: &Mesh, shared: &Shared) -> (Self, Vec<Arc<Remote>>) {
         let mut next = Self::default();
         let mut added = Vec::new();
+        next.own = mesh.ingress.as_ref().map(|ingress| inner_address(ingress.node));
         for peer in &mesh.peers {
             let known = self.by_key.get(peer.key.bytes()).and_then(|at| self.all.get(*at));
             let remote = match known {
@@ -70,6 +76,8 @@ impl Remotes {
                     remote
                 }
             };
+            next.crossings.push((peer.zone, inner_address(peer.node)));
+            next.by_zone.insert(peer.zone, next.all.len());
             next.by_key.insert(*remote.key.bytes(), next.all.len());
             next.by_index.insert(remote.index, next.all.len());
             next.all.push(remote);
@@ -93,6 +101,16 @@ impl Remotes {
             Packet::PacketData(packet) => packet.receiver_idx,
         };
         self.by_index.get(&(number >> 8)).copied()
+    }
+
+    /// How one's clients are told apart: its number and its address within the tunnel.
+    pub(super) fn crossing(&self, at: usize) -> Option<(Zone, Ipv6Addr)> {
+        self.crossings.get(at).copied()
+    }
+
+    /// Who has this number.
+    pub(super) fn of_zone(&self, zone: Zone) -> Option<usize> {
+        self.by_zone.get(&zone).copied()
     }
 
     /// Who has this key.

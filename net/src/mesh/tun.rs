@@ -12,6 +12,7 @@ const TUNSETIFF: libc::Ioctl = 0x4004_54ca;
 const TUNSETPERSIST: libc::Ioctl = 0x4004_54cb;
 const TUNSETOFFLOAD: libc::Ioctl = 0x4004_54d0;
 const IFF_TUN: libc::c_short = 0x0001;
+const IFF_TAP: libc::c_short = 0x0002;
 const IFF_MULTI_QUEUE: libc::c_short = 0x0100;
 const IFF_NO_PI: libc::c_short = 0x1000;
 const IFF_VNET_HDR: libc::c_short = 0x4000;
@@ -19,6 +20,15 @@ const IFF_VNET_HDR: libc::c_short = 0x4000;
 const OFFLOADS: libc::c_ulong = 1 | 2 | 4 | 8;
 /// UDP of both families, since Linux 6.2.
 const DATAGRAMS: libc::c_ulong = 0x20 | 0x40;
+
+/// What a device carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Packets.
+    Packets,
+    /// Packets with link addresses.
+    Frames,
+}
 
 /// One queue of the device.
 #[derive(Debug)]
@@ -41,7 +51,7 @@ fn ioctl(file: &File, request: libc::Ioctl, argument: libc::c_ulong) -> io::Resu
 }
 
 /// Opens a queue of the device of this name, which is made if it is not there.
-fn open(name: &str) -> Result<File, Error> {
+fn open(name: &str, kind: Kind) -> Result<File, Error> {
     let file = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(DEVICE);
     let file = file.map_err(failed("open /dev/net/tun of"))?;
     // SAFETY: the structure is plain data, for which zeros are valid.
@@ -52,7 +62,8 @@ fn open(name: &str) -> Result<File, Error> {
     for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
         *to = from as libc::c_char;
     }
-    request.ifr_ifru.ifru_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE;
+    let kind = if kind == Kind::Packets { IFF_TUN } else { IFF_TAP };
+    request.ifr_ifru.ifru_flags = kind | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE;
     // SAFETY: TUNSETIFF takes a `struct ifreq`, which lives until the call returns.
     if unsafe { libc::ioctl(file.as_raw_fd(), TUNSETIFF, &raw mut request) } == -1 {
         return Err(failed("attach to the device of")(io::Error::last_os_error()));
@@ -61,14 +72,14 @@ fn open(name: &str) -> Result<File, Error> {
 }
 
 /// Makes a device that stays without a process that holds it, or finds it there.
-pub fn create(name: &str) -> Result<(), Error> {
-    ioctl(&open(name)?, TUNSETPERSIST, 1).map_err(failed("keep the device of"))
+pub fn create(name: &str, kind: Kind) -> Result<(), Error> {
+    ioctl(&open(name, kind)?, TUNSETPERSIST, 1).map_err(failed("keep the device of"))
 }
 
 impl Queue {
     /// Attaches to a device by so many queues.
-    pub fn attach(name: &str, count: usize) -> Result<Vec<Self>, Error> {
-        (0..count).map(|_| Self::of(open(name)?)).collect()
+    pub fn attach(name: &str, kind: Kind, count: usize) -> Result<Vec<Self>, Error> {
+        (0..count).map(|_| Self::of(open(name, kind)?)).collect()
     }
 
     /// One that a predecessor held.

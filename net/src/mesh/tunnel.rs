@@ -14,7 +14,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use rustix::event::EventfdFlags;
 
 use super::remotes::Remotes;
-use super::tun::Queue;
+use super::tun::{Kind, Queue};
 use super::udp::Socket;
 use super::workers;
 use crate::Error;
@@ -36,6 +36,8 @@ pub(super) struct Shared {
     mtu: AtomicUsize,
     index: AtomicU32,
     pub(super) queues: Vec<Queue>,
+    /// Those of the device by which clients cross.
+    pub(super) ingress: Vec<Queue>,
     pub(super) sockets: Vec<Socket>,
     pub(super) stop: OwnedFd,
     broken: AtomicBool,
@@ -74,12 +76,15 @@ pub struct Tunnel {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
     device: String,
+    ingress: Option<String>,
     port: u16,
 }
 
 impl fmt::Debug for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Held").field("queues", &self.queues).field("sockets", &self.sockets).finish_non_exhaustive()
+        let Self { secret: _, queues, sockets, ingress } = self;
+        let mut held = f.debug_struct("Held");
+        held.field("queues", queues).field("sockets", sockets).field("ingress", ingress).finish_non_exhaustive()
     }
 }
 
@@ -91,6 +96,8 @@ pub struct Held {
     pub queues: usize,
     /// How many sockets.
     pub sockets: usize,
+    /// How many queues of the device by which clients cross.
+    pub ingress: usize,
 }
 
 impl fmt::Debug for Tunnel {
@@ -107,6 +114,15 @@ fn draw() -> Result<[u8; 32], Error> {
     Ok(secret)
 }
 
+fn ingress_device(mesh: &Mesh) -> Option<String> {
+    mesh.ingress.as_ref().map(|ingress| ingress.device.clone())
+}
+
+/// Attaches to the device by which clients cross, if there is to be one.
+fn ingress(mesh: &Mesh, count: usize) -> Result<Vec<Queue>, Error> {
+    ingress_device(mesh).map_or(Ok(Vec::new()), |device| Queue::attach(&device, Kind::Frames, count))
+}
+
 impl Tunnel {
     /// Attaches to the device, binds the port and starts, with this private key or with a new one.
     ///
@@ -115,26 +131,36 @@ impl Tunnel {
     pub fn open(mesh: &Mesh, secret: Option<[u8; 32]>) -> Result<Self, Error> {
         let count = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS);
         let sockets = Socket::bind(mesh.port, count)?;
-        let queues = Queue::attach(&mesh.device, count)?;
+        let queues = Queue::attach(&mesh.device, Kind::Packets, count)?;
         let secret = secret.map_or_else(draw, Ok)?;
-        Self::start(mesh, secret, queues, sockets)
+        Self::start(mesh, secret, queues, ingress(mesh, count)?, sockets)
     }
 
-    /// Goes on with what a predecessor held: queues first, then sockets.
+    /// Goes on with what a predecessor held: queues first, then sockets, then the queues by which clients cross.
     ///
     /// # Errors
     /// If they are not what they should be.
     pub fn adopt(mesh: &Mesh, held: &Held, descriptors: Vec<OwnedFd>) -> Result<Self, Error> {
-        if descriptors.len() != held.queues + held.sockets || held.queues == 0 || held.sockets == 0 {
+        if descriptors.len() != held.queues + held.sockets + held.ingress || held.queues == 0 || held.sockets == 0 {
             return Err(Error::Malformed { what: "a predecessor's descriptors" });
         }
         let mut descriptors = descriptors.into_iter();
         let queues = descriptors.by_ref().take(held.queues).map(Queue::adopt).collect::<Result<_, _>>()?;
-        let sockets = descriptors.map(Socket::adopt).collect::<Result<_, _>>()?;
-        Self::start(mesh, held.secret, queues, sockets)
+        let sockets = descriptors.by_ref().take(held.sockets).map(Socket::adopt).collect::<Result<_, _>>()?;
+        let mut crossing: Vec<Queue> = descriptors.map(Queue::adopt).collect::<Result<_, _>>()?;
+        if crossing.is_empty() {
+            crossing = ingress(mesh, held.queues)?;
+        }
+        Self::start(mesh, held.secret, queues, crossing, sockets)
     }
 
-    fn start(mesh: &Mesh, secret: [u8; 32], queues: Vec<Queue>, sockets: Vec<Socket>) -> Result<Self, Error> {
+    fn start(
+        mesh: &Mesh,
+        secret: [u8; 32],
+        queues: Vec<Queue>,
+        ingress: Vec<Queue>,
+        sockets: Vec<Socket>,
+    ) -> Result<Self, Error> {
         let failed = |step| move |source: std::io::Error| Error::Mesh { step, source };
         let secret = StaticSecret::from(secret);
         let public = PublicKey::from(&secret);
@@ -149,13 +175,18 @@ impl Tunnel {
             mtu: AtomicUsize::new(mesh.mtu as usize),
             index: AtomicU32::new(u32::from_ne_bytes(index)),
             queues,
+            ingress,
             sockets,
             stop: stop.map_err(|error| failed("watch the end of")(error.into()))?,
             broken: AtomicBool::new(false),
         });
-        let mut tunnel = Self { shared, threads: Vec::new(), device: mesh.device.clone(), port: mesh.port };
+        let (device, port) = (mesh.device.clone(), mesh.port);
+        let mut tunnel = Self { shared, threads: Vec::new(), device, ingress: ingress_device(mesh), port };
         for number in 0..tunnel.shared.queues.len() {
             tunnel.spawn("mesh-out", number, workers::carry_out)?;
+        }
+        for number in 0..tunnel.shared.ingress.len() {
+            tunnel.spawn("mesh-across", number, workers::carry_across)?;
         }
         for number in 0..tunnel.shared.sockets.len() {
             tunnel.spawn("mesh-in", number, workers::carry_in)?;
@@ -184,7 +215,8 @@ impl Tunnel {
 
     /// Whether this is what carries that mesh, and still can.
     pub fn carries(&self, mesh: &Mesh) -> bool {
-        (&self.device, self.port) == (&mesh.device, mesh.port) && !self.shared.broken.load(Ordering::Relaxed)
+        let is_same = (&self.device, self.port, &self.ingress) == (&mesh.device, mesh.port, &ingress_device(mesh));
+        is_same && !self.shared.broken.load(Ordering::Relaxed)
     }
 
     /// Who this node is in the mesh.
@@ -197,11 +229,12 @@ impl Tunnel {
         self.shared.secret.to_bytes()
     }
 
-    /// What a successor needs, with its descriptors: queues first, then sockets.
+    /// What a successor needs, with its descriptors, in the order in which they are adopted.
     pub fn held(&self) -> (Held, Vec<BorrowedFd<'_>>) {
-        let Shared { queues, sockets, .. } = &*self.shared;
-        let held = Held { secret: self.secret(), queues: queues.len(), sockets: sockets.len() };
-        (held, queues.iter().map(AsFd::as_fd).chain(sockets.iter().map(AsFd::as_fd)).collect())
+        let Shared { queues, sockets, ingress, .. } = &*self.shared;
+        let held = Held { secret: self.secret(), queues: queues.len(), sockets: sockets.len(), ingress: ingress.len() };
+        let all = queues.iter().map(AsFd::as_fd).chain(sockets.iter().map(AsFd::as_fd));
+        (held, all.chain(ingress.iter().map(AsFd::as_fd)).collect())
     }
 }
 

@@ -58,7 +58,7 @@ pub struct Reservation {
 
 impl From<&PortPlan> for Reservation {
     fn from(plan: &PortPlan) -> Self {
-        let PortPlan { protocol, published, host_ip, backends: _ } = plan;
+        let PortPlan { protocol, published, host_ip, backends: _, snat: _ } = plan;
         Self { protocol: *protocol, port: *published, host_ip: *host_ip }
     }
 }
@@ -72,13 +72,22 @@ impl Tables {
         let both = datagrams.filter(|port| !port.backends_of(Family::V6).is_empty());
         ports.extend(both.map(|port| Reservation { host_ip: Some(Family::V6.unspecified()), ..port.into() }));
         let mesh = plan.mesh.as_ref().map(|plan| plan.mesh.clone());
-        Self { dns, ports, relayed: plan.ports.iter().filter_map(relayed).collect(), mesh }
+        Self { dns, ports, relayed: plan.ports.iter().filter_map(|port| relayed(plan, port)).collect(), mesh }
     }
 }
 
-fn relayed(port: &PortPlan) -> Option<Relayed> {
-    let six = port.backends_of(Family::V6);
-    let backends = if six.is_empty() { port.backends.clone() } else { six };
+fn relayed(plan: &NodePlan, port: &PortPlan) -> Option<Relayed> {
+    let (four, six) = (port.backends_of(Family::V4), port.backends_of(Family::V6));
+    let is_away =
+        |backend: &SocketAddr| plan.crossing().is_some_and(|(_, crossing)| crossing.away.contains_key(&backend.ip()));
+    let backends = if port.host_ip.is_none() && !four.is_empty() && port.backends.iter().any(is_away) {
+        // What this process sends to another node is led there by the port itself.
+        vec![SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, port.published))]
+    } else if six.is_empty() {
+        four
+    } else {
+        six
+    };
     let serves = port.protocol == Protocol::Tcp && port.is_on(Family::V6) && !backends.is_empty();
     serves.then(|| Relayed { reservation: port.into(), backends })
 }
@@ -187,7 +196,8 @@ pub enum Held {
         /// One, or two where IPv6 has a socket of its own.
         descriptors: usize,
     },
-    /// This node's end of the network between nodes: so many queues of its device, then so many sockets.
+    /// This node's end of the network between nodes: so many queues of its device, then so many sockets, then so many queues of
+    /// the device by which clients cross.
     Mesh {
         /// The private key.
         secret: Secret,
@@ -195,7 +205,15 @@ pub enum Held {
         queues: usize,
         /// How many sockets.
         sockets: usize,
+        /// How many queues by which clients cross.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        ingress: usize,
     },
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// A private key. It is shown to nobody but a successor.
@@ -314,7 +332,7 @@ mod tests {
         let tables = Tables { mesh: plan.mesh.map(|plan| plan.mesh), ..Tables::default() };
         golden("mesh-requests-v1.json", &[Request::SetTables(Box::new(tables))]);
         let report = |mesh| Reply::Report(Report { mesh: Some(mesh), ..Report::default() });
-        let held = vec![Held::Mesh { secret: Secret([3; 32]), queues: 2, sockets: 2 }];
+        let held = vec![Held::Mesh { secret: Secret([3; 32]), queues: 2, sockets: 2, ingress: 0 }];
         let replies = [
             report(MeshReport::Up(MeshKey::new([7; 32]))),
             report(MeshReport::Down("the port is taken".into())),
@@ -322,6 +340,15 @@ mod tests {
         ];
         assert!(!format!("{replies:?}").contains("3, 3"), "a private key is not shown");
         golden("mesh-replies-v1.json", &replies);
+    }
+
+    #[test]
+    fn what_clients_that_cross_add_to_version_1() {
+        let plan = crate::plan::sample::crossing_plan();
+        let tables = Tables { mesh: plan.mesh.map(|plan| plan.mesh), ..Tables::default() };
+        golden("ingress-requests-v1.json", &[Request::SetTables(Box::new(tables))]);
+        let held = vec![Held::Mesh { secret: Secret([3; 32]), queues: 2, sockets: 2, ingress: 2 }];
+        golden("ingress-replies-v1.json", &[Reply::Handover(Box::new(Handover { tables: Tables::default(), held }))]);
     }
 
     proptest! {

@@ -196,8 +196,8 @@ impl State {
             descriptors.extend(sockets.iter().map(AsFd::as_fd));
         }
         if let Some((of_mesh, more)) = self.mesh.as_ref().map(Tunnel::held) {
-            let Held { secret, queues, sockets } = of_mesh;
-            held.push(protocol::Held::Mesh { secret: protocol::Secret(secret), queues, sockets });
+            let Held { secret, queues, sockets, ingress } = of_mesh;
+            held.push(protocol::Held::Mesh { secret: protocol::Secret(secret), queues, sockets, ingress });
             descriptors.extend(more);
         }
         (Handover { tables: Tables::clone(&self.tables), held }, descriptors)
@@ -214,10 +214,10 @@ impl State {
                     let sockets = Sockets { udp: next()?.into(), tcp: next()?.into() };
                     state.start_server(container, namespace, sockets)?;
                 }
-                protocol::Held::Mesh { secret: protocol::Secret(secret), queues, sockets } => {
-                    let count = queues.saturating_add(sockets);
+                protocol::Held::Mesh { secret: protocol::Secret(secret), queues, sockets, ingress } => {
+                    let count = queues.saturating_add(sockets).saturating_add(ingress);
                     let descriptors = (0..count).map(|_| next()).collect::<Result<_, _>>()?;
-                    state.adopted = Some((Held { secret, queues, sockets }, descriptors));
+                    state.adopted = Some((Held { secret, queues, sockets, ingress }, descriptors));
                 }
                 protocol::Held::Port { reservation, descriptors } => {
                     let sockets = (0..descriptors).map(|_| next()).collect::<Result<_, _>>()?;

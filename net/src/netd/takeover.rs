@@ -36,7 +36,7 @@ pub(super) async fn receive(stream: &UnixStream, handover: &Handover) -> Result<
     let count = handover.held.iter().map(|held| match held {
         Held::Container { .. } => 2,
         Held::Port { descriptors, .. } => *descriptors,
-        Held::Mesh { queues, sockets, .. } => queues.saturating_add(*sockets),
+        Held::Mesh { queues, sockets, ingress, .. } => queues.saturating_add(*sockets).saturating_add(*ingress),
     });
     let count = count.fold(0, usize::saturating_add);
     let mut received: Vec<OwnedFd> = Vec::new();

@@ -235,6 +235,64 @@ pub(super) fn set_mtu(batch: &mut Batch, index: u32, mtu: u32) {
     batch.message(label, NEWLINK, NLM_F_ACK, &link_header(index, 0, 0), |a| a.number(IFLA_MTU, mtu));
 }
 
+/// Sets a device's link address.
+pub(super) fn set_link_address(batch: &mut Batch, index: u32, address: [u8; 6]) {
+    let label = "set a device's link address";
+    batch.message(label, NEWLINK, NLM_F_ACK, &link_header(index, 0, 0), |a| a.bytes(IFLA_ADDRESS, &address));
+}
+
+/// Says which link address a neighbour has, for good: it is never asked.
+pub(super) fn add_neighbour(batch: &mut Batch, index: u32, address: IpAddr, link: [u8; 6]) {
+    const NEWNEIGH: u16 = 28;
+    const NUD_PERMANENT: u16 = 0x80;
+    let mut header = [0; 12];
+    header[0] = family_number(Family::of(address));
+    header[4..8].copy_from_slice(&index.to_ne_bytes());
+    header[8..10].copy_from_slice(&NUD_PERMANENT.to_ne_bytes());
+    let flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE;
+    batch.message(format!("add neighbour {address}"), NEWNEIGH, flags, &header, |a| {
+        a.bytes(1, &octets(address)); // NDA_DST
+        a.bytes(2, &link); // NDA_LLADDR
+    });
+}
+
+/// A rule that has packets of a mark routed by the table of the same number.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct MarkRule {
+    pub(super) family: Family,
+    pub(super) mark: u32,
+    pub(super) priority: u32,
+}
+
+pub(super) const FRA_PRIORITY: u16 = 6;
+pub(super) const FRA_FWMARK: u16 = 10;
+/// Bytes of `struct fib_rule_hdr`.
+pub(super) const RULE_HEADER_LEN: usize = 12;
+pub(super) const GETRULE: u16 = 34;
+
+/// Adds such a rule.
+pub(super) fn add_rule(batch: &mut Batch, rule: MarkRule) {
+    rule_message(batch, "add", 32, NLM_F_CREATE | NLM_F_EXCL, rule);
+}
+
+/// Removes such a rule.
+pub(super) fn remove_rule(batch: &mut Batch, rule: MarkRule) {
+    rule_message(batch, "remove", 33, 0, rule);
+}
+
+fn rule_message(batch: &mut Batch, verb: &str, kind: u16, flags: u16, rule: MarkRule) {
+    let MarkRule { family, mark, priority } = rule;
+    let mut header = [0; RULE_HEADER_LEN];
+    (header[0], header[7]) = (family_number(family), 1); // FR_ACT_TO_TBL
+    batch.message(format!("{verb} the rule for mark {mark:#x}"), kind, flags | NLM_F_ACK, &header, |a| {
+        a.number(FRA_PRIORITY, priority);
+        a.number(FRA_FWMARK, mark);
+        a.number(15, mark); // FRA_TABLE
+        a.number(16, u32::MAX); // FRA_FWMASK
+        a.bytes(21, &[ROUTE_PROTOCOL]); // FRA_PROTOCOL
+    });
+}
+
 /// Brings a device up.
 pub(super) fn set_up(batch: &mut Batch, index: u32) {
     batch.message("bring a device up", NEWLINK, NLM_F_ACK, &link_header(index, IFF_UP, IFF_UP), |_| {});
@@ -349,7 +407,7 @@ fn address_header(family: Family, index: u32, prefix: u8, scope: u8) -> [u8; ADD
     [family_number(family), prefix, 0, scope, index[0], index[1], index[2], index[3]]
 }
 
-/// A route of the main table.
+/// A route.
 pub(super) struct Route {
     pub(super) destination: IpSubnet,
     pub(super) device: u32,
@@ -358,12 +416,14 @@ pub(super) struct Route {
     pub(super) source: Option<IpAddr>,
     /// Lower is preferred.
     pub(super) metric: u32,
+    /// `None`: the main one.
+    pub(super) table: Option<u32>,
 }
 
 impl Route {
     /// A destination on the device's own link.
     pub(super) const fn to(destination: IpSubnet, device: u32) -> Self {
-        Self { destination, device, via: None, source: None, metric: 0 }
+        Self { destination, device, via: None, source: None, metric: 0, table: None }
     }
 }
 
@@ -394,7 +454,7 @@ fn route_message(batch: &mut Batch, label: String, kind: u16, flags: u16, route:
         route.destination.prefix(),
         0,
         0,
-        TABLE_MAIN,
+        if route.table.is_some() { 0 } else { TABLE_MAIN },
         ROUTE_PROTOCOL,
         scope,
         if nowhere { RTN_UNREACHABLE } else { RTN_UNICAST },
@@ -411,6 +471,9 @@ fn route_message(batch: &mut Batch, label: String, kind: u16, flags: u16, route:
         }
         if let Some(source) = route.source {
             a.bytes(7, &octets(source)); // RTA_PREFSRC
+        }
+        if let Some(table) = route.table {
+            a.number(15, table); // RTA_TABLE
         }
     });
 }

@@ -16,7 +16,7 @@ use crate::mesh::tun;
 pub fn ensure_mesh(device: &str, mtu: u32) -> Result<(), Error> {
     let socket = Netlink::route()?;
     if link::find(&socket, device)?.is_none() {
-        tun::create(device)?;
+        tun::create(device, tun::Kind::Packets)?;
     }
     let found = link::find(&socket, device)?.ok_or_else(|| Error::NoDevice { name: device.into() })?;
     sysctl_if_present(&format!("net/ipv6/conf/{device}/accept_ra"), "0")?;

@@ -5,6 +5,7 @@
 //! a container costs two of them.
 
 mod attach;
+mod ingress;
 mod link;
 mod mesh;
 pub(crate) mod message;
@@ -15,6 +16,7 @@ pub(crate) mod socket;
 pub mod userns;
 
 pub use attach::attach;
+pub use ingress::{ensure_ingress, remove_way};
 pub use mesh::{add_foreign_route, ensure_mesh, remove_foreign_route};
 pub use observe::{foreign_subnets, local_addresses, mtu_at, observe};
 pub use shared::{detach, ensure_link, ensure_parent, shed, try_ipvlan};

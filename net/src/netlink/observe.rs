@@ -6,12 +6,13 @@ use std::net::IpAddr;
 use model::IpSubnet;
 
 use super::link::{
-    ADDRESS_HEADER_LEN, GETADDR, GETLINK, GETROUTE, IFLA_IFALIAS, IFLA_IFNAME, LINK_HEADER_LEN, LOOPBACK,
-    ROUTE_HEADER_LEN, ROUTE_PROTOCOL, family_number, link_header,
+    ADDRESS_HEADER_LEN, FRA_FWMARK, FRA_PRIORITY, GETADDR, GETLINK, GETROUTE, GETRULE, IFLA_IFALIAS, IFLA_IFNAME,
+    LINK_HEADER_LEN, LOOPBACK, ROUTE_HEADER_LEN, ROUTE_PROTOCOL, RULE_HEADER_LEN, family_number, link_header,
 };
 use super::message::{NLM_F_DUMP, attribute, read_text, read_u32};
 use super::socket::Netlink;
 use crate::Error;
+use crate::peers::Zone;
 use crate::plan::{Family, NodeKey, Observed};
 
 const IFA_ADDRESS: u16 = 1;
@@ -49,8 +50,36 @@ pub fn observe(key: &NodeKey) -> Result<Observed, Error> {
         let of_device = found.iter().filter(move |(_, _, at)| Some(*at) == device);
         of_device.filter(|(_, source, _)| observed.loopback.contains(source)).map(|(to, source, _)| (*to, *source))
     };
+    observed.ways = ways(&socket, key)?;
     (observed.subnets, observed.foreign) = (ours(Some(LOOPBACK)).collect(), ours(mesh).collect());
     Ok(observed)
+}
+
+/// The marks by which this node's rules choose routes.
+fn ways(socket: &Netlink, key: &NodeKey) -> Result<BTreeSet<Zone>, Error> {
+    let mut found = BTreeSet::new();
+    for family in Family::ALL {
+        let header = header::<RULE_HEADER_LEN>(family);
+        let listed = socket.query(
+            "rules",
+            GETRULE,
+            NLM_F_DUMP,
+            &header,
+            |_| {},
+            |payload| {
+                let attributes = payload.get(RULE_HEADER_LEN..).unwrap_or_default();
+                let number = |kind| attribute(attributes, kind).and_then(|value| read_u32(value, 0));
+                let is_ours = number(FRA_PRIORITY) == Some(key.rule_priority());
+                found.extend(number(FRA_FWMARK).filter(|_| is_ours).and_then(Zone::of_mark));
+            },
+        );
+        match listed {
+            // A kernel without IPv6.
+            Err(Error::Refused { source, .. }) if source.raw_os_error() == Some(libc::EAFNOSUPPORT) => {}
+            other => other?,
+        }
+    }
+    Ok(found)
 }
 
 /// Subnets that this host reaches by other means than Orca's, with the device: what a new network must not overlap. The

@@ -76,7 +76,12 @@ const fn hook_parameters(hook: Hook) -> (&'static str, u32, i32) {
     match hook {
         Hook::RawPrerouting => ("filter", 0, -300),
         Hook::RawOutput => ("filter", 3, -300),
+        Hook::ManglePrerouting => ("filter", 0, -150),
         Hook::NatPrerouting => ("nat", 0, -100),
+        Hook::AfterDnat => ("filter", 0, -90),
+        Hook::RouteBeforeDnat => ("route", 3, -110),
+        Hook::RouteAfterDnat => ("route", 3, -90),
+        Hook::ManglePostrouting => ("filter", 4, -150),
         Hook::FilterInput => ("filter", 1, 0),
         Hook::FilterForward => ("filter", 2, 0),
         Hook::NatOutput => ("nat", 3, -100),

@@ -16,10 +16,18 @@ const FIRST: u32 = 8;
 /// `NFT_REG_VERDICT`.
 const VERDICT: u32 = 0;
 
+const META_MARK: u32 = 3;
 const META_IIFNAME: u32 = 6;
 const META_OIFNAME: u32 = 7;
 const CT_STATE: u32 = 0;
+const CT_DIRECTION: u32 = 1;
 const CT_STATUS: u32 = 2;
+const CT_PROTO_DST: u32 = 12;
+const CT_ZONE: u32 = 17;
+/// `IP_CT_DIR_ORIGINAL`.
+const ORIGINAL: u8 = 0;
+/// `IP_CT_DIR_REPLY`.
+const REPLY: u8 = 1;
 const META_L4PROTO: u32 = 16;
 const CT_DST_IP: u32 = 20;
 const CT_DST_IP6: u32 = 22;
@@ -68,12 +76,8 @@ fn write_match(a: &mut Attributes, family: Family, condition: &Match) {
             meta(a, META_IIFNAME, FIRST);
             compare(a, CMP_EQ, prefix.as_bytes());
         }
-        Match::FromDevice(name) => {
-            meta(a, META_IIFNAME, FIRST);
-            let mut whole = name.as_bytes().to_vec();
-            whole.resize(IFNAME_LEN, 0);
-            compare(a, CMP_EQ, &whole);
-        }
+        Match::FromDevice(name) => device(a, META_IIFNAME, name),
+        Match::ToDevice(name) => device(a, META_OIFNAME, name),
         Match::ToDevices(prefix) => {
             meta(a, META_OIFNAME, FIRST);
             compare(a, CMP_EQ, prefix.as_bytes());
@@ -97,13 +101,25 @@ fn write_match(a: &mut Attributes, family: Family, condition: &Match) {
             meta(a, META_L4PROTO, FIRST);
             compare(a, CMP_EQ, &[ICMPV6]);
         }
-        Match::OriginalDestination(set) => {
-            expression(a, "ct", |a| {
-                a.be32(1, FIRST);
-                a.be32(2, if family == Family::V4 { CT_DST_IP } else { CT_DST_IP6 });
-                a.bytes(3, &[0]); // IP_CT_DIR_ORIGINAL
-            });
-            lookup(a, set, None, false);
+        Match::OriginalDestination { set, negate } => {
+            load(a, family, &[Field::FirstDestination]);
+            lookup(a, set, None, *negate);
+        }
+        Match::Forth => direction(a, ORIGINAL),
+        Match::Back => direction(a, REPLY),
+        Match::FromZone => {
+            first_packets(a, CT_ZONE, FIRST);
+            compare(a, CMP_NEQ, &[0; 2]);
+        }
+        Match::Marked(mark) => {
+            meta(a, META_MARK, FIRST);
+            compare(a, CMP_EQ, &mark.to_ne_bytes());
+        }
+        Match::IsSyn => {
+            const FLAGS: u32 = 13;
+            payload(a, Header::Transport, FLAGS, 1, FIRST);
+            mask(a, &[2]);
+            compare(a, CMP_NEQ, &[0]);
         }
         Match::Established => connection_bits(a, CT_STATE, ESTABLISHED_OR_RELATED),
         Match::Translated => connection_bits(a, CT_STATUS, DST_NAT),
@@ -146,6 +162,39 @@ fn write_action(a: &mut Attributes, family: Family, action: &Action) {
             nat(a, family, 0, false);
         }
         Action::SetPort { protocol, field, port } => set_port(a, *protocol, *field, *port),
+        Action::ZoneOfLink => {
+            // The last two bytes of the source's.
+            payload(a, Header::Link, 10, 2, FIRST);
+            expression(a, "ct", |a| {
+                a.be32(2, CT_ZONE);
+                a.bytes(3, &[ORIGINAL]);
+                a.be32(4, FIRST);
+            });
+        }
+        Action::Mark(mark) => {
+            immediate(a, &mark.to_ne_bytes());
+            set_mark(a);
+        }
+        Action::MarkOfZone(mark) => {
+            first_packets(a, CT_ZONE, FIRST);
+            bitwise(a, &[0xff; 4], &mark.to_ne_bytes());
+            set_mark(a);
+        }
+        Action::MarkOf(map) => {
+            load(a, family, &[Field::Destination]);
+            lookup(a, map, Some(FIRST), false);
+            set_mark(a);
+        }
+        Action::ClampSegments(size) => {
+            immediate(a, &size.to_be_bytes());
+            expression(a, "exthdr", |a| {
+                a.bytes(2, &[2]); // TCPOPT_MSS
+                a.be32(3, 2);
+                a.be32(4, 2);
+                a.be32(6, 1); // NFT_EXTHDR_OP_TCPOPT
+                a.be32(7, FIRST);
+            });
+        }
         Action::Masquerade => expression(a, "masq", |_| {}),
         Action::RejectTcp => expression(a, "reject", |a| a.be32(1, 1)), // NFT_REJECT_TCP_RST
         Action::RejectPort => expression(a, "reject", |a| {
@@ -173,6 +222,10 @@ fn load(a: &mut Attributes, family: Family, fields: &[Field]) {
                 let (offset, length) = address_place(family, *field);
                 payload(a, Header::Network, offset, length, register);
             }
+            Field::FirstDestination => {
+                first_packets(a, if family == Family::V4 { CT_DST_IP } else { CT_DST_IP6 }, register);
+            }
+            Field::FirstPort => first_packets(a, CT_PROTO_DST, register),
             Field::Protocol if family == Family::V4 => payload(a, Header::Network, 9, 1, register),
             // Extension headers may come before it.
             Field::Protocol => meta(a, META_L4PROTO, register),
@@ -185,8 +238,8 @@ fn load(a: &mut Attributes, family: Family, fields: &[Field]) {
         }
         register += match field {
             Field::IifName => 4,
-            Field::Source | Field::Destination => u32::from(family.width()) / 32,
-            Field::Protocol | Field::Port | Field::SourcePort | Field::Slot(_) => 1,
+            Field::Source | Field::Destination | Field::FirstDestination => u32::from(family.width()) / 32,
+            Field::Protocol | Field::Port | Field::SourcePort | Field::FirstPort | Field::Slot(_) => 1,
         };
     }
 }
@@ -198,7 +251,46 @@ fn meta(a: &mut Attributes, key: u32, register: u32) {
     });
 }
 
+fn device(a: &mut Attributes, key: u32, name: &str) {
+    meta(a, key, FIRST);
+    let mut whole = name.as_bytes().to_vec();
+    whole.resize(IFNAME_LEN, 0);
+    compare(a, CMP_EQ, &whole);
+}
+
+/// Something of the connection as its first packet had it.
+fn first_packets(a: &mut Attributes, key: u32, register: u32) {
+    expression(a, "ct", |a| {
+        a.be32(1, register);
+        a.be32(2, key);
+        a.bytes(3, &[ORIGINAL]);
+    });
+}
+
+fn direction(a: &mut Attributes, direction: u8) {
+    expression(a, "ct", |a| {
+        a.be32(1, FIRST);
+        a.be32(2, CT_DIRECTION);
+    });
+    compare(a, CMP_EQ, &[direction]);
+}
+
+fn immediate(a: &mut Attributes, value: &[u8]) {
+    expression(a, "immediate", |a| {
+        a.be32(1, FIRST);
+        a.nest(2, |a| a.bytes(1, value));
+    });
+}
+
+fn set_mark(a: &mut Attributes) {
+    expression(a, "meta", |a| {
+        a.be32(2, META_MARK);
+        a.be32(3, FIRST);
+    });
+}
+
 enum Header {
+    Link = 0,
     Network = 1,
     Transport = 2,
 }
@@ -218,10 +310,7 @@ const fn port_offset(field: Field) -> u32 {
 
 /// Writes a port into the transport header; the kernel corrects the checksum, which lies elsewhere in each protocol.
 fn set_port(a: &mut Attributes, protocol: Protocol, field: Field, port: u16) {
-    expression(a, "immediate", |a| {
-        a.be32(1, FIRST);
-        a.nest(2, |a| a.bytes(1, &port.to_be_bytes()));
-    });
+    immediate(a, &port.to_be_bytes());
     expression(a, "payload", |a| {
         a.be32(2, Header::Transport as u32);
         a.be32(3, port_offset(field));
@@ -252,12 +341,17 @@ const fn address_place(family: Family, field: Field) -> (u32, u32) {
 
 /// `register & mask`, in place.
 fn mask(a: &mut Attributes, mask: &[u8]) {
+    bitwise(a, mask, &vec![0; mask.len()]);
+}
+
+/// `(register & mask) ^ other`, in place.
+fn bitwise(a: &mut Attributes, mask: &[u8], other: &[u8]) {
     expression(a, "bitwise", |a| {
         a.be32(1, FIRST);
         a.be32(2, FIRST);
         a.be32(3, mask.len() as u32);
         a.nest(4, |a| a.bytes(1, mask));
-        a.nest(5, |a| a.bytes(1, &vec![0; mask.len()]));
+        a.nest(5, |a| a.bytes(1, other));
     });
 }
 

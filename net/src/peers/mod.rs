@@ -4,6 +4,7 @@
 //! networks that both serve, and single addresses. Where two claim an address the longest prefix has it, as in routing.
 
 mod owners;
+mod zone;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ use model::{IpSubnet, MeshKey, NodeId};
 use serde::{Deserialize, Serialize};
 
 pub use owners::Owners;
+pub use zone::{OWN_LINK, Zone, inner_address, zones};
 
 /// Bytes that the mesh adds to a packet at most: IPv6 40, UDP 8, WireGuard 32.
 pub const OVERHEAD: u32 = 80;
@@ -20,6 +22,9 @@ pub const MTU: u32 = 1500 - OVERHEAD;
 
 /// Least that IPv6 allows.
 pub const LEAST_MTU: u32 = 1280;
+
+/// Bytes around a client's packet on its way between nodes: IPv6 40, UDP 8, VXLAN 8, Ethernet 14.
+pub const CROSSING: u32 = 70;
 
 /// This node's end of the mesh, and whom it speaks to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +37,25 @@ pub struct Mesh {
     pub mtu: u32,
     /// The other nodes.
     pub peers: Vec<Peer>,
+    /// Where clients of published ports cross to them and come from them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ingress: Option<Ingress>,
+}
+
+/// This node's way for clients of published ports.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ingress {
+    /// The device that they cross by.
+    pub device: String,
+    /// This node.
+    pub node: NodeId,
+}
+
+impl Mesh {
+    /// Largest packet of a client's on its way to another node, in bytes.
+    pub fn ingress_mtu(&self) -> u32 {
+        self.mtu.saturating_sub(CROSSING).max(LEAST_MTU)
+    }
 }
 
 /// Another node.
@@ -45,6 +69,9 @@ pub struct Peer {
     pub endpoint: SocketAddr,
     /// What it may send from.
     pub prefixes: BTreeSet<IpSubnet>,
+    /// Its number here.
+    #[serde(default, skip_serializing_if = "Zone::is_none")]
+    pub zone: Zone,
 }
 
 /// What becomes of one peer.
@@ -101,6 +128,7 @@ mod tests {
             key: MeshKey::new([key; 32]),
             endpoint: ([192, 0, 2, 1], port).into(),
             prefixes: BTreeSet::new(),
+            zone: Zone::NONE,
         }
     }
 

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use model::{IpSubnet, Link};
 
 use super::{AttachmentPlan, Family, MeshPlan, NetworkPlan, NodePlan};
+use crate::peers::Zone;
 
 /// What the kernel has that carries this node's key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub struct Observed {
     pub subnets: BTreeMap<IpSubnet, IpAddr>,
     /// Routes to other nodes, with their source addresses.
     pub foreign: BTreeMap<IpSubnet, IpAddr>,
+    /// Other nodes to which routes are chosen by mark.
+    pub ways: BTreeSet<Zone>,
 }
 
 impl Observed {
@@ -28,7 +31,8 @@ impl Observed {
     pub fn of(plan: &NodePlan, made: &BTreeSet<String>) -> Self {
         let (devices, parents) = devices(plan);
         let vlans = made.intersection(&parents).cloned().collect();
-        Self { devices, vlans, loopback: addresses(plan), subnets: subnets(plan), foreign: foreign(plan) }
+        let (subnets, foreign) = (subnets(plan), foreign(plan));
+        Self { devices, vlans, loopback: addresses(plan), subnets, foreign, ways: ways(plan) }
     }
 }
 
@@ -60,6 +64,17 @@ pub enum Action {
         device: String,
         /// Largest packet in bytes.
         mtu: u32,
+    },
+    /// Choose no route by this mark any more.
+    RemoveWay(Zone),
+    /// Make the device by which clients of published ports cross, or adopt it, and the ways that marks choose.
+    Ingress {
+        /// Its name.
+        device: String,
+        /// Largest packet in bytes.
+        mtu: u32,
+        /// Where to.
+        ways: BTreeSet<Zone>,
     },
     /// Route what is at another node to the device of the mesh.
     AddForeign {
@@ -96,6 +111,8 @@ pub fn diff(observed: &Observed, desired: &NodePlan) -> Vec<Action> {
     // Those of a device that goes, go with it.
     let gone = observed.foreign.iter().filter(stale).filter(|_| desired.mesh.is_some());
     actions.extend(gone.map(|(prefix, _)| Action::RemoveForeign(*prefix)));
+    let ways = ways(desired);
+    actions.extend(observed.ways.difference(&ways).copied().map(Action::RemoveWay));
     let stale_route = |(subnet, source): &(&IpSubnet, &IpAddr)| subnets.get(subnet) != Some(*source);
     actions.extend(observed.subnets.iter().filter(stale_route).map(|(subnet, _)| Action::RemoveSubnet(*subnet)));
     actions.extend(observed.loopback.difference(&addresses).copied().map(Action::RemoveAddress));
@@ -104,6 +121,9 @@ pub fn diff(observed: &Observed, desired: &NodePlan) -> Vec<Action> {
     actions.extend(subnets.iter().filter(missing_route).map(|(&subnet, &source)| Action::AddSubnet { subnet, source }));
     if let Some(MeshPlan { mesh, .. }) = &desired.mesh {
         actions.push(Action::Mesh { device: mesh.device.clone(), mtu: mesh.mtu });
+        if let Some(ingress) = &mesh.ingress {
+            actions.push(Action::Ingress { device: ingress.device.clone(), mtu: mesh.ingress_mtu(), ways });
+        }
         let missing = |(prefix, source): &(&IpSubnet, &IpAddr)| {
             observed.foreign.get(prefix) != Some(*source) || !observed.devices.contains(&mesh.device)
         };
@@ -147,6 +167,12 @@ fn foreign(plan: &NodePlan) -> BTreeMap<IpSubnet, IpAddr> {
     sides.flat_map(of_side).collect()
 }
 
+/// The marks that choose routes: those of other nodes, and of what has still to find its way. None where no client crosses.
+fn ways(plan: &NodePlan) -> BTreeSet<Zone> {
+    let Some((mesh, _)) = plan.crossing().filter(|(mesh, _)| mesh.ingress.is_some()) else { return BTreeSet::new() };
+    mesh.peers.iter().map(|peer| peer.zone).chain([Zone::NONE]).collect()
+}
+
 /// Addresses of the loopback device.
 fn addresses(plan: &NodePlan) -> BTreeSet<IpAddr> {
     let next_hop = routed(plan).next().map(|_| Family::V4.next_hop());
@@ -158,6 +184,7 @@ fn devices(plan: &NodePlan) -> (BTreeSet<String>, BTreeSet<String>) {
     let meets_host = |a: &&AttachmentPlan| plan.network(a.network).is_some_and(NetworkPlan::meets_host);
     let mut devices: BTreeSet<String> = plan.attachments.iter().filter(meets_host).map(|a| plan.device(a)).collect();
     devices.extend(plan.mesh.iter().map(|mesh| mesh.mesh.device.clone()));
+    devices.extend(plan.mesh.iter().filter_map(|mesh| Some(mesh.mesh.ingress.as_ref()?.device.clone())));
     let mut vlans = BTreeSet::new();
     for network in &plan.networks {
         match &network.link {
@@ -186,6 +213,11 @@ mod tests {
             }
             Action::RemoveForeign(prefix) => assert!(observed.foreign.remove(prefix).is_some()),
             Action::Mesh { device, .. } => drop(observed.devices.insert(device.clone())),
+            Action::RemoveWay(zone) => assert!(observed.ways.remove(zone)),
+            Action::Ingress { device, ways, .. } => {
+                observed.devices.insert(device.clone());
+                observed.ways.extend(ways);
+            }
             Action::AddForeign { prefix, source, device } => {
                 assert!(observed.loopback.contains(source), "the kernel refuses a source that is not there");
                 assert!(observed.devices.contains(device), "there is no device");
@@ -245,7 +277,7 @@ mod tests {
                 let left = diff(&observed, plan);
                 let is_adoption = |action: &Action| match action {
                     Action::Attach { adopt, network, .. } => *adopt || !network.meets_host(),
-                    Action::Link(_) | Action::Mesh { .. } => true,
+                    Action::Link(_) | Action::Mesh { .. } | Action::Ingress { .. } => true,
                     _ => false,
                 };
                 prop_assert!(left.iter().all(is_adoption), "{:?}", left);

@@ -45,6 +45,16 @@ impl NodeKey {
         format!("o{}mesh", self.0)
     }
 
+    /// Name of the device by which clients of published ports cross to other nodes. It is shorter than the others, too.
+    pub fn ingress(&self) -> String {
+        format!("o{}ingress", self.0)
+    }
+
+    /// Priority of the rules that choose routes by mark: before the main table's, and another one for each daemon of a kernel.
+    pub fn rule_priority(&self) -> u32 {
+        10_000 + (stable_hash(&[b"rule", self.0.as_bytes()]) % 10_000) as u32
+    }
+
     /// Name of a network's bridge device.
     pub fn bridge(&self, network: NetworkId) -> String {
         let hash = stable_hash(&[b"bridge", network.to_string().as_bytes()]);

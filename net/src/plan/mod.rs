@@ -14,17 +14,18 @@ mod validate;
 #[cfg(test)]
 pub(crate) mod sample;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use model::{ContainerId, IpSubnet, Link, NetworkId, Protocol};
 use serde::{Deserialize, Serialize};
 
-use crate::peers::Mesh;
+use crate::peers::{Mesh, Zone};
 
 pub use diff::{Action, Observed, diff};
 pub use family::Family;
+pub(crate) use hash::stable_hash;
 pub use key::NodeKey;
 pub use slots::{MAX_BACKENDS, SizeClass, slots, slots_after};
 
@@ -56,6 +57,30 @@ pub struct MeshPlan {
     pub mesh: Mesh,
     /// Which addresses of this node's networks are at other nodes.
     pub foreign: BTreeMap<NetworkId, Vec<IpSubnet>>,
+    /// Where clients of published ports are led to across nodes.
+    #[serde(default)]
+    pub crossing: Crossing,
+}
+
+/// Published ports across nodes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Crossing {
+    /// Containers at other nodes that ports of this one lead to, and where they are.
+    pub away: BTreeMap<IpAddr, Zone>,
+    /// What of this node other nodes may lead their clients to.
+    pub here: BTreeSet<(IpAddr, Protocol, u16)>,
+}
+
+impl Crossing {
+    /// Whether nothing crosses.
+    pub fn is_empty(&self) -> bool {
+        self.away.is_empty() && self.here.is_empty()
+    }
+
+    /// Whether something of a family does.
+    pub fn has(&self, family: Family) -> bool {
+        self.away.keys().chain(self.here.iter().map(|(address, ..)| address)).any(|a| Family::of(*a) == family)
+    }
 }
 
 /// One network as this node serves it.
@@ -135,6 +160,9 @@ pub struct PortPlan {
     pub host_ip: Option<IpAddr>,
     /// Where its connections go, those of a family to backends of that family; with none they are refused.
     pub backends: Vec<SocketAddr>,
+    /// Backends see the node instead of the client.
+    #[serde(default)]
+    pub snat: bool,
 }
 
 impl NodePlan {
@@ -159,6 +187,12 @@ impl NodePlan {
     pub fn foreign(&self, network: NetworkId, family: Family) -> impl Iterator<Item = IpSubnet> {
         let foreign = self.mesh.iter().filter_map(move |mesh| mesh.foreign.get(&network)).flatten();
         foreign.copied().filter(move |prefix| family.has(prefix))
+    }
+
+    /// What of published ports crosses to other nodes, and comes from there; `None` if nothing does.
+    pub(crate) fn crossing(&self) -> Option<(&Mesh, &Crossing)> {
+        let mesh = self.mesh.as_ref().filter(|mesh| !mesh.crossing.is_empty())?;
+        Some((&mesh.mesh, &mesh.crossing))
     }
 
     /// Name of the host's side of an attachment's veth pair.

@@ -59,6 +59,7 @@ pub(crate) fn plan() -> NodePlan {
         published,
         host_ip: host_ip.map(|ip| ip.parse().unwrap()),
         backends,
+        snat: false,
     };
     NodePlan {
         node_key: NodeKey::of(NodeId::from_random(1)),
@@ -106,9 +107,43 @@ fn mesh(plan: &NodePlan, n: u8) -> MeshPlan {
         key: model::MeshKey::new([2; 32]),
         endpoint: "192.0.2.2:2378".parse().unwrap(),
         prefixes: foreign.iter().copied().collect(),
+        zone: Zone::NONE,
     };
-    let mesh = Mesh { device: plan.node_key.mesh(), port: 2378, mtu: 1420, peers: vec![peer] };
-    MeshPlan { mesh, foreign: [(NetworkId::from_random(n.into()), foreign)].into() }
+    let mesh = Mesh { device: plan.node_key.mesh(), port: 2378, mtu: 1420, peers: vec![peer], ingress: None };
+    MeshPlan { mesh, foreign: [(NetworkId::from_random(n.into()), foreign)].into(), crossing: Crossing::default() }
+}
+
+/// The same where clients of published ports cross between the two, one of which is hidden.
+pub(crate) fn crossing_plan() -> NodePlan {
+    let mut plan = mesh_plan();
+    cross(&mut plan);
+    plan.ports[0]
+        .backends
+        .extend(["10.1.0.70:80".parse::<SocketAddr>().unwrap(), "[fd00:1:0:0:1::5]:80".parse().unwrap()]);
+    let port = PortPlan {
+        published: 8090,
+        backends: vec!["10.9.0.70:80".parse().unwrap()],
+        snat: true,
+        ..plan.ports[2].clone()
+    };
+    plan.ports.push(port);
+    plan
+}
+
+/// Has clients cross to and from the one peer.
+fn cross(plan: &mut NodePlan) {
+    let ingress = plan.node_key.ingress();
+    let Some(MeshPlan { mesh, crossing, .. }) = &mut plan.mesh else { return };
+    mesh.ingress = Some(crate::peers::Ingress { device: ingress, node: NodeId::from_random(1) });
+    let zones = crate::peers::zones(mesh.peers.iter().map(|peer| peer.node));
+    for peer in &mut mesh.peers {
+        peer.zone = zones[&peer.node];
+        for address in ["10.1.0.70", "10.9.0.70", "fd00:1:0:0:1::5"] {
+            crossing.away.insert(address.parse().unwrap(), peer.zone);
+        }
+    }
+    crossing.here =
+        [("10.1.0.5".parse().unwrap(), Protocol::Tcp, 80), ("fd00:1::5".parse().unwrap(), Protocol::Tcp, 80)].into();
 }
 
 /// The sample with IPv6 on its first network, a published port on an IPv6 address, and a network that has IPv6 alone.
@@ -134,6 +169,7 @@ pub(crate) fn dual_plan() -> NodePlan {
         published: 8081,
         host_ip: Some("2001:db8::1".parse().unwrap()),
         backends: vec![backend],
+        snat: false,
     });
     plan
 }
@@ -141,8 +177,13 @@ pub(crate) fn dual_plan() -> NodePlan {
 /// Plans of a few networks and containers, all of one node.
 pub(crate) fn small_plans() -> impl Strategy<Value = NodePlan> {
     let networks = proptest::collection::btree_set(1u8..6, 0..4);
-    (networks, proptest::collection::btree_set((5u8..9, 1u8..6), 0..8), 1u8..4, proptest::option::of(1u8..6)).prop_map(
-        |(networks, members, gateway, meshed)| {
+    (
+        networks,
+        proptest::collection::btree_set((5u8..9, 1u8..6), 0..8),
+        1u8..4,
+        proptest::option::of((1u8..6, any::<bool>())),
+    )
+        .prop_map(|(networks, members, gateway, meshed)| {
             let attachments: Vec<_> = members
                 .into_iter()
                 .filter(|(_, n)| networks.contains(n))
@@ -169,8 +210,10 @@ pub(crate) fn small_plans() -> impl Strategy<Value = NodePlan> {
                 attachments,
                 ..NodePlan::empty(NodeKey::of(NodeId::from_random(1)))
             };
-            plan.mesh = meshed.map(|n| mesh(&plan, n));
+            plan.mesh = meshed.map(|(n, _)| mesh(&plan, n));
+            if meshed.is_some_and(|(_, crosses)| crosses) {
+                cross(&mut plan);
+            }
             plan
-        },
-    )
+        })
 }

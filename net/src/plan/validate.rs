@@ -120,11 +120,13 @@ impl NodePlan {
         self.validate_targets()
     }
 
-    /// A published port leads into the networks of the plan, never elsewhere.
+    /// A published port leads into the networks of the plan or to another node, never elsewhere.
     fn validate_targets(&self) -> Result<(), Error> {
         let sides = self.networks.iter().flat_map(|network| &network.subnets);
         let inside = |address: IpAddr| sides.clone().any(|side| side.subnet.contains(address));
-        let stray = |port: &PortPlan| port.backends.iter().map(|b| b.ip()).find(|&ip| !inside(ip));
+        let is_away =
+            |address: &IpAddr| self.crossing().is_some_and(|(_, crossing)| crossing.away.contains_key(address));
+        let stray = |port: &PortPlan| port.backends.iter().map(|b| b.ip()).find(|ip| !inside(*ip) && !is_away(ip));
         for port in &self.ports {
             if let Some(address) = stray(port) {
                 let what = format!("published port {}/{}", port.published, port.protocol);

@@ -10,6 +10,8 @@
 //! 4. `input`, `output`: published ports and virtual addresses without backend are refused at once.
 //! 5. `sources_nat` (postrouting): a container that meets itself, and the host's 127.0.0.1, appear as the gateway;
 //!    what leaves for the outside appears as the node.
+//!
+//! What clients of published ports do that cross to other nodes is in `ingress`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -17,6 +19,7 @@ use std::net::{IpAddr, SocketAddr};
 use model::{IpSubnet, Link, Protocol};
 
 use super::delta::{capacity, keep_capacity};
+use super::ingress::Ingress;
 use super::way::Way;
 use super::{Action, Chain, Datum, Element, Field, Hook, Match, Rule, Ruleset, Set, Type};
 use crate::plan::{AttachmentPlan, Family, NetworkPlan, NodePlan, PortPlan, SizeClass, slots_after};
@@ -46,22 +49,42 @@ impl Ruleset {
         sets.extend(way.iter().flat_map(Way::sets));
         let balanced = balancer_sets(family, previous, plan, &mut sets);
         sets.extend(idle_ports(family, plan));
+        let ingress = Ingress::of(family, plan);
+        sets.extend(ingress.iter().flat_map(Ingress::sets));
+        sets.extend(hidden_ports(family, plan));
         keep_capacity(previous, &mut sets);
 
         let mut chains = vec![refuse()];
-        chains.extend(networks.iter().map(|served| from_network(served, way.as_ref())));
+        let across = Across { way: way.as_ref(), ingress: ingress.as_ref() };
+        chains.extend(networks.iter().map(|served| from_network(served, across)));
         let prefix = plan.node_key.device_prefix();
         chains.extend(way.iter().map(|way| way.chain(&networks)));
+        chains.extend(ingress.iter().map(Ingress::chain));
         chains.extend([
-            sources(family, &prefix, way.as_ref()),
+            sources(family, &prefix, across),
             chain("balance", Hook::NatPrerouting, balanced.clone()),
             chain("balance_host", Hook::NatOutput, balanced),
-            input(way.as_ref()),
-            forward(&prefix, way.as_ref()),
-            output(way.as_ref()),
-            sources_nat(family, &prefix, &networks),
+            input(across),
+            forward(&prefix, across),
+            output(across),
+            sources_nat(family, &prefix, &networks, plan, across.ingress),
         ]);
+        chains.extend(ingress.iter().flat_map(|ingress| ingress.hooks(&prefix)));
         Self { family, table: plan.node_key.table(), sets, chains }
+    }
+}
+
+/// The ways to other nodes, where there are any.
+#[derive(Clone, Copy)]
+struct Across<'a> {
+    way: Option<&'a Way>,
+    ingress: Option<&'a Ingress>,
+}
+
+impl Across<'_> {
+    /// Conditions for a destination that is at no other node.
+    fn nowhere(self) -> impl Iterator<Item = Match> {
+        self.way.map(Way::not_at_others).into_iter().chain(self.ingress.map(Ingress::not_away))
     }
 }
 
@@ -124,7 +147,12 @@ pub(super) fn set(name: &str, key: &[Type], keys: impl Iterator<Item = Vec<Datum
     map(name, key, &[], keys.map(|key| (key, Vec::new())))
 }
 
-fn map(name: &str, key: &[Type], value: &[Type], elements: impl Iterator<Item = (Vec<Datum>, Vec<Datum>)>) -> Set {
+pub(super) fn map(
+    name: &str,
+    key: &[Type],
+    value: &[Type],
+    elements: impl Iterator<Item = (Vec<Datum>, Vec<Datum>)>,
+) -> Set {
     let elements: BTreeSet<Element> = elements.map(|(key, value)| Element { key, value }).collect();
     let capacity = capacity(elements.len());
     Set { name: name.into(), key: key.into(), value: value.into(), elements: elements.into_iter().collect(), capacity }
@@ -218,13 +246,13 @@ fn port_map(
     (ports, Rule { matches, action })
 }
 
-fn port_key(port: &PortPlan) -> Vec<Datum> {
+pub(super) fn port_key(port: &PortPlan) -> Vec<Datum> {
     let mut key: Vec<Datum> = port.host_address().map(Datum::Address).into_iter().collect();
     key.extend([Datum::Protocol(port.protocol), Datum::Port(port.published)]);
     key
 }
 
-fn port_key_shape(bound: bool) -> (Vec<Type>, Vec<Field>) {
+pub(super) fn port_key_shape(bound: bool) -> (Vec<Type>, Vec<Field>) {
     if bound {
         let fields = vec![Field::Destination, Field::Protocol, Field::Port];
         (vec![Type::Address, Type::Protocol, Type::Port], fields)
@@ -245,7 +273,7 @@ fn idle_ports(family: Family, plan: &NodePlan) -> [Set; 2] {
     })
 }
 
-fn chain(name: &str, hook: Hook, rules: Vec<Rule>) -> Chain {
+pub(super) fn chain(name: &str, hook: Hook, rules: Vec<Rule>) -> Chain {
     Chain { name: name.into(), hook: Some(hook), rules }
 }
 
@@ -261,6 +289,11 @@ pub(super) fn not_in_set(fields: &[Field], set: &str) -> Match {
     Match::InSet { fields: fields.into(), set: set.into(), negate: true }
 }
 
+/// The connection was begun with an address of a network's.
+fn to_a_subnet() -> Match {
+    Match::OriginalDestination { set: "subnets".into(), negate: false }
+}
+
 fn refuse() -> Chain {
     let rules = vec![rule(vec![Match::Is(Protocol::Tcp)], Action::RejectTcp), rule(vec![], Action::RejectPort)];
     Chain { name: REFUSE.into(), hook: None, rules }
@@ -268,7 +301,8 @@ fn refuse() -> Chain {
 
 /// Where a network's containers may go. Its own addresses that nobody has are refused at once: a virtual address
 /// without backend, a container that is gone.
-fn from_network(served: &Served<'_>, way: Option<&Way>) -> Chain {
+fn from_network(served: &Served<'_>, across: Across<'_>) -> Chain {
+    let way = across.way;
     let network = served.network;
     let outside = if network.internal { Action::Drop } else { Action::Accept };
     let mut members = vec![in_set(&[Field::Destination], &members_set(network))];
@@ -284,17 +318,19 @@ fn from_network(served: &Served<'_>, way: Option<&Way>) -> Chain {
     if way.is_some_and(|way| way.at_others(network.id).is_some()) {
         rules.push(rule(others, Action::Accept));
     }
+    rules.extend(across.ingress.filter(|_| !network.internal).map(Ingress::asked_by_container));
     rules.extend([
         rule(vec![Match::InPrefix(Field::Destination, served.subnet)], Action::Goto(REFUSE.into())),
-        rule(vec![Match::OriginalDestination("subnets".into())], Action::Drop),
+        rule(vec![to_a_subnet()], Action::Drop),
         rule(vec![], outside),
     ]);
     Chain { name: from_chain(network), hook: None, rules }
 }
 
-fn sources(family: Family, prefix: &str, way: Option<&Way>) -> Chain {
+fn sources(family: Family, prefix: &str, across: Across<'_>) -> Chain {
     let ours = Match::FromDevices(prefix.into());
-    let mut rules: Vec<Rule> = way.into_iter().flat_map(Way::sources).collect();
+    let mut rules: Vec<Rule> = across.way.into_iter().flat_map(Way::sources).collect();
+    rules.extend(across.ingress.into_iter().flat_map(Ingress::sources));
     if family == Family::V6 {
         // Such packets are for this host alone: the kernel forwards none.
         let neighbour = |source| rule(vec![ours.clone(), Match::IsIcmpv6, source], Action::Accept);
@@ -308,52 +344,79 @@ fn sources(family: Family, prefix: &str, way: Option<&Way>) -> Chain {
     chain("sources", Hook::RawPrerouting, rules)
 }
 
-fn forward(prefix: &str, way: Option<&Way>) -> Chain {
+fn forward(prefix: &str, across: Across<'_>) -> Chain {
     let ours = Match::FromDevices(prefix.into());
     let to_us = in_set(&[Field::Destination], "subnets");
     let mut gone = vec![to_us.clone(), not_in_set(&[Field::Destination], "members"), Match::Translated];
-    gone.extend(way.map(Way::not_at_others));
+    gone.extend(across.nowhere());
     let mut rules = vec![
         // Known connections to a container that is gone lead to the loopback device and are refused below.
         rule(gone, Action::Goto(REFUSE.into())),
         rule(vec![Match::Established], Action::Accept),
     ];
-    rules.extend(way.map(Way::dispatch));
+    rules.extend(across.way.map(Way::dispatch));
+    rules.extend(across.ingress.map(Ingress::dispatch));
     rules.extend([
         rule(vec![ours.clone()], Action::Dispatch { field: Field::Source, map: "networks".into() }),
         rule(vec![ours], Action::Drop),
-        rule(vec![Match::OriginalDestination("subnets".into())], Action::Drop),
+    ]);
+    rules.extend(across.ingress.into_iter().flat_map(Ingress::forward));
+    rules.extend([
+        rule(vec![to_a_subnet()], Action::Drop),
         rule(vec![to_us.clone(), Match::Translated], Action::Accept),
         rule(vec![to_us], Action::Drop),
     ]);
     chain("forward", Hook::FilterForward, rules)
 }
 
-fn input(way: Option<&Way>) -> Chain {
+fn input(across: Across<'_>) -> Chain {
     let idle = |bound: bool, set: &str| {
         rule(vec![Match::Local(true), in_set(&port_key_shape(bound).1, set)], Action::Goto(REFUSE.into()))
     };
-    let mut rules: Vec<Rule> = way.into_iter().flat_map(Way::to_the_host).collect();
+    let mut rules: Vec<Rule> = across.way.into_iter().flat_map(Way::to_the_host).collect();
+    rules.extend(across.ingress.into_iter().flat_map(Ingress::to_the_host));
     rules.extend([idle(true, "idle_ports_at"), idle(false, "idle_ports")]);
     chain("input", Hook::FilterInput, rules)
 }
 
-fn output(way: Option<&Way>) -> Chain {
+fn output(across: Across<'_>) -> Chain {
     let mut nobodys = vec![
         in_set(&[Field::Destination], "subnets"),
         not_in_set(&[Field::Destination], "members"),
         Match::Local(false),
     ];
-    nobodys.extend(way.map(Way::not_at_others));
+    nobodys.extend(across.nowhere());
     let rules = vec![rule(nobodys, Action::Goto(REFUSE.into()))];
     chain("output", Hook::FilterOutput, rules)
 }
 
-fn sources_nat(family: Family, prefix: &str, networks: &[Served<'_>]) -> Chain {
+/// Ports whose backends see the node instead of the client.
+fn hidden_ports(family: Family, plan: &NodePlan) -> Option<Set> {
+    let hidden: Vec<_> = plan.ports.iter().filter(|port| port.snat && port.is_on(family)).collect();
+    let key = |port: &&PortPlan| vec![Datum::Protocol(port.protocol), Datum::Port(port.published)];
+    (!hidden.is_empty()).then(|| set("hidden_ports", &[Type::Protocol, Type::Port], hidden.iter().map(key)))
+}
+
+fn sources_nat(
+    family: Family,
+    prefix: &str,
+    networks: &[Served<'_>],
+    plan: &NodePlan,
+    ingress: Option<&Ingress>,
+) -> Chain {
     let as_gateway = || Action::Snat { field: Field::Destination, map: "gateways".into() };
     let mut rules = vec![rule(vec![in_set(&[Field::Source, Field::Destination], "hairpin")], as_gateway())];
     if family == Family::V4 {
         rules.push(rule(vec![Match::ToDevices(prefix.into()), Match::InLoopback(Field::Source)], as_gateway()));
+    }
+    let hides = hidden_ports(family, plan).is_some();
+    let hidden = || {
+        let not_a_vip = Match::OriginalDestination { set: "subnets".into(), negate: true };
+        vec![Match::Translated, not_a_vip, in_set(&[Field::Protocol, Field::FirstPort], "hidden_ports")]
+    };
+    rules.extend(ingress.into_iter().flat_map(|ingress| ingress.sources_nat(family, hides.then(hidden))));
+    if hides {
+        rules.push(rule(hidden(), as_gateway()));
     }
     // On a bridge device an answer would go straight to who asked, from another address than was asked.
     for (served, bridge) in networks.iter().filter_map(|served| Some((served, served.bridge.as_ref()?))) {

@@ -10,6 +10,7 @@
 mod build;
 mod delta;
 mod flows;
+mod ingress;
 mod name_server;
 mod text;
 mod way;
@@ -117,8 +118,16 @@ pub enum Hook {
     RawPrerouting,
     /// The same for what this namespace's own processes send.
     RawOutput,
+    ManglePrerouting,
     NatPrerouting,
+    /// Filter behind the translation of destinations.
+    AfterDnat,
+    /// Before the translation of what this host sends; a mark that changes has it routed anew.
+    RouteBeforeDnat,
+    /// The same behind it.
+    RouteAfterDnat,
     NatOutput,
+    ManglePostrouting,
     NatPostrouting,
     /// Filter after everything else, translation too.
     LastPostrouting,
@@ -151,6 +160,10 @@ pub enum Field {
     Port,
     /// Source port.
     SourcePort,
+    /// Destination address of the connection's first packet.
+    FirstDestination,
+    /// Destination port of it.
+    FirstPort,
     /// A slot drawn at random, below the given number.
     Slot(u32),
 }
@@ -164,6 +177,8 @@ pub enum Match {
     FromDevice(String),
     /// It leaves by a device whose name begins so.
     ToDevices(String),
+    /// It leaves by this device.
+    ToDevice(String),
     /// The fields, concatenated, are (or are not) in a set.
     InSet {
         /// Which.
@@ -185,8 +200,23 @@ pub enum Match {
     FromLinkLocal,
     /// It is ICMPv6, which neighbours find each other by.
     IsIcmpv6,
-    /// The connection's first packet was addressed to a prefix in this set.
-    OriginalDestination(String),
+    /// The connection's first packet was (or was not) addressed to a prefix in this set.
+    OriginalDestination {
+        /// Name of the set.
+        set: String,
+        /// Whether it must not have been.
+        negate: bool,
+    },
+    /// It goes the way of the connection's first packet.
+    Forth,
+    /// It goes the other way.
+    Back,
+    /// The connection's first packet came from another node.
+    FromZone,
+    /// It has this mark.
+    Marked(u32),
+    /// It begins a TCP connection, or is the answer to that.
+    IsSyn,
     /// The connection is known, or an error about a known one.
     Established,
     /// The connection's destination was translated.
@@ -242,6 +272,16 @@ pub enum Action {
         /// What it becomes.
         port: u16,
     },
+    /// The connection's zone, of its first packet's direction, becomes what the link address says where it came from.
+    ZoneOfLink,
+    /// Its mark becomes this number.
+    Mark(u32),
+    /// Its mark becomes this number with the connection's zone in its lower half.
+    MarkOfZone(u32),
+    /// Its mark becomes what a map gives for its destination; unchanged if there is nothing.
+    MarkOf(String),
+    /// The largest segment that it announces becomes no more than this.
+    ClampSegments(u16),
     /// Refused with a TCP reset.
     RejectTcp,
     /// Refused with ICMP port unreachable.

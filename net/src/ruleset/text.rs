@@ -107,7 +107,12 @@ impl fmt::Display for Hook {
         f.write_str(match self {
             Self::RawPrerouting => "type filter hook prerouting priority raw;",
             Self::RawOutput => "type filter hook output priority raw;",
+            Self::ManglePrerouting => "type filter hook prerouting priority mangle;",
             Self::NatPrerouting => "type nat hook prerouting priority dstnat;",
+            Self::AfterDnat => "type filter hook prerouting priority dstnat + 10;",
+            Self::RouteBeforeDnat => "type route hook output priority -110;",
+            Self::RouteAfterDnat => "type route hook output priority -90;",
+            Self::ManglePostrouting => "type filter hook postrouting priority mangle;",
             Self::NatOutput => "type nat hook output priority -100;",
             Self::NatPostrouting => "type nat hook postrouting priority srcnat;",
             Self::LastPostrouting => "type filter hook postrouting priority 300;",
@@ -127,6 +132,8 @@ impl fmt::Display for Field {
             Self::Protocol => f.write_str("ip protocol"),
             Self::Port => f.write_str("th dport"),
             Self::SourcePort => f.write_str("th sport"),
+            Self::FirstDestination => f.write_str("ct original ip daddr"),
+            Self::FirstPort => f.write_str("ct original proto-dst"),
             Self::Slot(count) => write!(f, "numgen random mod {count}"),
         }
     }
@@ -138,6 +145,7 @@ impl fmt::Display for Match {
             Self::FromDevices(prefix) => write!(f, "iifname \"{prefix}*\""),
             Self::FromDevice(name) => write!(f, "iifname \"{name}\""),
             Self::ToDevices(prefix) => write!(f, "oifname \"{prefix}*\""),
+            Self::ToDevice(name) => write!(f, "oifname \"{name}\""),
             Self::InSet { fields, set, negate } => {
                 write!(f, "{}{} @{set}", join(fields, " . "), if *negate { " !=" } else { "" })
             }
@@ -147,7 +155,14 @@ impl fmt::Display for Match {
             Self::NotLoopback(field) => write!(f, "{field} != ::1"),
             Self::FromLinkLocal => f.write_str("ip saddr fe80::/10"),
             Self::IsIcmpv6 => f.write_str("meta l4proto ipv6-icmp"),
-            Self::OriginalDestination(set) => write!(f, "ct original ip daddr @{set}"),
+            Self::OriginalDestination { set, negate } => {
+                write!(f, "ct original ip daddr{} @{set}", if *negate { " !=" } else { "" })
+            }
+            Self::Forth => f.write_str("ct direction original"),
+            Self::Back => f.write_str("ct direction reply"),
+            Self::FromZone => f.write_str("ct original zone != 0"),
+            Self::Marked(mark) => write!(f, "meta mark 0x{mark:08x}"),
+            Self::IsSyn => f.write_str("tcp flags syn"),
             Self::Established => f.write_str("ct state established,related"),
             Self::Translated => f.write_str("ct status dnat"),
             Self::Local(local) => write!(f, "fib daddr type {}local", if *local { "" } else { "!= " }),
@@ -171,6 +186,11 @@ impl fmt::Display for Action {
             Self::Snat { field, map } => write!(f, "snat to {field} map @{map}"),
             Self::SetPort { field, port, .. } => write!(f, "{field} set {port}"),
             Self::Masquerade => f.write_str("masquerade"),
+            Self::ZoneOfLink => f.write_str("ct original zone set @ll,80,16"),
+            Self::Mark(mark) => write!(f, "meta mark set 0x{mark:08x}"),
+            Self::MarkOfZone(mark) => write!(f, "meta mark set ct original zone ^ 0x{mark:08x}"),
+            Self::MarkOf(map) => write!(f, "meta mark set ip daddr map @{map}"),
+            Self::ClampSegments(size) => write!(f, "tcp option maxseg size set {size}"),
             Self::RejectTcp => f.write_str("reject with tcp reset"),
             Self::RejectPort => f.write_str("reject with icmp port-unreachable"),
         }
@@ -221,6 +241,12 @@ mod tests {
     fn a_node_of_several() {
         golden("mesh.nft", &sample::mesh_plan());
         golden_family("mesh6.nft", Family::V6, &sample::mesh_plan());
+    }
+
+    #[test]
+    fn a_node_that_clients_cross() {
+        golden("crossing.nft", &sample::crossing_plan());
+        golden_family("crossing6.nft", Family::V6, &sample::crossing_plan());
     }
 
     #[test]

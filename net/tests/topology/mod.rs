@@ -203,7 +203,7 @@ pub fn attachment(path: &Path, c: u8, n: u8, interface: &str) -> AttachmentPlan 
 
 pub fn port(protocol: Protocol, published: u16, backends: &[(u8, u16)]) -> PortPlan {
     let backends = backends.iter().map(|&(c, port)| SocketAddr::new(Ipv4Addr::new(10, 1, 0, c).into(), port)).collect();
-    PortPlan { protocol, published, host_ip: None, backends }
+    PortPlan { protocol, published, host_ip: None, backends, snat: false }
 }
 
 pub fn vip(backends: &[u8]) -> VipPlan {
@@ -268,4 +268,11 @@ pub fn plan(topology: &mut Topology) -> NodePlan {
         ],
         mesh: None,
     }
+}
+
+/// The node's table of a family as nft(8) lists it, its white space evened out.
+pub fn listed(topology: &Topology, word: &str) -> String {
+    let output = topology.run("host", "nft", &["list", "table", word, &key().table()]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -229,8 +229,9 @@ prop_compose! {
 prop_compose! {
     fn endpoint_network()(
         network in id(NetworkId::from_random), vips in few(any::<IpAddr>()), aliases in texts(),
+        internal: bool, elsewhere: bool,
     ) -> EndpointNetwork {
-        EndpointNetwork { network, vips, aliases }
+        EndpointNetwork { network, vips, aliases, internal, elsewhere }
     }
 }
 

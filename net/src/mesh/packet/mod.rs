@@ -6,7 +6,9 @@
 
 mod checksum;
 pub mod coalesce;
+pub mod frame;
 pub mod split;
+pub mod vxlan;
 
 use std::net::IpAddr;
 
