@@ -160,7 +160,8 @@ fn published_ports_lead_to_other_nodes_where_there_is_a_way() {
     }
     let node = NodeId::from_random(1);
     let (key, own, bridge) = (NodeKey::of(node), BTreeMap::new(), network(200, false));
-    let end = model::MeshEnd { key: model::MeshKey::new([2; 32]), address: [192, 0, 2, 2].into(), port: 2378 };
+    let end =
+        model::MeshEnd { key: model::MeshKey::new([2; 32]), address: [192, 0, 2, 2].into(), port: 2378, images: None };
     let other = NodeId::from_random(2);
     let networks = [network(1, false), network(2, true)];
     let mut assigned = Assignments {
