@@ -63,6 +63,10 @@ pub struct AgentConfig {
     pub cdi: Option<Vec<PathBuf>>,
     /// How it talks to registries.
     pub registries: image::registry::Settings,
+    /// What the node says of itself (`engine.labels`).
+    pub labels: BTreeMap<String, String>,
+    /// So many of each kind of things it has that services may ask for.
+    pub generic: BTreeMap<String, u64>,
 }
 
 /// Users of containers.
@@ -110,6 +114,8 @@ impl Agent {
             users,
             cdi,
             registries,
+            labels,
+            generic,
         } = config;
         let paths = Paths::new(&data_dir, &run_dir);
         let (opening, own_paths) = (paths.clone(), paths.clone());
@@ -135,7 +141,7 @@ impl Agent {
             let find = move || executor::remapped(&users, &dir, kernel);
             host.users = Some(blocking("reading subordinate ids", find).await?);
         }
-        let description = executor::describe(&host);
+        let description = NodeDescription { labels, generic, ..executor::describe(&host) };
         let known = contents.networks.unwrap_or_default();
         let networks =
             Networks::new(identity.id, paths.clone(), programs.clone(), bridge_subnet, known, contents.local_networks);

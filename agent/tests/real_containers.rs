@@ -105,6 +105,8 @@ impl Node {
                 patience: std::time::Duration::from_secs(1),
                 proxies: Default::default(),
             },
+            labels: Default::default(),
+            generic: Default::default(),
         })
         .await
         .unwrap()

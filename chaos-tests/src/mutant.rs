@@ -40,11 +40,19 @@ pub enum Mutant {
     NeverKills,
     /// The agent starts tasks that are only to be ready.
     StartsEarly,
+    /// Tasks never give way to newer ones.
+    KeepsOld,
+    /// Tasks that are ready are never let go.
+    NeverLetsGo,
+    /// Rolling updates have no end.
+    NeverFinishes,
+    /// Global services forget a node.
+    ForgetsNode,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 20] = [
         Self::KeepsTasks,
         Self::KeepsHistory,
         Self::LeaksNetworks,
@@ -61,6 +69,10 @@ impl Mutant {
         Self::ReportsOnce,
         Self::NeverKills,
         Self::StartsEarly,
+        Self::KeepsOld,
+        Self::NeverLetsGo,
+        Self::NeverFinishes,
+        Self::ForgetsNode,
     ];
 
     /// Breaks a leader's plan.
@@ -74,6 +86,14 @@ impl Mutant {
                 let gone = |c: &Command| matches!(c, Command::DeleteTask { .. } | Command::RemoveService { .. });
                 commands.retain(|c| !gone(c));
             }
+            Self::KeepsOld => {
+                commands.retain(|c| !matches!(c, Command::SetDesired { desired: TaskState::Shutdown, .. }))
+            }
+            Self::NeverLetsGo => {
+                commands.retain(|c| !matches!(c, Command::SetDesired { desired: TaskState::Running, .. }))
+            }
+            Self::NeverFinishes => commands.retain(|c| !matches!(c, Command::SetUpdate { .. })),
+            Self::ForgetsNode => forget_node(commands),
             Self::LeaksNetworks => commands.retain(|c| !matches!(c, Command::RemoveNetwork { .. })),
             Self::NeverSchedules => commands.retain(|c| !matches!(c, Command::AssignTask { .. })),
             Self::SkipsDependencies => {
@@ -129,6 +149,20 @@ impl Mutant {
     pub fn performs(self, action: &task::Action) -> bool {
         !(self == Self::NeverKills && *action == task::Action::Kill)
     }
+}
+
+/// Without the task, nothing of it would be taken either.
+fn forget_node(commands: &mut Vec<Command>) {
+    let first = commands.iter().find_map(|command| match command {
+        Command::CreateTask { task, .. } if task.bound.is_some() => Some(task.id),
+        _ => None,
+    });
+    let concerns = |command: &Command| match command {
+        Command::CreateTask { task, .. } => Some(task.id) == first,
+        Command::AssignTask { task, .. } => Some(*task) == first,
+        _ => false,
+    };
+    commands.retain(|command| first.is_none() || !concerns(command));
 }
 
 fn surplus(commands: &mut Vec<Command>) {

@@ -4,7 +4,7 @@ use agent::worker;
 use manager::assignment::assignments;
 use manager::leader::plan::plan;
 use manager::orchestrator::dependencies;
-use model::{Health, RestartCondition, Service, ServiceMode, Task, TaskState};
+use model::{Health, Place, RestartCondition, Service, Task, TaskState};
 
 use crate::event::short;
 use crate::stacks::Behaviour;
@@ -45,19 +45,46 @@ impl World {
 
     fn unsettled(&self, service: &Service) -> Option<String> {
         let name = &service.spec.name;
-        let ServiceMode::Replicated { replicas } = service.spec.mode;
         if service.removing {
             return Some(format!("service {name} is still being removed"));
         }
-        let mut slots: Vec<u32> = self.state().tasks_of(service.id).map(|task| task.slot).collect();
-        slots.sort_unstable();
-        if slots != (1..=replicas).collect::<Vec<_>>() {
-            return Some(format!("service {name} has tasks of slots {slots:?} instead of 1 to {replicas}"));
+        // One that waits for what will not happen goes on for ever.
+        let held = dependencies::verdict(self.state(), service);
+        if held.is_met() && service.update.as_ref().is_some_and(|update| update.state.goes_on()) {
+            return Some(format!("service {name} is still being updated: {}", self.tasks_in_words(service)));
         }
-        self.state().tasks_of(service.id).find_map(|task| {
+        // What rolls leaves a history, which is no longer asked for anything.
+        let is_there = |task: &&Task| !service.spec.rolls() || task.is_live();
+        let mut places: Vec<Place> =
+            self.state().tasks_of(service.id).filter(is_there).map(|task| task.place()).collect();
+        places.sort_unstable();
+        let wanted: Vec<Place> = match service.spec.mode.slots() {
+            Some(slots) => (1..=slots).map(Place::Slot).collect(),
+            None => self.state().nodes.keys().map(|node| Place::Node(*node)).collect(),
+        };
+        // Where the next task is not let go the one before it stays, and what a user has stopped does not end.
+        let stopped = self.state().tasks_of(service.id).any(|task| task.is_live() && task.intent.stopped);
+        if service.spec.rolls() && (!held.is_met() || service.spec.mode.is_job() && stopped) {
+            return None;
+        }
+        if places != wanted {
+            let tasks = self.tasks_in_words(service);
+            return Some(format!("service {name} has tasks of {places:?} instead of {wanted:?}: {tasks}"));
+        }
+        self.state().tasks_of(service.id).filter(is_there).find_map(|task| {
             let what = self.wrong(service, task)?;
             Some(format!("task {} ({}, {}): {what}", short(&task.id), task.name, task.status.state))
         })
+    }
+
+    fn tasks_in_words(&self, service: &Service) -> String {
+        let words = |task: &Task| {
+            let (place, version, status) = (task.place(), task.spec_version, &task.status);
+            let container = status.container.as_ref().map(|container| (container.phase, container.health));
+            format!("{place:?} v{version} {} {} {container:?}", task.desired, status.state)
+        };
+        let tasks: Vec<String> = self.state().tasks_of(service.id).map(words).collect();
+        format!("of v{}: {}", service.spec_version, tasks.join(", "))
     }
 
     fn wrong(&self, service: &Service, task: &Task) -> Option<String> {
@@ -69,6 +96,7 @@ impl World {
         };
         if task.status.state == TaskState::Orphaned {
             let may_stay = task.spec.container.restart.condition == RestartCondition::No;
+            let may_stay = may_stay && !service.spec.rolls();
             return (!may_stay).then(|| "is orphaned, and not replaced".into());
         }
         let Some(reported) = node.statuses().find(|(id, _)| *id == task.id).map(|(_, status)| status) else {

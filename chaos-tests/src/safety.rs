@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use manager::state::{Command, State, invariants};
-use model::{ContainerId, DependencyCondition, RestartCondition, ServiceMode, Task, TaskState};
+use model::{ContainerId, DependencyCondition, RestartCondition, Task, TaskState, UpdateOrder};
 
 use crate::event::{Author, short};
 use crate::mutant::Mutant;
-use crate::world::{Shim, World};
+use crate::world::{Record, Shim, World};
 
 /// What has ever happened in containers of a service.
 #[derive(Debug, Clone, Copy, Default)]
@@ -36,6 +36,8 @@ impl World {
             for (id, _) in node.shims.iter().filter(|(_, shim)| Shim::runs(shim)) {
                 match node.containers.get(id) {
                     None => found = Some(format!("node {index}: a process runs without container ({})", id.short())),
+                    // What is to start first is there twice for a while; so is what a node was given up with.
+                    Some(record) if self.may_be_twice(record) => {}
                     Some(record) if !slots.insert((record.service, record.slot)) => {
                         found = Some(format!("node {index}: two processes run for {}", record.name));
                     }
@@ -46,6 +48,20 @@ impl World {
         if let Some(found) = found {
             self.violate(found);
         }
+    }
+
+    /// Whether another process of the same slot may run beside it.
+    fn may_be_twice(&self, record: &Record) -> bool {
+        let state = &self.manager.state;
+        let Some(service) = state.services.get(&record.service).filter(|service| service.spec.rolls()) else {
+            return false;
+        };
+        let task = state.tasks.get(&record.task);
+        let given_up = task.is_none_or(|task| task.status.state == TaskState::Orphaned);
+        let declared = std::iter::once(&service.spec).chain(service.previous_spec());
+        let mut orders = declared.map(|spec| spec.update.map(|update| update.order));
+        // The next run of a job does not wait for the end of the one before it.
+        given_up || service.spec.mode.is_job() || orders.any(|order| order != Some(UpdateOrder::StopFirst))
     }
 
     /// After each entry: the state's own invariants, nothing of a task goes back, dependencies come first.
@@ -86,9 +102,8 @@ impl World {
         let stack = &service.spec.stack.as_ref()?.stack;
         service.spec.depends_on.iter().find_map(|(key, dependency)| {
             let other = state.service_of_stack(stack, key).filter(|other| !other.removing)?;
-            let ServiceMode::Replicated { replicas } = other.spec.mode;
             let history = self.history.get(&other.id).copied().unwrap_or_default();
-            let unmet = replicas > 0 && !history.allows(dependency.condition);
+            let unmet = other.spec.mode.slots() != Some(0) && !history.allows(dependency.condition);
             unmet.then(|| format!("{} may start, but {key} has never met {:?}", task.name, dependency.condition))
         })
     }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::{
-    AttachmentSpec, ContainerSpec, Dependency, DependencyCondition, FileTarget, HealthTest, Healthcheck, Hook,
-    NetworkMode, NetworkSpec, RestartCondition, RestartPolicy, SecretData, SecretFile, SecretSpec, ServiceMode,
-    ServiceSpec, Stack, StackMember,
+    AttachmentSpec, ContainerSpec, Dependency, DependencyCondition, FailureAction, FileTarget, HealthTest, Healthcheck,
+    Hook, NetworkMode, NetworkSpec, RestartCondition, RestartPolicy, SecretData, SecretFile, SecretSpec, ServiceMode,
+    ServiceSpec, Stack, StackMember, UpdateConfig, UpdateOrder,
 };
 
 use crate::random::Random;
@@ -75,15 +75,39 @@ fn service(stack: &str, index: u64, before: &[ServiceSpec], secret: &SecretSpec,
         depends_on.insert(other.key().to_owned(), dependency(&other, random));
     }
     let attachment = AttachmentSpec { network: network(stack), ..AttachmentSpec::default() };
+    let (mut mode, mut container) = (ServiceMode::Replicated { replicas: replicas(random) }, container(secret, random));
+    // One of them is the cluster's.
+    let update = (stack == "jobs").then(|| update(random));
+    if update.is_some() {
+        mode = match random.below(10) {
+            0 | 1 => ServiceMode::Global,
+            2 | 3 => {
+                (container.command, container.healthcheck) = (Some(vec!["finish".into()]), None);
+                let policy = RestartCondition::OnFailure;
+                container.restart = RestartPolicy { condition: policy, ..RestartPolicy::default() };
+                ServiceMode::ReplicatedJob { max_concurrent: 1, total_completions: replicas(random) }
+            }
+            _ => mode,
+        };
+    }
     ServiceSpec {
         name: format!("{stack}-{key}"),
         stack: Some(StackMember { stack: stack.into(), key }),
-        mode: ServiceMode::Replicated { replicas: replicas(random) },
-        container: container(secret, random),
+        mode,
+        container,
+        update,
         network: NetworkMode::Networks(vec![attachment]),
         depends_on,
         ..ServiceSpec::default()
     }
+}
+
+/// Whatever fails, the tasks of the new spec are to be there in the end.
+fn update(random: &mut Random) -> UpdateConfig {
+    let order = random.pick(&[UpdateOrder::StopFirst, UpdateOrder::StartFirst]).unwrap_or_default();
+    let parallelism = u32::try_from(random.below(3)).unwrap_or_default();
+    let (delay, monitor) = (Duration::from_secs(random.below(3)), Duration::from_secs(random.below(5)));
+    UpdateConfig { parallelism, delay, failure_action: FailureAction::Continue, monitor, max_failure_ratio: 0, order }
 }
 
 /// Seldom none.
@@ -148,7 +172,7 @@ fn restart(random: &mut Random) -> RestartPolicy {
 pub fn change(stack: &mut Stack, random: &mut Random) {
     let index = usize::try_from(random.below(stack.services.len() as u64)).unwrap_or_default();
     let Some(service) = stack.services.get_mut(index) else { return };
-    if random.chance(50) {
+    if random.chance(50) && matches!(service.mode, ServiceMode::Replicated { .. }) {
         service.mode = ServiceMode::Replicated { replicas: replicas(random) };
     } else {
         service.container.image = format!("image:{}", random.below(5));

@@ -8,8 +8,8 @@ use crate::client::{self, Host};
 use crate::context::{self, Choice};
 use crate::error::{Error, Result};
 use crate::{
-    build, compose, container, daemon, image, info, inspect, manifest, manual, network, node, registry, stack, surface,
-    swarm, system, volume,
+    build, compose, container, daemon, image, info, inspect, manifest, manual, network, node, registry, service, stack,
+    surface, swarm, system, volume, why,
 };
 
 /// A container orchestrator in one binary: Docker's habits, from one laptop to a cluster.
@@ -150,6 +150,11 @@ enum Command {
     /// Work with the cluster's nodes
     #[command(subcommand)]
     Node(node::Verb),
+    /// Say in words why a service or task is as it is
+    Why(why::Args),
+    /// Work with the cluster's services
+    #[command(subcommand)]
+    Service(service::Verb),
     /// Work with stacks: Compose files on the whole cluster
     #[command(subcommand)]
     Stack(stack::Verb),
@@ -451,6 +456,8 @@ async fn run(host: &Host, command: Command) -> Result<()> {
         Command::Image(verb) => run_image(host, verb).await,
         Command::Network(verb) => network::run(host, verb).await,
         Command::Node(verb) => node::run(host, verb).await,
+        Command::Why(args) => why::why(host, args).await,
+        Command::Service(verb) => service::run(host, verb).await,
         Command::Stack(verb) => stack::run(host, verb).await,
         Command::Swarm(verb) => swarm::run(host, verb).await,
         Command::Manifest(verb) => manifest::run(verb).await,

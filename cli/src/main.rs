@@ -41,6 +41,7 @@ mod network;
 mod node;
 mod output;
 mod registry;
+mod service;
 mod stack;
 mod stream;
 mod surface;
@@ -48,6 +49,7 @@ mod swarm;
 mod system;
 mod terminal;
 mod volume;
+mod why;
 
 use std::process::ExitCode;
 

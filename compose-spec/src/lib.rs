@@ -51,6 +51,8 @@ mod validate;
 pub mod watch;
 mod yaml;
 
+pub use typed::shell_words;
+
 pub use config::yaml::text as yaml;
 pub use error::{Error, Errors, Position, Warning};
 pub use files::{FileError, Files};

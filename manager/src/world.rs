@@ -3,8 +3,8 @@
 use model::{
     Attachment, AttachmentSpec, ClusterId, ConfigFile, ConfigSpec, ContainerId, ContainerPhase, ContainerStatus,
     Dependency, DependencyCondition, FileTarget, Health, NetworkId, NetworkMode, NetworkSpec, NodeDescription, NodeId,
-    PortSpec, Protocol, PublishMode, SecretData, SecretFile, SecretSpec, Service, ServiceMode, ServiceSpec, Stack,
-    StackMember, Task, TaskState, TaskStatus, Timestamp,
+    PortSpec, Protocol, PublishMode, RestartCondition, SecretData, SecretFile, SecretSpec, Service, ServiceMode,
+    ServiceSpec, Stack, StackMember, Task, TaskState, TaskStatus, Timestamp, UpdateConfig,
 };
 
 use crate::state::{ApplyStack, Command, Entry, Event, IdSource, Recreate, Refusal, State, apply, invariants};
@@ -88,6 +88,38 @@ impl World {
         panic!("the cores do not come to rest");
     }
 
+    /// Lets the time of the next deadline come, if there is one.
+    pub fn wait(&mut self) -> bool {
+        let plan = crate::orchestrator::reconcile(&self.state, self.now, &mut self.ids);
+        let Some(at) = plan.wake_at else { return false };
+        self.now = self.now.max(at);
+        true
+    }
+
+    /// Converges, and waits for every deadline.
+    pub fn finish(&mut self) {
+        for _ in 0..200 {
+            self.converge();
+            if !self.wait() {
+                return;
+            }
+        }
+        panic!("deadlines have no end");
+    }
+
+    /// Another spec for a service.
+    pub fn update(&mut self, key: &str, change: impl FnOnce(&mut ServiceSpec)) {
+        let service = self.service(key).clone();
+        let mut spec = Box::new(service.spec);
+        change(&mut spec);
+        self.take([Command::UpdateService { service: service.id, spec, seen: service.meta.version }]);
+    }
+
+    /// Tasks of a service that are to be there.
+    pub fn live(&self, key: &str) -> Vec<Task> {
+        self.tasks(key).into_iter().filter(Task::is_live).collect()
+    }
+
     /// The service of this key.
     pub fn service(&self, key: &str) -> &Service {
         self.state.service_of_stack(STACK, key).unwrap()
@@ -123,6 +155,9 @@ impl World {
                 TaskState::Running if task.status.state < TaskState::Running && !task.intent.stopped => {
                     self.run(&task, Health::None)
                 }
+                TaskState::Ready if task.status.state < TaskState::Ready => {
+                    self.report(&task, TaskState::Ready, |_| ())
+                }
                 TaskState::Shutdown | TaskState::Remove => self.report(&task, TaskState::Shutdown, |_| ()),
                 _ => {}
             }
@@ -154,6 +189,15 @@ impl World {
         }
         panic!("cores and agents do not come to rest");
     }
+}
+
+/// A service of the stack whose tasks give way one after the other.
+pub fn rolling(key: &str, change: impl FnOnce(&mut UpdateConfig)) -> ServiceSpec {
+    let mut update = UpdateConfig::default();
+    change(&mut update);
+    let mut spec = ServiceSpec { update: Some(update), rollback: Some(update), ..service(key) };
+    spec.container.restart.condition = RestartCondition::Always;
+    spec
 }
 
 /// A node's id.

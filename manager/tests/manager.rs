@@ -244,7 +244,7 @@ async fn a_stack_becomes_tasks_that_an_agent_runs_and_ends() {
 async fn a_watched_stack_says_why_it_waits_and_when_it_runs() {
     let house = House::new().await;
     let mut control = house.control();
-    let watch = WatchStackRequest { stack: "shop".into() };
+    let watch = WatchStackRequest { stack: "shop".into(), services: Vec::new() };
     let mut states = control.watch_stack(watch).await.unwrap().into_inner();
     assert!(states.message().await.unwrap().unwrap().services.is_empty());
     control.apply_stack(apply(1)).await.unwrap();

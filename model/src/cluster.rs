@@ -1,8 +1,6 @@
 //! What makes several nodes one cluster: roles, availability, settings, and whom its nodes trust.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -37,8 +35,8 @@ pub enum Availability {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not {expected}")]
 pub struct ParseWordError {
-    text: String,
-    expected: &'static str,
+    pub(crate) text: String,
+    pub(crate) expected: &'static str,
 }
 
 macro_rules! words {
@@ -52,24 +50,26 @@ macro_rules! words {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.pad(self.word())
             }
         }
 
-        impl FromStr for $name {
-            type Err = ParseWordError;
+        impl std::str::FromStr for $name {
+            type Err = $crate::ParseWordError;
 
-            fn from_str(text: &str) -> Result<Self, ParseWordError> {
+            fn from_str(text: &str) -> Result<Self, $crate::ParseWordError> {
                 match text {
                     $($word => Ok(Self::$variant),)+
-                    _ => Err(ParseWordError { text: text.chars().take(40).collect(), expected: $expected }),
+                    _ => Err($crate::ParseWordError { text: text.chars().take(40).collect(), expected: $expected }),
                 }
             }
         }
     };
 }
+
+pub(crate) use words;
 
 words!(NodeRole, "worker or manager", Worker = "worker", Manager = "manager");
 words!(Availability, "active, pause or drain", Active = "active", Pause = "pause", Drain = "drain");

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     ClusterId, ClusterIdentity, ClusterSpec, ConfigId, ConfigSpec, IpSubnet, MESH_PORT, ManagerMember, MeshEnd,
     NetworkId, NetworkSpec, NodeId, NodeSpec, PortSpec, SecretId, SecretSpec, ServiceId, ServiceMode, ServiceSpec,
-    Timestamp,
+    Timestamp, UpdateStatus,
 };
 
 /// What every object of the store has.
@@ -78,13 +78,43 @@ pub struct Service {
     pub held: bool,
     /// Addresses and ports given to it.
     pub endpoint: Endpoint,
+    /// What it was before its tasks were last asked to be others.
+    #[serde(default)]
+    pub previous: Option<Box<PreviousSpec>>,
+    /// How its last rolling update goes, or went.
+    #[serde(default)]
+    pub update: Option<UpdateStatus>,
+}
+
+/// What a service was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreviousSpec {
+    /// What the user had declared.
+    pub spec: ServiceSpec,
+    /// Its `spec_version`: tasks of it that are still there need not be made anew.
+    pub spec_version: u64,
 }
 
 impl Service {
+    /// A service that has just been declared.
+    pub fn new(id: ServiceId, meta: Meta, spec: ServiceSpec, held: bool) -> Self {
+        let (endpoint, previous, update) = (Endpoint::default(), None, None);
+        Self { id, meta, spec, spec_version: 1, volumes_since: 0, removing: false, held, endpoint, previous, update }
+    }
+
+    /// What it was before, if it can go back.
+    pub fn previous_spec(&self) -> Option<&ServiceSpec> {
+        self.previous.as_ref().map(|previous| &previous.spec)
+    }
+
+    /// The newest `spec_version` that any task of it may be of.
+    pub fn newest_version(&self) -> u64 {
+        self.spec_version.max(self.previous.as_ref().map_or(0, |previous| previous.spec_version))
+    }
+
     /// Whether it is to have any container.
     pub fn wants_containers(&self) -> bool {
-        let ServiceMode::Replicated { replicas } = self.spec.mode;
-        replicas > 0 && !self.removing
+        self.spec.mode != ServiceMode::Replicated { replicas: 0 } && !self.removing
     }
 }
 
@@ -165,6 +195,10 @@ pub struct NodeDescription {
     pub memory: u64,
     /// Its end of the mesh, while it has one.
     pub mesh: Option<MeshEnd>,
+    /// Labels that its daemon was given (`engine.labels`).
+    pub labels: BTreeMap<String, String>,
+    /// So many of each kind of things that it is said to have.
+    pub generic: BTreeMap<String, u64>,
 }
 
 /// Whether a node's agent is heard of.

@@ -1,5 +1,6 @@
 //! Limits, reservations, restart policy, log configuration.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -126,6 +127,8 @@ pub struct Reservations {
     pub nano_cpus: u64,
     /// Bytes.
     pub memory: u64,
+    /// So many of each kind of things that nodes are said to have (`--node-generic-resource`).
+    pub generic: BTreeMap<String, u64>,
 }
 
 /// What the agent does when the container's process ends by itself.

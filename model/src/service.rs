@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ContainerSpec, NetworkMode, NetworkSpec, NodeId, PortSpec, SecretData};
+use crate::{ContainerSpec, NetworkMode, NetworkSpec, Placement, PortSpec, SecretData, UpdateConfig};
 
 /// A service as the user declares it. Orca never edits it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +37,13 @@ pub struct ServiceSpec {
     /// The key of the service whose `pre_start` this is a step of: it runs to its end once for it, before its containers
     /// start, and goes with it.
     pub step_of: Option<String>,
+    /// How tasks give way to those of a newer spec; `None`: all at once, each container after the one before it is gone, as
+    /// Compose does.
+    pub update: Option<UpdateConfig>,
+    /// The same, on the way back.
+    pub rollback: Option<UpdateConfig>,
+    /// Counts the times that tasks were asked to be made anew though nothing else has changed.
+    pub force_update: u64,
 }
 
 impl ServiceSpec {
@@ -47,6 +54,21 @@ impl ServiceSpec {
             (None, Some(prefix)) => format!("{prefix}{slot}"),
             (None, None) => format!("{}-{slot}", self.name),
         }
+    }
+
+    /// Whether containers made from `after` would differ from those made from this, or run elsewhere.
+    pub fn is_made_anew_by(&self, after: &Self) -> bool {
+        self.container != after.container
+            || self.network != after.network
+            || self.container_name != after.container_name
+            || self.container_prefix != after.container_prefix
+            || self.placement.node != after.placement.node
+            || self.force_update != after.force_update
+    }
+
+    /// Whether its tasks give way one after the other and leave a history, as Swarm's do.
+    pub fn rolls(&self) -> bool {
+        self.update.is_some()
     }
 
     /// The name that other services of the stack use for it: the key in the stack, else the full name.
@@ -78,6 +100,48 @@ pub enum ServiceMode {
         /// Number of slots.
         replicas: u32,
     },
+    /// One on every node that fits, kept running.
+    Global,
+    /// So many, each run until it succeeds.
+    ReplicatedJob {
+        /// How many at a time.
+        max_concurrent: u32,
+        /// How many in all.
+        total_completions: u32,
+    },
+    /// One on every node that fits, each run until it succeeds.
+    GlobalJob,
+}
+
+impl ServiceMode {
+    /// Whether its tasks end when their work is done.
+    pub fn is_job(self) -> bool {
+        matches!(self, Self::ReplicatedJob { .. } | Self::GlobalJob)
+    }
+
+    /// Whether every node that fits has a task.
+    pub fn is_global(self) -> bool {
+        matches!(self, Self::Global | Self::GlobalJob)
+    }
+
+    /// How many slots there are; `None` where nodes take their place.
+    pub fn slots(self) -> Option<u32> {
+        match self {
+            Self::Replicated { replicas } => Some(replicas),
+            Self::ReplicatedJob { total_completions, .. } => Some(total_completions),
+            Self::Global | Self::GlobalJob => None,
+        }
+    }
+
+    /// Docker's word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Replicated { .. } => "replicated",
+            Self::Global => "global",
+            Self::ReplicatedJob { .. } => "replicated-job",
+            Self::GlobalJob => "global-job",
+        }
+    }
 }
 
 impl Default for ServiceMode {
@@ -119,14 +183,6 @@ pub enum DependencyCondition {
     ServiceHealthy,
     /// Its containers have ended with code 0.
     ServiceCompletedSuccessfully,
-}
-
-/// Where tasks may run.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Placement {
-    /// Pinned: the node where `up` ran, so that binds and `./` mean what they say.
-    pub node: Option<NodeId>,
 }
 
 /// A secret as the user gives it.

@@ -121,8 +121,32 @@ pub struct Task {
     pub volumes_since: Option<u64>,
     /// How many tasks of this slot a node has refused, or was lost with, in a row before this one.
     pub tries: u32,
+    /// The only node that it may run on: it is of a service that has one task a node, and is no slot's.
+    #[serde(default)]
+    pub bound: Option<NodeId>,
     /// What the agent reports.
     pub status: TaskStatus,
+}
+
+/// What of a service a task stands for; at most one lasts there, beside the one that takes over from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Place {
+    /// One of the replicas.
+    Slot(u32),
+    /// A node, of a service that has one task on each.
+    Node(NodeId),
+}
+
+impl Task {
+    /// What of its service it stands for.
+    pub fn place(&self) -> Place {
+        self.bound.map_or(Place::Slot(self.slot), Place::Node)
+    }
+
+    /// Whether it is to be there, running or having ended by itself.
+    pub fn is_live(&self) -> bool {
+        self.desired <= TaskState::Running
+    }
 }
 
 /// The frozen part of a service's spec.

@@ -153,7 +153,7 @@ pub fn describe(host: &Host) -> NodeDescription {
         engine_version: env!("CARGO_PKG_VERSION").into(),
         nano_cpus: u64::try_from(cpus).unwrap_or(1).saturating_mul(1_000_000_000),
         memory: info.totalram.saturating_mul(u64::from(info.mem_unit)),
-        mesh: None,
+        ..NodeDescription::default()
     }
 }
 

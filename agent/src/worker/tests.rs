@@ -22,6 +22,7 @@ fn task(n: u8, name: &str, desired: TaskState) -> Task {
         continues: None,
         volumes_since: None,
         tries: 0,
+        bound: None,
         status: TaskStatus::default(),
     }
 }

@@ -79,9 +79,28 @@ impl TryFrom<types::MeshEnd> for model::MeshEnd {
 
 impl From<model::NodeDescription> for types::NodeDescription {
     fn from(description: model::NodeDescription) -> Self {
-        let model::NodeDescription { hostname, architecture, os, engine_version, nano_cpus, memory, mesh } =
-            description;
-        Self { hostname, architecture, os, engine_version, nano_cpus, memory, mesh: mesh.map(Into::into) }
+        let model::NodeDescription {
+            hostname,
+            architecture,
+            os,
+            engine_version,
+            nano_cpus,
+            memory,
+            mesh,
+            labels,
+            generic,
+        } = description;
+        Self {
+            hostname,
+            architecture,
+            os,
+            engine_version,
+            nano_cpus,
+            memory,
+            mesh: mesh.map(Into::into),
+            labels,
+            generic,
+        }
     }
 }
 
@@ -89,10 +108,19 @@ impl TryFrom<types::NodeDescription> for model::NodeDescription {
     type Error = Error;
 
     fn try_from(description: types::NodeDescription) -> Result<Self, Error> {
-        let types::NodeDescription { hostname, architecture, os, engine_version, nano_cpus, memory, mesh } =
-            description;
+        let types::NodeDescription {
+            hostname,
+            architecture,
+            os,
+            engine_version,
+            nano_cpus,
+            memory,
+            mesh,
+            labels,
+            generic,
+        } = description;
         let mesh = mesh.map(TryInto::try_into).transpose()?;
-        Ok(Self { hostname, architecture, os, engine_version, nano_cpus, memory, mesh })
+        Ok(Self { hostname, architecture, os, engine_version, nano_cpus, memory, mesh, labels, generic })
     }
 }
 

@@ -147,5 +147,8 @@ enums! {
     NodeState { Unknown, Ready, Down }
     NodeRole { Worker, Manager }
     Availability { Active, Pause, Drain }
+    FailureAction { Pause, Continue, Rollback }
+    UpdateOrder { StopFirst, StartFirst }
+    UpdateState { Updating, Paused, Completed, RollbackStarted, RollbackPaused, RollbackCompleted }
     ContainerPhase { Created, Running, Paused, Restarting, Exited, Removing, Dead }
 }

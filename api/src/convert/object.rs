@@ -2,7 +2,7 @@
 
 use model::Timestamp;
 
-use super::{all, or_default, required, strings, text, texts, wires};
+use super::{WireEnum, all, or_default, required, strings, text, texts, wires};
 use crate::{Error, types};
 
 impl From<model::Meta> for types::Meta {
@@ -36,7 +36,8 @@ impl TryFrom<types::AddressPool> for model::AddressPool {
 
 impl From<model::Service> for types::Service {
     fn from(service: model::Service) -> Self {
-        let model::Service { id, meta, spec, spec_version, volumes_since, removing, held, endpoint } = service;
+        let model::Service { id, meta, spec, spec_version, volumes_since, removing, held, endpoint, previous, update } =
+            service;
         Self {
             id: id.to_string(),
             meta: Some(meta.into()),
@@ -46,6 +47,8 @@ impl From<model::Service> for types::Service {
             removing,
             endpoint: Some(endpoint.into()),
             held,
+            previous: previous.map(|previous| (*previous).into()),
+            update: update.map(Into::into),
         }
     }
 }
@@ -54,7 +57,8 @@ impl TryFrom<types::Service> for model::Service {
     type Error = Error;
 
     fn try_from(service: types::Service) -> Result<Self, Error> {
-        let types::Service { id, meta, spec, spec_version, removing, endpoint, held, volumes_since } = service;
+        let types::Service { id, meta, spec, spec_version, removing, endpoint, held, volumes_since, previous, update } =
+            service;
         Ok(Self {
             id: text("service.id", id)?,
             meta: or_default(meta)?,
@@ -64,7 +68,39 @@ impl TryFrom<types::Service> for model::Service {
             removing,
             held,
             endpoint: or_default(endpoint)?,
+            previous: previous.map(TryInto::try_into).transpose()?.map(Box::new),
+            update: update.map(TryInto::try_into).transpose()?,
         })
+    }
+}
+
+impl From<model::PreviousSpec> for types::PreviousSpec {
+    fn from(model::PreviousSpec { spec, spec_version }: model::PreviousSpec) -> Self {
+        Self { spec: Some(spec.into()), spec_version }
+    }
+}
+
+impl TryFrom<types::PreviousSpec> for model::PreviousSpec {
+    type Error = Error;
+
+    fn try_from(types::PreviousSpec { spec, spec_version }: types::PreviousSpec) -> Result<Self, Error> {
+        Ok(Self { spec: required(spec, "previous.spec")?, spec_version })
+    }
+}
+
+impl From<model::UpdateStatus> for types::UpdateStatus {
+    fn from(model::UpdateStatus { state, started_at, completed_at, message }: model::UpdateStatus) -> Self {
+        Self { state: state.number(), started_at: started_at.0, completed_at: completed_at.0, message }
+    }
+}
+
+impl TryFrom<types::UpdateStatus> for model::UpdateStatus {
+    type Error = Error;
+
+    fn try_from(status: types::UpdateStatus) -> Result<Self, Error> {
+        let types::UpdateStatus { state, started_at, completed_at, message } = status;
+        let (started_at, completed_at) = (Timestamp(started_at), Timestamp(completed_at));
+        Ok(Self { state: WireEnum::from_number("update_status.state", state)?, started_at, completed_at, message })
     }
 }
 

@@ -28,7 +28,7 @@ same_fields! {
     FileTarget { path, uid, gid, mode }
     VolumeSpec { labels, driver_opts, external }
     DeviceRate { path, rate }
-    Reservations { nano_cpus, memory }
+    Reservations { nano_cpus, memory, generic }
     StackMember { stack, key }
     ManagerMember { raft, address }
     ConfigSpec { name, labels, stack, data }

@@ -1,6 +1,8 @@
 //! Services and stacks.
 
-use super::{WireEnum, all, map_values, optional_text, or_default, required, wires};
+use std::time::Duration;
+
+use super::{WireEnum, all, map_values, nanos, optional_text, or_default, required, strings, texts, wires};
 use crate::{Error, types};
 
 impl From<model::ServiceSpec> for types::ServiceSpec {
@@ -19,6 +21,9 @@ impl From<model::ServiceSpec> for types::ServiceSpec {
             depends_on,
             placement,
             step_of,
+            update,
+            rollback,
+            force_update,
         } = spec;
         Self {
             name,
@@ -34,6 +39,9 @@ impl From<model::ServiceSpec> for types::ServiceSpec {
             depends_on: depends_on.into_iter().map(|(key, dependency)| (key, dependency.into())).collect(),
             placement: Some(placement.into()),
             step_of,
+            update: update.map(Into::into),
+            rollback: rollback.map(Into::into),
+            force_update,
         }
     }
 }
@@ -56,6 +64,9 @@ impl TryFrom<types::ServiceSpec> for model::ServiceSpec {
             depends_on,
             placement,
             step_of,
+            update,
+            rollback,
+            force_update,
         } = spec;
         Ok(Self {
             name,
@@ -71,6 +82,9 @@ impl TryFrom<types::ServiceSpec> for model::ServiceSpec {
             depends_on: map_values(depends_on)?,
             placement: or_default(placement)?,
             step_of,
+            update: update.map(TryInto::try_into).transpose()?,
+            rollback: rollback.map(TryInto::try_into).transpose()?,
+            force_update,
         })
     }
 }
@@ -80,6 +94,11 @@ impl From<model::ServiceMode> for types::ServiceMode {
         use types::service_mode::Mode;
         let mode = match mode {
             model::ServiceMode::Replicated { replicas } => Mode::Replicated(types::Replicated { replicas }),
+            model::ServiceMode::Global => Mode::Global(true),
+            model::ServiceMode::ReplicatedJob { max_concurrent, total_completions } => {
+                Mode::ReplicatedJob(types::ReplicatedJob { max_concurrent, total_completions })
+            }
+            model::ServiceMode::GlobalJob => Mode::GlobalJob(true),
         };
         Self { mode: Some(mode) }
     }
@@ -92,6 +111,12 @@ impl TryFrom<types::ServiceMode> for model::ServiceMode {
         use types::service_mode::Mode;
         match mode.ok_or(Error::Missing("service.mode"))? {
             Mode::Replicated(types::Replicated { replicas }) => Ok(Self::Replicated { replicas }),
+            Mode::Global(true) => Ok(Self::Global),
+            Mode::ReplicatedJob(types::ReplicatedJob { max_concurrent, total_completions }) => {
+                Ok(Self::ReplicatedJob { max_concurrent, total_completions })
+            }
+            Mode::GlobalJob(true) => Ok(Self::GlobalJob),
+            Mode::Global(false) | Mode::GlobalJob(false) => Err(Error::invalid("service.mode", false)),
         }
     }
 }
@@ -111,16 +136,48 @@ impl TryFrom<types::Dependency> for model::Dependency {
 }
 
 impl From<model::Placement> for types::Placement {
-    fn from(model::Placement { node }: model::Placement) -> Self {
-        Self { node: node.map(|node| node.to_string()) }
+    fn from(model::Placement { node, constraints, preferences, max_replicas }: model::Placement) -> Self {
+        let (constraints, preferences) = (strings(constraints), strings(preferences));
+        Self { node: node.map(|node| node.to_string()), constraints, preferences, max_replicas }
     }
 }
 
 impl TryFrom<types::Placement> for model::Placement {
     type Error = Error;
 
-    fn try_from(types::Placement { node }: types::Placement) -> Result<Self, Error> {
-        Ok(Self { node: optional_text("placement.node", node)? })
+    fn try_from(placement: types::Placement) -> Result<Self, Error> {
+        let types::Placement { node, constraints, preferences, max_replicas } = placement;
+        Ok(Self {
+            node: optional_text("placement.node", node)?,
+            constraints: texts("placement.constraints", constraints)?,
+            preferences: texts("placement.preferences", preferences)?,
+            max_replicas,
+        })
+    }
+}
+
+impl From<model::UpdateConfig> for types::UpdateConfig {
+    fn from(config: model::UpdateConfig) -> Self {
+        let model::UpdateConfig { parallelism, delay, failure_action, monitor, max_failure_ratio, order } = config;
+        let (delay, monitor) = (nanos(delay), nanos(monitor));
+        let (failure_action, order) = (failure_action.number(), order.number());
+        Self { parallelism, delay, failure_action, monitor, max_failure_ratio, order }
+    }
+}
+
+impl TryFrom<types::UpdateConfig> for model::UpdateConfig {
+    type Error = Error;
+
+    fn try_from(config: types::UpdateConfig) -> Result<Self, Error> {
+        let types::UpdateConfig { parallelism, delay, failure_action, monitor, max_failure_ratio, order } = config;
+        Ok(Self {
+            parallelism,
+            delay: Duration::from_nanos(delay),
+            failure_action: WireEnum::from_number("update_config.failure_action", failure_action)?,
+            monitor: Duration::from_nanos(monitor),
+            max_failure_ratio,
+            order: WireEnum::from_number("update_config.order", order)?,
+        })
     }
 }
 

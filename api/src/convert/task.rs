@@ -26,6 +26,7 @@ impl From<model::Task> for types::Task {
             continues,
             volumes_since,
             tries,
+            bound,
             status,
         } = task;
         Self {
@@ -42,6 +43,7 @@ impl From<model::Task> for types::Task {
             continues: continues.map(|task| task.to_string()),
             volumes_since,
             tries,
+            bound: bound.map(|node| node.to_string()),
             status: Some(status.into()),
         }
     }
@@ -65,6 +67,7 @@ impl TryFrom<types::Task> for model::Task {
             continues,
             volumes_since,
             tries,
+            bound,
             status,
         } = task;
         Ok(Self {
@@ -81,6 +84,7 @@ impl TryFrom<types::Task> for model::Task {
             continues: optional_text("task.continues", continues)?,
             volumes_since,
             tries,
+            bound: optional_text("task.bound", bound)?,
             status: or_default(status)?,
         })
     }

@@ -105,7 +105,7 @@ fn container(test: HealthTest) -> ContainerSpec {
                 pids: Some(100),
                 ..Limits::default()
             },
-            reservations: Reservations { nano_cpus: 250_000_000, memory: 1 << 20 },
+            reservations: Reservations { nano_cpus: 250_000_000, memory: 1 << 20, ..Reservations::default() },
         },
         pid: PidMode::Host,
         ipc: IpcMode::Host,
@@ -169,9 +169,12 @@ pub fn service_spec() -> ServiceSpec {
         ports: vec![port()],
         endpoint_mode: EndpointMode::Dnsrr,
         depends_on: map([("db", dependency)]),
-        placement: Placement { node: Some(NodeId::from_random(13)) },
-        // Came later: the golden messages of this version do not have it.
+        placement: Placement { node: Some(NodeId::from_random(13)), ..Placement::default() },
+        // Came later: the golden messages of this version do not have them.
         step_of: None,
+        update: None,
+        rollback: None,
+        force_update: 0,
     }
 }
 
@@ -208,6 +211,7 @@ fn task_with(id: u128, spec: TaskSpec) -> Task {
         continues: Some(TaskId::from_random(18)),
         volumes_since: None,
         tries: 2,
+        bound: None,
         status: TaskStatus {
             state: TaskState::Failed,
             revision: 19,

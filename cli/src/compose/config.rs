@@ -142,6 +142,15 @@ pub async fn config(host: &Host, project: &ProjectArgs, args: ConfigArgs) -> Res
     }
 }
 
+/// Files of a stack as they are after everything in them was worked out, variables too unless they are to be left.
+pub fn canonical(files: Vec<std::path::PathBuf>, no_interpolate: bool) -> Result<String> {
+    let project = ProjectArgs::of_files(files);
+    match no_interpolate {
+        true => Ok(project.template(Reading::default())?.config_yaml()),
+        false => Ok(project.read(Reading::default())?.project.config_yaml()),
+    }
+}
+
 fn lines<T: Into<String>>(names: impl IntoIterator<Item = T>) -> String {
     names.into_iter().map(|name| name.into() + "\n").collect()
 }

@@ -1,6 +1,6 @@
 //! Whether an application has come to what was asked for. Pure: a view in, a verdict out.
 
-use model::{ContainerPhase, Health, Service, ServiceMode, Task, TaskState};
+use model::{ContainerPhase, Health, Service, Task, TaskState};
 
 use super::view::View;
 
@@ -48,13 +48,14 @@ pub fn judge(view: &View, keys: &[String], goal: Goal, since: u64) -> Verdict {
 }
 
 fn judge_service(view: &View, service: &Service, goal: Goal) -> Verdict {
-    let ServiceMode::Replicated { replicas } = service.spec.mode;
+    let slots = service.spec.mode.slots();
     let current: Vec<&Task> = view
         .current_tasks(service)
         .into_iter()
-        .filter(|task| task.spec_version == service.spec_version && task.slot <= replicas)
+        .filter(|task| task.spec_version == service.spec_version)
+        .filter(|task| slots.is_none_or(|slots| task.slot <= slots))
         .collect();
-    let mut verdict = if current.len() < replicas as usize { Verdict::Pending } else { Verdict::Reached };
+    let mut verdict = if current.len() < slots.unwrap_or(1) as usize { Verdict::Pending } else { Verdict::Reached };
     if view.tasks_of(service).iter().any(|task| task.desired == TaskState::Remove) {
         verdict = Verdict::Pending;
     }
@@ -115,21 +116,13 @@ fn judge_task(view: &View, task: &Task, goal: Goal) -> Verdict {
 mod tests {
     use super::*;
     use model::{
-        ContainerId, ContainerStatus, Endpoint, Meta, RunIntent, ServiceId, ServiceSpec, TaskId, TaskSpec, TaskStatus,
-        Timestamp,
+        ContainerId, ContainerStatus, Meta, RunIntent, ServiceId, ServiceSpec, TaskId, TaskSpec, TaskStatus, Timestamp,
     };
 
     fn service() -> Service {
-        Service {
-            id: ServiceId::from_random(1),
-            meta: Meta::default(),
-            spec: ServiceSpec { name: "web".into(), ..ServiceSpec::default() },
-            spec_version: 2,
-            volumes_since: 0,
-            removing: false,
-            held: false,
-            endpoint: Endpoint::default(),
-        }
+        let spec = ServiceSpec { name: "web".into(), ..ServiceSpec::default() };
+        let service = Service::new(ServiceId::from_random(1), Meta::default(), spec, false);
+        Service { spec_version: 2, ..service }
     }
 
     fn task(state: TaskState, health: Health, code: Option<i32>) -> Task {
@@ -160,6 +153,7 @@ mod tests {
             continues: None,
             volumes_since: None,
             tries: 0,
+            bound: None,
             status: TaskStatus { state, container: Some(container), ..TaskStatus::default() },
         }
     }

@@ -37,10 +37,11 @@ use clap::{Args, Subcommand};
 use crate::client::Host;
 use crate::error::Result;
 
-pub use converge::Goal;
+pub use config::canonical;
 pub use down::{DownArgs, wait as wait_until_gone};
 pub use project::ProjectArgs;
-pub use up::{UpArgs, wait};
+pub use up::UpArgs;
+pub use view::{View, Watch};
 
 /// `orca compose [OPTIONS] VERB`.
 #[derive(Debug, Args)]

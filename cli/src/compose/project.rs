@@ -121,6 +121,11 @@ impl ProjectArgs {
         Host { dry_run: host.dry_run || self.dry_run, ..host.clone() }
     }
 
+    /// Files that have no name yet.
+    pub fn of_files(file: Vec<PathBuf>) -> Self {
+        Self { project_name: None, ..Self::of_stack(file, "") }
+    }
+
     /// The project of a stack.
     pub fn of_stack(file: Vec<PathBuf>, name: &str) -> Self {
         let (profile, env_file, project_directory) = (Vec::new(), Vec::new(), None);
@@ -292,6 +297,11 @@ impl Loaded {
         self.translate(&options(services, no_deps, scale))
     }
 
+    /// The project for a cluster, on which tasks give way one after the other.
+    pub fn cluster_stack(&self) -> Result<Stack> {
+        self.translate(&TranslateOptions { rolls: true, ..options(&[], false, &[]) })
+    }
+
     /// The same, once the programs that provide services and run models have done their part. Before one that depends on containers
     /// `before` is called with the part of the project that it needs. A dry run only tells of them.
     pub async fn provided(
@@ -350,5 +360,6 @@ fn options(services: &[String], no_deps: bool, scale: &[(String, u32)]) -> Trans
         scale: scale.iter().cloned().collect(),
         variables: Default::default(),
         models: models::runner().is_some(),
+        rolls: false,
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use api::control::{StackState, WatchStackRequest};
-use model::{Service, Task, TaskId};
+use model::{Place, Service, Task, TaskId};
 
 use crate::client::Client;
 use crate::error::{Error, Result};
@@ -58,10 +58,11 @@ impl View {
 
     /// The newest task of each slot that is meant to exist.
     pub fn current_tasks(&self, service: &Service) -> Vec<&Task> {
-        let mut newest: BTreeMap<u32, &Task> = BTreeMap::new();
+        let mut newest: BTreeMap<Place, &Task> = BTreeMap::new();
         for task in self.tasks_of(service) {
-            if task.desired <= model::TaskState::Running || task.status.state.is_terminal() {
-                newest.insert(task.slot, task);
+            let held = newest.get(&task.place()).is_some_and(|held| held.is_live() && !task.is_live());
+            if !held && (task.is_live() || task.status.state.is_terminal()) {
+                newest.insert(task.place(), task);
             }
         }
         newest.into_values().collect()
@@ -74,7 +75,13 @@ pub struct Watch(tonic::Streaming<StackState>);
 impl Watch {
     /// Begins to watch.
     pub async fn open(client: &mut Client, stack: &str) -> Result<Self> {
-        let request = WatchStackRequest { stack: stack.into() };
+        let request = WatchStackRequest { stack: stack.into(), services: Vec::new() };
+        Ok(Self(client.control.watch_stack(request).await?.into_inner()))
+    }
+
+    /// Begins to watch services by their ids.
+    pub async fn services(client: &mut Client, services: Vec<String>) -> Result<Self> {
+        let request = WatchStackRequest { stack: String::new(), services };
         Ok(Self(client.control.watch_stack(request).await?.into_inner()))
     }
 

@@ -280,7 +280,8 @@ impl CreateArgs {
         let exposed = self.expose.iter().map(|value| parse("--expose", value, flags::exposed));
         let exposed = exposed.collect::<Result<Vec<_>>>()?.concat();
         let limits = self.isolation.limits(self.limits.limits());
-        let reservations = Reservations { nano_cpus: 0, memory: self.limits.memory_reservation.unwrap_or(0) };
+        let reservations =
+            Reservations { memory: self.limits.memory_reservation.unwrap_or(0), ..Reservations::default() };
         let mut image_and_command = self.image_and_command.into_iter();
         let image = image_and_command.next().unwrap_or_default();
         let command: Vec<String> = image_and_command.collect();

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
+use crate::container::flags;
 use crate::error::{Error, Result};
 
 /// Where systemd's journal listens (systemd-journald.socket).
@@ -61,6 +62,12 @@ pub struct DaemonArgs {
     /// Directory with CDI device specifications; the last one stands above the others [default: /etc/cdi, /var/run/cdi]
     #[arg(long, global = true, value_name = "DIR")]
     cdi_spec_dir: Vec<PathBuf>,
+    /// Label of the node, for constraints on engine.labels
+    #[arg(long, global = true, value_name = "KEY[=VALUE]", value_parser = flags::label)]
+    label: Vec<String>,
+    /// What the node has that services may ask for with --generic-resource: KIND=COUNT
+    #[arg(long, global = true, value_name = "KIND=COUNT", value_parser = generic)]
+    node_generic_resource: Vec<(String, u64)>,
     /// Where passwd, group, subuid and subgid are
     #[arg(long, hide = true, default_value = "/etc", value_name = "DIR")]
     user_databases: PathBuf,
@@ -75,6 +82,15 @@ pub struct DaemonArgs {
 enum Verb {
     /// Install the daemon as a systemd service, enable and start it
     Install(install::InstallArgs),
+}
+
+/// `KIND=COUNT`.
+fn generic(text: &str) -> Result<(String, u64), String> {
+    let (kind, count) = text.split_once('=').ok_or("expected KIND=COUNT")?;
+    match count.parse() {
+        Ok(count) if !kind.is_empty() => Ok((kind.to_owned(), count)),
+        _ => Err(format!("{count:?} is not a number: nodes say how many of a kind they have, not which")),
+    }
 }
 
 /// `NAME=PATH`.
@@ -106,6 +122,8 @@ pub fn run(args: DaemonArgs) -> Result<()> {
         words.extend(args.remote.words());
         words.extend(args.cdi_spec_dir.iter().map(|dir| format!("--cdi-spec-dir={}", absolute(dir))));
         words.extend(args.add_runtime.iter().map(|(name, path)| format!("--add-runtime={name}={}", path.display())));
+        words.extend(args.label.iter().map(|label| format!("--label={label}")));
+        words.extend(args.node_generic_resource.iter().map(|(kind, n)| format!("--node-generic-resource={kind}={n}")));
         words.extend((args.log != LOG).then(|| format!("--log={}", args.log)));
         words.extend(args.metrics_addr.map(|address| format!("--metrics-addr={address}")));
         if let Some(user) = &args.userns_remap {
@@ -134,7 +152,18 @@ pub fn run(args: DaemonArgs) -> Result<()> {
         args.userns_remap.map(|remap| agent::UsersConfig { remap, idmapped_binds, databases: args.user_databases });
     let remote = args.remote.remote()?;
     let cdi = Some(args.cdi_spec_dir).filter(|directories| !directories.is_empty());
-    let options = serve::Options { logging, registries, runtimes, users, cdi, remote, metrics: args.metrics_addr };
+    let (labels, generic) = (flags::labels(&args.label), args.node_generic_resource.into_iter().collect());
+    let options = serve::Options {
+        logging,
+        registries,
+        runtimes,
+        users,
+        cdi,
+        labels,
+        generic,
+        remote,
+        metrics: args.metrics_addr,
+    };
     runtime.block_on(serve::serve(args.data_dir, args.run_dir, options))
 }
 

@@ -42,6 +42,10 @@ pub struct Options {
     pub users: Option<UsersConfig>,
     /// Where device specifications are; `None`: in the usual places.
     pub cdi: Option<Vec<PathBuf>>,
+    /// What the node says of itself.
+    pub labels: BTreeMap<String, String>,
+    /// What it has that services may ask for.
+    pub generic: BTreeMap<String, u64>,
     /// Where commands of other machines come.
     pub remote: Option<Remote>,
     /// Where Prometheus may ask.
@@ -50,7 +54,7 @@ pub struct Options {
 
 /// Runs a node until a signal or a reset ends it. Containers, published ports and names go on without it.
 pub async fn serve(data_dir: PathBuf, run_dir: PathBuf, options: Options) -> Result<()> {
-    let Options { logging, registries, runtimes, users, cdi, remote, metrics } = options;
+    let Options { logging, registries, runtimes, users, cdi, labels, generic, remote, metrics } = options;
     // Signals from here on end the daemon in order, also while it starts.
     let mut end = End::new()?;
     make_run_dir(&run_dir)?;
@@ -62,7 +66,16 @@ pub async fn serve(data_dir: PathBuf, run_dir: PathBuf, options: Options) -> Res
     let manager_socket = run_dir.join("manager.sock");
     // Containers are taken over before anything else: they need no manager.
     let (managers, status, ends) = cluster::ends(&manager_socket);
-    let agent = start_agent(&data_dir, &run_dir, ends, &program, logging, runtimes, (users, cdi, registries)).await?;
+    let agent = start_agent(
+        (&data_dir, &run_dir),
+        ends,
+        &program,
+        logging,
+        runtimes,
+        (users, cdi, registries),
+        (labels, generic),
+    )
+    .await?;
     let neighbours = agent.containers().sources().neighbours().clone();
     let given = ForNeighbours::new(neighbours, Arc::clone(agent.containers().images()));
     let cluster = Cluster::start(agent.node(), &data_dir, manager_socket.clone(), (managers, status), given).await?;
@@ -138,13 +151,13 @@ pub(super) fn server() -> Server {
 }
 
 async fn start_agent(
-    data_dir: &Path,
-    run_dir: &Path,
+    (data_dir, run_dir): (&Path, &Path),
     ends: cluster::AgentEnds,
     program: &Path,
     logging: Logging,
     runtimes: BTreeMap<String, PathBuf>,
     (users, cdi, registries): (Option<UsersConfig>, Option<Vec<PathBuf>>, Settings),
+    (labels, generic): (BTreeMap<String, String>, BTreeMap<String, u64>),
 ) -> Result<Agent> {
     let sealed = SealedBinary::of_current().map_err(failed("copy its program into memory"))?;
     let config = AgentConfig {
@@ -160,6 +173,8 @@ async fn start_agent(
         users,
         cdi,
         registries,
+        labels,
+        generic,
     };
     Agent::start(config).await.map_err(failed("start its agent"))
 }

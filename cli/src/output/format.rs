@@ -188,9 +188,14 @@ pub fn print_one(
 
 /// Writes to standard output; a reader that has gone away (`orca ps | head -1`) is no failure.
 pub fn write(text: &str) -> Result<()> {
+    write_bytes(text.as_bytes())
+}
+
+/// The same of what may be no text.
+pub fn write_bytes(bytes: &[u8]) -> Result<()> {
     use std::io::Write;
     let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
         Err(source) if source.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(Error::Terminal { action: "write to standard output", source })
         }

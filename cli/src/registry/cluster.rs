@@ -43,7 +43,7 @@ pub async fn pin_images(
 }
 
 /// The whole name of an image with the digest that it means for the cluster; an id, which has none, as it is.
-async fn in_cluster(client: &mut Client, image: &str) -> Result<String> {
+pub async fn in_cluster(client: &mut Client, image: &str) -> Result<String> {
     let Ok(name) = image.parse::<Reference>() else { return Ok(image.to_owned()) };
     if name.digest().is_some() {
         return Ok(image.to_owned());

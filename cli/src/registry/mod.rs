@@ -17,7 +17,7 @@ use image::Reference;
 use image::registry::login::Logins;
 use image::registry::{Insecure, Proxies, Registries, Settings};
 
-pub use cluster::{ResolveImage, pin_images, shown};
+pub use cluster::{ResolveImage, in_cluster, pin_images, shown};
 pub use login::{LoginArgs, LogoutArgs, login, logout};
 pub use missing::{PullFlags, create, find};
 pub use progress::Bars;

@@ -1,66 +1,62 @@
-//! `orca stack deploy|rm|ps`: a Compose file on the whole cluster.
+//! `orca stack`: a Compose file on the whole cluster.
 
-use std::path::PathBuf;
+mod deploy;
 
-use api::control::{
-    ApplyStackRequest, GetClusterRequest, ListServicesRequest, ListTasksRequest, Recreate, RemoveStackRequest,
-};
+use api::control::RemoveStackRequest;
 use clap::Subcommand;
-use model::{Node, RestartCondition, ServiceSpec, Task};
+use model::Service;
+use serde_json::json;
+use std::collections::BTreeMap;
 
 use crate::client::{Client, Host};
-use crate::clock;
-use crate::compose::{Goal, ProjectArgs, wait, wait_until_gone};
+use crate::compose::wait_until_gone;
 use crate::error::{Error, Result};
-use crate::node::task_row;
 use crate::output::format::{self, Format, Listing};
-use crate::registry::{ResolveImage, pin_images};
+use crate::service::{self, ListFlags, TaskFlags};
 use template::Value;
 
 /// What to do with stacks.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// Show the file as it would be deployed
+    Config(deploy::ConfigArgs),
     /// Run the services of a Compose file on the cluster's nodes
     #[command(alias = "up")]
-    Deploy(DeployArgs),
+    Deploy(deploy::DeployArgs),
+    /// List stacks
+    #[command(alias = "list")]
+    Ls(ListArgs),
     /// List the tasks of a stack
     Ps(PsArgs),
     /// Remove stacks
     #[command(alias = "down", alias = "remove")]
     Rm(RemoveArgs),
+    /// List the services of a stack
+    Services(ServicesArgs),
 }
 
-/// Arguments of `orca stack deploy`.
+/// Arguments of `orca stack ls`.
 #[derive(Debug, clap::Args)]
-pub struct DeployArgs {
-    /// Compose file; - for standard input
-    #[arg(short, long, value_name = "FILE", required = true)]
-    compose_file: Vec<PathBuf>,
-    /// Do not wait until the services run
-    #[arg(short, long)]
-    detach: bool,
-    /// Remove services that the file no longer has
-    #[arg(long)]
-    prune: bool,
-    /// When images get the digests that their names mean now: always, changed, never
-    #[arg(long, value_enum, default_value_t, value_name = "WHEN", hide_possible_values = true)]
-    resolve_image: ResolveImage,
-    /// The stack's name
-    stack: String,
+pub struct ListArgs {
+    /// table, json, or a Go template; "table TEMPLATE" has headers
+    #[arg(long, default_value = "table", value_parser = format::parse)]
+    format: Format,
 }
 
 /// Arguments of `orca stack ps`.
 #[derive(Debug, clap::Args)]
 pub struct PsArgs {
-    /// Whole ids and errors
-    #[arg(long)]
-    no_trunc: bool,
-    /// Only ids
-    #[arg(short, long)]
-    quiet: bool,
-    /// table, json, or a Go template; "table TEMPLATE" has headers
-    #[arg(long, default_value = "table", value_parser = format::parse)]
-    format: Format,
+    #[command(flatten)]
+    flags: TaskFlags,
+    /// The stack's name
+    stack: String,
+}
+
+/// Arguments of `orca stack services`.
+#[derive(Debug, clap::Args)]
+pub struct ServicesArgs {
+    #[command(flatten)]
+    flags: ListFlags,
     /// The stack's name
     stack: String,
 }
@@ -69,8 +65,8 @@ pub struct PsArgs {
 #[derive(Debug, clap::Args)]
 pub struct RemoveArgs {
     /// Do not wait until the services are gone
-    #[arg(short, long)]
-    detach: bool,
+    #[arg(short, long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
+    detach: Option<bool>,
     /// Names of stacks
     #[arg(required = true)]
     stacks: Vec<String>,
@@ -79,97 +75,62 @@ pub struct RemoveArgs {
 /// Carries a verb out.
 pub async fn run(host: &Host, verb: Verb) -> Result<()> {
     match verb {
-        Verb::Deploy(args) => deploy(host, args).await,
-        Verb::Ps(args) => ps(host, args).await,
+        Verb::Config(args) => deploy::config(args),
+        Verb::Deploy(args) => deploy::deploy(host, args).await,
+        Verb::Ls(args) => list(host, args).await,
+        Verb::Ps(args) => {
+            let mut client = Client::connect(host).await?;
+            let services = services(&mut client, &args.stack).await?;
+            service::show(&mut client, &services, &args.flags).await
+        }
         Verb::Rm(args) => remove(host, args).await,
-    }
-}
-
-/// Declares the stack, and waits until it runs. Its images come from whatever node has them, else from their registries.
-async fn deploy(host: &Host, args: DeployArgs) -> Result<()> {
-    let loaded = ProjectArgs::of_stack(args.compose_file, &args.stack).load(&[])?;
-    let mut stack = loaded.stack(&[], false, &[])?;
-    for service in &mut stack.services {
-        service.name = format!("{}_{}", args.stack, service.key());
-        // As in Swarm, tasks of a stack are kept running unless its file says how.
-        if !loaded.says_restart(service.key()) {
-            service.container.restart.condition = RestartCondition::Always;
+        Verb::Services(args) => {
+            let mut client = Client::connect(host).await?;
+            services(&mut client, &args.stack).await?;
+            service::print(&mut client, Some(args.stack), &args.flags).await
         }
     }
+}
+
+/// The services of a stack; one that has none is not there.
+async fn services(client: &mut Client, stack: &str) -> Result<Vec<Service>> {
+    let services = service::all(client, Some(stack.to_owned())).await?;
+    match services.is_empty() {
+        true => Err(Error::NotFound { kind: "stack", name: stack.to_owned() }),
+        false => Ok(services),
+    }
+}
+
+const LISTING: Listing<'_> =
+    Listing { kind: "*formatter.stackContext", columns: "{{.Name}}\t{{.Services}}", headers: &[] };
+
+async fn list(host: &Host, args: ListArgs) -> Result<()> {
     let mut client = Client::connect(host).await?;
-    let before = specs(&mut client, &args.stack).await?;
-    pin_images(&mut client, &mut stack.services, &before, args.resolve_image).await?;
-    let keys: Vec<String> = stack.services.iter().map(|service| service.key().to_owned()).collect();
-    let request = ApplyStackRequest {
-        stack: Some(stack.into()),
-        recreate: Recreate::Changed.into(),
-        remove_orphans: args.prune,
-        start_stopped: true,
-        ..ApplyStackRequest::default()
+    let mut stacks: BTreeMap<String, usize> = BTreeMap::new();
+    for service in service::all(&mut client, None).await? {
+        // A project that `up` brought up on a node is none.
+        if let Some(member) = service.spec.stack.as_ref().filter(|_| service.spec.rolls()) {
+            *stacks.entry(member.stack.clone()).or_default() += 1;
+        }
+    }
+    let row = |(name, count): (&String, &usize)| {
+        let row = json!({ "Name": name, "Namespace": "", "Orchestrator": "Swarm", "Services": count.to_string() });
+        Value::row(&row, Default::default())
     };
-    let since = client.control.apply_stack(request).await?.into_inner().version;
-    if args.detach {
-        return Ok(());
-    }
-    wait(&mut client, &args.stack, &keys, Goal::Started, since, None).await
-}
-
-/// The services of a stack as they are declared.
-async fn specs(client: &mut Client, stack: &str) -> Result<Vec<ServiceSpec>> {
-    let request = ListServicesRequest { stack: Some(stack.to_owned()) };
-    let services = client.control.list_services(request).await?.into_inner().services;
-    let specs = services.into_iter().filter_map(|service| service.spec);
-    Ok(specs.map(ServiceSpec::try_from).collect::<Result<_, api::Error>>()?)
-}
-
-async fn services(client: &mut Client, stack: &str) -> Result<Vec<(String, String)>> {
-    let request = ListServicesRequest { stack: Some(stack.to_owned()) };
-    let services = client.control.list_services(request).await?.into_inner().services;
-    let services: Vec<(String, String)> =
-        services.into_iter().filter_map(|service| Some((service.spec?.stack?.key, service.id))).collect();
-    if services.is_empty() {
-        return Err(Error::NotFound { kind: "stack", name: stack.to_owned() });
-    }
-    Ok(services)
-}
-
-const LISTING: Listing<'_> = Listing {
-    kind: "*formatter.taskContext",
-    columns: "{{.ID}}\t{{.Name}}\t{{.Image}}\t{{.Node}}\t{{.DesiredState}}\t{{.CurrentState}}\t{{.Error}}\t{{.Ports}}",
-    headers: &[("DesiredState", "DESIRED STATE"), ("CurrentState", "CURRENT STATE")],
-};
-
-async fn ps(host: &Host, args: PsArgs) -> Result<()> {
-    let mut client = Client::connect(host).await?;
-    services(&mut client, &args.stack).await?;
-    let nodes = client.control.get_cluster(GetClusterRequest {}).await?.into_inner().nodes;
-    let nodes: Result<Vec<Node>, api::Error> = nodes.into_iter().map(Node::try_from).collect();
-    let nodes = nodes?;
-    let request = ListTasksRequest { stack: Some(args.stack), services: Vec::new() };
-    let tasks = client.control.list_tasks(request).await?.into_inner().tasks;
-    let tasks: Result<Vec<Task>, api::Error> = tasks.into_iter().map(Task::try_from).collect();
-    let mut tasks = tasks?;
-    tasks.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
-    let name = |task: &Task| {
-        let node = nodes.iter().find(|node| Some(node.id) == task.node);
-        node.map(|node| node.description.hostname.clone()).unwrap_or_default()
-    };
-    let now = clock::now();
-    let row = |task: &Task| Value::row(&task_row(task, &name(task), args.no_trunc, now), Default::default());
-    let rows: Vec<Value> = tasks.iter().map(row).collect();
-    if args.quiet && matches!(args.format, Format::Table | Format::Columns(_)) {
-        return LISTING.print(&Format::Template("{{.ID}}".into()), &rows);
-    }
-    LISTING.print(&args.format, &rows)
+    LISTING.print(&args.format, &stacks.iter().map(row).collect::<Vec<_>>())
 }
 
 async fn remove(host: &Host, args: RemoveArgs) -> Result<()> {
     let mut client = Client::connect(host).await?;
     for stack in args.stacks {
-        let keys: Vec<String> = services(&mut client, &stack).await?.into_iter().map(|(key, _)| key).collect();
+        let services = services(&mut client, &stack).await?;
+        let keys: Vec<String> = services.iter().map(|service| service.spec.key().to_owned()).collect();
         let request = RemoveStackRequest { stack: stack.clone(), services: Vec::new() };
         let since = client.control.remove_stack(request).await?.into_inner().version;
-        if !args.detach {
+        for service in &services {
+            format::write(&format!("Removing service {}\n", service.spec.name))?;
+        }
+        if args.detach != Some(true) {
             wait_until_gone(&mut client, &stack, &keys, since).await?;
         }
     }

@@ -19,6 +19,9 @@ pub struct Settings {
     /// A node that is not heard of for so long is down, such as 5s
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     dispatcher_heartbeat: Option<Duration>,
+    /// Ended tasks that each slot of a service keeps
+    #[arg(long, value_name = "NUMBER")]
+    task_history_limit: Option<u32>,
 }
 
 /// Arguments of `orca swarm update`.
@@ -37,7 +40,7 @@ impl Settings {
         ClusterSpec {
             heartbeat: self.dispatcher_heartbeat.unwrap_or(before.heartbeat),
             certificate_expiry: self.cert_expiry.unwrap_or(before.certificate_expiry),
-            ..before
+            task_history: self.task_history_limit.unwrap_or(before.task_history),
         }
     }
 }

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use api::control::{ListServicesRequest, RemoveStackRequest};
+use api::control::{ListServicesRequest, RemoveServiceRequest, RemoveStackRequest};
 use api::node::ResetRequest;
 use api::swarm::{GetSwarmRequest, LeaveRequest};
 use clap::Args;
+use tonic::Code;
 
 use crate::client::{Client, Host};
 use crate::error::{Error, Result};
@@ -29,7 +30,7 @@ pub async fn reset(host: &Host, args: ResetArgs) -> Result<()> {
     }
     let mut client = Client::connect(host).await?;
     leave(&mut client).await?;
-    remove_stacks(&mut client).await?;
+    remove_services(&mut client).await?;
     let left = client.node.reset(ResetRequest {}).await?.into_inner().left_behind;
     if left.is_empty() {
         eprintln!("Everything is removed, and the daemon has ended.");
@@ -48,17 +49,30 @@ async fn leave(client: &mut Client) -> Result<()> {
 }
 
 /// Desired state first, or the manager would have made anew what the node removes.
-async fn remove_stacks(client: &mut Client) -> Result<()> {
+async fn remove_services(client: &mut Client) -> Result<()> {
     loop {
         let services = client.control.list_services(ListServicesRequest { stack: None }).await?.into_inner().services;
-        let stack = |service: &api::types::Service| Some(service.spec.as_ref()?.stack.as_ref()?.stack.clone());
-        let stacks: BTreeSet<String> = services.iter().filter(|service| !service.removing).filter_map(stack).collect();
         if services.is_empty() {
             return Ok(());
+        }
+        let mut stacks = BTreeSet::new();
+        for service in services.into_iter().filter(|service| !service.removing) {
+            match service.spec.and_then(|spec| spec.stack) {
+                Some(member) => _ = stacks.insert(member.stack),
+                None => withdraw(client, service.id, service.meta.map_or(0, |meta| meta.version)).await?,
+            }
         }
         for stack in stacks {
             client.control.remove_stack(RemoveStackRequest { stack, services: Vec::new() }).await?;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// A service that is of no stack; one that has just changed is asked for again, one that is gone is not missed.
+async fn withdraw(client: &mut Client, service: String, seen: u64) -> Result<()> {
+    match client.control.remove_service(RemoveServiceRequest { service, seen }).await {
+        Err(status) if !matches!(status.code(), Code::Aborted | Code::NotFound) => Err(status.into()),
+        _ => Ok(()),
     }
 }

@@ -3,7 +3,6 @@
 use api::control::ListServicesRequest;
 use api::node::{ListVolumesRequest, PruneVolumesRequest, VolumePlace};
 use clap::Args;
-use model::ServiceMode;
 
 use crate::client::{Client, Host};
 use crate::error::{Error, Result};
@@ -56,7 +55,8 @@ pub async fn prune_now(client: &mut Client, mut request: PruneVolumesRequest) ->
 /// The places of a service whose next containers take volumes over; none of one that is being removed.
 fn place(service: api::types::Service) -> Option<VolumePlace> {
     let service = model::Service::try_from(service).ok().filter(|service| !service.removing)?;
-    let ServiceMode::Replicated { replicas } = service.spec.mode;
+    // Where nodes take the place of slots, each has one.
+    let replicas = service.spec.mode.slots().unwrap_or(1);
     Some(VolumePlace { service: service.id.to_string(), replicas, volumes_since: service.volumes_since })
 }
 

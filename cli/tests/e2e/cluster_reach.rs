@@ -134,7 +134,7 @@ fn a_node_that_is_gone_is_said_to_be() {
     cluster.form(1, 2);
     deploy(cluster.host(1));
     cluster.wait_for("a task a node", || places(cluster.host(1)) == ["host1", "host2", "host3"]);
-    let (lost, _) = task_on(cluster.host(1), "host3");
+    let (_, lost) = task_on(cluster.host(1), "host3");
     let (other, _) = task_on(cluster.host(1), "host2");
     let stays = spawn(cluster.host(1), &["exec", &lost, "sleep", "600"]);
     let told = tempfile::NamedTempFile::new().unwrap();

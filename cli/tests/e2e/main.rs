@@ -48,6 +48,7 @@ mod recovery;
 mod registry;
 mod remains;
 mod runtimes;
+mod services;
 mod steps;
 mod storage;
 mod support;

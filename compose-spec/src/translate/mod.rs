@@ -52,6 +52,8 @@ pub struct TranslateOptions {
     pub variables: Variables,
     /// Somebody runs `models`.
     pub models: bool,
+    /// For a cluster: tasks give way one after the other, as `update_config` says.
+    pub rolls: bool,
 }
 
 /// Translates a project. Secrets' and configs' contents are read through `files`.
@@ -149,10 +151,10 @@ fn service(
     };
     spec.container.env.extend(options.variables.get(service.name).cloned().unwrap_or_default());
     networks::check_way_in(&spec, stack, &fields, errors);
-    policies::deploy(&fields, &mut spec, errors);
+    policies::deploy(&fields, options.rolls, &mut spec, errors);
     let replicas = options.scale.get(service.name).copied().or_else(|| u32::try_from(service.replicas()).ok());
     match replicas {
-        Some(replicas) => spec.mode = ServiceMode::Replicated { replicas },
+        Some(replicas) => spec.mode = mode(service, replicas),
         None => fields.invalid("scale", "too many replicas", errors),
     }
     if replicas.is_some_and(|replicas| replicas > 1) && spec.container_name.is_some() {
@@ -166,6 +168,16 @@ fn service(
 /// What the names of a service's containers begin with, where that is not as usual.
 fn container_prefix(project: &Project, key: &str) -> Option<String> {
     (project.separator != '-').then(|| project.made_name(&[key, ""]))
+}
+
+/// `deploy.mode` with so many replicas.
+fn mode(service: Service, replicas: u32) -> ServiceMode {
+    match service.node.at(&["deploy", "mode"]).and_then(Node::as_str) {
+        Some("global") => ServiceMode::Global,
+        Some("global-job") => ServiceMode::GlobalJob,
+        Some("replicated-job") => ServiceMode::ReplicatedJob { max_concurrent: replicas, total_completions: replicas },
+        _ => ServiceMode::Replicated { replicas },
+    }
 }
 
 /// Attributes that are already in what was normalised, or that only commands other than `up` read.

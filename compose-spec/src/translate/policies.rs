@@ -1,7 +1,8 @@
 //! Restart policy, health check, logging and `deploy`.
 
 use model::{
-    EndpointMode, HealthTest, Healthcheck, LogConfig, LogDriver, LogError, RestartCondition, RestartPolicy, ServiceSpec,
+    EndpointMode, HealthTest, Healthcheck, LogConfig, LogDriver, LogError, RestartCondition, RestartPolicy,
+    ServiceSpec, UpdateConfig,
 };
 
 use super::fields::Fields;
@@ -117,15 +118,24 @@ pub fn log(fields: &Fields, errors: &mut Vec<Error>) -> LogConfig {
 }
 
 /// What `deploy` says of the service as a whole.
-pub fn deploy(fields: &Fields, spec: &mut ServiceSpec, errors: &mut Vec<Error>) {
+pub fn deploy(fields: &Fields, rolls: bool, spec: &mut ServiceSpec, errors: &mut Vec<Error>) {
+    if rolls {
+        (spec.update, spec.rollback) = (Some(UpdateConfig::default()), Some(UpdateConfig::default()));
+    }
     let Some(deploy) = fields.nested("deploy") else { return };
     // Read where they belong: in the number of replicas, `restart` and `resources`.
     for key in ["replicas", "restart_policy", "resources"] {
         deploy.take(key);
     }
     spec.labels = deploy.strings("labels");
-    if deploy.text("mode").is_some_and(|mode| mode != "replicated") {
-        deploy.refuse("mode", Some("only replicated: the others come with the cluster"), errors);
+    let mode = deploy.text("mode").unwrap_or_else(|| "replicated".into());
+    if !["replicated", "global", "replicated-job", "global-job"].contains(&mode.as_str()) {
+        let reason = format!("{mode:?} is none of replicated, global, replicated-job, global-job");
+        deploy.invalid("mode", reason, errors);
+    }
+    let ends = matches!(spec.container.restart.condition, RestartCondition::No | RestartCondition::OnFailure);
+    if mode.ends_with("-job") && !ends {
+        deploy.invalid("mode", "a job restarts its containers on failure or not at all", errors);
     }
     spec.endpoint_mode = match deploy.text("endpoint_mode").as_deref() {
         None | Some("vip") => EndpointMode::Vip,
@@ -135,17 +145,70 @@ pub fn deploy(fields: &Fields, spec: &mut ServiceSpec, errors: &mut Vec<Error>) 
             EndpointMode::Vip
         }
     };
-    if deploy.take("placement").and_then(Node::as_map).is_some_and(|placement| !placement.is_empty()) {
-        deploy.refuse("placement", Some("a project runs on the node where up runs"), errors);
+    if let Some(section) = deploy.nested("placement") {
+        placement(&section, spec, errors);
+        section.finish(errors);
     }
-    for key in ["update_config", "rollback_config"] {
-        if deploy.take(key).is_some() {
-            deploy.refuse(
-                key,
-                Some("up makes changed containers anew at once; rolling updates come with the cluster"),
-                errors,
-            );
+    for (key, slot) in [("update_config", &mut spec.update), ("rollback_config", &mut spec.rollback)] {
+        let Some(section) = deploy.nested(key) else { continue };
+        if rolls {
+            *slot = Some(update_config(&section, errors));
+            section.finish(errors);
+        } else {
+            let hint = "up makes changed containers anew at once; stack deploy does what this says";
+            deploy.refuse(key, Some(hint), errors);
         }
     }
     deploy.finish(errors);
+}
+
+fn placement(section: &Fields, spec: &mut ServiceSpec, errors: &mut Vec<Error>) {
+    for text in section.texts("constraints") {
+        match text.parse() {
+            Ok(constraint) => spec.placement.constraints.push(constraint),
+            Err(error) => section.invalid("constraints", error.to_string(), errors),
+        }
+    }
+    for (index, node) in section.list("preferences").iter().enumerate() {
+        let preference = Fields::new(node, format!("{}[{index}]", section.path("preferences")));
+        match preference.text("spread").map(|text| text.parse()) {
+            Some(Ok(attribute)) => spec.placement.preferences.push(attribute),
+            Some(Err(error)) => preference.invalid("spread", error.to_string(), errors),
+            None => preference.invalid("spread", "say over what to spread", errors),
+        }
+        preference.finish(errors);
+    }
+    match section.integer("max_replicas_per_node").map(u32::try_from) {
+        None => {}
+        Some(Ok(most)) => spec.placement.max_replicas = most,
+        Some(Err(_)) => section.invalid("max_replicas_per_node", "must not be negative, nor so large", errors),
+    }
+}
+
+fn update_config(section: &Fields, errors: &mut Vec<Error>) -> UpdateConfig {
+    let mut config = UpdateConfig::default();
+    match section.integer("parallelism").map(u32::try_from) {
+        None => {}
+        Some(Ok(parallelism)) => config.parallelism = parallelism,
+        Some(Err(_)) => section.invalid("parallelism", "must not be negative, nor so large", errors),
+    }
+    config.delay = section.duration("delay", errors).unwrap_or(config.delay);
+    config.monitor = section.duration("monitor", errors).unwrap_or(config.monitor);
+    for key in ["failure_action", "order"] {
+        let Some(text) = section.text(key) else { continue };
+        let read = match key {
+            "order" => text.parse().map(|order| config.order = order),
+            _ => text.parse().map(|action| config.failure_action = action),
+        };
+        if let Err(error) = read {
+            section.invalid(key, error.to_string(), errors);
+        }
+    }
+    if let Some(ratio) = section.take("max_failure_ratio").and_then(Node::as_float) {
+        match (0.0..=1.0).contains(&ratio) {
+            true => config.max_failure_ratio = (ratio * 1e6).round() as u32,
+            false => section.invalid("max_failure_ratio", "expected a number from 0 to 1", errors),
+        }
+    }
+    config
 }

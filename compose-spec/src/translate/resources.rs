@@ -1,5 +1,7 @@
 //! Limits and reservations, which Compose lets users say in two places.
 
+use std::collections::BTreeMap;
+
 use model::{BlockIo, DeviceRate, DeviceRequest, Limits, Reservations, Resources};
 
 use super::fields::Fields;
@@ -26,7 +28,8 @@ pub fn all(fields: &Fields, errors: &mut Vec<Error>) -> (Resources, Vec<DeviceRe
         oom_kill_disable: fields.flag("oom_kill_disable"),
         block_io: block_io(fields, errors),
     };
-    let mut reservations = Reservations { nano_cpus: 0, memory: fields.bytes("mem_reservation").unwrap_or(0) };
+    let mut reservations =
+        Reservations { memory: fields.bytes("mem_reservation").unwrap_or(0), ..Reservations::default() };
     let mut requests = Vec::new();
     let deploy = fields.nested("deploy").and_then(|deploy| deploy.nested("resources"));
     if let Some(resources) = deploy {
@@ -40,9 +43,7 @@ pub fn all(fields: &Fields, errors: &mut Vec<Error>) -> (Resources, Vec<DeviceRe
             reservations.nano_cpus = nano_cpus(&section, "cpus", errors).unwrap_or(0);
             reservations.memory = section.bytes("memory").unwrap_or(reservations.memory);
             requests = device_requests(&section, "devices", errors);
-            if section.take("generic_resources").is_some() {
-                section.refuse("generic_resources", Some("nodes are not asked for such; name devices instead"), errors);
-            }
+            reservations.generic = generic_resources(&section, errors);
             section.finish(errors);
         }
         resources.finish(errors);
@@ -51,6 +52,28 @@ pub fn all(fields: &Fields, errors: &mut Vec<Error>) -> (Resources, Vec<DeviceRe
         fields.invalid("deploy", "the memory reservation is larger than the limit", errors);
     }
     (Resources { limits, reservations }, requests)
+}
+
+/// So many of each kind.
+fn generic_resources(section: &Fields, errors: &mut Vec<Error>) -> BTreeMap<String, u64> {
+    let mut generic = BTreeMap::new();
+    for (index, node) in section.list("generic_resources").iter().enumerate() {
+        let resource = Fields::new(node, format!("{}[{index}]", section.path("generic_resources")));
+        match resource.nested("discrete_resource_spec") {
+            Some(spec) => {
+                let count = spec.integer("value").and_then(|value| u64::try_from(value).ok());
+                match (spec.text("kind").filter(|kind| !kind.is_empty()), count) {
+                    (Some(kind), Some(count)) => drop(generic.insert(kind, count)),
+                    (None, _) => spec.invalid("kind", "say of what", errors),
+                    (_, None) => spec.invalid("value", "expected a number", errors),
+                }
+                spec.finish(errors);
+            }
+            None => resource.invalid("discrete_resource_spec", "say how many of what", errors),
+        }
+        resource.finish(errors);
+    }
+    generic
 }
 
 /// Requests for devices that the node chooses.

@@ -54,8 +54,7 @@ fn completed() -> Dependency {
 
 /// One run for all replicas; none for none.
 fn once(mode: ServiceMode) -> ServiceMode {
-    let ServiceMode::Replicated { replicas } = mode;
-    ServiceMode::Replicated { replicas: replicas.min(1) }
+    ServiceMode::Replicated { replicas: mode.slots().unwrap_or(1).min(1) }
 }
 
 fn container(

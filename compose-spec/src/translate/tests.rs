@@ -142,16 +142,48 @@ fn mounts_secrets_and_configs() {
 #[test]
 fn what_cant_be_carried_is_refused_by_name_and_place() {
     let found = refusals(
-        "services:\n  a:\n    image: x\n    storage_opt: {size: 1G}\n    volumes: [{type: npipe, source: /a, target: /b}]\n    deploy: {mode: global, update_config: {order: start-first}}\n    network_mode: weave\n",
+        "services:\n  a:\n    image: x\n    storage_opt: {size: 1G}\n    volumes: [{type: npipe, source: /a, target: /b}]\n    deploy: {mode: sometimes, update_config: {order: start-first}}\n    network_mode: weave\n",
     );
     let expected = [
         "/p/compose.yaml:4:5: services.a.storage_opt: not supported by orca: containers are on overlayfs, which has no options to set",
         "/p/compose.yaml:7:5: services.a.network_mode: not supported by orca: only none, host, bridge, service:NAME and container:NAME; for others use networks",
         "/p/compose.yaml:5:16: services.a.volumes[0].type: not supported by orca: only volume, bind, tmpfs and image",
-        "/p/compose.yaml:6:14: services.a.deploy.mode: not supported by orca: only replicated: the others come with the cluster",
-        "/p/compose.yaml:6:28: services.a.deploy.update_config: not supported by orca: up makes changed containers anew at once; rolling updates come with the cluster",
+        "/p/compose.yaml:6:20: services.a.deploy.mode: \"sometimes\" is none of replicated, global, replicated-job, global-job",
+        "/p/compose.yaml:6:31: services.a.deploy.update_config: not supported by orca: up makes changed containers anew at once; stack deploy does what this says",
     ];
     assert_eq!(found, expected);
+}
+
+#[test]
+fn what_a_cluster_does_with_a_service() {
+    let text = r#"
+name: shop
+services:
+  a:
+    image: x
+    deploy:
+      mode: global
+      placement: {constraints: ["node.role == worker"], preferences: [{spread: node.labels.rack}], max_replicas_per_node: 2}
+      update_config: {parallelism: 3, delay: 2s, failure_action: rollback, monitor: 1s, max_failure_ratio: 0.25, order: start-first}
+      resources: {reservations: {generic_resources: [{discrete_resource_spec: {kind: gpu, value: 2}}]}}
+  job: {image: x, deploy: {mode: replicated-job, replicas: 4}}
+"#;
+    let stack = stack_of(text, &TranslateOptions { rolls: true, ..TranslateOptions::default() }).unwrap();
+    let a = &stack.services[0];
+    assert_eq!((a.mode, a.placement.max_replicas), (ServiceMode::Global, 2));
+    assert_eq!(a.placement.constraints[0].to_string(), "node.role==worker");
+    assert_eq!(a.placement.preferences[0].to_string(), "node.labels.rack");
+    let update = a.update.unwrap();
+    assert_eq!((update.parallelism, update.max_failure_ratio, update.order.word()), (3, 250_000, "start-first"));
+    assert_eq!((update.failure_action.word(), update.delay.as_secs()), ("rollback", 2));
+    assert_eq!(a.rollback, Some(model::UpdateConfig::default()));
+    assert_eq!(a.container.resources.reservations.generic["gpu"], 2);
+    let job = ServiceMode::ReplicatedJob { max_concurrent: 4, total_completions: 4 };
+    assert_eq!(stack.services[1].mode, job);
+    let bad = "services: {a: {image: x, deploy: {mode: global-job, restart_policy: {condition: any}}}}";
+    assert!(refusals(bad)[0].contains("a job restarts its containers on failure or not at all"));
+    let bad = "services: {a: {image: x, deploy: {placement: {constraints: [node.colour==red]}}}}";
+    assert!(refusals(bad)[0].contains("node.colour"));
 }
 
 #[test]

@@ -13,3 +13,5 @@ pub mod units;
 pub use coerce::{coerce, without_extensions};
 pub use service::PROJECT;
 pub use shape::Shape;
+
+pub use shellwords::split as shell_words;

@@ -4,21 +4,24 @@ mod backup;
 mod locate;
 mod nodes;
 mod plan;
+mod services;
 mod stacks;
 mod status;
 mod unlock_key;
 mod waiting;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use api::control::control_server::Control;
 use api::control::{
-    ApplyStackReply, ApplyStackRequest, BackupRequest, GetClusterReply, GetClusterRequest, JoinTokenReply,
-    JoinTokenRequest, ListNetworksReply, ListNetworksRequest, ListServicesReply, ListServicesRequest, ListTasksReply,
-    ListTasksRequest, LocateReply, LocateRequest, PlanReply, PlanRequest, RemoveNodeReply, RemoveNodeRequest,
-    RemoveStackReply, RemoveStackRequest, SetIntentReply, SetIntentRequest, UnlockKeyReply, UnlockKeyRequest,
-    UpdateClusterReply, UpdateClusterRequest, UpdateNodeReply, UpdateNodeRequest, WatchStackRequest,
+    ApplyStackReply, ApplyStackRequest, BackupRequest, CreateServiceReply, CreateServiceRequest, GetClusterReply,
+    GetClusterRequest, JoinTokenReply, JoinTokenRequest, ListNetworksReply, ListNetworksRequest, ListServicesReply,
+    ListServicesRequest, ListTasksReply, ListTasksRequest, LocateReply, LocateRequest, PlanReply, PlanRequest,
+    RemoveNodeReply, RemoveNodeRequest, RemoveServiceReply, RemoveServiceRequest, RemoveStackReply, RemoveStackRequest,
+    SetIntentReply, SetIntentRequest, UnlockKeyReply, UnlockKeyRequest, UpdateClusterReply, UpdateClusterRequest,
+    UpdateNodeReply, UpdateNodeRequest, UpdateServiceReply, UpdateServiceRequest, WatchStackRequest,
 };
 use model::{ServiceId, TaskId};
 use tonic::{Request, Response, Status};
@@ -29,6 +32,7 @@ use crate::store::{Store, id_source};
 
 pub use nodes::{check, token};
 pub use status::to_status;
+use watch::Scope;
 
 /// The service of this API.
 pub struct ControlApi {
@@ -138,6 +142,27 @@ impl Control for ControlApi {
         plan::plan(&self.store.snapshot(), request.into_inner()).map(Response::new)
     }
 
+    async fn create_service(
+        &self,
+        request: Request<CreateServiceRequest>,
+    ) -> Result<Response<CreateServiceReply>, Status> {
+        services::create(self, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn update_service(
+        &self,
+        request: Request<UpdateServiceRequest>,
+    ) -> Result<Response<UpdateServiceReply>, Status> {
+        services::update(self, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn remove_service(
+        &self,
+        request: Request<RemoveServiceRequest>,
+    ) -> Result<Response<RemoveServiceReply>, Status> {
+        services::remove(self, request.into_inner()).await.map(Response::new)
+    }
+
     async fn list_services(
         &self,
         request: Request<ListServicesRequest>,
@@ -153,7 +178,10 @@ impl Control for ControlApi {
         let services = services.iter().map(|service| parse(service)).collect::<Result<Vec<ServiceId>, Status>>()?;
         let state = self.store.snapshot();
         let tasks = tasks_of_services(&state, &services, stack.as_deref());
-        Ok(Response::new(ListTasksReply { tasks: tasks.into_iter().cloned().map(Into::into).collect() }))
+        let concerned: BTreeSet<ServiceId> = tasks.iter().map(|task| task.service).collect();
+        let concerned: Vec<_> = concerned.iter().filter_map(|id| state.services.get(id)).collect();
+        let waiting = waiting::explain(&state, &concerned).reasons;
+        Ok(Response::new(ListTasksReply { tasks: tasks.into_iter().cloned().map(Into::into).collect(), waiting }))
     }
 
     async fn list_networks(
@@ -171,8 +199,12 @@ impl Control for ControlApi {
         &self,
         request: Request<WatchStackRequest>,
     ) -> Result<Response<Self::WatchStackStream>, Status> {
-        let stack = request.into_inner().stack;
+        let WatchStackRequest { stack, services } = request.into_inner();
+        let services = services.iter().map(|service| parse(service)).collect::<Result<Vec<ServiceId>, Status>>()?;
+        if !services.is_empty() {
+            return Ok(Response::new(watch::watch(self.store.clone(), Scope::Services(services))));
+        }
         model::check_project_name(&stack).map_err(|error| Status::invalid_argument(error.to_string()))?;
-        Ok(Response::new(watch::stack(self.store.clone(), stack)))
+        Ok(Response::new(watch::watch(self.store.clone(), Scope::Stack(stack))))
     }
 }

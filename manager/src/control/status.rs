@@ -44,12 +44,16 @@ fn refusal_code(refusal: &Refusal) -> Code {
         | Refusal::TooManyPorts { .. }
         | Refusal::SubnetTooSmall { .. }
         | Refusal::Replicas { .. }
+        | Refusal::Global { .. }
+        | Refusal::JobRestarts { .. }
+        | Refusal::Fixed { .. }
         | Refusal::NotOfStack { .. }
         | Refusal::Twice { .. }
         | Refusal::DependencyCycle { .. }
         | Refusal::Desired { .. } => Code::InvalidArgument,
         Refusal::OtherKey { .. } => Code::AlreadyExists,
         Refusal::NotOpen
+        | Refusal::NoPrevious { .. }
         | Refusal::LastManager { .. }
         | Refusal::IsManager { .. }
         | Refusal::NodeIsUp { .. }

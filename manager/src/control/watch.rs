@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use api::control::StackState;
 use futures::Stream;
+use model::ServiceId;
 use tokio::sync::watch::Receiver;
 use tonic::Status;
 
@@ -19,17 +20,25 @@ pub type StackStream = Pin<Box<dyn Stream<Item = Result<StackState, Status>> + S
 /// Least time between two messages.
 const COALESCE: Duration = Duration::from_millis(20);
 
+/// What is watched.
+pub enum Scope {
+    /// A stack.
+    Stack(String),
+    /// Services.
+    Services(Vec<ServiceId>),
+}
+
 struct Watcher {
     store: Arc<Store>,
-    stack: String,
+    scope: Scope,
     changes: Receiver<u64>,
     sent: Option<StackState>,
 }
 
-/// The stack's states.
-pub fn stack(store: Arc<Store>, stack: String) -> StackStream {
+/// Its states.
+pub fn watch(store: Arc<Store>, scope: Scope) -> StackStream {
     let changes = store.watch();
-    let watcher = Watcher { store, stack, changes, sent: None };
+    let watcher = Watcher { store, scope, changes, sent: None };
     Box::pin(futures::stream::unfold(watcher, |mut watcher| async move {
         let next = watcher.next().await?;
         Some((Ok(next), watcher))
@@ -48,7 +57,7 @@ impl Watcher {
                 tokio::time::sleep(COALESCE).await;
             }
             self.changes.mark_unchanged();
-            let now = view(&self.store.snapshot(), &self.stack);
+            let now = view(&self.store.snapshot(), &self.scope);
             let same = |sent: &StackState| StackState { version: now.version, ..sent.clone() } == now;
             if !self.sent.as_ref().is_some_and(same) {
                 self.sent = Some(now.clone());
@@ -58,10 +67,16 @@ impl Watcher {
     }
 }
 
-fn view(state: &State, stack: &str) -> StackState {
-    let services: Vec<&model::Service> = state.services_of_stack(stack).collect();
+fn view(state: &State, scope: &Scope) -> StackState {
+    let services: Vec<&model::Service> = match scope {
+        Scope::Stack(stack) => state.services_of_stack(stack).collect(),
+        Scope::Services(ids) => ids.iter().filter_map(|id| state.services.get(id)).collect(),
+    };
     let tasks: Vec<&model::Task> = services.iter().flat_map(|service| state.tasks_of(service.id)).collect();
-    let networks = state.networks.values().filter(|network| network.spec.stack.as_deref() == Some(stack));
+    let networks = state
+        .networks
+        .values()
+        .filter(|network| matches!(scope, Scope::Stack(stack) if network.spec.stack.as_ref() == Some(stack)));
     let waiting = waiting::explain(state, &services);
     StackState {
         version: state.version,

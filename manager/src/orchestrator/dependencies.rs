@@ -1,6 +1,6 @@
 //! `depends_on`: when a service's containers may start, and when a removed service's may end.
 
-use model::{Dependency, DependencyCondition, Health, RestartCondition, Service, ServiceMode, Task, TaskState};
+use model::{Dependency, DependencyCondition, Health, RestartCondition, Service, Task, TaskState};
 
 use crate::state::State;
 
@@ -39,13 +39,15 @@ pub fn verdict(state: &State, service: &Service) -> Verdict {
 }
 
 fn judge(state: &State, key: &str, other: &Service, dependency: &Dependency) -> Verdict {
-    let ServiceMode::Replicated { replicas } = other.spec.mode;
+    let slots = other.spec.mode.slots();
     let current = |task: &&Task| {
-        task.desired <= TaskState::Running && task.spec_version == other.spec_version && task.slot <= replicas
+        task.is_live() && task.spec_version == other.spec_version && slots.is_none_or(|slots| task.slot <= slots)
     };
+    // Where every node has one, one is enough to be known of.
+    let wanted = slots.unwrap_or(1) as usize;
     let tasks: Vec<&Task> = state.tasks_of(other.id).filter(current).collect();
     let mut verdict = Verdict::Met;
-    if tasks.len() < replicas as usize {
+    if tasks.len() < wanted {
         verdict = Verdict::Waiting(format!("waiting for {key}"));
     }
     for task in tasks {

@@ -2,11 +2,16 @@
 //! leaves nothing to return but the next step of the same way (a deleted task's successor, a removed service's networks).
 
 pub mod dependencies;
+mod inplace;
+pub mod jobs;
 mod lost;
 mod reaper;
-mod replicated;
+mod rolling;
+mod task;
 #[cfg(test)]
 mod tests;
+mod update;
+mod wanted;
 
 use std::time::Duration;
 
@@ -34,7 +39,11 @@ pub fn reconcile(state: &State, now: Timestamp, ids: &mut IdSource) -> Plan {
     let mut plan = Plan::default();
     lost::give_up(state, &mut plan);
     for service in state.services.values() {
-        replicated::reconcile(state, service, now, ids, &mut plan);
+        match (service.spec.rolls(), service.spec.mode.is_job()) {
+            (false, _) => inplace::reconcile(state, service, now, ids, &mut plan),
+            (true, true) => jobs::reconcile(state, service, now, ids, &mut plan),
+            (true, false) => rolling::reconcile(state, service, now, ids, &mut plan),
+        }
     }
     reaper::reap(state, &mut plan);
     plan

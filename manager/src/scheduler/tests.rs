@@ -39,9 +39,9 @@ fn tasks_that_have_ended_do_not_count() {
     for task in world.state.tasks_on(node(1)).cloned().collect::<Vec<_>>() {
         world.end(&task, TaskState::Complete, 0);
     }
-    world.up(stack([ServiceSpec { mode: replicas(2), ..service("web") }])).unwrap();
+    world.up(stack([service("web")])).unwrap();
     world.settle();
-    assert!(world.tasks("web").iter().all(|task| task.node == Some(node(1))));
+    assert_eq!(world.task("web").node, Some(node(1)));
 }
 
 #[test]
@@ -109,4 +109,87 @@ fn a_node_needs_addresses_of_the_tasks_networks() {
     let why = "no node fits (1 node: network shop_default has no addresses left; give it a larger subnet; \
                1 node: not the node where the project was brought up)";
     assert_eq!(reason(&world), why);
+}
+
+fn label(world: &mut World, number: u128, key: &str, value: &str) {
+    let known = world.state.nodes[&node(number)].clone();
+    let mut spec = known.spec;
+    spec.labels.insert(key.into(), value.into());
+    world.take([Command::UpdateNode { node: known.id, spec, seen: known.meta.version }]);
+}
+
+#[test]
+fn a_services_own_tasks_are_spread_before_all_others() {
+    let mut world = World::new(2);
+    let mut big = ServiceSpec { mode: replicas(6), ..service("big") };
+    big.placement.node = Some(node(1));
+    world.up(stack([big])).unwrap();
+    world.converge();
+    world.up(stack([ServiceSpec { mode: replicas(4), ..service("web") }])).unwrap();
+    world.settle();
+    assert_eq!(world.tasks("web").iter().filter(|task| task.node == Some(node(1))).count(), 2);
+}
+
+#[test]
+fn constraints_hold_and_are_named() {
+    let mut world = World::new(3);
+    label(&mut world, 2, "disk", "ssd");
+    let mut web = ServiceSpec { mode: replicas(4), ..service("web") };
+    web.placement.constraints = vec!["node.labels.disk==ssd".parse().unwrap()];
+    world.up(stack([web.clone()])).unwrap();
+    world.settle();
+    assert_eq!(counts(&world)[&node(2)], 4);
+    let mut db = service("db");
+    db.placement.constraints = vec!["node.hostname!=".to_owned() + "x", "node.role==worker".into()]
+        .into_iter()
+        .map(|text: String| text.parse().unwrap())
+        .collect();
+    world.up(stack([db])).unwrap();
+    world.settle();
+    assert_eq!(reason(&world), "no node fits (3 nodes: constraint node.role==worker not met)");
+}
+
+#[test]
+fn a_node_has_no_more_tasks_of_a_service_than_it_may() {
+    let mut world = World::new(2);
+    let mut web = ServiceSpec { mode: replicas(5), ..service("web") };
+    web.placement.max_replicas = 2;
+    world.up(stack([web])).unwrap();
+    world.settle();
+    assert_eq!(counts(&world).into_values().collect::<Vec<_>>(), [2, 2]);
+    assert!(reason(&world).contains("2 nodes: has the most tasks of the service that a node may have, 2"));
+}
+
+#[test]
+fn tasks_are_spread_over_racks_before_nodes() {
+    let mut world = World::new(3);
+    label(&mut world, 1, "rack", "a");
+    label(&mut world, 2, "rack", "a");
+    label(&mut world, 3, "rack", "b");
+    let mut web = ServiceSpec { mode: replicas(8), ..service("web") };
+    web.placement.preferences = vec!["node.labels.rack".parse().unwrap()];
+    world.up(stack([web])).unwrap();
+    world.settle();
+    assert_eq!(counts(&world).into_values().collect::<Vec<_>>(), [2, 2, 4]);
+}
+
+#[test]
+fn generic_resources_and_ports_of_the_host_are_counted() {
+    let mut world = World::new(1);
+    let mut description = crate::world::description();
+    description.generic.insert("gpu".into(), 3);
+    world.take([Command::RegisterNode { node: node(2), description }]);
+    let mut web = ServiceSpec { mode: replicas(2), ..service("web") };
+    web.container.resources.reservations.generic.insert("gpu".into(), 2);
+    world.up(stack([web])).unwrap();
+    world.settle();
+    assert_eq!(counts(&world).into_values().collect::<Vec<_>>(), [0, 1]);
+    assert_eq!(reason(&world), "no node fits (2 nodes: not enough gpu left for the reservation)");
+    let mut world = World::new(2);
+    let mut web = ServiceSpec { mode: replicas(3), ..service("web") };
+    web.ports = vec![model::PortSpec { mode: model::PublishMode::Host, ..crate::world::port(Some(80)) }];
+    world.up(stack([web])).unwrap();
+    world.settle();
+    assert_eq!(counts(&world).into_values().collect::<Vec<_>>(), [1, 1]);
+    assert_eq!(reason(&world), "no node fits (2 nodes: port 80/tcp of the host is taken)");
 }

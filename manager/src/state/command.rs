@@ -2,8 +2,8 @@
 
 use model::{
     AddressPool, Availability, ClusterId, ClusterIdentity, ClusterSpec, ConfigId, Endpoint, IpSubnet, ManagerMember,
-    NetworkId, NodeDescription, NodeId, NodeRole, NodeSpec, NodeState, SecretData, SecretId, ServiceId, Stack, Task,
-    TaskId, TaskState, TaskStatus, Timestamp,
+    NetworkId, NodeDescription, NodeId, NodeRole, NodeSpec, NodeState, SecretData, SecretId, ServiceId, ServiceSpec,
+    Stack, Task, TaskId, TaskState, TaskStatus, Timestamp, UpdateStatus,
 };
 
 use super::IdSource;
@@ -211,6 +211,47 @@ pub enum Command {
         node: NodeId,
         /// As the others know it.
         manager: Option<ManagerMember>,
+    },
+    /// A user declares a service that is of no stack.
+    CreateService {
+        /// What.
+        spec: Box<ServiceSpec>,
+        /// For its id.
+        ids: IdSource,
+    },
+    /// The user wants something else of a service.
+    UpdateService {
+        /// Which.
+        service: ServiceId,
+        /// What.
+        spec: Box<ServiceSpec>,
+        /// The service's version.
+        seen: u64,
+    },
+    /// A service becomes what it was before its last change.
+    RollbackService {
+        /// Which.
+        service: ServiceId,
+        /// Its update has failed, for this reason; `None`: a user wants it.
+        failed: Option<String>,
+        /// The service's version.
+        seen: u64,
+    },
+    /// The user wants the service no more.
+    WithdrawService {
+        /// Which.
+        service: ServiceId,
+        /// The service's version.
+        seen: u64,
+    },
+    /// A rolling update has come further.
+    SetUpdate {
+        /// Of which service.
+        service: ServiceId,
+        /// How far.
+        status: UpdateStatus,
+        /// The service's version.
+        seen: u64,
     },
     /// A node has said that it leaves.
     NodeLeft {

@@ -1,9 +1,9 @@
 //! What holds of every state, for property tests and the simulator.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use imbl::{OrdMap, OrdSet};
-use model::{IpSubnet, NodeId, ServiceId, TaskId, TaskState};
+use model::{IpSubnet, NodeId, Place, ServiceId, TaskId};
 
 use super::State;
 
@@ -13,7 +13,7 @@ use super::State;
 /// The first thing that does not hold.
 pub fn check(state: &State) -> Result<(), String> {
     indexes(state)?;
-    one_live_task_per_slot(state)?;
+    few_live_tasks_per_place(state)?;
     subnets_and_leases(state)?;
     addresses(state)
 }
@@ -65,11 +65,19 @@ fn indexes(state: &State) -> Result<(), String> {
     Ok(())
 }
 
-fn one_live_task_per_slot(state: &State) -> Result<(), String> {
-    let mut slots = BTreeSet::new();
-    for task in state.tasks.values().filter(|task| task.desired <= TaskState::Running) {
-        if !slots.insert((task.service, task.slot)) {
-            return Err(format!("slot {} of service {} has two tasks", task.slot, task.service));
+/// Where tasks give way one by one there may be two.
+fn few_live_tasks_per_place(state: &State) -> Result<(), String> {
+    let mut places: BTreeMap<(ServiceId, Place), usize> = BTreeMap::new();
+    for task in state.tasks.values().filter(|task| task.is_live()) {
+        let service = state.services.get(&task.service);
+        let rolls = service.is_some_and(|service| service.spec.rolls());
+        let count = places.entry((task.service, task.place())).or_default();
+        *count += 1;
+        if *count > 1 + usize::from(rolls) {
+            return Err(format!("{:?} of service {} has {count} tasks", task.place(), task.service));
+        }
+        if task.bound.is_some() && task.node.is_some_and(|node| task.bound != Some(node)) {
+            return Err(format!("task {} is bound to another node than it runs on", task.id));
         }
     }
     Ok(())

@@ -89,8 +89,13 @@ prop_compose! {
 }
 
 prop_compose! {
-    pub fn resources()(limits in limits().boxed(), nano_cpus in any::<u64>(), memory in any::<u64>()) -> Resources {
-        Resources { limits, reservations: Reservations { nano_cpus, memory } }
+    pub fn resources()(
+        limits in limits().boxed(),
+        nano_cpus in any::<u64>(),
+        memory in any::<u64>(),
+        generic in proptest::collection::btree_map(text(), any::<u64>(), 0..3),
+    ) -> Resources {
+        Resources { limits, reservations: Reservations { nano_cpus, memory, generic } }
     }
 }
 

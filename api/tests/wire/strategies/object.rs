@@ -61,9 +61,22 @@ prop_compose! {
         held in any::<bool>(),
         vips in few(vip()),
         ports in few(port_spec()),
+        update in maybe(update_status()),
     ) -> Service {
         let endpoint = Endpoint { vips, ports };
-        Service { id, meta, spec, spec_version, volumes_since, removing, held, endpoint }
+        let previous = update.is_some().then(|| Box::new(PreviousSpec { spec: spec.clone(), spec_version }));
+        Service { id, meta, spec, spec_version, volumes_since, removing, held, endpoint, previous, update }
+    }
+}
+
+prop_compose! {
+    fn update_status()(
+        state in one_of(&[UpdateState::Updating, UpdateState::Paused, UpdateState::RollbackCompleted]),
+        started_at in timestamp(),
+        completed_at in timestamp(),
+        message in text(),
+    ) -> UpdateStatus {
+        UpdateStatus { state, started_at, completed_at, message }
     }
 }
 
@@ -96,8 +109,9 @@ prop_compose! {
         nano_cpus in any::<u64>(),
         memory in any::<u64>(),
         mesh in maybe(mesh_end()),
+        (labels, generic) in (labels(), btree_map(text(), any::<u64>(), 0..3)),
     ) -> NodeDescription {
-        NodeDescription { hostname, architecture, os, engine_version, nano_cpus, memory, mesh }
+        NodeDescription { hostname, architecture, os, engine_version, nano_cpus, memory, mesh, labels, generic }
     }
 }
 
@@ -193,11 +207,12 @@ prop_compose! {
         tries in any::<u32>(),
         continues in maybe(super::id(TaskId::from_random)),
         volumes_since in maybe(any::<u64>().boxed()),
+        bound in maybe(super::id(NodeId::from_random)),
         status in task_status().boxed(),
     ) -> Task {
         Task {
             id, meta, service, slot, name, spec: TaskSpec { container, network }, spec_version, node, desired,
-            intent: RunIntent { stopped, restarts }, tries, continues, volumes_since, status,
+            intent: RunIntent { stopped, restarts }, tries, continues, volumes_since, bound, status,
         }
     }
 }

@@ -97,7 +97,43 @@ prop_compose! {
 }
 
 pub fn service_mode() -> impl Strategy<Value = ServiceMode> {
-    any::<u32>().prop_map(|replicas| ServiceMode::Replicated { replicas })
+    prop_oneof![
+        any::<u32>().prop_map(|replicas| ServiceMode::Replicated { replicas }),
+        Just(ServiceMode::Global),
+        any::<(u32, u32)>().prop_map(|(max_concurrent, total_completions)| ServiceMode::ReplicatedJob {
+            max_concurrent,
+            total_completions
+        }),
+        Just(ServiceMode::GlobalJob),
+    ]
+}
+
+prop_compose! {
+    fn placement()(
+        node in maybe(id(NodeId::from_random)),
+        label in "[a-z]{1,8}",
+        equal in any::<bool>(),
+        value in "[a-z0-9]{1,8}",
+        max_replicas in any::<u32>(),
+    ) -> Placement {
+        let constraint = Constraint { attribute: Attribute::NodeLabel(label.clone()), equal, value };
+        Placement { node, constraints: vec![constraint], preferences: vec![Attribute::EngineLabel(label)], max_replicas }
+    }
+}
+
+prop_compose! {
+    fn update_config()(
+        parallelism in any::<u32>(),
+        delay in any::<u32>(),
+        failure_action in one_of(&[FailureAction::Pause, FailureAction::Continue, FailureAction::Rollback]),
+        monitor in any::<u32>(),
+        max_failure_ratio in any::<u32>(),
+        order in one_of(&[UpdateOrder::StopFirst, UpdateOrder::StartFirst]),
+    ) -> UpdateConfig {
+        let seconds = |count: u32| std::time::Duration::from_secs(count.into());
+        let (delay, monitor) = (seconds(delay), seconds(monitor));
+        UpdateConfig { parallelism, delay, failure_action, monitor, max_failure_ratio, order }
+    }
 }
 
 pub fn endpoint_mode() -> impl Strategy<Value = EndpointMode> {
@@ -128,11 +164,12 @@ prop_compose! {
         ports in few(port_spec()),
         endpoint_mode in endpoint_mode(),
         depends_on in btree_map(text(), dependency(), 0..3),
-        (node, step_of) in (maybe(id(NodeId::from_random)), maybe(text())),
+        (placement, step_of) in (placement(), maybe(text())),
+        (update, rollback, force_update) in (maybe(update_config()), maybe(update_config()), any::<u64>()),
     ) -> ServiceSpec {
         ServiceSpec {
             name, labels, stack, mode, container, container_name, container_prefix, network, ports, endpoint_mode,
-            depends_on, placement: Placement { node }, step_of,
+            depends_on, placement, step_of, update, rollback, force_update,
         }
     }
 }

@@ -1,6 +1,9 @@
 //! From services to tasks, in a closed loop with agents that do what they are told.
 
 mod depends;
+mod global;
+mod jobs;
+mod rolling;
 
 use std::time::Duration;
 

@@ -3,18 +3,27 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use model::{PortSpec, Service, ServiceMode, ServiceSpec};
+use model::{PortSpec, RestartCondition, Service, ServiceSpec};
 
 use super::{Draft, Refusal};
 
 impl Draft<'_> {
     /// Checks one service's spec against networks, secrets and configs.
     pub(super) fn check_service(&self, spec: &ServiceSpec) -> Result<(), Refusal> {
-        let ServiceMode::Replicated { replicas } = spec.mode;
-        let many = |why| Refusal::Replicas { service: spec.name.clone(), replicas, why };
+        let slots = spec.mode.slots();
+        let service = || spec.name.clone();
+        let many = |why| match slots {
+            Some(replicas) => Refusal::Replicas { service: service(), replicas, why },
+            None => Refusal::Global { service: service(), why },
+        };
+        let is_many = spec.placement.node.is_none() && slots.is_none() || slots.is_some_and(|slots| slots > 1);
+        let ends = matches!(spec.container.restart.condition, RestartCondition::No | RestartCondition::OnFailure);
+        if spec.mode.is_job() && !ends {
+            return Err(Refusal::JobRestarts { service: service() });
+        }
         if let Some(name) = &spec.container_name {
             model::check_object_name("container", name)?;
-            if replicas > 1 {
+            if is_many {
                 return Err(many("a container_name"));
             }
         }
@@ -22,7 +31,7 @@ impl Draft<'_> {
         model::check_port_count(spec.ports.len()).map_err(too_many)?;
         self.check_attachments(spec)?;
         self.check_way_in(spec)?;
-        if fixed_addresses(spec).next().is_some() && replicas > 1 {
+        if fixed_addresses(spec).next().is_some() && is_many {
             return Err(many("a fixed address"));
         }
         for secret in &spec.container.secrets {

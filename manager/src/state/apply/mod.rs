@@ -6,6 +6,7 @@ mod declaration;
 mod objects;
 mod ranges;
 mod refusal;
+mod services;
 mod stack;
 mod tasks;
 #[cfg(test)]
@@ -81,6 +82,13 @@ impl Draft<'_> {
             Command::UpdateNode { node, spec, seen } => self.update_node(*node, spec, *seen),
             Command::RemoveNode { node, force } => self.remove_node(*node, *force),
             Command::SetManager { node, manager } => self.set_manager(*node, manager.as_ref()),
+            Command::CreateService { spec, ids } => self.create_service(spec, *ids),
+            Command::UpdateService { service, spec, seen } => self.update_service(*service, spec, *seen),
+            Command::RollbackService { service, failed, seen } => {
+                self.rollback_service(*service, failed.as_deref(), *seen)
+            }
+            Command::WithdrawService { service, seen } => self.withdraw_service(*service, *seen),
+            Command::SetUpdate { service, status, seen } => self.set_update(*service, status, *seen),
             Command::NodeLeft { node } => self.node_left(*node),
             Command::Refound(refound) => self.refound(refound),
             Command::SetUnlockKey { key } => self.set_unlock_key(key),

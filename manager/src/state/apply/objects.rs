@@ -112,7 +112,7 @@ impl Draft<'_> {
         self.state.put_service(service);
     }
 
-    fn seen_service(&self, id: ServiceId, seen: u64) -> Result<Service, Refusal> {
+    pub(super) fn seen_service(&self, id: ServiceId, seen: u64) -> Result<Service, Refusal> {
         let service = self.state.services.get(&id).cloned();
         let service = service.ok_or_else(|| Refusal::NotFound { kind: "service", name: id.to_string() })?;
         check_seen("service", id, service.meta, seen, self.version)?;
@@ -144,7 +144,12 @@ impl Draft<'_> {
         seen: u64,
         uses: impl Fn(&ServiceSpec) -> bool,
     ) -> Result<(), Refusal> {
-        match self.state.services.values().any(|service| uses(&service.spec)) {
+        match self
+            .state
+            .services
+            .values()
+            .any(|service| uses(&service.spec) || service.previous_spec().is_some_and(&uses))
+        {
             true => Err(Refusal::Stale { kind, id: id.to_string(), seen, now: self.state.version }),
             false => Ok(()),
         }

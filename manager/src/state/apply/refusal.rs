@@ -195,6 +195,34 @@ pub enum Refusal {
         /// Which.
         node: model::NodeId,
     },
+    /// What of a service cannot be another.
+    #[error("service {service}: its {what} cannot change; remove it, and create another one")]
+    Fixed {
+        /// Which.
+        service: String,
+        /// What.
+        what: &'static str,
+    },
+    /// It has never been anything else.
+    #[error("service {service} does not have a previous spec to go back to")]
+    NoPrevious {
+        /// Which.
+        service: String,
+    },
+    /// What cannot be on several nodes is to be on all.
+    #[error("service {service} cannot have a container on every node, as it has {why}")]
+    Global {
+        /// Which.
+        service: String,
+        /// `a container_name`, `a fixed address`.
+        why: &'static str,
+    },
+    /// A job that would never be done.
+    #[error("service {service} is a job, and so restarts its containers on failure or not at all")]
+    JobRestarts {
+        /// Which.
+        service: String,
+    },
     /// A service that cannot have several containers is to have them.
     #[error("service {service} cannot have {replicas} containers, as it has {why}")]
     Replicas {

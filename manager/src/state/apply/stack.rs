@@ -219,16 +219,15 @@ impl Draft<'_> {
         let Some(before) = before else {
             let is_taken = |bits| self.state.services.contains_key(&ServiceId::from_random(bits));
             let id = ServiceId::from_random(ids.draw_fresh(is_taken));
-            let (meta, endpoint) = (self.born(), Default::default());
-            let held = apply.no_start;
-            let service =
-                Service { id, meta, spec, spec_version: 1, volumes_since: 0, removing: false, held, endpoint };
-            self.put_service(service);
+            self.put_service(Service::new(id, self.born(), spec, apply.no_start));
             return Ok(None);
         };
         let owner = |spec: &ServiceSpec| spec.stack.as_ref().map(|member| member.stack.clone());
         check_owner("service", &spec.name, owner(&before.spec).as_deref(), owner(&spec).as_deref())?;
-        let differs = containers_differ(&before.spec, &spec) || changed.concerns(&spec);
+        if before.spec.rolls() && !spec.rolls() {
+            return Err(Refusal::Fixed { service: spec.name, what: "way of being updated" });
+        }
+        let differs = before.spec.is_made_anew_by(&spec) || changed.concerns(&spec);
         let recreate = match apply.recreate {
             Recreate::Changed => differs || apply.force.iter().any(|key| key == spec.key()),
             Recreate::Force => true,
@@ -237,9 +236,10 @@ impl Draft<'_> {
         let id = before.id;
         let held = apply.no_start || before.held && !apply.start_stopped;
         if recreate || before.removing || before.held != held || before.spec != spec {
-            let spec_version = before.spec_version + u64::from(recreate);
-            let volumes_since = if recreate && apply.renew_volumes { spec_version } else { before.volumes_since };
-            self.put_service(Service { spec, spec_version, volumes_since, removing: false, held, ..before });
+            let after = self.renewed(before, spec, recreate);
+            let renews = recreate && apply.renew_volumes;
+            let volumes_since = if renews { after.spec_version } else { after.volumes_since };
+            self.put_service(Service { volumes_since, removing: false, held, ..after });
         }
         Ok(recreate.then_some(id))
     }
@@ -254,7 +254,9 @@ impl Draft<'_> {
             |service: &&Service| !declared.contains(service.spec.name.as_str()) && changed.concerns(&service.spec);
         for service in self.state.services.values().filter(concerned).cloned().collect::<Vec<_>>() {
             recreated.insert(service.id);
-            self.put_service(Service { spec_version: service.spec_version + 1, ..service });
+            let spec = service.spec.clone();
+            let after = self.renewed(service, spec, true);
+            self.put_service(after);
         }
     }
 
@@ -350,14 +352,6 @@ impl Changed {
             || spec.container.secrets.iter().any(|file| self.secrets.contains(&file.secret))
             || spec.container.configs.iter().any(|file| self.configs.contains(&file.config))
     }
-}
-
-/// Whether containers made from the one would differ from those made from the other, or run elsewhere.
-fn containers_differ(before: &ServiceSpec, after: &ServiceSpec) -> bool {
-    before.container != after.container
-        || before.network != after.network
-        || before.container_name != after.container_name
-        || before.placement != after.placement
 }
 
 /// Without new containers, what they are made from stays too (as do networks, secrets and configs), so that the next

@@ -32,8 +32,11 @@ impl Draft<'_> {
         if self.state.tasks.contains_key(&task.id) {
             return Err(Refusal::Exists { kind: "task", name: task.id.to_string() });
         }
-        let taken = |other: &Task| other.slot == task.slot && other.desired <= TaskState::Running;
-        if self.state.tasks_of(task.service).any(taken) {
+        // Where tasks give way one by one, the next is there beside the one before it.
+        let place = task.place();
+        let most = usize::from(service.spec.rolls() && !service.spec.mode.is_job());
+        let taken = self.state.tasks_of(task.service).filter(|other| other.place() == place && other.is_live());
+        if taken.count() > most {
             let name = format!("{} of slot {}", service.spec.name, task.slot);
             return Err(Refusal::Exists { kind: "task", name });
         }

@@ -183,6 +183,25 @@ impl TryFrom<wire::Command> for Command {
             Wire::SetManager(wire::SetManager { node, manager }) => {
                 Self::SetManager { node: text(node)?, manager: manager.map(TryInto::try_into).transpose()? }
             }
+            Wire::CreateService(wire::CreateService { spec, ids: source }) => {
+                Self::CreateService { spec: Box::new(required(spec, "spec")?), ids: ids(source)? }
+            }
+            Wire::UpdateService(wire::UpdateService { service, spec }) => {
+                let (service, seen) = object(part(service, "service")?)?;
+                Self::UpdateService { service, spec: Box::new(required(spec, "spec")?), seen }
+            }
+            Wire::RollbackService(wire::RollbackService { service, automatic, reason }) => {
+                let (service, seen) = object(part(service, "service")?)?;
+                Self::RollbackService { service, failed: automatic.then_some(reason), seen }
+            }
+            Wire::WithdrawService(service) => {
+                let (service, seen) = object(service)?;
+                Self::WithdrawService { service, seen }
+            }
+            Wire::SetUpdate(wire::SetUpdate { service, status }) => {
+                let (service, seen) = object(part(service, "service")?)?;
+                Self::SetUpdate { service, status: required(status, "status")?, seen }
+            }
             Wire::NodeLeft(node) => Self::NodeLeft { node: text(node)? },
             Wire::SetUnlockKey(key) => Self::SetUnlockKey { key: SecretData::new(key) },
             Wire::Refound(wire::Refound { node, key, manager, address }) => {

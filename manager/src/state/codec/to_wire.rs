@@ -100,6 +100,22 @@ impl From<Command> for wire::Command {
             Command::SetManager { node, manager } => {
                 Wire::SetManager(wire::SetManager { node: node.to_string(), manager: manager.map(Into::into) })
             }
+            Command::CreateService { spec, ids: source } => {
+                Wire::CreateService(wire::CreateService { spec: Some((*spec).into()), ids: ids(source) })
+            }
+            Command::UpdateService { service, spec, seen } => Wire::UpdateService(wire::UpdateService {
+                service: Some(object(service, seen)),
+                spec: Some((*spec).into()),
+            }),
+            Command::RollbackService { service, failed, seen } => Wire::RollbackService(wire::RollbackService {
+                service: Some(object(service, seen)),
+                automatic: failed.is_some(),
+                reason: failed.unwrap_or_default(),
+            }),
+            Command::WithdrawService { service, seen } => Wire::WithdrawService(object(service, seen)),
+            Command::SetUpdate { service, status, seen } => {
+                Wire::SetUpdate(wire::SetUpdate { service: Some(object(service, seen)), status: Some(status.into()) })
+            }
             Command::NodeLeft { node } => Wire::NodeLeft(node.to_string()),
             Command::Refound(refound) => Wire::Refound((*refound).into()),
             Command::SetUnlockKey { key } => Wire::SetUnlockKey(key.reveal().to_vec()),

@@ -95,3 +95,18 @@ fn what_the_mesh_adds_to_format_1() {
     hold("mesh-state", MESH_STATE, &encode_state(&state));
     assert_eq!(decode_state(&from_hex(MESH_STATE)).unwrap(), state);
 }
+
+const SERVICE_ENTRY: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/service-entry-1.hex"));
+const SERVICE_STATE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/service-state-1.hex"));
+
+#[test]
+fn what_services_by_themselves_add_to_format_1() {
+    let entry = Entry { now: Timestamp(26), commands: samples::service_commands() };
+    hold("service-entry", SERVICE_ENTRY, &encode_entry(&entry));
+    assert_eq!(decode_entry(&from_hex(SERVICE_ENTRY)).unwrap(), entry);
+    let state = samples::service_state();
+    hold("service-state", SERVICE_STATE, &encode_state(&state));
+    let read = decode_state(&from_hex(SERVICE_STATE)).unwrap();
+    assert_eq!(read, state);
+    assert_eq!(invariants::check(&read), Ok(()));
+}

@@ -3,10 +3,11 @@
 
 use model::{
     AddressPool, AttachmentSpec, Availability, Cluster, ClusterId, ClusterIdentity, ClusterSpec, Config, ConfigId,
-    ConfigSpec, ContainerSpec, Endpoint, IpSubnet, ManagerMember, MeshEnd, MeshKey, Meta, Network, NetworkId,
-    NetworkMode, NetworkSpec, Node, NodeDescription, NodeId, NodeRole, NodeSpec, NodeState, PortSpec, Protocol,
-    PublishMode, RunIntent, Secret, SecretData, SecretId, SecretSpec, Service, ServiceId, ServiceMode, ServiceSpec,
-    Stack, StackMember, Task, TaskId, TaskSpec, TaskState, TaskStatus, Timestamp, Vip,
+    ConfigSpec, ContainerSpec, Endpoint, FailureAction, IpSubnet, ManagerMember, MeshEnd, MeshKey, Meta, Network,
+    NetworkId, NetworkMode, NetworkSpec, Node, NodeDescription, NodeId, NodeRole, NodeSpec, NodeState, Placement,
+    PortSpec, PreviousSpec, Protocol, PublishMode, RunIntent, Secret, SecretData, SecretId, SecretSpec, Service,
+    ServiceId, ServiceMode, ServiceSpec, Stack, StackMember, Task, TaskId, TaskSpec, TaskState, TaskStatus, Timestamp,
+    UpdateConfig, UpdateOrder, UpdateState, UpdateStatus, Vip,
 };
 
 use crate::state::{ApplyStack, Command, IdSource, IntentAction, OpenCluster, Recreate, Refound, State};
@@ -40,7 +41,7 @@ fn description() -> NodeDescription {
         engine_version: "0.1.0".into(),
         nano_cpus: 4_000_000_000,
         memory: 1 << 33,
-        mesh: None,
+        ..NodeDescription::default()
     }
 }
 
@@ -131,6 +132,7 @@ fn task() -> Task {
         continues: Some(TaskId::from_random(16)),
         volumes_since: None,
         tries: 17,
+        bound: None,
         status: status(),
     }
 }
@@ -190,6 +192,8 @@ pub fn state() -> State {
     state.nodes.insert(NODE, node);
     let (id, meta) = (SERVICE, meta());
     state.put_service(Service {
+        previous: None,
+        update: None,
         id,
         meta,
         spec: service_spec(),
@@ -310,6 +314,72 @@ pub fn mesh_state() -> State {
         MeshEnd { key: MeshKey::new([9; 32]), address: "2001:db8::9".parse().unwrap(), port: 7_000, images: None };
     if let Some(node) = state.nodes.get_mut(&NODE) {
         node.description.mesh = Some(end);
+    }
+    state
+}
+
+/// A service of which no field that came with services by themselves has its default.
+fn rolling_spec() -> ServiceSpec {
+    let nanos = std::time::Duration::from_nanos;
+    let update = UpdateConfig {
+        parallelism: 2,
+        delay: nanos(3),
+        failure_action: FailureAction::Rollback,
+        monitor: nanos(4),
+        max_failure_ratio: 5,
+        order: UpdateOrder::StartFirst,
+    };
+    let rollback = UpdateConfig { failure_action: FailureAction::Continue, ..update };
+    let mut spec = service_spec();
+    spec.stack = None;
+    spec.name = "lone".into();
+    spec.mode = ServiceMode::ReplicatedJob { max_concurrent: 2, total_completions: 3 };
+    spec.placement = Placement {
+        node: None,
+        constraints: vec!["node.labels.disk!=tape".parse().unwrap()],
+        preferences: vec!["engine.labels.rack".parse().unwrap()],
+        max_replicas: 4,
+    };
+    spec.container.resources.reservations.generic = [("gpu".to_owned(), 1)].into();
+    ServiceSpec { update: Some(update), rollback: Some(rollback), force_update: 6, ..spec }
+}
+
+fn update_status() -> UpdateStatus {
+    UpdateStatus {
+        state: UpdateState::RollbackPaused,
+        started_at: Timestamp(27),
+        completed_at: Timestamp(28),
+        message: "too much has failed".into(),
+    }
+}
+
+/// The commands that came with services by themselves.
+pub fn service_commands() -> Vec<Command> {
+    let (spec, seen) = (rolling_spec(), 20);
+    let global = ServiceSpec { mode: ServiceMode::Global, ..spec.clone() };
+    let failed = Some("it ended with code 1".to_owned());
+    vec![
+        Command::CreateService { spec: Box::new(spec), ids: IDS },
+        Command::UpdateService { service: SERVICE, spec: Box::new(global), seen },
+        Command::RollbackService { service: SERVICE, failed, seen },
+        Command::RollbackService { service: SERVICE, failed: None, seen },
+        Command::WithdrawService { service: SERVICE, seen },
+        Command::SetUpdate { service: SERVICE, status: update_status(), seen },
+    ]
+}
+
+/// A state with what came with them: where an update is, the spec before, tasks bound to a node, what a node is said to have.
+pub fn service_state() -> State {
+    let mut state = state();
+    let spec = ServiceSpec { mode: ServiceMode::GlobalJob, ..rolling_spec() };
+    let previous = PreviousSpec { spec: rolling_spec(), spec_version: 13 };
+    let service = state.services.get(&SERVICE).cloned().unwrap();
+    let (previous, update) = (Some(Box::new(previous)), Some(update_status()));
+    state.put_service(Service { spec, previous, update, ..service });
+    state.put_task(Task { bound: Some(NODE), ..task() });
+    if let Some(node) = state.nodes.get_mut(&NODE) {
+        node.description.labels = labels();
+        node.description.generic = [("gpu".to_owned(), 2)].into();
     }
     state
 }
