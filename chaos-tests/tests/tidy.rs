@@ -115,6 +115,26 @@ fn links_of_the_documents_lead_somewhere() {
     demand(&found);
 }
 
+/// What a merge leaves where two changes met is no text of anybody's.
+#[test]
+fn no_file_has_marks_of_a_merge() {
+    let listed = std::process::Command::new("git").args(["ls-files", "-z"]).current_dir(root()).output().unwrap();
+    assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let is_mark = |line: &&[u8]| {
+        let marks = [b'<', b'>', b'|'].map(|mark| [mark; 7]);
+        let begins = marks.iter().any(|mark| line.strip_prefix(mark).is_some_and(|rest| rest.starts_with(b" ")));
+        begins || line.strip_suffix(b"\r").unwrap_or(line) == [b'='; 7]
+    };
+    let mut found = Vec::new();
+    for path in listed.split_terminator('\0').map(|path| root().join(path)).filter(|path| path.is_file()) {
+        let text = fs::read(&path).unwrap();
+        let lines = text.split(|byte| *byte == b'\n').enumerate();
+        found.extend(lines.filter(|(_, line)| is_mark(line)).map(|(index, _)| place(&path, index + 1)));
+    }
+    demand(&found);
+}
+
 /// The README's two commands are the first that a newcomer types: what make would run must be whole shell.
 #[test]
 fn the_makefile_says_what_a_shell_can_read() {
