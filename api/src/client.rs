@@ -74,7 +74,7 @@ impl Endpoint {
 }
 
 /// Docker's port for TLS.
-const TLS_PORT: u16 = 2376;
+pub const TLS_PORT: u16 = 2376;
 
 fn tcp(place: &str) -> Option<(String, u16)> {
     let place = place.trim_end_matches('/');

@@ -46,7 +46,7 @@ impl EndpointOptions {
 }
 
 /// Whether a device can have this name.
-pub(crate) fn is_device(name: &str) -> bool {
+pub fn is_device(name: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     (1..=15).contains(&name.len())
         && !matches!(name, "." | ".." | "lo" | "all" | "default")

@@ -11,6 +11,7 @@ mod address;
 mod assignment;
 mod cluster;
 mod container;
+pub mod csv;
 mod device;
 mod endpoint;
 mod health;

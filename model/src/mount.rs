@@ -174,6 +174,29 @@ pub enum Propagation {
     Slave,
 }
 
+impl Propagation {
+    const ALL: [Self; 6] = [Self::Rprivate, Self::Private, Self::Rshared, Self::Shared, Self::Rslave, Self::Slave];
+
+    /// The word for it in mount options.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Rprivate => "rprivate",
+            Self::Private => "private",
+            Self::Rshared => "rshared",
+            Self::Shared => "shared",
+            Self::Rslave => "rslave",
+            Self::Slave => "slave",
+        }
+    }
+
+    /// The one that a word means.
+    #[must_use]
+    pub fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|propagation| propagation.word() == word)
+    }
+}
+
 /// How to make a volume: the `local` driver.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

@@ -11,23 +11,6 @@ use crate::Result;
 /// Docker's size of /dev/shm in bytes.
 const SHM_SIZE: u64 = 64 << 20;
 
-/// What a privileged container sees and others don't.
-const MASKED: [&str; 12] = [
-    "/proc/acpi",
-    "/proc/asound",
-    "/proc/interrupts",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/sys/devices/virtual/powercap",
-    "/sys/firmware",
-];
-const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
-
 /// Something to mount, made ready by a shell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MountPoint {
@@ -47,7 +30,7 @@ pub fn hidden_paths(visible: bool) -> (Vec<String>, Vec<String>) {
         return (Vec::new(), Vec::new());
     }
     let owned = |paths: &[&str]| paths.iter().map(ToString::to_string).collect();
-    (owned(&MASKED), owned(&READ_ONLY))
+    (owned(&model::MASKED_PATHS), owned(&model::READ_ONLY_PATHS))
 }
 
 /// Whether mounts made below it are to be seen on the other side, so that the container's root must not be private.

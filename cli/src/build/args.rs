@@ -345,7 +345,7 @@ fn arguments(items: &[String]) -> Result<BTreeMap<String, String>> {
 fn secret(text: &str) -> Result<(String, Vec<u8>)> {
     let invalid = |reason: String| Error::Flag { flag: "--secret", value: text.to_owned(), reason };
     let (mut id, mut source, mut variable) = (None, None, None);
-    for field in text.split(',') {
+    for field in model::csv::fields(text).map_err(invalid)? {
         match field.split_once('=') {
             Some(("id", value)) => id = Some(value.to_owned()),
             Some(("src" | "source", value)) => source = Some(value.to_owned()),

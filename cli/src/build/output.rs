@@ -40,8 +40,9 @@ impl Output {
         if !text.contains('=') {
             return Ok(Output::Local(text.into()));
         }
+        let fields = model::csv::fields(text)?;
         let (mut kind, mut dest, mut name) = ("", None, None);
-        for field in text.split(',') {
+        for field in &fields {
             match field.split_once('=').ok_or_else(|| format!("{field:?} is no KEY=VALUE"))? {
                 ("type", value) => kind = value,
                 ("dest", value) => dest = Some(PathBuf::from(value)),

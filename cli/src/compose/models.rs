@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use compose_spec::{AiModel, Project, Variables};
 use serde_json::Value;
-use tokio::process::Command;
 
 use super::programs;
 use crate::error::{Error, Result};
@@ -19,7 +18,7 @@ pub async fn ensure(project: &Project) -> Result<Variables> {
     let models = compose_spec::models(project);
     let (Some(program), false) = (runner(), models.is_empty()) else { return Ok(Variables::new()) };
     let run = async |args: &[String]| {
-        let output = Command::new(&program).args(args).envs(&project.environment).kill_on_drop(true).output().await;
+        let output = programs::command(&program, project).args(args).output().await;
         let output = output.map_err(|source| Error::File { action: "run", path: program.clone(), source })?;
         if output.status.success() {
             return Ok(output.stdout);

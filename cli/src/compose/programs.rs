@@ -78,6 +78,13 @@ pub fn find(kind: &str) -> Option<PathBuf> {
     candidates.into_iter().find(|path| is_program(path))
 }
 
+/// Such a program with the project's variables; it ends with who waits for it.
+pub fn command(program: &Path, project: &Project) -> Command {
+    let mut command = Command::new(program);
+    command.envs(&project.environment).kill_on_drop(true);
+    command
+}
+
 fn is_program(path: &Path) -> bool {
     rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok() && path.is_file()
 }
@@ -94,10 +101,9 @@ pub async fn run(project: &Project, provider: &Provider, verb: Verb) -> Result<P
         return Ok(Provided::default());
     }
     let options = options(provider, &metadata, verb).map_err(failed)?;
-    let mut command = Command::new(&program);
+    let mut command = self::command(&program, project);
     command.arg("compose").arg(format!("--project-name={}", project.name)).arg(verb.word());
-    command.args(options).arg(&provider.service).envs(&project.environment);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+    command.args(options).arg(&provider.service).stdin(Stdio::piped()).stdout(Stdio::piped());
     let spawned = command.spawn();
     let mut child = spawned.map_err(|source| Error::File { action: "run", path: program.clone(), source })?;
     let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
@@ -179,9 +185,9 @@ fn take((kind, text): (String, String), provider: &Provider, provided: &mut Prov
 
 /// What a program says of itself; an empty object if nothing.
 async fn metadata(program: &Path, project: &Project) -> Value {
-    let mut command = Command::new(program);
-    command.args(["compose", "metadata"]).envs(&project.environment).stdin(Stdio::null()).stderr(Stdio::null());
-    let output = command.kill_on_drop(true).output().await;
+    let mut command = command(program, project);
+    command.args(["compose", "metadata"]).stdin(Stdio::null()).stderr(Stdio::null());
+    let output = command.output().await;
     let text = output.ok().filter(|output| output.status.success()).map(|output| output.stdout).unwrap_or_default();
     serde_json::from_slice(&text).ok().filter(Value::is_object).unwrap_or_else(|| Value::Object(Default::default()))
 }

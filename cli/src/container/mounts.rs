@@ -65,25 +65,13 @@ fn apply_volume_option(mount: &mut Mount, option: &str) -> Result<(), String> {
         ("Z", MountSource::Bind { relabel, .. }) => *relabel = Some(Relabel::Private),
         ("rbind", MountSource::Bind { recursive, .. }) => *recursive = Recursive::Enabled,
         ("bind", MountSource::Bind { recursive, .. }) => *recursive = Recursive::Disabled,
-        (name, MountSource::Bind { propagation: value, .. }) => match propagation(name) {
+        (name, MountSource::Bind { propagation: value, .. }) => match Propagation::of_word(name) {
             Some(found) => *value = found,
             None => return refused(),
         },
         _ => return refused(),
     }
     Ok(())
-}
-
-fn propagation(name: &str) -> Option<Propagation> {
-    Some(match name {
-        "rprivate" => Propagation::Rprivate,
-        "private" => Propagation::Private,
-        "rshared" => Propagation::Rshared,
-        "shared" => Propagation::Shared,
-        "rslave" => Propagation::Rslave,
-        "slave" => Propagation::Slave,
-        _ => return None,
-    })
 }
 
 /// `--tmpfs /run:size=64m,mode=1777,exec`.
@@ -138,7 +126,7 @@ struct Long {
 /// `--mount type=bind,source=/host,target=/path,readonly`: a line of comma-separated fields, quoted as in CSV.
 pub fn long(value: &str, working_directory: &Path) -> Result<Mount, String> {
     let mut long = Long { kind: "volume".into(), ..Long::default() };
-    for field in fields(value)? {
+    for field in model::csv::fields(value)? {
         let (key, value) = field.split_once('=').unwrap_or((&field, ""));
         let has_value = field.contains('=');
         match key.to_ascii_lowercase().as_str() {
@@ -213,7 +201,7 @@ fn bind_source(mut source: MountSource, options: &[(String, String)]) -> Result<
         for (key, value) in options {
             match key.as_str() {
                 "bind-propagation" => {
-                    *how = propagation(value).ok_or_else(|| format!("{value:?} is no mount propagation"))?;
+                    *how = Propagation::of_word(value).ok_or_else(|| format!("{value:?} is no mount propagation"))?;
                 }
                 _ => *recursive = Recursive::parse(value)?,
             }
@@ -262,28 +250,6 @@ fn tmpfs_source(options: &[(String, String)]) -> Result<MountSource, String> {
 fn image_source(image: String, options: &[(String, String)]) -> MountSource {
     let subpath = options.iter().find(|(key, _)| key == "image-subpath").map(|(_, value)| value.clone());
     MountSource::Image { image, id: None, subpath }
-}
-
-/// One line of comma-separated values (RFC 4180): a field in quotes may have commas, and quotes that are doubled.
-pub fn fields(line: &str) -> Result<Vec<String>, String> {
-    let mut fields = vec![String::new()];
-    let mut quoted = false;
-    let mut chars = line.chars().peekable();
-    while let Some(c) = chars.next() {
-        let Some(field) = fields.last_mut() else { continue };
-        match c {
-            '"' if quoted && chars.peek() == Some(&'"') => {
-                chars.next();
-                field.push('"');
-            }
-            '"' if quoted => quoted = false,
-            '"' if field.is_empty() => quoted = true,
-            '"' => return Err("a quote must be the first of its field".into()),
-            ',' if !quoted => fields.push(String::new()),
-            other => field.push(other),
-        }
-    }
-    if quoted { Err("a quote is not closed".into()) } else { Ok(fields) }
 }
 
 #[cfg(test)]

@@ -207,8 +207,9 @@ fn update(store: &Store, args: UpdateArgs) -> Result<()> {
 /// What `host=tcp://a,ca=…,cert=…,key=…` says.
 fn endpoint_of(endpoint: &str) -> Result<(String, Option<Tls>)> {
     let refuse = |reason: &str| Error::Flag { flag: "--docker", value: endpoint.into(), reason: reason.into() };
+    let pairs = model::csv::fields(endpoint).map_err(|reason| refuse(&reason))?;
     let (mut host, mut files) = (None, [None, None, None]);
-    for pair in endpoint.split(',') {
+    for pair in &pairs {
         match pair.split_once('=') {
             Some(("host", address)) => host = Some(address.to_owned()),
             Some(("ca", path)) => files[0] = Some(path),

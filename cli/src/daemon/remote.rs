@@ -1,4 +1,4 @@
-//! Commands of other machines: `orca daemon -H tcp://HOST:PORT --tlsverify`. Who may connect is root on this machine, so
+//! Commands of other machines: `orca daemon -H tcp://HOST:TLS_PORT --tlsverify`. Who may connect is root on this machine, so
 //! nobody may without a certificate of the daemon's CA.
 
 use std::io;
@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use api::client::TLS_PORT;
 use api::listener::Client;
 use api::tls::{Clients, ServerConfig};
 use clap::Args;
@@ -16,14 +17,11 @@ use tokio_stream::wrappers::ReceiverStream;
 use crate::client::read_pem;
 use crate::error::{Error, Result};
 
-/// Docker's port for TLS.
-const PORT: u16 = 2376;
-
 /// Where the daemon listens beside its own socket, and as whom.
 #[derive(Debug, Args)]
 pub struct RemoteArgs {
-    /// Also answer commands of other machines: tcp://ADDRESS[:PORT], with --tlsverify
-    #[arg(short = 'H', long = "host", id = "listen", value_name = "tcp://ADDRESS[:PORT]")]
+    /// Also answer commands of other machines: tcp://ADDRESS[:TLS_PORT], with --tlsverify
+    #[arg(short = 'H', long = "host", id = "listen", value_name = "tcp://ADDRESS[:TLS_PORT]")]
     listen: Vec<String>,
     /// Answer only who has a certificate of the CA; -H demands it
     #[arg(long)]
@@ -82,12 +80,12 @@ fn address(text: &str) -> Result<SocketAddr> {
     let place = match text.split_once("://") {
         Some(("tcp", place)) => place,
         Some(("unix", _)) => return Err(refused("the daemon's own socket is orca.sock in --run-dir")),
-        _ => return Err(refused("expected tcp://ADDRESS[:PORT]")),
+        _ => return Err(refused("expected tcp://ADDRESS[:TLS_PORT]")),
     };
     let place = place.trim_end_matches('/');
     let place = place.strip_prefix("localhost").map_or_else(|| place.to_owned(), |port| format!("127.0.0.1{port}"));
     let place = if place.is_empty() || place.starts_with(':') { format!("0.0.0.0{place}") } else { place };
-    let bare = || place.trim_matches(['[', ']']).parse().map(|ip| SocketAddr::new(ip, PORT));
+    let bare = || place.trim_matches(['[', ']']).parse().map(|ip| SocketAddr::new(ip, TLS_PORT));
     place
         .parse()
         .or_else(|_| bare())

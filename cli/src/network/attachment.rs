@@ -5,8 +5,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use model::{AttachmentSpec, EndpointOptions, MacAddress, NetworkMode};
 
-use crate::container::mounts::fields;
-
 /// What the single flags beside `--network` say; they mean its first network.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct First {
@@ -121,7 +119,7 @@ fn attachment(value: &str) -> Result<(i64, AttachmentSpec), String> {
         return Ok((0, named(value)));
     }
     let (mut spec, mut priority, mut options) = (AttachmentSpec::default(), None, Vec::new());
-    for part in fields(value)? {
+    for part in model::csv::fields(value)? {
         let (key, text) = part.split_once('=').ok_or_else(|| format!("{part:?}: expected KEY=VALUE"))?;
         let address = |what: &str| format!("{text:?} is not an {what} address");
         match key {

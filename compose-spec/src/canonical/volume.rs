@@ -1,5 +1,7 @@
 //! The short syntax of `volumes`: `[SOURCE:]TARGET[:OPTIONS]`.
 
+use model::Propagation;
+
 use crate::canonical::object;
 use crate::error::Error;
 use crate::node::{Map, Node, Value};
@@ -54,9 +56,7 @@ pub fn parse(spec: &str) -> Result<ShortVolume, String> {
                     "ro" => volume.read_only = true,
                     "rw" => volume.read_only = false,
                     "nocopy" => volume.no_copy = true,
-                    "rprivate" | "private" | "rshared" | "shared" | "rslave" | "slave" => {
-                        volume.propagation = Some(option.to_owned())
-                    }
+                    word if Propagation::of_word(word).is_some() => volume.propagation = Some(option.to_owned()),
                     "z" | "Z" => volume.selinux = Some(option.to_owned()),
                     _ => {}
                 }

@@ -101,18 +101,12 @@ fn bind(mount: &Fields, path: String, errors: &mut Vec<Error>) -> MountSource {
     if let Some(options) = mount.nested("bind") {
         // Only `false` is kept in the canonical form.
         create = options.take("create_host_path").and_then(Node::as_bool).unwrap_or(true);
-        propagation = match options.text("propagation").as_deref() {
-            None | Some("rprivate") => Propagation::Rprivate,
-            Some("private") => Propagation::Private,
-            Some("rshared") => Propagation::Rshared,
-            Some("shared") => Propagation::Shared,
-            Some("rslave") => Propagation::Rslave,
-            Some("slave") => Propagation::Slave,
-            Some(other) => {
-                options.invalid("propagation", format!("{other:?} is no mount propagation"), errors);
+        propagation = options.text("propagation").map_or(Propagation::Rprivate, |word| {
+            Propagation::of_word(&word).unwrap_or_else(|| {
+                options.invalid("propagation", format!("{word:?} is no mount propagation"), errors);
                 Propagation::Rprivate
-            }
-        };
+            })
+        });
         // Any other word does not pass the schema.
         recursive = options.text("recursive").and_then(|word| Recursive::parse(&word).ok()).unwrap_or_default();
         relabel = match options.text("selinux").as_deref() {

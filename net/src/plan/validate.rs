@@ -163,9 +163,7 @@ impl AttachmentPlan {
             }
         }
         let name = &self.interface;
-        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-        let reserved = matches!(name.as_str(), "." | ".." | "lo" | "all" | "default");
-        if name.is_empty() || name.len() > 15 || reserved || !name.bytes().all(allowed) {
+        if !model::is_device(name) {
             return Err(Error::InterfaceName { name: name.chars().take(80).collect() });
         }
         let mut further = self.sysctls.iter().map(|(key, value)| model::check_endpoint_sysctl(key, value));

@@ -10,23 +10,6 @@ use serde_json::{Map, Value as Json, json};
 
 use super::network::asked_bindings;
 
-/// Paths that Docker hides from containers, and those that it shows read-only.
-const MASKED: &[&str] = &[
-    "/proc/asound",
-    "/proc/acpi",
-    "/proc/interrupts",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/sys/firmware",
-    "/sys/devices/virtual/powercap",
-];
-const READ_ONLY: &[&str] = &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
-
 /// Docker's object, in its order.
 pub fn describe(container: &Container, spec: &ContainerSpec) -> Json {
     let mut object = Map::new();
@@ -78,7 +61,7 @@ pub fn describe(container: &Container, spec: &ContainerSpec) -> Json {
     let (masked, read_only) = if spec.privileged || spec.security.systempaths_unconfined {
         (json!(null), json!(null))
     } else {
-        (json!(MASKED), json!(READ_ONLY))
+        (json!(model::MASKED_PATHS), json!(model::READ_ONLY_PATHS))
     };
     set(json!({ "MaskedPaths": masked, "ReadonlyPaths": read_only }));
     Json::Object(object)
@@ -198,8 +181,7 @@ pub fn mode(mount: &model::Mount) -> Vec<String> {
         MountSource::Bind { propagation, recursive, relabel, .. } => {
             words.extend(relabel.map(|relabel| relabel.letter().to_owned()));
             words.extend((*recursive == Recursive::Disabled).then(|| "bind".to_owned()));
-            let propagation =
-                (*propagation != Propagation::Rprivate).then(|| format!("{propagation:?}").to_lowercase());
+            let propagation = (*propagation != Propagation::Rprivate).then(|| propagation.word().to_owned());
             words.extend(propagation);
         }
         MountSource::Volume { no_copy: true, .. } => words.push("nocopy".into()),
