@@ -174,6 +174,19 @@ pub enum Error {
         /// " by PROGRAM (pid N)", or nothing when it cannot be told.
         owner: String,
     },
+    /// Its process has too many files open.
+    #[error(
+        "cannot reserve port {port}/{protocol}: `orca netd` has the {limit} files open that it may (one a port, two for TCP on all \
+         addresses): publish fewer ports, or raise the daemon's limit (LimitNOFILE of its unit)"
+    )]
+    TooManyPorts {
+        /// The port.
+        port: u16,
+        /// tcp or udp.
+        protocol: model::Protocol,
+        /// How many it may have.
+        limit: u64,
+    },
     /// A published port could not be bound for another reason.
     #[error("cannot reserve port {port}/{protocol} on {address}: {source}")]
     PortBind {

@@ -200,6 +200,9 @@ fn a_projects_networks() {
     assert!(virtual_address != "fd00:79::9", "{answers}");
     let page = format!("wget -qO- 'http://[{virtual_address}]/passwd'");
     assert!(exec(&node, "sixes-tool-1", &page).contains("root:"));
+    let from_node = |node: &Node| node.get(&format!("http://[{virtual_address}]/passwd")).is_some();
+    assert!(from_node(&node), "the node itself has a way there, too");
+    assert!(node.get(&format!("http://[{virtual_address}]:81/passwd")).is_none());
     assert!(exec(&node, "sixes-tool-1", "ping -6 -c 1 -w 5 web").contains("1 packets received"));
     assert!(exec(&node, "sixes-tool-1", "ping -4 -c 1 -w 5 10.79.0.254").contains("1 packets received"));
     for url in ["127.0.0.1:8090", "[::1]:8090", "[2001:db8::1]:8090"] {

@@ -57,6 +57,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     // A session of its own: what ends the daemon's terminal or group does not end this. It fails for a leader, who has one.
     let _ = nix::unistd::setsid();
+    ports::raise_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let done = match runtime {
         Ok(runtime) => {

@@ -25,8 +25,8 @@ pub(super) fn reserve(reservation: Reservation) -> Result<Vec<OwnedFd>, Error> {
         match bind_one(reservation, IpAddr::V6(Ipv6Addr::UNSPECIFIED)) {
             Ok(socket) => held.push(socket),
             // A host without IPv6 has nobody on ::1 either.
-            Err(Error::PortBind { .. }) => {}
-            Err(in_use) => return Err(in_use),
+            Err(Error::PortBind { source, .. }) if is_no_family(&source) => {}
+            Err(error) => return Err(error),
         }
     }
     Ok(held)
@@ -42,8 +42,26 @@ fn bind_one(reservation: Reservation, address: IpAddr) -> Result<OwnedFd, Error>
     };
     bound.map_err(|errno| match errno {
         Errno::EADDRINUSE => Error::PortInUse { port, protocol, address, owner: owner(protocol, port) },
+        Errno::EMFILE => Error::TooManyPorts { port, protocol, limit: limit() },
         _ => Error::PortBind { port, protocol, address, source: errno.into() },
     })
+}
+
+fn is_no_family(error: &std::io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
+}
+
+/// How many files this process may have open.
+fn limit() -> u64 {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// Lets this process have as many files open as it may; what it would start has the same.
+pub(super) fn raise_limit() {
+    let resource = rustix::process::Resource::Nofile;
+    let limit = rustix::process::getrlimit(resource);
+    // Below its bound every process may set it.
+    let _ = rustix::process::setrlimit(resource, rustix::process::Rlimit { current: limit.maximum, ..limit });
 }
 
 /// Whether a port of an address is free for a moment.

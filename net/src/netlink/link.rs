@@ -441,13 +441,18 @@ pub(super) fn remove_route(batch: &mut Batch, route: &Route) {
 fn route_message(batch: &mut Batch, label: String, kind: u16, flags: u16, route: &Route) {
     const RTNH_F_ONLINK: u32 = 4;
     const RTN_UNICAST: u8 = 1;
+    const RTN_LOCAL: u8 = 2;
     const RTN_UNREACHABLE: u8 = 7;
     let family = Family::of(route.destination.network());
     let scope = if route.via.is_some() { 0 } else { SCOPE_LINK };
     // An IPv6 next hop is link-local and so on the link by nature.
     let onlink = if route.via.is_some() && family == Family::V4 { RTNH_F_ONLINK } else { 0 };
-    // IPv6 packets are never routed to the loopback device.
-    let nowhere = family == Family::V6 && route.device == LOOPBACK;
+    // IPv6 packets are never routed to the loopback device, unless to what is the host's own.
+    let way = match (family == Family::V6 && route.device == LOOPBACK, route.destination.prefix() == family.width()) {
+        (false, _) => RTN_UNICAST,
+        (true, true) => RTN_LOCAL,
+        (true, false) => RTN_UNREACHABLE,
+    };
     let mut header = [0; ROUTE_HEADER_LEN];
     header[..8].copy_from_slice(&[
         family_number(family),
@@ -457,7 +462,7 @@ fn route_message(batch: &mut Batch, label: String, kind: u16, flags: u16, route:
         if route.table.is_some() { 0 } else { TABLE_MAIN },
         ROUTE_PROTOCOL,
         scope,
-        if nowhere { RTN_UNREACHABLE } else { RTN_UNICAST },
+        way,
     ]);
     header[8..].copy_from_slice(&onlink.to_ne_bytes());
     batch.message(label, kind, flags | NLM_F_ACK, &header, |a| {

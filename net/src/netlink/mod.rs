@@ -60,7 +60,8 @@ pub fn remove_loopback_address(address: IpAddr) -> Result<(), Error> {
     Netlink::route()?.execute(&batch, &[libc::EADDRNOTAVAIL])
 }
 
-/// Routes a whole subnet to the loopback device, which for IPv6 means nowhere, with the host's address in it as source.
+/// Routes a subnet to the loopback device, which for IPv6 means nowhere if it is a whole one and the host itself if it is one
+/// address, with the host's address there as source.
 pub fn add_subnet_route(subnet: IpSubnet, source: IpAddr) -> Result<(), Error> {
     let mut batch = Batch::default();
     link::add_route(&mut batch, &link::Route { source: Some(source), ..link::Route::to(subnet, link::LOOPBACK) });

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use model::{IpSubnet, Link};
 
-use super::{AttachmentPlan, Family, MeshPlan, NetworkPlan, NodePlan};
+use super::{AttachmentPlan, Family, MeshPlan, NetworkPlan, NodePlan, VipPlan};
 use crate::peers::Zone;
 
 /// What the kernel has that carries this node's key.
@@ -49,7 +49,7 @@ pub enum Action {
     AddAddress(IpAddr),
     /// Route a subnet to the loopback device, so that the host's own packets to virtual addresses have somewhere to
     /// go, and packets to addresses that nobody has never leave by the default route. IPv6 has no such routes: there
-    /// the subnet is unreachable but for the addresses that containers have.
+    /// the subnet is unreachable but for the addresses that containers have, and each virtual address is the host's own.
     AddSubnet {
         /// The subnet.
         subnet: IpSubnet,
@@ -152,9 +152,17 @@ fn routed(plan: &NodePlan) -> impl Iterator<Item = &NetworkPlan> {
     plan.networks.iter().filter(|network| network.link == Link::Routed)
 }
 
-/// Subnets of routed networks, each with the node's own address in it.
+/// Subnets of routed networks, and their IPv6 virtual addresses, each with the node's own address in it.
 fn subnets(plan: &NodePlan) -> BTreeMap<IpSubnet, IpAddr> {
-    routed(plan).flat_map(|network| &network.subnets).map(|side| (side.subnet, side.gateway)).collect()
+    let whole = routed(plan).flat_map(|network| &network.subnets).map(|side| (side.subnet, side.gateway));
+    whole.chain(plan.vips.iter().filter_map(|vip| own_route(plan, vip))).collect()
+}
+
+/// The route by which the host's own packets to an IPv6 virtual address come to where they are translated.
+fn own_route(plan: &NodePlan, vip: &VipPlan) -> Option<(IpSubnet, IpAddr)> {
+    let family = Family::of(vip.address);
+    let network = plan.network(vip.network).filter(|network| network.link == Link::Routed && family == Family::V6)?;
+    Some((IpSubnet::new(vip.address, family.width())?, network.side(family)?.gateway))
 }
 
 /// What of routed networks is at other nodes, each with the node's own address in its network.
