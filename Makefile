@@ -6,9 +6,10 @@ TARGET := target/$(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 export LIBSECCOMP_LIB_PATH ?= /usr/lib/$(shell gcc -print-multiarch 2>/dev/null || echo x86_64-linux-gnu)
 ORCA := $(TARGET)/release/orca
 BUILD_PACKAGES := gcc libc6-dev libseccomp-dev pkg-config
-TEST_PACKAGES := apache2-utils apparmor bind9-dnsutils binutils busybox-static conntrack crun curl docker-registry git iproute2 iptables nftables python3 runc skopeo user-mode-linux util-linux
+TEST_PACKAGES := apache2-utils apparmor bind9-dnsutils binutils busybox-static conntrack cpio crun curl docker-registry git iproute2 iptables kmod \
+	nfs-kernel-server nftables python3 qemu-system-x86 runc secilc skopeo user-mode-linux util-linux
 
-.PHONY: help build demo demo-down test lint unit e2e sim fuzz fuzz-compose bench leaks faults man licences
+.PHONY: help build demo demo-down test vm lint unit e2e sim fuzz fuzz-compose bench leaks faults man licences
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -33,6 +34,10 @@ demo-down: ## End the example application
 test: ## Run every test
 	@scripts/need $(BUILD_PACKAGES) $(TEST_PACKAGES)
 	@scripts/test
+
+vm: ## Run the tests on other kernels alone: User-Mode Linux, and Debian's in virtual machines
+	@scripts/need $(BUILD_PACKAGES) $(TEST_PACKAGES)
+	cargo test --locked -q -p orca --test e2e -- unified:: vm:: --nocapture
 
 lint: ## Formatting and clippy
 	cargo fmt --all --check

@@ -131,6 +131,7 @@ impl Agent {
         })
         .await?;
         let mut host = executor::host(&runtimes);
+        host.default_profile = host.apparmor && blocking("loading an AppArmor profile", executor::load_profile).await?;
         if let Some(directories) = cdi {
             host.cdi = directories;
         }

@@ -92,6 +92,8 @@ pub enum Error {
     VolumeInUse { name: String, containers: Vec<String> },
     #[error("volume {name}: {reason}")]
     Volume { name: String, reason: String },
+    #[error("file server {host} of a volume: {reason}")]
+    FileServer { host: String, reason: String },
     #[error("bind source path does not exist: {}", path.display())]
     BindSource { path: PathBuf },
     #[error("{kind} {name} is not known on this node: its manager has not sent it")]

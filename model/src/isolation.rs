@@ -59,6 +59,24 @@ pub enum CgroupnsMode {
     Host,
 }
 
+/// What a privileged container sees and others don't.
+pub const MASKED_PATHS: [&str; 12] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+];
+/// What only a privileged container may write to.
+pub const READ_ONLY_PATHS: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
 /// Confinement beside capabilities. (`docker run --security-opt`)
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -69,7 +87,7 @@ pub struct SecurityOptions {
     pub no_new_privileges: bool,
     /// AppArmor profile, loaded in the node's kernel; `unconfined` for none.
     pub apparmor: Option<String>,
-    /// SELinux: `disable`, or `user:`, `role:`, `type:`, `level:` and a value.
+    /// SELinux: `disable`, or `user:`, `role:`, `type:`, `filetype:`, `level:` and a value.
     pub labels: Vec<String>,
     /// Neither mask nor protect paths below /proc and /sys.
     pub systempaths_unconfined: bool,
@@ -223,10 +241,14 @@ impl SecurityOptions {
             ("apparmor", profile) if !profile.is_empty() => self.apparmor = Some(profile.to_owned()),
             ("label", value) if value == "disable" => self.labels.push(value.to_owned()),
             ("label", value) => match value.split_once(':') {
-                Some(("user" | "role" | "type" | "level", part)) if !part.is_empty() => {
+                Some(("user" | "role" | "type" | "filetype" | "level", part)) if !part.is_empty() => {
                     self.labels.push(value.to_owned())
                 }
-                _ => return Err("expected label=disable, or label=user:, role:, type: or level: and a value".into()),
+                _ => {
+                    let reason =
+                        "expected label=disable, or label=user:, role:, type:, filetype: or level: and a value";
+                    return Err(reason.into());
+                }
             },
             ("credentialspec", _) => return Err("credential specs are Windows'".into()),
             ("writable-cgroups", _) => return Err("cgroups are read-only in containers, unless privileged".into()),

@@ -143,7 +143,8 @@ impl View {
     /// Whether [`correct`] would change anything.
     #[must_use]
     pub fn needs_correction(&self, spec: &ShimSpec) -> bool {
-        self.process.no_new_privileges == Some(false) || spec.user.is_some()
+        let labelled = spec.runtime.is_none() && self.linux.mount_label.is_some();
+        self.process.no_new_privileges == Some(false) || spec.user.is_some() || labelled
     }
 }
 
@@ -151,6 +152,8 @@ impl View {
 /// - `noNewPrivileges: false` goes, because libcontainer would load the seccomp filter after dropping the privilege that
 ///   it then needs;
 /// - the looked-up user is filled in.
+///
+/// For the built-in runtime [`label_mounts`] is due as well.
 pub fn correct(config: &mut Value, identity: Option<&Identity>) {
     if config.pointer("/process/noNewPrivileges") == Some(&Value::Bool(false))
         && let Some(process) = config.pointer_mut("/process").and_then(Value::as_object_mut)
@@ -172,9 +175,38 @@ pub fn correct(config: &mut Value, identity: Option<&Identity>) {
     }
 }
 
+/// The label of files becomes an option of the file systems that take it: libcontainer would give it to all, and the kernel
+/// refuses it for message queues, whose file system is there with the IPC namespace.
+pub fn label_mounts(config: &mut Value) {
+    let label =
+        config.pointer_mut("/linux").and_then(Value::as_object_mut).and_then(|linux| linux.remove("mountLabel"));
+    let Some(label) = label.as_ref().and_then(Value::as_str) else { return };
+    for mount in config.get_mut("mounts").and_then(Value::as_array_mut).into_iter().flatten() {
+        let Some(mount) = mount.as_object_mut() else { continue };
+        if mount.get("type").and_then(Value::as_str).is_some_and(|kind| ["tmpfs", "devpts"].contains(&kind)) {
+            let options = mount.entry("options").or_insert_with(|| json!([]));
+            options.as_array_mut().into_iter().for_each(|options| options.push(json!(format!("context={label}"))));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn labels_are_options_of_file_systems_that_take_them() {
+        let mut config = json!({
+            "linux": {"mountLabel": "u:r:t:s0:c1,c2", "maskedPaths": ["/proc/kcore"]},
+            "mounts": [{"type": "tmpfs", "options": ["ro"]}, {"type": "devpts"}, {"type": "mqueue"}, {"type": "bind"}, {}],
+        });
+        label_mounts(&mut config);
+        let label = "context=u:r:t:s0:c1,c2";
+        assert_eq!(config["linux"], json!({"maskedPaths": ["/proc/kcore"]}));
+        let mounts = json!([{"type": "tmpfs", "options": ["ro", label]}, {"type": "devpts", "options": [label]},
+            {"type": "mqueue"}, {"type": "bind"}, {}]);
+        assert_eq!(config["mounts"], mounts);
+    }
 
     fn sample() -> Value {
         json!({

@@ -12,6 +12,7 @@
 //! - [`runtime`] the seam in front of libcontainer · [`report`] how a process says why it could not execute
 //! - [`serve`] the loop: exit, output, socket, execs · [`log`] the log file · [`terminal`] pseudo-terminals
 //! - [`init`] the first process of containers that want one
+//! - [`selinux`] labels beyond options of mounts
 //! - [`cgroup`] freezing, signalling, reading and removing cgroups · [`time`] clocks · [`error`] what goes wrong
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 #![warn(missing_docs)]
@@ -31,6 +32,7 @@ mod rootfs;
 mod run;
 mod runtime;
 pub mod sealed;
+mod selinux;
 mod serve;
 mod shared;
 mod terminal;

@@ -6,7 +6,7 @@ use model::shim::{CONFIG_FILE, ERROR_FILE, EXIT_FILE, Report, SOCKET_FILE, ShimS
 
 use crate::bundle::Bundle;
 use crate::cgroup::{Cgroup, Setup};
-use crate::config::{Host, View, correct};
+use crate::config::{Host, View, correct, label_mounts};
 use crate::error::{Result, ShimError};
 use crate::log::Log;
 use crate::rootfs::Rootfs;
@@ -15,7 +15,7 @@ use crate::runtime::embedded::Embedded;
 use crate::runtime::external::{self, External};
 use crate::serve::{Parts, Supervisor, announce, make};
 use crate::user::Identity;
-use crate::{isolate, namespaces, overlay, shared, users};
+use crate::{isolate, namespaces, overlay, selinux, shared, users};
 
 /// Runs the container of `bundle` to its end. Returns the process's exit code: 0 if there is an exit record, else Docker's
 /// code for the failure.
@@ -124,9 +124,12 @@ fn create(bundle: Bundle, spec: ShimSpec) -> Result<Supervisor> {
     theirs.give_to(spec.users.as_ref().map_or(Some(uid), |users| users.map.uid(uid)))?;
     let mut runtime = runtime(&spec, &config_dir, &state_dir);
     // The first process is in the cgroup now, and has not executed anything of the image yet. Other runtimes do it all.
-    let complete = |launched| match spec.runtime {
+    let complete = |launched: crate::runtime::Launched| match spec.runtime {
         Some(_) => Ok(launched),
-        None => cgroup.complete(&bytes).map(|()| launched),
+        None => {
+            view.mount_label().map_or(Ok(()), |label| selinux::label_queues(launched.pid, label))?;
+            cgroup.complete(&bytes).map(|()| launched)
+        }
     };
     let confirm = |launched| donors.confirm().map(|()| launched);
     let created = runtime.create(theirs).and_then(confirm).and_then(complete);
@@ -171,6 +174,9 @@ fn prepare_config(
     let mut config: serde_json::Value = serde_json::from_slice(bytes)
         .map_err(|source| ShimError::Json { path: bundle.path().join(CONFIG_FILE), source })?;
     correct(&mut config, identity);
+    if spec.runtime.is_none() {
+        label_mounts(&mut config);
+    }
     if let Some(path) = config.pointer_mut("/root/path") {
         *path = serde_json::Value::String(view.root(bundle.path()).to_string_lossy().into_owned());
     }

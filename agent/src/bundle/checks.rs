@@ -128,7 +128,7 @@ fn sysctls(spec: &ContainerSpec, network: &NetworkMode) -> Result<()> {
 fn security(spec: &ContainerSpec, host: &Host) -> Result<()> {
     let security = &spec.security;
     if let Some(profile) = &security.apparmor
-        && profile != "unconfined"
+        && profile != super::UNCONFINED
         && !host.apparmor
     {
         return Err(refused("apparmor profile", profile, "AppArmor is not active on this node"));

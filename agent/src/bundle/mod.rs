@@ -47,6 +47,12 @@ pub use limits::parse_set;
 /// The name of the runtime that is part of Orca.
 pub const BUILT_IN_RUNTIME: &str = "orca";
 
+/// The AppArmor profile of containers that name none: Docker's, by its name, so that what administrators and scanners know of
+/// it holds, and that a dockerd beside Orca has the same.
+pub const DEFAULT_PROFILE: &str = "docker-default";
+/// What AppArmor calls having no profile.
+pub const UNCONFINED: &str = "unconfined";
+
 /// What this node is like, as far as containers must heed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Host {
@@ -78,6 +84,8 @@ pub struct Host {
     pub memory_nodes: BTreeSet<u32>,
     /// AppArmor is active.
     pub apparmor: bool,
+    /// It has the profile of containers that name none.
+    pub default_profile: bool,
     /// SELinux is active.
     pub selinux: bool,
     /// Names of the runtimes beside the built-in one.
@@ -247,20 +255,30 @@ fn process(facts: &Facts<'_>) -> Result<Process> {
     if let Some(score) = spec.oom_score_adj {
         builder = builder.oom_score_adj(score);
     }
-    if let Some(profile) = spec.security.apparmor.as_ref().filter(|profile| *profile != "unconfined") {
-        builder = builder.apparmor_profile(profile.clone());
+    if let Some(profile) = apparmor_profile(spec, facts.host) {
+        builder = builder.apparmor_profile(profile);
     }
     let mut process = builder.build()?;
     // Some(false) with a seccomp filter is refused by the runtime: absent, or true.
     process.set_no_new_privileges(spec.security.no_new_privileges.then_some(true));
-    process.set_selinux_label(labels(facts).map(|labels| labels.process));
+    process.set_selinux_label(labels(spec, facts.id, facts.host).map(|labels| labels.process));
     Ok(process)
 }
 
-/// A privileged container is confined by none.
-fn labels(facts: &Facts<'_>) -> Option<selinux::Labels> {
-    let confined = facts.host.selinux && !facts.spec.privileged;
-    confined.then(|| selinux::labels(&facts.spec.security.labels, facts.id)).flatten()
+/// The AppArmor profile of a container: the one that it names, else the default one. With privilege there is none unless it
+/// is named.
+pub fn apparmor_profile<'a>(spec: &'a ContainerSpec, host: &Host) -> Option<&'a str> {
+    match spec.security.apparmor.as_deref() {
+        Some(UNCONFINED) => None,
+        None => (host.default_profile && !spec.privileged).then_some(DEFAULT_PROFILE),
+        named => named,
+    }
+}
+
+/// The SELinux labels of a container; none if it is not confined, as a privileged one.
+pub fn labels(spec: &ContainerSpec, id: ContainerId, host: &Host) -> Option<selinux::Labels> {
+    let confined = host.selinux && !spec.privileged;
+    confined.then(|| selinux::labels(&spec.security.labels, id)).flatten()
 }
 
 /// Devices have the last word on the variables that they need.
@@ -319,7 +337,7 @@ fn linux(facts: &Facts<'_>) -> Result<oci_spec::runtime::Linux> {
     if let Some(filter) = filter(facts)? {
         builder = builder.seccomp(filter);
     }
-    if let Some(labels) = labels(facts) {
+    if let Some(labels) = labels(spec, facts.id, facts.host) {
         builder = builder.mount_label(labels.mount);
     }
     Ok(builder.build()?)

@@ -5,7 +5,7 @@ use model::ContainerId;
 /// What a container's processes are, but for what the user says of it.
 const PROCESS: [&str; 3] = ["system_u", "system_r", "container_t"];
 /// What containers may read and write.
-const FILES: &str = "system_u:object_r:container_file_t";
+const FILES: [&str; 3] = ["system_u", "object_r", "container_file_t"];
 /// The level of what all containers may use.
 pub const SHARED: &str = "s0";
 
@@ -25,18 +25,25 @@ pub fn labels(options: &[String], container: ContainerId) -> Option<Labels> {
     }
     // The last one counts.
     let said = |key: &str| options.iter().rev().find_map(|option| option.strip_prefix(key)?.strip_prefix(':'));
-    let [user, role, kind] = PROCESS;
     let level = said("level").map_or_else(|| level(container), str::to_owned);
     let part = |key, default| said(key).unwrap_or(default);
+    let ([user, role, kind], [owner, object, files]) = (PROCESS, FILES);
     Some(Labels {
         process: format!("{}:{}:{}:{level}", part("user", user), part("role", role), part("type", kind)),
-        mount: files(&level),
+        mount: format!("{}:{object}:{}:{level}", part("user", owner), part("filetype", files)),
     })
 }
 
-/// The label of files of a level.
+/// The label of files that containers without labels of their own may be given, of a level.
 pub fn files(level: &str) -> String {
-    format!("{FILES}:{level}")
+    let [user, role, kind] = FILES;
+    format!("{user}:{role}:{kind}:{level}")
+}
+
+/// The same label for files that all containers may use.
+pub fn shared(label: &str) -> String {
+    let parts: Vec<&str> = label.splitn(4, ':').take(3).collect();
+    format!("{}:{SHARED}", parts.join(":"))
 }
 
 /// The level that is one container's own: two categories, which follow from its id.
@@ -65,6 +72,9 @@ mod tests {
         let expected =
             |process: &str, level: &str| Some(Labels { process: format!("{process}:{level}"), mount: files(level) });
         assert_eq!(of(&["type:svirt_t"]), expected("system_u:system_r:svirt_t", "s0:c257,c258"));
-        assert_eq!(of(&["user:u", "role:r", "type:first", "type:t", "level:s0:c1,c2"]), expected("u:r:t", "s0:c1,c2"));
+        let level = "s0:c1,c2";
+        let all = of(&["user:u", "role:r", "type:first", "type:t", "filetype:f", "level:s0:c1,c2"]).unwrap();
+        assert_eq!((all.process, all.mount.clone()), (format!("u:r:t:{level}"), format!("u:object_r:f:{level}")));
+        assert_eq!(shared(&all.mount), "u:object_r:f:s0");
     }
 }

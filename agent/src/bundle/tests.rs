@@ -26,6 +26,7 @@ fn host(unified_cgroups: bool) -> Host {
         cpus: [0, 1].into(),
         memory_nodes: [0].into(),
         apparmor: false,
+        default_profile: false,
         selinux: false,
         runtimes: ["crun".to_owned()].into(),
         users: None,

@@ -94,6 +94,7 @@ pub fn view(record: &Record, machine: &Machine, paths: &Paths, networks: &Networ
     let attachments = record.attachments.iter().map(|attachment| {
         let network = networks.describe(attachment.network);
         let name = network.as_ref().map_or_else(|| attachment.network.to_string(), |network| network.name.clone());
+        let is_parents = network.as_ref().is_some_and(|network| matches!(network.link, model::Link::Ipvlan { .. }));
         AttachmentView {
             network_id: attachment.network,
             addresses: attachment.addresses.clone(),
@@ -101,7 +102,9 @@ pub fn view(record: &Record, machine: &Machine, paths: &Paths, networks: &Networ
             aliases: spec(&name).map(|spec| spec.aliases.clone()).unwrap_or_default(),
             mac: spec(&name)
                 .and_then(|spec| spec.mac_address)
-                .or_else(|| attachment.addresses.first().copied().map(MacAddress::of)),
+                .or_else(|| attachment.addresses.first().copied().map(MacAddress::of))
+                // Devices of an ipvlan network have none of their own.
+                .filter(|_| !is_parents),
             network: name,
         }
     });

@@ -25,6 +25,9 @@ impl Executor {
         let image = self.images.get(&record.image_id)?;
         let lower = self.lower_dirs(&image)?;
         super::make_dirs(&self.paths, record.id)?;
+        if let Some(labels) = bundle::labels(&record.spec, record.id, &self.host) {
+            mounts::label_layers(&labels, &lower, &self.paths.upper(record.id))?;
+        }
         let mut layers = vec![self.paths.upper(record.id)];
         layers.extend(lower.iter().cloned());
         let root = MergedRoot::new(layers);
@@ -56,6 +59,8 @@ impl Executor {
     ) -> Result<(oci_spec::runtime::Spec, Option<Users>)> {
         let run = &image.config.config;
         let spec = &record.spec;
+        // Whoever administers the node may have unloaded it since.
+        bundle::apparmor_profile(spec, &self.host).map_or(Ok(()), super::apparmor::ready)?;
         let read = |path: &str| match root.read_file(path, DATABASE_MAX) {
             Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
             Err(image::Error::NotFoundInRootfs { .. }) => Ok(String::new()),

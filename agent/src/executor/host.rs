@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use model::{ContainerSpec, NodeDescription};
+use model::NodeDescription;
 
+use super::apparmor;
 use crate::bundle::{Host, capabilities, parse_set};
-use crate::{Error, Result};
 
 /// CGROUP2_SUPER_MAGIC (statfs(2)).
 const CGROUP2_MAGIC: i128 = 0x6367_7270;
@@ -40,8 +40,8 @@ pub fn host(runtimes: &BTreeMap<String, PathBuf>) -> Host {
         io_weight: io_weight(unified),
         cpus: online("/sys/devices/system/cpu/online"),
         memory_nodes: online("/sys/devices/system/node/online"),
-        apparmor: is_on("/sys/module/apparmor/parameters/enabled")
-            && Path::new("/sys/kernel/security/apparmor").exists(),
+        apparmor: apparmor::is_active(),
+        default_profile: false,
         selinux: crate::mounts::has_selinux(),
         runtimes: runtimes.keys().cloned().collect(),
         users: None,
@@ -105,36 +105,9 @@ fn io_weight(unified: bool) -> Option<String> {
     known.map(str::to_owned)
 }
 
-/// The AppArmor profile that a spec names.
-fn named_profile(spec: &ContainerSpec) -> Option<&String> {
-    spec.security.apparmor.as_ref().filter(|profile| *profile != "unconfined")
-}
-
-/// Whether a spec names an AppArmor profile.
-pub fn names_profile(spec: &ContainerSpec) -> bool {
-    named_profile(spec).is_some()
-}
-
-/// Refuses an AppArmor profile that the kernel does not have. Blocks.
-pub fn check_profile(spec: &ContainerSpec) -> Result<()> {
-    let Some(profile) = named_profile(spec) else { return Ok(()) };
-    let path = "/sys/kernel/security/apparmor/profiles";
-    let loaded = fs::read_to_string(path).map_err(Error::io("read", path))?;
-    // A line is `NAME (MODE)`.
-    if loaded.lines().any(|line| line.rsplit_once(" (").is_some_and(|(name, _)| name == profile)) {
-        return Ok(());
-    }
-    let reason = "it is not loaded into the kernel: load it with apparmor_parser -r".into();
-    Err(Error::Spec { key: "apparmor profile", value: profile.clone(), reason })
-}
-
 fn online(path: &str) -> BTreeSet<u32> {
     // A machine without nodes has one.
     fs::read_to_string(path).ok().and_then(|text| parse_set(&text)).unwrap_or_else(|| BTreeSet::from([0]))
-}
-
-fn is_on(path: &str) -> bool {
-    fs::read_to_string(path).is_ok_and(|text| text.trim() == "Y")
 }
 
 fn kernel_version(release: &str) -> (u32, u32) {

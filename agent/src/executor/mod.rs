@@ -1,8 +1,9 @@
 //! Carries out one action of a container: the hands of the agent. It decides nothing and holds no container's state.
 //!
-//! - [`host`](Host): what this node is like · `bundle`, `devices`, `cdi`, `users`: what a shim is given · `shim`: starting, watching,
+//! - [`host`](Host), `apparmor`: what this node is like · `bundle`, `devices`, `cdi`, `users`: what a shim is given · `shim`: starting, watching,
 //!   cleaning up · `recover`: what an earlier daemon left · `files`: the files of containers that don't run
 
+pub(crate) mod apparmor;
 mod bundle;
 mod cdi;
 mod devices;
@@ -35,6 +36,7 @@ use crate::paths::Paths;
 use crate::shim_client::{self, ShimClientError};
 use crate::{Error, Programs, Result, clock};
 
+pub use apparmor::load as load_profile;
 pub use host::{describe, host};
 pub use recover::Recovered;
 pub use shim::{Run, StartFailure};
@@ -204,12 +206,13 @@ impl Executor {
     /// Naming the key and its value.
     pub async fn check(&self, spec: &ContainerSpec, network: &NetworkMode) -> Result<()> {
         crate::bundle::check(spec, network, &self.host)?;
-        if !(host::names_profile(spec) || devices::names_any(spec)) {
+        if !(spec.security.apparmor.is_some() || devices::names_any(spec)) {
             return Ok(());
         }
         let (spec, directories) = (spec.clone(), self.host.cdi.clone());
+        let profile = crate::bundle::apparmor_profile(&spec, &self.host).map(str::to_owned);
         blocking("looking at the node's devices", move || {
-            host::check_profile(&spec)?;
+            profile.as_deref().map_or(Ok(()), apparmor::ready)?;
             cdi::edits(&spec.device_requests, &directories)?;
             devices::check(&spec)
         })

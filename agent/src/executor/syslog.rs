@@ -1,7 +1,7 @@
 //! Where a syslog server is, asked of name servers when a container starts.
 
 use std::fs::File;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use model::{LogError, SyslogAddress, SyslogOptions, SyslogServer, SyslogTransport};
 
@@ -35,17 +35,7 @@ pub fn address(options: &SyslogOptions) -> Result<SyslogAddress> {
 }
 
 fn ip(host: &str) -> Result<IpAddr> {
-    if host == "localhost" {
-        return Ok(Ipv4Addr::LOCALHOST.into());
-    }
-    if let Ok(address) = host.parse() {
-        return Ok(address);
-    }
-    let failed = |reason: String| refused("syslog-address", host, reason);
-    let runtime = tokio::runtime::Handle::try_current().map_err(|error| failed(error.to_string()))?;
-    let found = runtime.block_on(image::registry::lookup(host));
-    let found = found.map_err(|error| failed(format!("the name cannot be resolved: {error}")))?;
-    found.into_iter().next().ok_or_else(|| failed("the name has no address".into()))
+    crate::resolver::address(host).map_err(|reason| refused("syslog-address", host, reason))
 }
 
 fn refused(option: &str, value: &str, reason: String) -> Error {

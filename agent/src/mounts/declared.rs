@@ -8,7 +8,7 @@ use model::{Mount, MountSource, Propagation, Recursive};
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
 use super::held::{attach, mount_layers};
-use super::points::{Sources, bind};
+use super::points::{Sources, bind, share};
 use super::relabel::has_selinux;
 use crate::bundle::MountPoint;
 use crate::containers::Record;
@@ -25,6 +25,7 @@ pub fn point(record: &Record, index: usize, mount: &Mount, sources: &Sources<'_>
             let volume = volume.ok_or_else(|| Error::NoSuchVolume(mount.target.clone()))?;
             let fill = (!no_copy && subpath.is_none()).then_some((sources.root, mount.target.as_str()));
             let source = sources.volumes.source(&volume.name, fill, sources.holder)?;
+            share(record, &source, sources)?;
             let source = match subpath {
                 Some(subpath) => part(record, index, &source, subpath, &volume.name, sources)?,
                 None => source,
@@ -43,7 +44,7 @@ pub fn point(record: &Record, index: usize, mount: &Mount, sources: &Sources<'_>
             let source = host_path(path, *create)?;
             // Without SELinux it is of no effect, which the user is told when the container is made.
             if let Some(label) = relabel.filter(|_| has_selinux() && sources.for_run(record)) {
-                super::relabel::relabel(&source, label, record.id)?;
+                super::relabel::relabel(&source, label, record)?;
             }
             let mut point = bind(&mount.target, source, mount.read_only, *propagation);
             point.options[0] = if *recursive == Recursive::Disabled { "bind" } else { "rbind" }.into();

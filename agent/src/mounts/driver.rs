@@ -1,5 +1,6 @@
 //! What the options of the local volume driver mean. Pure.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use model::VolumeSpec;
@@ -102,13 +103,33 @@ impl Driver {
         } else if device.is_empty() && kind != "tmpfs" {
             return refused(format!("type={kind} needs a device"));
         }
-        // The kernel takes addresses only, and asks no name server.
-        let address = data.split(',').find_map(|option| option.strip_prefix("addr="));
-        if kind.starts_with("nfs") && address.is_none_or(|text| text.parse::<std::net::IpAddr>().is_err()) {
-            return refused("an NFS volume needs the server's address: o=addr=192.0.2.1 and device=:/path".into());
-        }
         let device = if device.is_empty() { "tmpfs" } else { device };
-        Ok(Self::Mounted(FileSystem { kind: kind.into(), device: device.into(), flags, data }))
+        let system = FileSystem { kind: kind.into(), device: device.into(), flags, data };
+        let is_host = |host: &str| host.bytes().all(|b| b.is_ascii_alphanumeric() || b".:-_".contains(&b));
+        if kind.starts_with("nfs") && !system.server().is_some_and(|host| !host.is_empty() && is_host(host)) {
+            return refused("an NFS volume needs its server: o=addr=192.0.2.1 (or a name) and device=:/path".into());
+        }
+        Ok(Self::Mounted(system))
+    }
+}
+
+/// What the option begins with that says where a server is.
+const SERVER: &str = "addr=";
+
+impl FileSystem {
+    /// The server of a file system of another machine, as the user has named it.
+    pub fn server(&self) -> Option<&str> {
+        let of_network = self.kind.starts_with("nfs") || self.kind == "cifs";
+        self.data.split(',').filter(|_| of_network).find_map(|option| option.strip_prefix(SERVER))
+    }
+
+    /// Its options with the server's address, which is all that the kernel takes: it asks no name server.
+    pub fn data_with(&self, address: IpAddr) -> String {
+        let options = self.data.split(',').map(|option| match option.starts_with(SERVER) {
+            true => format!("{SERVER}{address}"),
+            false => option.to_owned(),
+        });
+        options.collect::<Vec<_>>().join(",")
     }
 }
 
@@ -152,9 +173,14 @@ mod tests {
             of(&[("type", "nfs"), ("o", "addr=192.0.2.1,rw"), ("device", ":/x")]).unwrap(),
             mounted("nfs", ":/x", MsFlags::empty(), "addr=192.0.2.1")
         );
+        let named = of(&[("type", "nfs"), ("o", "addr=files.example,nolock"), ("device", ":/x")]).unwrap();
+        let Driver::Mounted(named) = named else { panic!("{named:?}") };
+        assert_eq!(named.server(), Some("files.example"));
+        assert_eq!(named.data_with("2001:db8::1".parse().unwrap()), "addr=2001:db8::1,nolock");
         for refused in [
             &[("type", "nfs"), ("device", ":/x")][..],
-            &[("type", "nfs"), ("o", "addr=server"), ("device", ":/x")],
+            &[("type", "nfs"), ("o", "addr=,rw"), ("device", ":/x")],
+            &[("type", "nfs"), ("o", "addr=a/b"), ("device", ":/x")],
             &[("size", "1")],
             &[("o", "bind"), ("device", "x")],
             &[("o", "bind,size=1"), ("device", "/x")],

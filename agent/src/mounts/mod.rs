@@ -18,7 +18,7 @@ pub use contents::{Contents, mount_secrets};
 pub use held::HeldMounts;
 pub use init::{INIT, init};
 pub use points::{Images, Names, Sources, hand_over, hostname, lasting, ready, rename};
-pub use relabel::has_selinux;
+pub use relabel::{has_selinux, label_layers};
 pub use volumes::{VolumeOwner, VolumeRecord, Volumes, anonymous_name};
 
 #[allow(unused_imports)] // for the docs

@@ -12,8 +12,8 @@ use model::{Assignments, FileTarget, NetworkMode, Propagation};
 use rustix::fs::Mode;
 
 use super::contents::{Contents, place, settle};
-use super::{Volumes, declared, text};
-use crate::bundle::MountPoint;
+use super::{Volumes, declared, relabel, text};
+use crate::bundle::{MountPoint, selinux};
 use crate::containers::Record;
 use crate::paths::Paths;
 use crate::{Error, Result};
@@ -86,9 +86,10 @@ impl Sources<'_> {
 /// Missing sources, unknown users, secrets that no manager has sent.
 pub fn ready(record: &Record, names: &Names, sources: &Sources<'_>) -> Result<Vec<MountPoint>> {
     let mut points = own_files(record, names, sources)?;
-    points.extend(users_own(record, sources)?);
     points.extend(secrets(record, sources)?);
     points.extend(configs(record, sources)?);
+    label(record, names, &points)?;
+    points.splice(OWN_FILES..OWN_FILES, users_own(record, sources)?);
     // A mount of the user's at the place of one of Orca's own files is the one that counts.
     let targets: Vec<_> = record.spec.mounts.iter().map(|mount| mount.target.clone()).collect();
     let mut index = 0;
@@ -118,10 +119,31 @@ fn users_own(record: &Record, sources: &Sources<'_>) -> Result<Vec<MountPoint>> 
         if !mounts.iter().any(|mount| mount.target == volume.target) {
             let fill = Some((sources.root, volume.target.as_str()));
             let source = sources.volumes.source(&volume.name, fill, sources.holder)?;
+            share(record, &source, sources)?;
             points.push(bind(&volume.target, source, false, Propagation::Rprivate));
         }
     }
     Ok(points)
+}
+
+/// Gives a volume the label of what all containers may use, if SELinux confines this one. (Docker mounts volumes with `z`.)
+pub(super) fn share(record: &Record, source: &Path, sources: &Sources<'_>) -> Result<()> {
+    match relabel::labels(record).filter(|_| sources.for_run(record)) {
+        Some(labels) => relabel::set_once(source, &selinux::shared(&labels.mount)),
+        None => Ok(()),
+    }
+}
+
+/// Lets a container that SELinux confines read the files that are made for it.
+fn label(record: &Record, names: &Names, own: &[MountPoint]) -> Result<()> {
+    let Some(labels) = relabel::labels(record) else { return Ok(()) };
+    let shared = selinux::shared(&labels.mount);
+    for (index, point) in own.iter().enumerate() {
+        // Those of a network that it shares are another container's as well.
+        let is_shared = index < OWN_FILES && names.partner.is_some();
+        relabel::set(&point.source, if is_shared { &shared } else { &labels.mount })?;
+    }
+    Ok(())
 }
 
 /// hosts, hostname, resolv.conf.
@@ -129,15 +151,7 @@ const OWN_FILES: usize = 3;
 
 pub(super) fn bind(target: &str, source: PathBuf, read_only: bool, propagation: Propagation) -> MountPoint {
     let access = if read_only { "ro" } else { "rw" };
-    let propagation = match propagation {
-        Propagation::Rprivate => "rprivate",
-        Propagation::Private => "private",
-        Propagation::Rshared => "rshared",
-        Propagation::Shared => "shared",
-        Propagation::Rslave => "rslave",
-        Propagation::Slave => "slave",
-    };
-    let options = ["rbind", access, propagation].map(String::from).to_vec();
+    let options = ["rbind", access, propagation.word()].map(String::from).to_vec();
     MountPoint { target: target.into(), kind: "bind", source, options }
 }
 

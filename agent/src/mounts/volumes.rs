@@ -321,6 +321,14 @@ fn remove_tree(dir: &Path) -> Result<()> {
 
 fn mount_on(point: &Path, system: &FileSystem) -> Result<()> {
     let FileSystem { kind, device, flags, data } = system;
+    let data = match system.server() {
+        None => data.clone(),
+        Some(host) => {
+            let address = crate::resolver::address(host);
+            let address = address.map_err(|reason| Error::FileServer { host: host.into(), reason })?;
+            system.data_with(address)
+        }
+    };
     let (kind, data) = (Some(kind.as_str()), Some(data.as_str()).filter(|data| !data.is_empty()));
     let failed = |errno: nix::Error| Error::io("mount the volume's file system on", point)(errno);
     mount(Some(device.as_str()), point, kind, *flags, data).map_err(failed)?;

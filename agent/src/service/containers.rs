@@ -161,7 +161,18 @@ pub async fn inspect_container(
     request: wire::InspectContainerRequest,
 ) -> Result<wire::Container, Status> {
     let id = service.resolve(&request.container)?;
-    let container = view::container(service.containers().get(id)?);
+    let view = service.containers().get(id)?;
+    let host = service.containers().host();
+    let profile = crate::bundle::apparmor_profile(&view.spec, host).map(str::to_owned);
+    let labels = crate::bundle::labels(&view.spec, id, host);
+    let mut container = view::container(view);
+    container.apparmor_profile = profile.unwrap_or_else(|| match host.apparmor {
+        true => crate::bundle::UNCONFINED.into(),
+        false => String::new(),
+    });
+    if let Some(labels) = labels {
+        (container.process_label, container.mount_label) = (labels.process, labels.mount);
+    }
     let mut found = vec![container];
     if request.size {
         found = usage::measure(service, found).await?;

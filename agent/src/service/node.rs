@@ -32,6 +32,8 @@ pub async fn get_node(service: &NodeService, _: wire::GetNodeRequest) -> Result<
         security_options: security_options(parts.containers.host()),
         logging_driver: default.driver.name().into(),
         runtimes: parts.containers.runtimes().iter().map(runtime).collect(),
+        open_files: count(std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)),
+        running_tasks: count(tokio::runtime::Handle::current().metrics().num_alive_tasks()),
         cgroup_version: if parts.containers.host().unified_cgroups { "2" } else { "1" }.into(),
     })
 }
@@ -39,7 +41,7 @@ pub async fn get_node(service: &NodeService, _: wire::GetNodeRequest) -> Result<
 /// What confines containers that don't say, in Docker's words.
 fn security_options(host: &Host) -> Vec<String> {
     let options = [
-        (host.apparmor, "name=apparmor"),
+        (host.default_profile, "name=apparmor"),
         (true, "name=seccomp,profile=builtin"),
         (host.selinux, "name=selinux"),
         (host.unified_cgroups, "name=cgroupns"),

@@ -49,6 +49,9 @@ pub fn container(view: ContainerView) -> wire::Container {
         stopped_by_user,
         labels,
         health_log: health_log.into_iter().map(probe).collect(),
+        apparmor_profile: String::new(),
+        process_label: String::new(),
+        mount_label: String::new(),
         size_rw: None,
         size_root_fs: None,
     }

@@ -1,60 +1,16 @@
 //! cgroup v2 and AppArmor, which most machines have today and which the machine that runs the tests may not: the binary runs
 //! in a User-Mode Linux (Debian's `user-mode-linux`), a kernel that is a process, on the host's file system read-only.
 
-use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::process::{Command, Stdio};
-
-use crate::support::busybox;
-
-/// Everything, but for one file.
-const PROFILE: &str = "profile orca-test flags=(attach_disconnected,mediate_deleted) {
-  file, capability, network, signal,
-  deny /etc/passwd r,
-}
-";
-
-/// Runs the script in a fresh kernel and returns what it printed, by section.
-fn boot(dir: &Path) -> BTreeMap<String, String> {
-    busybox(dir);
-    std::fs::create_dir(dir.join("vm")).unwrap();
-    // Sections of debugging would not fit into the kernel's memory beside containers.
-    let strip = Command::new("strip").arg("-o").arg(dir.join("orca")).arg(env!("CARGO_BIN_EXE_orca")).status();
-    assert!(strip.unwrap().success());
-    let init = dir.join("init.sh");
-    std::fs::write(&init, include_str!("unified/init.sh")).unwrap();
-    std::fs::set_permissions(&init, PermissionsExt::from_mode(0o755)).unwrap();
-    std::fs::write(dir.join("profile"), PROFILE).unwrap();
-    std::fs::write(dir.join("disk"), b"DISK".repeat(1 << 18)).unwrap();
-    let output = Command::new("timeout")
-        .args(["-k", "5", "120", "linux.uml", "mem=1G", "root=/dev/root", "rootfstype=hostfs", "ro", "quiet"])
-        .args(["con=null", "con0=null,fd:1", "security=apparmor", "apparmor=1"])
-        .arg(format!("ubd0={}", dir.join("disk").display()))
-        .arg(format!("uml_dir={}", dir.display()))
-        .arg(format!("init={}", init.display()))
-        .env("TMPDIR", dir)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).replace('\r', "");
-    assert!(
-        text.contains("== done"),
-        "it did not come to its end:\n{text}\n{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let sections = text.split("== ").skip(1).filter_map(|section| section.split_once('\n'));
-    sections.map(|(name, text)| (name.to_owned(), text.to_owned())).collect()
-}
+use crate::kernel;
 
 #[test]
 fn containers_on_cgroup_v2() {
-    let dir = tempfile::Builder::new().prefix(&format!("orca-t{}-uml-", std::process::id())).tempdir().unwrap();
-    let seen = boot(dir.path());
-    let whole = format!("{seen:#?}");
-    let section = |name: &str| seen.get(name).unwrap_or_else(|| panic!("no section {name}: {whole}")).as_str();
-    let holds = |name: &str, text: &str| assert!(section(name).contains(text), "{name} lacks {text:?}: {whole}");
-    let lines = |name: &str| section(name).lines().collect::<Vec<_>>();
+    let dir = kernel::files("uml", &[("init.sh", include_str!("unified/init.sh"))]);
+    let seen = kernel::user_mode(dir.path());
+    let whole = seen.to_string();
+    let section = |name: &str| seen.section(name);
+    let lines = |name: &str| seen.lines(name);
+    let holds = |name: &str, text: &str| seen.holds(name, &[text]);
 
     assert_eq!(lines("controllers"), ["cpu io memory pids"], "{whole}");
     // Its own cgroup is the root that it sees; swap on v2 is counted without memory; 512 shares of 1024 are a weight of 59.
@@ -89,6 +45,8 @@ fn containers_on_cgroup_v2() {
     assert_eq!(section("refused").matches("code 125").count(), 5, "{whole}");
     assert_eq!(lines("io"), ["98:0 rbps=1048576 wbps=max riops=max wiops=40"], "{whole}");
 
+    assert!(lines("apparmor-default").contains(&"docker-default (enforce)"), "{whole}");
+    assert_eq!(lines("apparmor-default").last(), Some(&"no-mount"), "{whole}");
     assert_eq!(section("apparmor").matches("orca-test (enforce)").count(), 2, "{whole}");
     for expected in
         ["can't open '/etc/passwd'", "unconfined", "apparmor profile", "absent", "apparmor_parser", "code 125"]

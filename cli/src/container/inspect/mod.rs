@@ -74,9 +74,9 @@ fn describe(container: &Container, image: &Image) -> Result<Json> {
         "RestartCount": container.status.as_ref().map_or(0, |status| status.restart_count),
         "Driver": "overlay2",
         "Platform": "linux",
-        "MountLabel": "",
-        "ProcessLabel": "",
-        "AppArmorProfile": "",
+        "MountLabel": container.mount_label,
+        "ProcessLabel": container.process_label,
+        "AppArmorProfile": container.apparmor_profile,
         "ExecIDs": null,
         "HostConfig": host_config::describe(container, &spec),
         "GraphDriver": {
@@ -155,7 +155,7 @@ fn mode(spec: &ContainerSpec, point: &api::node::MountPoint) -> String {
 fn propagation(spec: &ContainerSpec, point: &api::node::MountPoint) -> String {
     let own = spec.mounts.iter().find(|mount| mount.target == point.target);
     match own.map(|mount| &mount.source) {
-        Some(model::MountSource::Bind { propagation, .. }) => format!("{propagation:?}").to_lowercase(),
+        Some(model::MountSource::Bind { propagation, .. }) => propagation.word().to_owned(),
         _ => String::new(),
     }
 }

@@ -60,12 +60,15 @@ section io
 id=$(orca run -d --network host --device-read-bps /dev/ubda:1mb --device-write-iops /dev/ubda:40 busybox sleep 1000)
 cat /sys/fs/cgroup/orca-*/"$id"/io.max
 orca rm -f "$id" >/dev/null
+section apparmor-default
+run busybox cat /proc/self/attr/current
+run --cap-add SYS_ADMIN --security-opt seccomp=unconfined busybox sh -c 'mount -t tmpfs none /tmp || echo no-mount'
 section apparmor
 run --security-opt apparmor=orca-test busybox sh -c 'cat /proc/self/attr/current; cat /etc/passwd'
 id=$(orca run -d --network host --security-opt apparmor=orca-test busybox sleep 1000)
 orca exec "$id" cat /proc/self/attr/current
 orca rm -f "$id" >/dev/null
-run busybox cat /proc/self/attr/current
+run --security-opt apparmor=unconfined busybox cat /proc/self/attr/current
 run --security-opt apparmor=absent busybox true
 echo "code $?"
 section crun
