@@ -235,6 +235,11 @@ impl StagedBlob {
 }
 
 impl BlobWriter {
+    /// How many bytes it has.
+    pub(crate) fn size(&self) -> u64 {
+        self.hasher.size()
+    }
+
     /// Makes the content durable and computes its digest.
     pub(crate) fn finish(self) -> Result<StagedBlob> {
         self.file.sync_all().map_err(|error| Error::io("sync", self.staged.path.display(), error))?;

@@ -1,12 +1,15 @@
 //! The other side of the OCI distribution API: what servers answer.
 //!
 //! - [`route`]: paths, pure · [`answer`]: answers that all servers give alike · [`node`]: a node's images, for other nodes
+//! - [`hosted`]: a registry
 
 pub mod answer;
+pub mod hosted;
 pub mod node;
 pub mod route;
 
 pub use answer::Answer;
+pub use hosted::Registry;
 pub use node::NodeImages;
 
 use std::convert::Infallible;

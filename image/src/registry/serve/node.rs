@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 
 use super::super::client::{NAMED_AT, NAMESPACE, PULLED};
 use super::answer::{self, Answer, with};
-use super::route::{self, Route, Wanted};
+use super::route::{self, Route, Unrouted, Wanted};
 use crate::reference::Reference;
 use crate::store::Store;
 
@@ -53,6 +53,9 @@ impl NodeImages {
             Ok(route) => route,
             Err(why) => return answer::unrouted(why),
         };
+        if !matches!(route, Route::Base | Route::Manifest { .. } | Route::Blob { .. }) {
+            return answer::unrouted(Unrouted::Unknown);
+        }
         let named = match &route {
             Route::Manifest { name, reference: Wanted::Tag(tag) } if asker == Asker::Manager => {
                 let domain = route::parameter(query, NAMESPACE).unwrap_or_default();
@@ -83,7 +86,7 @@ fn look(store: &Store, route: Route, named: Option<Reference>, method: &Method, 
             Some(bytes) => answer::manifest(method, bytes, &digest),
             None => answer::no_manifest(),
         },
-        Route::Manifest { .. } => {
+        _ => {
             let Some(known) = named.and_then(|name| store.known(&name)) else { return answer::no_manifest() };
             let Some(bytes) = store.served_manifest(&known.digest) else { return answer::no_manifest() };
             let answer = answer::manifest(method, bytes, &known.digest);

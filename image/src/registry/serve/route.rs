@@ -22,6 +22,32 @@ pub enum Route {
         /// Which.
         digest: Digest,
     },
+    /// `/v2/_catalog`: the repositories.
+    Catalog,
+    /// `/v2/NAME/tags/list`.
+    Tags {
+        /// The repository.
+        name: String,
+    },
+    /// `/v2/NAME/referrers/DIGEST`: manifests that say something about another one.
+    Referrers {
+        /// The repository.
+        name: String,
+        /// The other one.
+        digest: Digest,
+    },
+    /// `/v2/NAME/blobs/uploads/`: where uploads begin.
+    Uploads {
+        /// The repository.
+        name: String,
+    },
+    /// `/v2/NAME/blobs/uploads/ID`.
+    Upload {
+        /// The repository.
+        name: String,
+        /// Which.
+        id: String,
+    },
 }
 
 /// What a manifest is asked for by.
@@ -56,6 +82,13 @@ pub fn parse(path: &str) -> Result<Route, Unrouted> {
         return Ok(Route::Base);
     }
     let rest = rest.strip_prefix('/').ok_or(Unrouted::Unknown)?;
+    if rest == "_catalog" {
+        return Ok(Route::Catalog);
+    }
+    if let Some((name, id)) = upload(rest) {
+        let name = if is_repository(name) { name.to_owned() } else { return Err(Unrouted::Name) };
+        return Ok(if id.is_empty() { Route::Uploads { name } } else { Route::Upload { name, id: id.to_owned() } });
+    }
     let (front, last) = rest.rsplit_once('/').ok_or(Unrouted::Unknown)?;
     let (name, kind) = front.rsplit_once('/').ok_or(Unrouted::Unknown)?;
     // Some clients write the colon of a digest so.
@@ -64,7 +97,18 @@ pub fn parse(path: &str) -> Result<Route, Unrouted> {
     match kind {
         "manifests" => Ok(Route::Manifest { name: name()?, reference: wanted(&last)? }),
         "blobs" => Ok(Route::Blob { name: name()?, digest: last.parse().map_err(|_| Unrouted::Digest)? }),
+        "referrers" => Ok(Route::Referrers { name: name()?, digest: last.parse().map_err(|_| Unrouted::Digest)? }),
+        "tags" if last == "list" => Ok(Route::Tags { name: name()? }),
         _ => Err(Unrouted::Unknown),
+    }
+}
+
+/// The repository and the id of `NAME/blobs/uploads/ID`; without an id an upload is to begin.
+fn upload(path: &str) -> Option<(&str, &str)> {
+    const UPLOADS: &str = "/blobs/uploads";
+    match path.rsplit_once('/') {
+        Some((front, id)) if front.ends_with(UPLOADS) => Some((front.strip_suffix(UPLOADS)?, id)),
+        _ => Some((path.strip_suffix(UPLOADS)?, "")),
     }
 }
 
@@ -125,6 +169,13 @@ mod tests {
         assert_eq!(parse(&format!("/v2/a/manifests/{digest}")), manifest("a", Wanted::Digest(digest)));
         let escaped = format!("/v2/a/blobs/sha256%3A{}", digest.hex());
         assert_eq!(parse(&escaped), Ok(Route::Blob { name: "a".into(), digest }));
+        let name = || "a/b".to_owned();
+        assert_eq!(parse("/v2/a/b/tags/list"), Ok(Route::Tags { name: name() }));
+        assert_eq!(parse("/v2/a/b/blobs/uploads/"), Ok(Route::Uploads { name: name() }));
+        assert_eq!(parse("/v2/a/b/blobs/uploads"), Ok(Route::Uploads { name: name() }));
+        assert_eq!(parse("/v2/a/b/blobs/uploads/7"), Ok(Route::Upload { name: name(), id: "7".into() }));
+        assert_eq!(parse(&format!("/v2/a/b/referrers/{digest}")), Ok(Route::Referrers { name: name(), digest }));
+        assert_eq!(parse("/v2/_catalog"), Ok(Route::Catalog));
         for (path, why) in [
             ("/", Unrouted::Unknown),
             ("/v22/", Unrouted::Unknown),
