@@ -139,6 +139,9 @@ enum Command {
     /// Work with lists of manifests, one a platform, in registries
     #[command(subcommand)]
     Manifest(manifest::ManifestVerb),
+    /// Serve a registry of one's own
+    #[command(subcommand)]
+    Registry(registry::RegistryVerb),
     /// Work with volumes
     #[command(subcommand)]
     Volume(VolumeVerb),
@@ -461,6 +464,7 @@ async fn run(host: &Host, command: Command) -> Result<()> {
         Command::Stack(verb) => stack::run(host, verb).await,
         Command::Swarm(verb) => swarm::run(host, verb).await,
         Command::Manifest(verb) => manifest::run(verb).await,
+        Command::Registry(verb) => registry::run_registry(verb).await,
         Command::Volume(verb) => run_volume(host, verb).await,
         Command::Events(args) | Command::System(SystemVerb::Events(args)) => {
             container::events::events(host, args).await

@@ -8,6 +8,7 @@ mod missing;
 mod progress;
 mod pull;
 mod push;
+mod serve;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,6 +24,7 @@ pub use missing::{PullFlags, create, find};
 pub use progress::Bars;
 pub use pull::{PullArgs, digest, pull, pull_image, pull_request};
 pub use push::{PushArgs, push, push_image};
+pub use serve::{RegistryVerb, run as run_registry};
 
 use crate::daemon::registries::CERTS;
 use crate::error::{Error, Result};

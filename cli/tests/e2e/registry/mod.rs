@@ -9,6 +9,7 @@ mod manifests;
 mod proxy;
 mod publish;
 mod resume;
+mod serve;
 mod server;
 mod transfer;
 

@@ -15,6 +15,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 mod uploads;
+mod users;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -26,11 +27,12 @@ use hyper::body::Incoming;
 use serde_json::json;
 
 pub use sweep::GRACE;
+pub use users::Users;
 
 use self::repository::{Kind, Repository};
 use self::uploads::{Uploads, failed};
 use super::answer::{self, Answer, with};
-use super::route::{self, Route, Wanted};
+use super::route::{self, Route};
 use crate::content::ContentStore;
 use crate::error::{Error, Result};
 use crate::manifest::DOCUMENT_LIMIT;
