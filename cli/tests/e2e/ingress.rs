@@ -59,6 +59,58 @@ for s in socks:
     print(heard, bytes(back) == said)
 "#;
 
+/// One connection on which something is said and heard all the time. At each line of its input it prints how many answers there were
+/// since the last one and how many milliseconds the longest of them has taken, and ends with its input.
+const TALK: &str = r#"
+import socket, sys, threading, time
+s = socket.create_connection((sys.argv[1], 8080), 10); s.settimeout(60); f = s.makefile('rb')
+f.readline()
+count, longest, ended = 0, 0.0, False
+def talk():
+    global count, longest
+    while not ended:
+        begin = time.monotonic(); s.sendall(b'on\n')
+        if f.readline() != b'on\n': break
+        count += 1; longest = max(longest, time.monotonic() - begin); time.sleep(0.005)
+thread = threading.Thread(target=talk, daemon=True); thread.start()
+print('ready', flush=True)
+for _ in sys.stdin:
+    print(count if thread.is_alive() else 0, int(longest * 1000), flush=True); count, longest = 0, 0.0
+ended = True
+"#;
+
+/// Such a connection.
+struct Talk(Child, std::io::BufReader<std::process::ChildStdout>);
+
+impl Talk {
+    fn start(cluster: &Cluster, address: &str) -> Self {
+        let mut command = cluster.outside_command("python3");
+        command.args(["-c", TALK, address]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut said = std::io::BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut said, &mut line).unwrap();
+        assert_eq!(line, "ready\n");
+        Self(child, said)
+    }
+
+    /// Answers since the last time, and the milliseconds of the longest.
+    fn heard(&mut self) -> (u64, u64) {
+        std::io::Write::write_all(self.0.stdin.as_mut().unwrap(), b"\n").unwrap();
+        let mut line = String::new();
+        std::io::BufRead::read_line(&mut self.1, &mut line).unwrap();
+        let (count, longest) = line.trim().split_once(' ').unwrap();
+        (count.parse().unwrap(), longest.parse().unwrap())
+    }
+}
+
+impl Drop for Talk {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A server beside a container.
 struct Server(Child);
 
@@ -189,5 +241,72 @@ fn a_published_port_answers_on_every_node_and_the_client_keeps_its_address() {
         let heard = heard(&[asks("tcp", address, 8081)]);
         let expected = if index + 1 == number { "10.77.0.200" } else { "ConnectionRefusedError" };
         assert_eq!(heard, [expected], "{address}");
+    }
+}
+
+/// The process id of a host's netd, on that host.
+fn netd(host: &Host) -> String {
+    // The pattern is no part of what it matches.
+    host.run(&["sh", "-c", "pgrep -f '[n]etd --run-dir' | sort -n | tail -n 1"]).trim().to_owned()
+}
+
+#[test]
+fn connections_that_cross_outlive_netd() {
+    let cluster = start();
+    deploy(
+        cluster.host(1),
+        "services:\n  web:\n    image: busybox\n    command: [sleep, '600']\n    stop_grace_period: 0s\n    ports: ['8080:80']\n",
+    );
+    let (home, number, container) = at(&cluster, "web");
+    let _server = Server::start(home, &container);
+    let entry = cluster.host(number % 3 + 1);
+    cluster.outside("10.77.0.200/24", "fd77::200/64");
+    let ask = [asks("tcp", &entry.address(), 8080)];
+    let answers = || lines(&mut cluster.outside_command("python3"), CLIENT, &ask) == ["10.77.0.200"];
+    cluster.wait_for("the port leads to the other node", answers);
+    let mut talk = Talk::start(&cluster, &entry.address());
+    let more = |talk: &mut Talk| {
+        let (mut all, mut longest) = (0, 0);
+        cluster.wait_for("the connection goes on", || {
+            let (count, took) = talk.heard();
+            (all, longest) = (all + count, longest.max(took));
+            all > 50
+        });
+        longest
+    };
+    more(&mut talk);
+    let mut successors = Vec::new();
+    // It is replaced, on either node: a successor has its sockets, its devices and its key.
+    for host in [entry, home] {
+        let before = netd(host);
+        let run_dir = host.socket().trim_start_matches("unix://").trim_end_matches("/orca.sock").to_owned();
+        let mut command = host.run_command(host.program().to_str().unwrap());
+        let successor = command.args(["netd", "--run-dir", &run_dir, "--takeover"]).spawn().unwrap();
+        cluster.wait_for("a successor", || {
+            let now = netd(host);
+            !now.is_empty()
+                && now != before
+                && host.run(&["sh", "-c", &format!("kill -0 {before} 2>&1 || echo gone")]).contains("gone")
+        });
+        let longest = more(&mut talk).max(more(&mut talk));
+        eprintln!("handed over on {}: the longest answer took {longest} ms", host.name());
+        // Sessions begin anew at once: nobody waits until the other side gives one up, which takes ten seconds.
+        assert!(longest < 5_000, "{longest} ms");
+        successors.push(successor);
+    }
+    // It is killed, on either node: its successor has another key, which the others learn from the managers.
+    for host in [entry, home] {
+        let pid = netd(host);
+        host.run(&["kill", "-9", &pid]);
+        cluster.wait_for("another one", || {
+            let now = netd(host);
+            !now.is_empty() && now != pid
+        });
+        let longest = more(&mut talk);
+        eprintln!("killed on {}: the longest answer took {longest} ms", host.name());
+        cluster.wait_for("new connections cross", answers);
+    }
+    for mut successor in successors {
+        let _ = successor.wait();
     }
 }
