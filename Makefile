@@ -7,7 +7,7 @@ export LIBSECCOMP_LIB_PATH ?= /usr/lib/$(shell gcc -print-multiarch 2>/dev/null 
 ORCA := $(TARGET)/release/orca
 BUILD_PACKAGES := gcc libc6-dev libseccomp-dev pkg-config
 TEST_PACKAGES := apache2-utils apparmor bind9-dnsutils binutils buildah busybox-static conntrack cpio crun curl docker-registry git iproute2 iptables kmod \
-	nfs-kernel-server nftables python3 qemu-system-x86 runc secilc skopeo user-mode-linux util-linux
+	nfs-kernel-server nftables python3 qemu-system-x86 runc secilc skopeo user-mode-linux util-linux wireguard-go wireguard-tools
 
 .PHONY: help build demo demo-down test vm lint unit e2e sim fuzz fuzz-compose bench leaks faults man licences
 
