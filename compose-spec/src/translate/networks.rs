@@ -328,6 +328,10 @@ fn port(fields: &Fields, errors: &mut Vec<Error>) -> Option<PortSpec> {
     // Names for people and tools; nothing acts on them.
     fields.take("name");
     fields.take("app_protocol");
+    if fields.take("x-orca-source").is_some() {
+        let reason = "clients keep their own address: there is no way to hide it yet";
+        fields.refuse("x-orca-source", Some(reason), errors);
+    }
     let target = fields.integer("target").and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0);
     let Some(target) = target else {
         fields.invalid("target", "not a port: 1 to 65535", errors);

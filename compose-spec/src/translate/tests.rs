@@ -343,6 +343,15 @@ fn isolation_is_carried_over() {
 }
 
 #[test]
+fn an_extension_that_orca_knows_is_not_passed_over() {
+    let found = refusals(
+        "services:\n  a:\n    image: x\n    ports: [{target: 80, published: '80', x-orca-source: snat, x-other: 1}]\n",
+    );
+    let expected = "services.a.ports[0].x-orca-source: not supported by orca: clients keep their own address: there is no way to hide it yet";
+    assert!(found.len() == 1 && found[0].ends_with(expected), "{found:?}");
+}
+
+#[test]
 fn modes_and_options_that_there_are_none_of_are_refused() {
     let found = refusals(
         "services:\n  a:\n    image: x\n    pid: sharable\n    ipc: sharable\n    uts: private-ish\n    security_opt: [seccomp=none.json, proc=unmask]\n    cpu_count: 2\n    isolation: hyperv\n",
