@@ -22,6 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "orca.types.v1.AssignmentsDiff",
         "orca.image.v1.Credentials",
         "orca.types.v1.ClusterIdentity",
+        "orca.types.v1.NextAuthority",
         "orca.swarm.v1.JoinRequest",
         "orca.swarm.v1.RestoreHeader",
         "orca.swarm.v1.UnlockRequest",

@@ -56,12 +56,22 @@ pub struct Managers {
     pub identity: Option<Arc<Identity>>,
     /// Where other nodes ask this one for images.
     pub images: Option<SocketAddr>,
+    /// SHA-256 of the certificate of the CA that this node's own is of; empty while it is alone.
+    pub authority: Vec<u8>,
 }
 
 impl Managers {
     /// The one on this machine, and no other.
     pub fn local(socket: PathBuf) -> Self {
-        Self { socket: Some(socket), addresses: Vec::new(), tls: None, reached: None, identity: None, images: None }
+        Self {
+            socket: Some(socket),
+            addresses: Vec::new(),
+            tls: None,
+            reached: None,
+            identity: None,
+            images: None,
+            authority: Vec::new(),
+        }
     }
 
     fn count(&self) -> usize {
@@ -98,6 +108,8 @@ pub struct View {
     pub managers: Vec<String>,
     /// What this node is to be.
     pub role: NodeRole,
+    /// Whom to trust, PEM; empty if they do not say.
+    pub ca: String,
 }
 
 /// What a session works with.
@@ -157,7 +169,8 @@ impl Session {
             .max_encoding_message_size(api::client::MESSAGE_MAX);
         let (outgoing, messages) = mpsc::channel(QUEUE);
         let mut mesh = self.mesh.clone();
-        let description = Some(self.described(*mesh.borrow_and_update()).into());
+        let told = self.described(*mesh.borrow_and_update());
+        let description = Some(told.clone().into());
         let hello = Hello { protocol: PROTOCOL, node: self.node.to_string(), description, carries: true };
         send(&outgoing, ToManager::Hello(hello)).await?;
         let incoming = client.session(ReceiverStream::new(messages)).await.map_err(broken)?;
@@ -170,15 +183,18 @@ impl Session {
         tokio::select! {
             done = self.receive(&mut incoming, &outgoing, &call) => done,
             done = self.report(&outgoing) => done,
-            done = self.describe(&outgoing, &mut mesh) => done,
+            done = self.describe(&outgoing, &mut mesh, told) => done,
             done = beat(&outgoing, period) => done,
         }
     }
 
     fn described(&self, mesh: Option<MeshEnd>) -> NodeDescription {
-        let images = self.managers.borrow().images;
+        let (images, authority) = {
+            let managers = self.managers.borrow();
+            (managers.images, managers.authority.clone())
+        };
         let mesh = mesh.map(|end| MeshEnd { images, ..end });
-        NodeDescription { mesh, ..self.description.clone() }
+        NodeDescription { mesh, authority, ..self.description.clone() }
     }
 
     /// Says what has changed of the node itself.
@@ -186,11 +202,20 @@ impl Session {
         &self,
         outgoing: &mpsc::Sender<AgentMessage>,
         mesh: &mut watch::Receiver<Option<MeshEnd>>,
+        mut told: NodeDescription,
     ) -> Result<()> {
+        let mut managers = self.managers.clone();
         loop {
-            mesh.changed().await.map_err(|_| Error::Session("the agent is shutting down".into()))?;
+            let changed = tokio::select! {
+                changed = mesh.changed() => changed,
+                changed = managers.changed() => changed,
+            };
+            changed.map_err(|_| Error::Session("the agent is shutting down".into()))?;
+            managers.mark_unchanged();
             let description = self.described(*mesh.borrow_and_update());
-            send(outgoing, ToManager::Description(description.into())).await?;
+            if std::mem::replace(&mut told, description.clone()) != description {
+                send(outgoing, ToManager::Description(description.into())).await?;
+            }
         }
     }
 
@@ -261,9 +286,9 @@ async fn other_managers(changes: &mut watch::Receiver<Managers>, before: &Manage
     }
 }
 
-fn view(ClusterView { managers, role }: ClusterView) -> Result<View> {
+fn view(ClusterView { managers, role, ca }: ClusterView) -> Result<View> {
     let role = api::types::NodeRole::try_from(role).map_err(|_| Error::Session(format!("there is no role {role}")))?;
-    Ok(View { managers, role: role.into() })
+    Ok(View { managers, role: role.into(), ca })
 }
 
 async fn welcome(incoming: &mut tonic::Streaming<ManagerMessage>) -> Result<Duration> {

@@ -186,6 +186,22 @@ impl Identity {
     }
 }
 
+/// Whether who has `own` takes the chain of a manager's certificates for one.
+pub fn trusts(own: &Identity, chain: &str) -> bool {
+    let verify = || {
+        let chain = certificates("certificate", chain)?;
+        let (first, rest) = chain.split_first().ok_or_else(|| broken("certificate")("there is none".into()))?;
+        let roots = Arc::new(own.roots()?);
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::new(ring::default_provider())).build();
+        let verifier = verifier.map_err(|error| broken("CA")(error.to_string()))?;
+        let name = ServerName::try_from(crate::identity::MANAGER_NAME);
+        let name = name.map_err(|error| broken("certificate")(error.to_string()))?;
+        let verified = verifier.verify_server_cert(first, rest, &name, &[], UnixTime::now());
+        verified.map_err(|error| broken("certificate")(error.to_string()))
+    };
+    verify().is_ok()
+}
+
 /// What a failed handshake means to the person at the client.
 pub(crate) fn explain(error: &io::Error) -> String {
     let Some(error) = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>()) else {

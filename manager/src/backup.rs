@@ -280,6 +280,7 @@ mod tests {
             worker_secret: none(),
             manager_secret: none(),
             unlock_key: none(),
+            next: None,
         });
         let bytes = sealed(&large, 1);
         assert_eq!(open(bytes.as_slice(), &KeptKey::new([1; 32])).unwrap().state, large);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use api::identity::{names, peer};
-use model::{ClusterId, ClusterIdentity, NodeId, NodeRole, SECRET_LEN, SecretData, Timestamp};
+use model::{ClusterId, ClusterIdentity, NextAuthority, NodeId, NodeRole, SECRET_LEN, SecretData, Timestamp};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SerialNumber, SignatureAlgorithm, date_time_ymd,
@@ -71,7 +71,38 @@ pub fn new_identity(cluster: ClusterId, now: Timestamp) -> Result<ClusterIdentit
         worker_secret: new_secret()?,
         manager_secret: new_secret()?,
         unlock_key: SecretData::default(),
+        next: None,
     })
+}
+
+/// A CA that takes over from the present one, which vouches for it.
+///
+/// # Errors
+/// [`Error::Authority`].
+pub fn next_authority(identity: &ClusterIdentity, cluster: ClusterId, now: Timestamp) -> Result<NextAuthority, Error> {
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(failed)?;
+    let params = authority_params(cluster, now);
+    let certificate = params.self_signed(&key).map_err(failed)?;
+    let cross = params.signed_by(&key, &issuer(&identity.ca_key, cluster, now)?).map_err(failed)?;
+    Ok(NextAuthority {
+        ca: certificate.pem(),
+        ca_key: SecretData::new(key.serialize_pem().into_bytes()),
+        cross: cross.pem(),
+    })
+}
+
+fn issuer(key: &SecretData, cluster: ClusterId, now: Timestamp) -> Result<Issuer<'static, KeyPair>, Error> {
+    let pem = std::str::from_utf8(key.reveal()).map_err(failed)?;
+    Ok(Issuer::new(authority_params(cluster, now), KeyPair::from_pem(pem).map_err(failed)?))
+}
+
+/// SHA-256 of the certificate of the CA that issues now, which is what nodes with a certificate of it report.
+///
+/// # Errors
+/// [`Error::Authority`].
+pub fn authority(identity: &ClusterIdentity) -> Result<Vec<u8>, Error> {
+    let ca = identity.next.as_ref().map_or(&identity.ca, |next| &next.ca);
+    api::identity::digest_of_pem(ca).map(Vec::from).map_err(failed)
 }
 
 /// A point on P-256 that somebody shows as the public key of a node.
@@ -105,7 +136,7 @@ pub struct Request<'a> {
 /// A certificate.
 #[derive(Debug, Clone)]
 pub struct Issued {
-    /// The certificate and the CA's, PEM: who knows the CA by its digest only finds it there.
+    /// The certificate and the CA's (each of them while it is rotated), PEM: who knows the CA by its digest only finds it there.
     pub chain: String,
     /// The key that the node is known by from now on (SubjectPublicKeyInfo).
     pub key: Vec<u8>,
@@ -132,8 +163,7 @@ pub fn key_of(public_key: &[u8]) -> Result<Vec<u8>, Error> {
 pub fn issue(identity: &ClusterIdentity, request: Request<'_>, now: Timestamp) -> Result<Issued, Error> {
     let Request { node, role, cluster, public_key, validity } = request;
     let key = key_of(public_key)?;
-    let pem = std::str::from_utf8(identity.ca_key.reveal()).map_err(failed)?;
-    let issuer = Issuer::new(authority_params(cluster, now), KeyPair::from_pem(pem).map_err(failed)?);
+    let issuer = issuer(identity.next.as_ref().map_or(&identity.ca_key, |next| &next.ca_key), cluster, now)?;
     let mut params = CertificateParams::new(names(node, role, cluster)).map_err(failed)?;
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::OrganizationName, cluster.to_string());
@@ -152,7 +182,9 @@ pub fn issue(identity: &ClusterIdentity, request: Request<'_>, now: Timestamp) -
     if peer(certificate.der()).is_none_or(|peer| (peer.node, peer.role, &peer.key) != (node, role, &key)) {
         return Err(Error::PublicKey);
     }
-    Ok(Issued { chain: certificate.pem() + &identity.ca, key, expires_at: now.plus(validity) })
+    // While the CA is rotated: by whom those know it that trust the one before, or one of both by its digest only.
+    let cross = identity.next.as_ref().map_or("", |next| &next.cross);
+    Ok(Issued { chain: certificate.pem() + cross + &identity.trusted(), key, expires_at: now.plus(validity) })
 }
 
 #[cfg(test)]
@@ -179,5 +211,30 @@ mod tests {
         let request = |public_key| Request { node, role: NodeRole::Worker, cluster, public_key, validity: EXPIRY_MIN };
         assert!(matches!(issue(&identity, request(b"x"), now), Err(Error::PublicKey)));
         assert!(!format!("{identity:?}").contains("PRIVATE"));
+    }
+
+    #[test]
+    fn while_a_ca_takes_over_nodes_of_both_trust_each_other() {
+        let (cluster, node) = (ClusterId::from_random(1), NodeId::from_random(2));
+        let now = crate::store::now();
+        let mut identity = new_identity(cluster, now).unwrap();
+        let key = NodeKey::generate().unwrap();
+        let certificate = |identity: &ClusterIdentity| {
+            let (role, validity) = (NodeRole::Manager, EXPIRY_MIN);
+            let request = Request { node, role, cluster, public_key: &key.public, validity };
+            let chain = issue(identity, request, now).unwrap().chain;
+            Identity { ca: identity.trusted(), cert: chain, key: key.pem.clone() }
+        };
+        let before = certificate(&identity);
+        let next = next_authority(&identity, cluster, now).unwrap();
+        identity.next = Some(next.clone());
+        let between = certificate(&identity);
+        let done = ClusterIdentity { ca: next.ca, ca_key: next.ca_key, next: None, ..identity.clone() };
+        let after = certificate(&done);
+        assert_ne!(authority(&done).unwrap(), authority(&ClusterIdentity { next: None, ..identity }).unwrap());
+        for (one, other) in [(&before, &between), (&between, &before), (&between, &after), (&after, &between)] {
+            assert!(api::tls::trusts(one, &other.cert), "{} {}", one.cert, other.cert);
+        }
+        assert!(!api::tls::trusts(&before, &after.cert) && !api::tls::trusts(&after, &before.cert));
     }
 }

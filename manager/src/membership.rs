@@ -121,7 +121,8 @@ impl Membership for MembershipApi {
         Ok(Response::new(IssueReply {
             cluster: cluster.to_string(),
             certificate: issued.chain,
-            ca: identity.ca,
+            ca: identity.trusted(),
+            authority: ca::authority(&identity).map_err(|error| to_status(&error))?,
             role: api::types::NodeRole::from(role).into(),
             issued_at: issued_at.0,
             expires_at: issued.expires_at.0,

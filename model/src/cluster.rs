@@ -131,12 +131,31 @@ pub struct ClusterIdentity {
     /// The key that managers are locked with; empty: they are not.
     #[serde(default)]
     pub unlock_key: SecretData,
+    /// The CA that takes over, while it is rotated.
+    #[serde(default)]
+    pub next: Option<NextAuthority>,
+}
+
+/// The CA that takes over once every node has a certificate of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NextAuthority {
+    /// Its certificate, PEM.
+    pub ca: String,
+    /// Its key, PEM.
+    pub ca_key: SecretData,
+    /// The same signed by the CA before, PEM: who trusts that one trusts certificates of this one by it.
+    pub cross: String,
 }
 
 impl ClusterIdentity {
     /// The key that managers are locked with, if they are.
     pub fn unlock_key(&self) -> Option<KeptKey> {
         self.unlock_key.reveal().try_into().ok().map(KeptKey::new)
+    }
+
+    /// Whom nodes trust now, PEM.
+    pub fn trusted(&self) -> String {
+        self.next.as_ref().map_or_else(|| self.ca.clone(), |next| format!("{}{}", self.ca, next.ca))
     }
 
     /// The secret in the join token of a role.

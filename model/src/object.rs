@@ -199,6 +199,8 @@ pub struct NodeDescription {
     pub labels: BTreeMap<String, String>,
     /// So many of each kind of things that it is said to have.
     pub generic: BTreeMap<String, u64>,
+    /// SHA-256 of the certificate of the CA that its own is of; empty for one that has none.
+    pub authority: Vec<u8>,
 }
 
 /// Whether a node's agent is heard of.

@@ -89,6 +89,7 @@ impl From<model::NodeDescription> for types::NodeDescription {
             mesh,
             labels,
             generic,
+            authority,
         } = description;
         Self {
             hostname,
@@ -100,6 +101,7 @@ impl From<model::NodeDescription> for types::NodeDescription {
             mesh: mesh.map(Into::into),
             labels,
             generic,
+            authority,
         }
     }
 }
@@ -118,9 +120,10 @@ impl TryFrom<types::NodeDescription> for model::NodeDescription {
             mesh,
             labels,
             generic,
+            authority,
         } = description;
         let mesh = mesh.map(TryInto::try_into).transpose()?;
-        Ok(Self { hostname, architecture, os, engine_version, nano_cpus, memory, mesh, labels, generic })
+        Ok(Self { hostname, architecture, os, engine_version, nano_cpus, memory, mesh, labels, generic, authority })
     }
 }
 
@@ -143,10 +146,17 @@ impl TryFrom<types::ClusterSpec> for model::ClusterSpec {
 
 impl From<model::ClusterIdentity> for types::ClusterIdentity {
     fn from(identity: model::ClusterIdentity) -> Self {
-        let model::ClusterIdentity { ca, ca_key, worker_secret, manager_secret, unlock_key } = identity;
+        let model::ClusterIdentity { ca, ca_key, worker_secret, manager_secret, unlock_key, next } = identity;
         let bytes = |data: SecretData| data.reveal().to_vec();
         let (worker_secret, manager_secret) = (bytes(worker_secret), bytes(manager_secret));
-        Self { ca, ca_key: bytes(ca_key), worker_secret, manager_secret, unlock_key: bytes(unlock_key) }
+        Self {
+            ca,
+            ca_key: bytes(ca_key),
+            worker_secret,
+            manager_secret,
+            unlock_key: bytes(unlock_key),
+            next: next.map(Into::into),
+        }
     }
 }
 
@@ -154,23 +164,44 @@ impl TryFrom<types::ClusterIdentity> for model::ClusterIdentity {
     type Error = Error;
 
     fn try_from(identity: types::ClusterIdentity) -> Result<Self, Error> {
-        let types::ClusterIdentity { ca, ca_key, worker_secret, manager_secret, unlock_key } = identity;
+        let types::ClusterIdentity { ca, ca_key, worker_secret, manager_secret, unlock_key, next } = identity;
         let (worker_secret, manager_secret) = (SecretData::new(worker_secret), SecretData::new(manager_secret));
         let (ca_key, unlock_key) = (SecretData::new(ca_key), SecretData::new(unlock_key));
-        Ok(Self { ca, ca_key, worker_secret, manager_secret, unlock_key })
+        let next = next.map(Into::into);
+        Ok(Self { ca, ca_key, worker_secret, manager_secret, unlock_key, next })
     }
 }
 
 impl fmt::Debug for types::ClusterIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { ca, ca_key, worker_secret, manager_secret, unlock_key } = self;
+        let Self { ca, ca_key, worker_secret, manager_secret, unlock_key, next } = self;
         f.debug_struct("ClusterIdentity")
             .field("ca", ca)
             .field("ca_key", &Hidden(ca_key))
             .field("worker_secret", &Hidden(worker_secret))
             .field("manager_secret", &Hidden(manager_secret))
             .field("unlock_key", &Hidden(unlock_key))
+            .field("next", next)
             .finish()
+    }
+}
+
+impl From<model::NextAuthority> for types::NextAuthority {
+    fn from(model::NextAuthority { ca, ca_key, cross }: model::NextAuthority) -> Self {
+        Self { ca, ca_key: ca_key.reveal().to_vec(), cross }
+    }
+}
+
+impl From<types::NextAuthority> for model::NextAuthority {
+    fn from(types::NextAuthority { ca, ca_key, cross }: types::NextAuthority) -> Self {
+        Self { ca, ca_key: SecretData::new(ca_key), cross }
+    }
+}
+
+impl fmt::Debug for types::NextAuthority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ca, ca_key, cross } = self;
+        f.debug_struct("NextAuthority").field("ca", ca).field("ca_key", &Hidden(ca_key)).field("cross", cross).finish()
     }
 }
 

@@ -89,10 +89,7 @@ fn words_of_users_get_the_right_answer() {
     let (words, code) = say("run -d --name x --isolation=hyperv busybox");
     assert!(words.starts_with("`orca run --isolation` is not supported: ") && code == 125, "{words}");
     let (words, code) = say("swarm init --external-ca x");
-    assert!(
-        words.starts_with("`orca swarm init --external-ca` is not supported yet: ") && code == 125,
-        "{words} {code}"
-    );
+    assert!(words.starts_with("`orca swarm init --external-ca` is not supported: ") && code == 125, "{words} {code}");
     let (words, code) = say("plugin frobnicate");
     assert!(words.starts_with("`orca plugin` is not supported: ") && code == 1, "{words}");
     assert_eq!(say("compose ps --no-such-flag"), (String::new(), 16));

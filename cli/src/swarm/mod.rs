@@ -1,5 +1,6 @@
-//! `orca swarm init|join|join-token|leave|update|unlock|unlock-key|backup|restore`.
+//! `orca swarm ca|init|join|join-token|leave|update|unlock|unlock-key|backup|restore`.
 
+mod authority;
 mod backup;
 mod init;
 mod join;
@@ -15,6 +16,8 @@ use crate::error::Result;
 /// What to do with the cluster.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// Show the certificate of the cluster's CA, or have another CA take over
+    Ca(authority::Args),
     /// Open this node to others, as the first manager of a cluster
     Init(init::Args),
     /// Make this node one of a cluster
@@ -38,6 +41,7 @@ pub enum Verb {
 /// Carries a verb out.
 pub async fn run(host: &Host, verb: Verb) -> Result<()> {
     match verb {
+        Verb::Ca(args) => authority::authority(host, args).await,
         Verb::Init(args) => init::init(host, args).await,
         Verb::Join(args) => join::join(host, args).await,
         Verb::JoinToken(args) => join::token(host, args).await,

@@ -155,7 +155,8 @@ fn nodes_of_an_open_cluster_know_each_others_ends_and_addresses() {
     let cluster = state.cluster.as_mut().unwrap();
     let secret = || SecretData::new(vec![1]);
     let (ca, ca_key, worker_secret, manager_secret) = (String::new(), secret(), secret(), secret());
-    cluster.identity = Some(ClusterIdentity { ca, ca_key, worker_secret, manager_secret, unlock_key: secret() });
+    cluster.identity =
+        Some(ClusterIdentity { ca, ca_key, worker_secret, manager_secret, unlock_key: secret(), next: None });
     for byte in 1..=3 {
         let end =
             MeshEnd { key: MeshKey::new([byte; 32]), address: [192, 0, 2, byte].into(), port: 2378, images: None };

@@ -20,8 +20,9 @@ use api::control::{
     GetClusterRequest, JoinTokenReply, JoinTokenRequest, ListNetworksReply, ListNetworksRequest, ListServicesReply,
     ListServicesRequest, ListTasksReply, ListTasksRequest, LocateReply, LocateRequest, PlanReply, PlanRequest,
     RemoveNodeReply, RemoveNodeRequest, RemoveServiceReply, RemoveServiceRequest, RemoveStackReply, RemoveStackRequest,
-    SetIntentReply, SetIntentRequest, UnlockKeyReply, UnlockKeyRequest, UpdateClusterReply, UpdateClusterRequest,
-    UpdateNodeReply, UpdateNodeRequest, UpdateServiceReply, UpdateServiceRequest, WatchStackRequest,
+    RotateAuthorityReply, RotateAuthorityRequest, SetIntentReply, SetIntentRequest, UnlockKeyReply, UnlockKeyRequest,
+    UpdateClusterReply, UpdateClusterRequest, UpdateNodeReply, UpdateNodeRequest, UpdateServiceReply,
+    UpdateServiceRequest, WatchStackRequest,
 };
 use model::{ServiceId, TaskId};
 use tonic::{Request, Response, Status};
@@ -108,6 +109,13 @@ impl Control for ControlApi {
 
     async fn join_token(&self, request: Request<JoinTokenRequest>) -> Result<Response<JoinTokenReply>, Status> {
         nodes::join_token(self, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn rotate_authority(
+        &self,
+        _: Request<RotateAuthorityRequest>,
+    ) -> Result<Response<RotateAuthorityReply>, Status> {
+        nodes::rotate_authority(self).await.map(Response::new)
     }
 
     async fn update_cluster(

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use api::control::{
-    GetClusterReply, JoinTokenReply, JoinTokenRequest, RemoveNodeReply, RemoveNodeRequest, UpdateClusterReply,
-    UpdateClusterRequest, UpdateNodeReply, UpdateNodeRequest,
+    GetClusterReply, JoinTokenReply, JoinTokenRequest, RemoveNodeReply, RemoveNodeRequest, RotateAuthorityReply,
+    UpdateClusterReply, UpdateClusterRequest, UpdateNodeReply, UpdateNodeRequest,
 };
-use model::{Cluster, ClusterIdentity, ClusterSpec, JoinToken, NodeRole, NodeSpec, SecretData};
+use model::{Cluster, ClusterIdentity, ClusterSpec, JoinToken, NextAuthority, NodeRole, NodeSpec, SecretData};
 use tonic::Status;
 
 use super::{ControlApi, parse, to_status};
@@ -27,6 +27,7 @@ pub fn cluster(api: &ControlApi) -> GetClusterReply {
         worker_secret: hidden(),
         manager_secret: hidden(),
         unlock_key: hidden(),
+        next: identity.next.map(|next| NextAuthority { ca_key: hidden(), ..next }),
     };
     let cluster = state.cluster.clone();
     let cluster = cluster.map(|cluster| Cluster { identity: cluster.identity.clone().map(public), ..cluster });
@@ -87,6 +88,18 @@ pub async fn update_cluster(api: &ControlApi, request: UpdateClusterRequest) -> 
     check(&spec)?;
     api.change(Command::UpdateCluster { spec }).await?;
     Ok(UpdateClusterReply {})
+}
+
+/// Begins a rotation of the CA, or lets the present one go on.
+pub async fn rotate_authority(api: &ControlApi) -> Result<RotateAuthorityReply, Status> {
+    let cluster = api.store.snapshot().cluster;
+    let cluster = cluster.and_then(|cluster| Some((cluster.id, cluster.identity.clone()?)));
+    let (id, identity) = cluster.ok_or_else(|| to_status(&Error::Refused(crate::state::Refusal::NotOpen)))?;
+    if identity.next.is_none() {
+        let next = ca::next_authority(&identity, id, crate::store::now()).map_err(|error| to_status(&error))?;
+        api.change(Command::RotateAuthority(next)).await?;
+    }
+    Ok(RotateAuthorityReply {})
 }
 
 pub async fn update_node(api: &ControlApi, request: UpdateNodeRequest) -> Result<UpdateNodeReply, Status> {

@@ -206,9 +206,13 @@ fn ends(state: &State, node: NodeId, patience: Duration) -> Option<Status> {
 
 /// What a node has to know of its cluster; nothing while that is not open to others.
 fn view(state: &State, node: NodeId) -> Option<ClusterView> {
-    state.cluster.as_ref()?.identity.as_ref()?;
+    let identity = state.cluster.as_ref()?.identity.as_ref()?;
     // One that is demoted stays a manager until the others do without it.
     let node = state.nodes.get(&node)?;
     let role = if node.manager.is_some() { NodeRole::Manager } else { node.spec.role };
-    Some(ClusterView { managers: addresses(state), role: api::types::NodeRole::from(role).into() })
+    Some(ClusterView {
+        managers: addresses(state),
+        role: api::types::NodeRole::from(role).into(),
+        ca: identity.trusted(),
+    })
 }

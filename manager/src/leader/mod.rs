@@ -3,7 +3,7 @@
 //!
 //! - `plan`: what is to be done now, all cores on one draft of the state. Pure
 //! - `decide`: proposes plans, on every change and at the next deadline
-//! - `managers`: who votes in Raft
+//! - `managers`: who votes in Raft · `rotation`: the end of a rotation of the CA
 //! - [`NodeWatch`]: marks nodes as ready and down
 
 mod backoff;
@@ -11,6 +11,7 @@ mod decide;
 mod managers;
 mod nodes;
 pub mod plan;
+mod rotation;
 
 use std::sync::Arc;
 
@@ -51,7 +52,7 @@ pub async fn run(store: Arc<Store>, nodes: Arc<NodeWatch>) {
 
 async fn lead(store: &Store, nodes: &NodeWatch) {
     bootstrap(store).await;
-    tokio::join!(decide::run(store), nodes.run(store), managers::run(store));
+    tokio::join!(decide::run(store), nodes.run(store), managers::run(store), rotation::run(store));
 }
 
 /// Makes the cluster, in the first term of all.

@@ -2,8 +2,8 @@
 
 use model::{
     AddressPool, Availability, ClusterId, ClusterIdentity, ClusterSpec, ConfigId, Endpoint, IpSubnet, ManagerMember,
-    NetworkId, NodeDescription, NodeId, NodeRole, NodeSpec, NodeState, SecretData, SecretId, ServiceId, ServiceSpec,
-    Stack, Task, TaskId, TaskState, TaskStatus, Timestamp, UpdateStatus,
+    NetworkId, NextAuthority, NodeDescription, NodeId, NodeRole, NodeSpec, NodeState, SecretData, SecretId, ServiceId,
+    ServiceSpec, Stack, Task, TaskId, TaskState, TaskStatus, Timestamp, UpdateStatus,
 };
 
 use super::IdSource;
@@ -19,6 +19,7 @@ pub struct Entry {
 
 /// One change. Where a decision was made on an object, `seen` is the object's version then; another version is stale.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "nodes register seldom, and commands are moved little")]
 pub enum Command {
     /// Makes the cluster, with the network `bridge` for standalone containers.
     Bootstrap {
@@ -265,6 +266,10 @@ pub enum Command {
         /// The key; empty: none.
         key: SecretData,
     },
+    /// Nodes get certificates of another CA from now on.
+    RotateAuthority(NextAuthority),
+    /// Every node has one: the CA before is trusted no more.
+    FinishRotation,
 }
 
 /// How a lone node's cluster is opened.

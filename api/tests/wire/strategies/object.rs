@@ -35,7 +35,8 @@ prop_compose! {
         let (heartbeat, certificate_expiry) = (Duration::from_millis(heartbeat.into()), Duration::from_secs(expiry.into()));
         let data = |text: &str| SecretData::new(text.as_bytes().to_vec());
         let identity = ca.map(|ca| ClusterIdentity {
-            ca_key: data(&ca), worker_secret: data("w"), manager_secret: data(&ca), unlock_key: data("u"), ca,
+            ca_key: data(&ca), worker_secret: data("w"), manager_secret: data(&ca), unlock_key: data("u"),
+            next: (ca.len() % 2 == 0).then(|| NextAuthority { ca: ca.clone(), ca_key: data("n"), cross: "x".into() }), ca,
         });
         Cluster {
             id, meta, address_pools, spec: ClusterSpec { task_history, heartbeat, certificate_expiry }, identity, removed,
@@ -110,8 +111,9 @@ prop_compose! {
         memory in any::<u64>(),
         mesh in maybe(mesh_end()),
         (labels, generic) in (labels(), btree_map(text(), any::<u64>(), 0..3)),
+        authority in proptest::collection::vec(any::<u8>(), 0..3),
     ) -> NodeDescription {
-        NodeDescription { hostname, architecture, os, engine_version, nano_cpus, memory, mesh, labels, generic }
+        NodeDescription { hostname, architecture, os, engine_version, nano_cpus, memory, mesh, labels, generic, authority }
     }
 }
 

@@ -26,8 +26,11 @@ pub struct Document {
     pub cluster: ClusterId,
     /// What the certificate lets the node do.
     pub role: NodeRole,
-    /// The CA's certificate, PEM.
+    /// The CA's certificate, PEM; of both CAs while one takes over from the other.
     pub ca: String,
+    /// SHA-256 of the certificate of the CA that issued the node's own; empty: the only one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub authority: Vec<u8>,
     /// The node's own and the CA's, PEM.
     pub certificate: String,
     /// When it was issued.
@@ -55,6 +58,7 @@ impl Document {
             cluster,
             role: NodeRole::Worker,
             ca,
+            authority: Vec::new(),
             certificate,
             issued_at,
             expires_at,
@@ -68,6 +72,14 @@ impl Document {
     /// What the node shows to others.
     pub fn identity(&self, key: &NodeKey) -> Identity {
         Identity { ca: self.ca.clone(), cert: self.certificate.clone(), key: key.pem.clone() }
+    }
+
+    /// Which CA issued the node's certificate.
+    pub fn authority(&self) -> Result<Vec<u8>> {
+        match self.authority.is_empty() {
+            true => Ok(api::identity::digest_of_pem(&self.ca)?.to_vec()),
+            false => Ok(self.authority.clone()),
+        }
     }
 
     /// Those of the managers' addresses that are addresses.

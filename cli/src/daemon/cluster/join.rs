@@ -49,7 +49,7 @@ fn filled(mut document: Document, reply: IssueReply) -> Result<Document, Status>
     let role = api::types::NodeRole::try_from(reply.role);
     document.role = role.map(NodeRole::from).map_err(|_| Status::internal("the managers gave an unknown role"))?;
     document.cluster = reply.cluster.parse().map_err(|_| Status::internal("the managers gave no id of a cluster"))?;
-    (document.ca, document.certificate) = (reply.ca, reply.certificate);
+    (document.ca, document.certificate, document.authority) = (reply.ca, reply.certificate, reply.authority);
     (document.issued_at, document.expires_at) = (Timestamp(reply.issued_at), Timestamp(reply.expires_at));
     if !reply.managers.is_empty() {
         document.managers = reply.managers;

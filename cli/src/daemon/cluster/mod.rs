@@ -187,7 +187,16 @@ impl Cluster {
         let reached = Some(document.data_path.unwrap_or(document.address.ip()));
         let (addresses, images) = (document.addresses(), Some(document.address));
         let identity = Some(Arc::new(document.identity(key)));
-        self.managers.send_replace(Managers { socket, addresses, tls: Some(tls), reached, identity, images });
+        let authority = document.authority()?;
+        self.managers.send_replace(Managers {
+            socket,
+            addresses,
+            tls: Some(tls),
+            reached,
+            identity,
+            images,
+            authority,
+        });
         self.place.send_replace(Some(Arc::new(document.clone())));
         Ok(())
     }

@@ -1,8 +1,8 @@
 //! Nodes, and what makes them a cluster.
 
 use model::{
-    Availability, Cluster, ClusterIdentity, ClusterSpec, ManagerMember, Node, NodeDescription, NodeId, NodeRole,
-    NodeSpec, NodeState, SecretData,
+    Availability, Cluster, ClusterIdentity, ClusterSpec, ManagerMember, NextAuthority, Node, NodeDescription, NodeId,
+    NodeRole, NodeSpec, NodeState, SecretData,
 };
 
 use super::{Draft, Refusal, check_seen};
@@ -89,6 +89,27 @@ impl Draft<'_> {
         let identity = cluster.identity.clone().ok_or(Refusal::NotOpen)?;
         let identity = ClusterIdentity { unlock_key: key.clone(), ..identity };
         self.put_cluster(Cluster { identity: Some(identity), ..cluster });
+        Ok(())
+    }
+
+    pub(super) fn rotate_authority(&mut self, next: &NextAuthority) -> Result<(), Refusal> {
+        let cluster = self.cluster()?;
+        let identity = cluster.identity.clone().ok_or(Refusal::NotOpen)?;
+        if identity.next.is_some() {
+            return Err(Refusal::Exists { kind: "rotation of the CA of cluster", name: cluster.id.to_string() });
+        }
+        let identity = ClusterIdentity { next: Some(next.clone()), ..identity };
+        self.put_cluster(Cluster { identity: Some(identity), ..cluster });
+        Ok(())
+    }
+
+    pub(super) fn finish_rotation(&mut self) -> Result<(), Refusal> {
+        let cluster = self.cluster()?;
+        let identity = cluster.identity.clone().ok_or(Refusal::NotOpen)?;
+        if let Some(NextAuthority { ca, ca_key, cross: _ }) = identity.next.clone() {
+            let identity = ClusterIdentity { ca, ca_key, next: None, ..identity };
+            self.put_cluster(Cluster { identity: Some(identity), ..cluster });
+        }
         Ok(())
     }
 

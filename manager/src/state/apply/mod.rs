@@ -91,6 +91,8 @@ impl Draft<'_> {
             Command::SetUpdate { service, status, seen } => self.set_update(*service, status, *seen),
             Command::NodeLeft { node } => self.node_left(*node),
             Command::Refound(refound) => self.refound(refound),
+            Command::RotateAuthority(next) => self.rotate_authority(next),
+            Command::FinishRotation => self.finish_rotation(),
             Command::SetUnlockKey { key } => self.set_unlock_key(key),
         }
     }

@@ -203,6 +203,8 @@ impl TryFrom<wire::Command> for Command {
                 Self::SetUpdate { service, status: required(status, "status")?, seen }
             }
             Wire::NodeLeft(node) => Self::NodeLeft { node: text(node)? },
+            Wire::RotateAuthority(next) => Self::RotateAuthority(next.into()),
+            Wire::FinishRotation(_) => Self::FinishRotation,
             Wire::SetUnlockKey(key) => Self::SetUnlockKey { key: SecretData::new(key) },
             Wire::Refound(wire::Refound { node, key, manager, address }) => {
                 let manager = required(manager, "manager")?;

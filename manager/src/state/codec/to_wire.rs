@@ -118,6 +118,8 @@ impl From<Command> for wire::Command {
             }
             Command::NodeLeft { node } => Wire::NodeLeft(node.to_string()),
             Command::Refound(refound) => Wire::Refound((*refound).into()),
+            Command::RotateAuthority(next) => Wire::RotateAuthority(next.into()),
+            Command::FinishRotation => Wire::FinishRotation(true),
             Command::SetUnlockKey { key } => Wire::SetUnlockKey(key.reveal().to_vec()),
         };
         Self { command: Some(command) }

@@ -21,6 +21,7 @@ fn state() -> State {
         worker_secret: none(),
         manager_secret: none(),
         unlock_key: none(),
+        next: None,
     };
     let mut cluster = Cluster::new(ClusterId::from_random(9), Meta::default(), Vec::new());
     cluster.identity = Some(identity);

@@ -31,6 +31,7 @@ const CLUSTER_ENTRY: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/t
 const CLUSTER_STATE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/cluster-state-1.hex"));
 
 const LOCK_ENTRY: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/lock-entry-1.hex"));
+const ROTATION_ENTRY: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/rotation-entry-1.hex"));
 const RECOVERY_ENTRY: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/recovery-entry-1.hex"));
 
 /// Equal by text, so that a failure prints what to look at.
@@ -67,6 +68,13 @@ fn an_entry_of_locks_of_format_1() {
     let entry = Entry { now: Timestamp(25), commands: samples::lock_commands() };
     hold("lock-entry", LOCK_ENTRY, &encode_entry(&entry));
     assert_eq!(decode_entry(&from_hex(LOCK_ENTRY)).unwrap(), entry);
+}
+
+#[test]
+fn an_entry_of_a_rotation_of_format_1() {
+    let entry = Entry { now: Timestamp(26), commands: samples::rotation_commands() };
+    hold("rotation-entry", ROTATION_ENTRY, &encode_entry(&entry));
+    assert_eq!(decode_entry(&from_hex(ROTATION_ENTRY)).unwrap(), entry);
 }
 
 #[test]

@@ -4,10 +4,10 @@
 use model::{
     AddressPool, AttachmentSpec, Availability, Cluster, ClusterId, ClusterIdentity, ClusterSpec, Config, ConfigId,
     ConfigSpec, ContainerSpec, Endpoint, FailureAction, IpSubnet, ManagerMember, MeshEnd, MeshKey, Meta, Network,
-    NetworkId, NetworkMode, NetworkSpec, Node, NodeDescription, NodeId, NodeRole, NodeSpec, NodeState, Placement,
-    PortSpec, PreviousSpec, Protocol, PublishMode, RunIntent, Secret, SecretData, SecretId, SecretSpec, Service,
-    ServiceId, ServiceMode, ServiceSpec, Stack, StackMember, Task, TaskId, TaskSpec, TaskState, TaskStatus, Timestamp,
-    UpdateConfig, UpdateOrder, UpdateState, UpdateStatus, Vip,
+    NetworkId, NetworkMode, NetworkSpec, NextAuthority, Node, NodeDescription, NodeId, NodeRole, NodeSpec, NodeState,
+    Placement, PortSpec, PreviousSpec, Protocol, PublishMode, RunIntent, Secret, SecretData, SecretId, SecretSpec,
+    Service, ServiceId, ServiceMode, ServiceSpec, Stack, StackMember, Task, TaskId, TaskSpec, TaskState, TaskStatus,
+    Timestamp, UpdateConfig, UpdateOrder, UpdateState, UpdateStatus, Vip,
 };
 
 use crate::state::{ApplyStack, Command, IdSource, IntentAction, OpenCluster, Recreate, Refound, State};
@@ -220,6 +220,7 @@ fn identity() -> ClusterIdentity {
         worker_secret: data("w"),
         manager_secret: data("m"),
         unlock_key: SecretData::default(),
+        next: None,
     }
 }
 
@@ -267,6 +268,13 @@ pub fn cluster_commands() -> Vec<Command> {
 pub fn recovery_commands() -> Vec<Command> {
     let refound = Refound { node: NODE, key: vec![4, 5, 6], manager: member(), address: "10.0.0.1".into() };
     vec![Command::Refound(Box::new(refound))]
+}
+
+/// The commands that came with the rotation of the CA.
+pub fn rotation_commands() -> Vec<Command> {
+    let next = NextAuthority { ca: "ca".into(), ca_key: SecretData::new(b"key".to_vec()), cross: "crossed".into() };
+    let description = NodeDescription { authority: vec![7; 32], ..description() };
+    vec![Command::RotateAuthority(next), Command::RegisterNode { node: NODE, description }, Command::FinishRotation]
 }
 
 /// The commands that came with locked managers.
