@@ -99,6 +99,9 @@ pub enum Error {
     #[error("{kind} {name} is not known on this node: its manager has not sent it")]
     NoContent { kind: &'static str, name: String },
 
+    #[error("{kind} {name} is a template that cannot be filled in: {reason}")]
+    Template { kind: &'static str, name: String, reason: String },
+
     #[error("network {0} not found on this node")]
     NoSuchNetwork(String),
     #[error("network id prefix {prefix:?} is ambiguous: it fits {count} networks; give more characters")]

@@ -1,5 +1,7 @@
 //! Templates in values of a task's environment, as `docker service create` has them: `{{.Task.Name}}`. Pure.
 
+use model::Task;
+
 /// What the templates mean for one task.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Placeholders {
@@ -20,6 +22,19 @@ pub struct Placeholders {
 }
 
 impl Placeholders {
+    /// What they mean for a task of the service of this name on the node of that one.
+    pub fn of(task: &Task, service: &str, hostname: &str) -> Self {
+        Self {
+            node_id: task.node.map(|node| node.to_string()).unwrap_or_default(),
+            node_hostname: hostname.to_owned(),
+            service_id: task.service.to_string(),
+            service_name: service.to_owned(),
+            task_id: task.id.to_string(),
+            task_name: task.name.clone(),
+            task_slot: task.slot.to_string(),
+        }
+    }
+
     /// Replaces what is known; other text in braces stays as it is, for programs with templates of their own.
     pub fn expand(&self, text: &str) -> String {
         let mut expanded = String::with_capacity(text.len());

@@ -52,6 +52,7 @@ pub fn stack(name: &str, random: &mut Random) -> Stack {
         labels: BTreeMap::new(),
         stack: Some(name.into()),
         data: SecretData::new(vec![u8::try_from(random.below(3)).unwrap_or_default()]),
+        template: false,
     };
     for index in 0..count {
         let service = service(name, index, &services, &secret, random);
@@ -146,7 +147,8 @@ fn container(secret: &SecretSpec, random: &mut Random) -> ContainerSpec {
     let hook = Hook { command: vec!["hook".into()], ..Hook::default() };
     let mut hooks = || vec![hook.clone(); usize::try_from(random.below(8).saturating_sub(5)).unwrap_or_default()];
     let (post_start, pre_stop) = (hooks(), hooks());
-    let secrets = random.chance(30).then(|| SecretFile { secret: secret.name.clone(), id: None, file });
+    let secrets =
+        random.chance(30).then(|| SecretFile { secret: secret.name.clone(), id: None, template: false, file });
     ContainerSpec {
         image: format!("image:{}", random.below(3)),
         command: Some(vec![command.into()]),

@@ -8,8 +8,8 @@ use crate::client::{self, Host};
 use crate::context::{self, Choice};
 use crate::error::{Error, Result};
 use crate::{
-    build, compose, container, daemon, image, info, inspect, manifest, manual, network, node, registry, service, stack,
-    surface, swarm, system, volume, why,
+    build, compose, container, contents, daemon, image, info, inspect, manifest, manual, network, node, registry,
+    service, stack, surface, swarm, system, volume, why,
 };
 
 /// A container orchestrator in one binary: Docker's habits, from one laptop to a cluster.
@@ -153,6 +153,12 @@ enum Command {
     /// Work with the cluster's nodes
     #[command(subcommand)]
     Node(node::Verb),
+    /// Work with the cluster's secrets
+    #[command(subcommand)]
+    Secret(contents::SecretVerb),
+    /// Work with the cluster's configs
+    #[command(subcommand)]
+    Config(contents::ConfigVerb),
     /// Say in words why a service or task is as it is
     Why(why::Args),
     /// Work with the cluster's services
@@ -459,6 +465,8 @@ async fn run(host: &Host, command: Command) -> Result<()> {
         Command::Image(verb) => run_image(host, verb).await,
         Command::Network(verb) => network::run(host, verb).await,
         Command::Node(verb) => node::run(host, verb).await,
+        Command::Secret(verb) => contents::run_secret(host, verb).await,
+        Command::Config(verb) => contents::run_config(host, verb).await,
         Command::Why(args) => why::why(host, args).await,
         Command::Service(verb) => service::run(host, verb).await,
         Command::Stack(verb) => stack::run(host, verb).await,

@@ -23,6 +23,7 @@ mod clock;
 mod commands;
 mod compose;
 mod container;
+mod contents;
 mod context;
 mod daemon;
 mod demo;

@@ -108,12 +108,12 @@ fn objects(before: &State, after: &State, stack: &str, steps: &mut Vec<Step>) {
     };
     compare(Kind::Network, &networks(before), &networks(after), steps);
     let secrets = |state: &State| -> BTreeMap<String, _> {
-        let own = state.secrets.values().filter(|secret| of(&secret.spec.stack));
+        let own = state.secrets.values().filter(|secret| !secret.superseded && of(&secret.spec.stack));
         own.map(|secret| (secret.spec.name.clone(), secret.spec.clone())).collect()
     };
     compare(Kind::Secret, &secrets(before), &secrets(after), steps);
     let configs = |state: &State| -> BTreeMap<String, _> {
-        let own = state.configs.values().filter(|config| of(&config.spec.stack));
+        let own = state.configs.values().filter(|config| !config.superseded && of(&config.spec.stack));
         own.map(|config| (config.spec.name.clone(), config.spec.clone())).collect()
     };
     compare(Kind::Config, &configs(before), &configs(after), steps);

@@ -262,22 +262,28 @@ pub fn network(name: &str, subnets: &[&str]) -> NetworkSpec {
 /// A secret of the stack.
 pub fn secret(name: &str, data: &str) -> SecretSpec {
     let data = SecretData::new(data.into());
-    SecretSpec { name: name.into(), labels: Default::default(), stack: Some(STACK.into()), data }
+    SecretSpec { name: name.into(), labels: Default::default(), stack: Some(STACK.into()), data, template: false }
 }
 
 /// A config of the stack.
 pub fn config(name: &str, data: &str) -> ConfigSpec {
-    ConfigSpec { name: name.into(), labels: Default::default(), stack: Some(STACK.into()), data: data.into() }
+    ConfigSpec {
+        name: name.into(),
+        labels: Default::default(),
+        stack: Some(STACK.into()),
+        data: data.into(),
+        template: false,
+    }
 }
 
 /// A use of a secret.
 pub fn secret_file(name: &str) -> SecretFile {
-    SecretFile { secret: name.into(), id: None, file: target() }
+    SecretFile { secret: name.into(), id: None, template: false, file: target() }
 }
 
 /// A use of a config.
 pub fn config_file(name: &str) -> ConfigFile {
-    ConfigFile { config: name.into(), id: None, file: target() }
+    ConfigFile { config: name.into(), id: None, template: false, file: target() }
 }
 
 fn target() -> FileTarget {

@@ -164,8 +164,11 @@ pub struct Ulimit {
 pub struct SecretFile {
     /// Name in the store (with the project's prefix).
     pub secret: String,
-    /// Resolved by the manager when the task is made.
+    /// Resolved by the manager when the service is declared.
     pub id: Option<SecretId>,
+    /// The content is a template; resolved with it.
+    #[serde(default)]
+    pub template: bool,
     /// Where and how.
     pub file: FileTarget,
 }
@@ -175,8 +178,11 @@ pub struct SecretFile {
 pub struct ConfigFile {
     /// Name in the store (with the project's prefix).
     pub config: String,
-    /// Resolved by the manager when the task is made.
+    /// Resolved by the manager when the service is declared.
     pub id: Option<ConfigId>,
+    /// The content is a template; resolved with it.
+    #[serde(default)]
+    pub template: bool,
     /// Where and how.
     pub file: FileTarget,
 }

@@ -225,6 +225,9 @@ pub struct Secret {
     pub meta: Meta,
     /// What the user gives.
     pub spec: SecretSpec,
+    /// Another one has its name now; it is kept for those that were made with it.
+    #[serde(default)]
+    pub superseded: bool,
 }
 
 /// A config.
@@ -236,6 +239,9 @@ pub struct Config {
     pub meta: Meta,
     /// What the user gives.
     pub spec: ConfigSpec,
+    /// Another one has its name now; it is kept for those that were made with it.
+    #[serde(default)]
+    pub superseded: bool,
 }
 
 impl Node {

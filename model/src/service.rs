@@ -196,6 +196,9 @@ pub struct SecretSpec {
     pub stack: Option<String>,
     /// The content.
     pub data: SecretData,
+    /// It is a template, filled in for each task (`template_driver: golang`).
+    #[serde(default)]
+    pub template: bool,
 }
 
 /// A config as the user gives it.
@@ -209,6 +212,29 @@ pub struct ConfigSpec {
     pub stack: Option<String>,
     /// The content.
     pub data: Vec<u8>,
+    /// It is a template, filled in for each task (`template_driver: golang`).
+    #[serde(default)]
+    pub template: bool,
+}
+
+impl SecretSpec {
+    /// Most bytes that one holds (Docker's limit).
+    pub const LIMIT: usize = 500 * 1024;
+
+    /// Bytes that it holds.
+    pub fn size(&self) -> usize {
+        self.data.reveal().len()
+    }
+}
+
+impl ConfigSpec {
+    /// Most bytes that one holds (Docker's limit).
+    pub const LIMIT: usize = 1000 * 1024;
+
+    /// Bytes that it holds.
+    pub fn size(&self) -> usize {
+        self.data.len()
+    }
 }
 
 /// What a Compose file declares, in the words of the model. Only what is enabled is in it.

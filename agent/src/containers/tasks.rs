@@ -92,16 +92,8 @@ impl Shared {
 
     /// The task with the templates in its environment replaced by what they mean here.
     fn with_names(&self, task: &Task, desired: &Assignments) -> Task {
-        let service = desired.endpoints.get(&task.service).map(|endpoint| endpoint.name.clone());
-        let names = Placeholders {
-            node_id: task.node.map(|node| node.to_string()).unwrap_or_default(),
-            node_hostname: self.executor.host().hostname.clone(),
-            service_id: task.service.to_string(),
-            service_name: service.unwrap_or_default(),
-            task_id: task.id.to_string(),
-            task_name: task.name.clone(),
-            task_slot: task.slot.to_string(),
-        };
+        let service = desired.endpoints.get(&task.service).map(|endpoint| endpoint.name.as_str());
+        let names = Placeholders::of(task, service.unwrap_or_default(), &self.executor.host().hostname);
         let mut task = task.clone();
         for value in task.spec.container.env.values_mut() {
             *value = names.expand(value);

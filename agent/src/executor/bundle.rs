@@ -100,6 +100,8 @@ impl Executor {
             root,
             contents: &contents,
             kernel: self.host.kernel,
+            hostname: &self.host.hostname,
+            architecture: &self.host.architecture,
             holder: &record.id.to_string(),
             map,
         };

@@ -118,6 +118,8 @@ impl Executor {
                 root: &root,
                 contents: &contents,
                 kernel: self.host.kernel,
+                hostname: &self.host.hostname,
+                architecture: &self.host.architecture,
                 holder: &holder,
                 map: None,
             };

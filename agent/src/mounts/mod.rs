@@ -1,12 +1,13 @@
 //! What is mounted into containers: volumes, binds, secrets, configs, and the files that Orca writes for each.
 //!
 //! - [`Volumes`]: the node's volumes, of the kinds that `driver` knows · [`HeldMounts`]: what is mounted for them
-//! - [`text`]: hosts and resolv.conf, pure · `contents`: secrets and configs on disk
+//! - [`text`]: hosts and resolv.conf, pure · `contents`: secrets and configs on disk · `filled`: those that are templates
 //! - [`ready`]: everything of one container made ready, as [`MountPoint`]s for its bundle
 
 mod contents;
 mod declared;
 mod driver;
+mod filled;
 mod held;
 mod init;
 mod points;

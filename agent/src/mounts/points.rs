@@ -12,10 +12,11 @@ use model::{Assignments, FileTarget, NetworkMode, Propagation};
 use rustix::fs::Mode;
 
 use super::contents::{Contents, place, settle};
-use super::{Volumes, declared, relabel, text};
+use super::{Volumes, declared, filled, relabel, text};
 use crate::bundle::{MountPoint, selinux};
 use crate::containers::Record;
 use crate::paths::Paths;
+use crate::placeholders::Placeholders;
 use crate::{Error, Result};
 
 /// Longest passwd or group file that is read, in bytes.
@@ -48,6 +49,10 @@ pub struct Sources<'a> {
     pub contents: &'a Assignments,
     /// Major and minor version of the kernel.
     pub kernel: (u32, u32),
+    /// This node's name.
+    pub hostname: &'a str,
+    /// `x86_64` or `aarch64`.
+    pub architecture: &'a str,
     /// For whom file systems are mounted.
     pub holder: &'a str,
     /// The container's ids; `None`: the host's.
@@ -254,13 +259,45 @@ pub fn hand_over(paths: &Paths, record: &Record, contents: &Contents) -> Result<
     Ok(())
 }
 
+/// What a container's secret of this number holds, if its manager has sent it.
+fn secret_content<'a>(record: &Record, index: usize, contents: &'a Assignments) -> Option<&'a [u8]> {
+    let id = record.spec.secrets.get(index)?.id?;
+    contents.secrets.get(&id).map(model::SecretData::reveal)
+}
+
+fn config_content<'a>(record: &Record, index: usize, contents: &'a Assignments) -> Option<&'a [u8]> {
+    let id = record.spec.configs.get(index)?.id?;
+    contents.configs.get(&id).map(Vec::as_slice)
+}
+
+/// A template filled in for the container.
+fn fill(kind: &'static str, name: &str, text: &[u8], record: &Record, sources: &Sources<'_>) -> Result<Vec<u8>> {
+    let contents = sources.contents;
+    let task = record.task.and_then(|task| contents.tasks.get(&task.task));
+    let service = task.and_then(|task| contents.endpoints.get(&task.service));
+    let service = service.map(|endpoint| endpoint.name.as_str()).unwrap_or_default();
+    let names = task.map(|task| Placeholders::of(task, service, sources.hostname)).unwrap_or_default();
+    let secret = |index| secret_content(record, index, contents);
+    let config = |index| config_content(record, index, contents);
+    let (spec, architecture) = (&record.spec, sources.architecture);
+    filled::fill(
+        kind,
+        name,
+        text,
+        &filled::Facts { spec, names: &names, architecture, secret: &secret, config: &config },
+    )
+}
+
 fn secrets(record: &Record, sources: &Sources<'_>) -> Result<Vec<MountPoint>> {
     let dir = sources.paths.secrets().join(record.id.to_string());
     let place_one = |(index, file): (usize, &model::SecretFile)| {
         let name = index.to_string();
-        let content = file.id.and_then(|id| sources.contents.secrets.get(&id));
-        let path = match content {
-            Some(content) => place(&dir, &name, content.reveal(), &file.file, owner(&file.file, sources)?)?,
+        let path = match secret_content(record, index, sources.contents) {
+            Some(content) if file.template => {
+                let content = fill("secret", &file.secret, content, record, sources)?;
+                place(&dir, &name, &content, &file.file, owner(&file.file, sources)?)?
+            }
+            Some(content) => place(&dir, &name, content, &file.file, owner(&file.file, sources)?)?,
             // What an earlier run was given is still in memory: no manager is needed.
             None if dir.join(&name).exists() => settle(&dir.join(&name), &file.file, owner(&file.file, sources)?)?,
             None => return Err(Error::NoContent { kind: "secret", name: file.secret.clone() }),
@@ -271,10 +308,17 @@ fn secrets(record: &Record, sources: &Sources<'_>) -> Result<Vec<MountPoint>> {
 }
 
 fn configs(record: &Record, sources: &Sources<'_>) -> Result<Vec<MountPoint>> {
-    let dir = sources.paths.files(record.id).join("configs");
     let place_one = |(index, file): (usize, &model::ConfigFile)| {
-        let name = index.to_string();
-        let path = match file.id.and_then(|id| sources.contents.configs.get(&id)) {
+        // What is filled in may hold secrets, which are never on a disk.
+        let (dir, name) = match file.template {
+            true => (sources.paths.secrets().join(record.id.to_string()), format!("config-{index}")),
+            false => (sources.paths.files(record.id).join("configs"), index.to_string()),
+        };
+        let path = match config_content(record, index, sources.contents) {
+            Some(content) if file.template => {
+                let content = fill("config", &file.config, content, record, sources)?;
+                place(&dir, &name, &content, &file.file, owner(&file.file, sources)?)?
+            }
             Some(content) => place(&dir, &name, content, &file.file, owner(&file.file, sources)?)?,
             None if dir.join(&name).exists() => settle(&dir.join(&name), &file.file, owner(&file.file, sources)?)?,
             None => return Err(Error::NoContent { kind: "config", name: file.config.clone() }),

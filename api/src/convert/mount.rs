@@ -4,30 +4,32 @@ use super::{WireEnum, optional_text, or_default, required};
 use crate::{Error, types};
 
 impl From<model::SecretFile> for types::SecretFile {
-    fn from(model::SecretFile { secret, id, file }: model::SecretFile) -> Self {
-        Self { secret, id: id.map(|id| id.to_string()), file: Some(file.into()) }
+    fn from(model::SecretFile { secret, id, file, template }: model::SecretFile) -> Self {
+        Self { secret, id: id.map(|id| id.to_string()), file: Some(file.into()), template }
     }
 }
 
 impl TryFrom<types::SecretFile> for model::SecretFile {
     type Error = Error;
 
-    fn try_from(types::SecretFile { secret, id, file }: types::SecretFile) -> Result<Self, Error> {
-        Ok(Self { secret, id: optional_text("secret_file.id", id)?, file: required(file, "secret_file.file")? })
+    fn try_from(types::SecretFile { secret, id, file, template }: types::SecretFile) -> Result<Self, Error> {
+        let id = optional_text("secret_file.id", id)?;
+        Ok(Self { secret, id, file: required(file, "secret_file.file")?, template })
     }
 }
 
 impl From<model::ConfigFile> for types::ConfigFile {
-    fn from(model::ConfigFile { config, id, file }: model::ConfigFile) -> Self {
-        Self { config, id: id.map(|id| id.to_string()), file: Some(file.into()) }
+    fn from(model::ConfigFile { config, id, file, template }: model::ConfigFile) -> Self {
+        Self { config, id: id.map(|id| id.to_string()), file: Some(file.into()), template }
     }
 }
 
 impl TryFrom<types::ConfigFile> for model::ConfigFile {
     type Error = Error;
 
-    fn try_from(types::ConfigFile { config, id, file }: types::ConfigFile) -> Result<Self, Error> {
-        Ok(Self { config, id: optional_text("config_file.id", id)?, file: required(file, "config_file.file")? })
+    fn try_from(types::ConfigFile { config, id, file, template }: types::ConfigFile) -> Result<Self, Error> {
+        let id = optional_text("config_file.id", id)?;
+        Ok(Self { config, id, file: required(file, "config_file.file")?, template })
     }
 }
 

@@ -167,15 +167,16 @@ impl TryFrom<types::Network> for model::Network {
 }
 
 impl From<model::Config> for types::Config {
-    fn from(model::Config { id, meta, spec }: model::Config) -> Self {
-        Self { id: id.to_string(), meta: Some(meta.into()), spec: Some(spec.into()) }
+    fn from(model::Config { id, meta, spec, superseded }: model::Config) -> Self {
+        Self { id: id.to_string(), meta: Some(meta.into()), spec: Some(spec.into()), superseded }
     }
 }
 
 impl TryFrom<types::Config> for model::Config {
     type Error = Error;
 
-    fn try_from(types::Config { id, meta, spec }: types::Config) -> Result<Self, Error> {
-        Ok(Self { id: text("config.id", id)?, meta: or_default(meta)?, spec: required(spec, "config.spec")? })
+    fn try_from(types::Config { id, meta, spec, superseded }: types::Config) -> Result<Self, Error> {
+        let (id, spec) = (text("config.id", id)?, required(spec, "config.spec")?);
+        Ok(Self { id, meta: or_default(meta)?, spec, superseded })
     }
 }

@@ -31,6 +31,6 @@ same_fields! {
     Reservations { nano_cpus, memory, generic }
     StackMember { stack, key }
     ManagerMember { raft, address }
-    ConfigSpec { name, labels, stack, data }
+    ConfigSpec { name, labels, stack, data, template }
     RunIntent { stopped, restarts }
 }

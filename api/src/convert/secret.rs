@@ -7,41 +7,43 @@ use crate::{Error, types};
 
 impl From<model::SecretSpec> for types::SecretSpec {
     fn from(spec: model::SecretSpec) -> Self {
-        let model::SecretSpec { name, labels, stack, data } = spec;
-        Self { name, labels, stack, data: data.reveal().to_vec() }
+        let model::SecretSpec { name, labels, stack, data, template } = spec;
+        Self { name, labels, stack, data: data.reveal().to_vec(), template }
     }
 }
 
 impl TryFrom<types::SecretSpec> for model::SecretSpec {
     type Error = Error;
 
-    fn try_from(types::SecretSpec { name, labels, stack, data }: types::SecretSpec) -> Result<Self, Error> {
-        Ok(Self { name, labels, stack, data: model::SecretData::new(data) })
+    fn try_from(types::SecretSpec { name, labels, stack, data, template }: types::SecretSpec) -> Result<Self, Error> {
+        Ok(Self { name, labels, stack, data: model::SecretData::new(data), template })
     }
 }
 
 impl From<model::Secret> for types::Secret {
-    fn from(model::Secret { id, meta, spec }: model::Secret) -> Self {
-        Self { id: id.to_string(), meta: Some(meta.into()), spec: Some(spec.into()) }
+    fn from(model::Secret { id, meta, spec, superseded }: model::Secret) -> Self {
+        Self { id: id.to_string(), meta: Some(meta.into()), spec: Some(spec.into()), superseded }
     }
 }
 
 impl TryFrom<types::Secret> for model::Secret {
     type Error = Error;
 
-    fn try_from(types::Secret { id, meta, spec }: types::Secret) -> Result<Self, Error> {
-        Ok(Self { id: text("secret.id", id)?, meta: or_default(meta)?, spec: required(spec, "secret.spec")? })
+    fn try_from(types::Secret { id, meta, spec, superseded }: types::Secret) -> Result<Self, Error> {
+        let (id, spec) = (text("secret.id", id)?, required(spec, "secret.spec")?);
+        Ok(Self { id, meta: or_default(meta)?, spec, superseded })
     }
 }
 
 impl fmt::Debug for types::SecretSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, labels, stack, data } = self;
+        let Self { name, labels, stack, data, template } = self;
         f.debug_struct("SecretSpec")
             .field("name", name)
             .field("labels", labels)
             .field("stack", stack)
             .field("data", &Hidden(data))
+            .field("template", template)
             .finish()
     }
 }

@@ -54,9 +54,13 @@ fn to_hex(bytes: &[u8]) -> String {
 #[test]
 fn service_specs() {
     let prefixed = model::ServiceSpec { container_prefix: Some("shop_web_".into()), ..samples::service_spec() };
+    let mut filled = samples::service_spec();
+    filled.container.secrets.iter_mut().for_each(|file| file.template = true);
+    filled.container.configs.iter_mut().for_each(|file| file.template = true);
     let versions = vec![
         (include_str!("../golden/service_spec-1.hex"), samples::service_spec()),
         (include_str!("../golden/service_spec-2.hex"), prefixed),
+        (include_str!("../golden/service_spec-3.hex"), filled),
     ];
     hold::<model::ServiceSpec, types::ServiceSpec>("service_spec", versions);
 }

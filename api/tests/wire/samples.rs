@@ -74,8 +74,18 @@ fn container(test: HealthTest) -> ContainerSpec {
             ..SecurityOptions::default()
         },
         mounts: mounts(),
-        secrets: vec![SecretFile { secret: text("shop_key"), id: Some(SecretId::from_random(11)), file: file("/k") }],
-        configs: vec![ConfigFile { config: text("shop_cfg"), id: Some(ConfigId::from_random(12)), file: file("/c") }],
+        secrets: vec![SecretFile {
+            secret: text("shop_key"),
+            id: Some(SecretId::from_random(11)),
+            template: false,
+            file: file("/k"),
+        }],
+        configs: vec![ConfigFile {
+            config: text("shop_cfg"),
+            id: Some(ConfigId::from_random(12)),
+            template: false,
+            file: file("/c"),
+        }],
         healthcheck: Some(Healthcheck {
             test: Some(test),
             interval: seconds(30),

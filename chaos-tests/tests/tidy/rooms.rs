@@ -22,6 +22,8 @@ const PURE: &[&str] = &[
     "agent/src/task",
     "agent/src/bundle",
     "agent/src/health.rs",
+    "agent/src/mounts/filled.rs",
+    "agent/src/placeholders.rs",
     "agent/src/events/filter.rs",
     "agent/src/events/life.rs",
     "agent/src/cgroup/settings.rs",

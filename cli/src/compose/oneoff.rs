@@ -186,6 +186,11 @@ struct Contents {
 fn service(stack: &Stack, key: &str) -> Result<(ServiceSpec, Contents)> {
     let found = stack.services.iter().find(|service| service.key() == key).cloned();
     let service = found.ok_or_else(|| Error::NotFound { kind: "service", name: key.to_owned() })?;
+    let container = &service.container;
+    let secret = container.secrets.iter().find(|file| file.template).map(|file| &file.secret);
+    if let Some(name) = secret.or(container.configs.iter().find(|file| file.template).map(|file| &file.config)) {
+        return Err(Error::Compose(format!("{name} is a template, which is filled in for tasks of a service only")));
+    }
     let missing = |kind: &'static str, name: &str| Error::NotFound { kind, name: name.to_owned() };
     let secret = |name: &str| {
         let spec = stack.secrets.iter().find(|spec| spec.name == name);

@@ -111,13 +111,13 @@ fn file(value: &str, base: &str) -> Result<(String, FileTarget), String> {
 /// `--secret`: a file below `/run/secrets`.
 pub fn secret(value: &str) -> Result<SecretFile, String> {
     let (secret, file) = file(value, "/run/secrets/")?;
-    Ok(SecretFile { secret, id: None, file })
+    Ok(SecretFile { secret, id: None, template: false, file })
 }
 
 /// `--config`: a file at the container's root.
 pub fn config(value: &str) -> Result<ConfigFile, String> {
     let (config, file) = file(value, "/")?;
-    Ok(ConfigFile { config, id: None, file })
+    Ok(ConfigFile { config, id: None, template: false, file })
 }
 
 /// `KIND=COUNT`.

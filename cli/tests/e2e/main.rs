@@ -51,6 +51,7 @@ mod recovery;
 mod registry;
 mod remains;
 mod runtimes;
+mod secrets;
 mod services;
 mod steps;
 mod storage;

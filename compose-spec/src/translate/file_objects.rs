@@ -17,23 +17,20 @@ const CONTENT_LIMIT: usize = 1000 * 1024;
 /// Declares the secrets and configs in use. External ones must be in the store already.
 pub fn declare(project: &Project, files: &dyn Files, stack: &mut Stack, errors: &mut Vec<Error>) {
     for (key, node) in &project.secrets {
-        if let Some((name, labels, data)) = object(project, "secrets", key, node, files, errors) {
-            stack.secrets.push(SecretSpec {
-                name,
-                labels,
-                stack: Some(project.name.clone()),
-                data: SecretData::new(data),
-            });
+        if let Some((name, labels, data, template)) = object(project, "secrets", key, node, files, errors) {
+            let (stack_name, data) = (Some(project.name.clone()), SecretData::new(data));
+            stack.secrets.push(SecretSpec { name, labels, stack: stack_name, data, template });
         }
     }
     for (key, node) in &project.configs {
-        if let Some((name, labels, data)) = object(project, "configs", key, node, files, errors) {
-            stack.configs.push(ConfigSpec { name, labels, stack: Some(project.name.clone()), data });
+        if let Some((name, labels, data, template)) = object(project, "configs", key, node, files, errors) {
+            stack.configs.push(ConfigSpec { name, labels, stack: Some(project.name.clone()), data, template });
         }
     }
 }
 
-type Object = (String, BTreeMap<String, String>, Vec<u8>);
+/// Name, labels, content, and whether that is a template.
+type Object = (String, BTreeMap<String, String>, Vec<u8>, bool);
 
 /// `None` for an external object, and for one that was refused.
 fn object(
@@ -55,12 +52,9 @@ fn object(
             fields.refuse(key, Some("Orca keeps secrets itself, by no plug-in"), errors);
         }
     }
-    if fields.take("template_driver").is_some() {
-        fields.refuse(
-            "template_driver",
-            Some("what it holds is given as it is; use content: or a file that is filled in"),
-            errors,
-        );
+    let template = fields.text("template_driver");
+    if template.as_ref().is_some_and(|driver| driver != "golang") {
+        fields.invalid("template_driver", "there is no other than golang".to_owned(), errors);
     }
     fields.finish(errors);
     let data = data?;
@@ -68,7 +62,7 @@ fn object(
         errors.push(Error::invalid(node.key, format!("{section}.{key}"), format!("larger than {CONTENT_LIMIT} bytes")));
         return None;
     }
-    Some((name, labels, data))
+    Some((name, labels, data, template.is_some()))
 }
 
 fn content(
@@ -110,33 +104,35 @@ pub fn held(project: &Project, key: &str, node: &Node, files: &dyn Files, errors
 /// The secrets of a service.
 pub fn secret_files(project: &Project, fields: &Fields) -> Vec<SecretFile> {
     mounts(&project.secrets, fields, "secrets", "/run/secrets/")
-        .map(|(secret, file)| SecretFile { secret, id: None, file })
+        .map(|(secret, file, template)| SecretFile { secret, id: None, template, file })
         .collect()
 }
 
 /// The configs of a service.
 pub fn config_files(project: &Project, fields: &Fields) -> Vec<ConfigFile> {
     mounts(&project.configs, fields, "configs", "/")
-        .map(|(config, file)| ConfigFile { config, id: None, file })
+        .map(|(config, file, template)| ConfigFile { config, id: None, template, file })
         .collect()
 }
 
-/// Name in the store and place in the container; a relative target is below `directory`.
+/// Name in the store, place in the container, and whether it is a template; a relative target is below `directory`.
 fn mounts<'a>(
     objects: &'a crate::node::Map,
     fields: &Fields<'a>,
     key: &'static str,
     directory: &'a str,
-) -> impl Iterator<Item = (String, FileTarget)> + 'a {
+) -> impl Iterator<Item = (String, FileTarget, bool)> + 'a {
     fields.list(key).iter().map(move |node| {
         let text = |field: &str| node.get(field).and_then(Node::as_str);
         let source = text("source").unwrap_or_default();
-        let name = objects.get(source).and_then(|object| object.get("name")).and_then(Node::as_str).unwrap_or(source);
+        let object = objects.get(source);
+        let template = object.is_some_and(|object| object.get("template_driver").is_some());
+        let name = object.and_then(|object| object.get("name")).and_then(Node::as_str).unwrap_or(source);
         let target = text("target").unwrap_or(source);
         let path = if target.starts_with('/') { target.to_owned() } else { format!("{directory}{target}") };
         // The canonical form of a mode is an octal string of at most four digits.
         let mode = text("mode").and_then(|mode| u32::from_str_radix(mode, 8).ok()).unwrap_or(0o444);
         let owner = |field: &str| text(field).unwrap_or("0").to_owned();
-        (name.to_owned(), FileTarget { path, uid: owner("uid"), gid: owner("gid"), mode })
+        (name.to_owned(), FileTarget { path, uid: owner("uid"), gid: owner("gid"), mode }, template)
     })
 }

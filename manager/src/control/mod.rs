@@ -1,6 +1,7 @@
 //! The control API: what clients ask of the managers. Checks what comes in, proposes it, answers in the wire's words.
 
 mod backup;
+mod contents;
 mod locate;
 mod nodes;
 mod plan;
@@ -16,12 +17,14 @@ use std::sync::Arc;
 
 use api::control::control_server::Control;
 use api::control::{
-    ApplyStackReply, ApplyStackRequest, BackupRequest, CreateServiceReply, CreateServiceRequest, GetClusterReply,
-    GetClusterRequest, JoinTokenReply, JoinTokenRequest, ListNetworksReply, ListNetworksRequest, ListServicesReply,
-    ListServicesRequest, ListTasksReply, ListTasksRequest, LocateReply, LocateRequest, PlanReply, PlanRequest,
-    RemoveNodeReply, RemoveNodeRequest, RemoveServiceReply, RemoveServiceRequest, RemoveStackReply, RemoveStackRequest,
-    RotateAuthorityReply, RotateAuthorityRequest, SetIntentReply, SetIntentRequest, UnlockKeyReply, UnlockKeyRequest,
-    UpdateClusterReply, UpdateClusterRequest, UpdateNodeReply, UpdateNodeRequest, UpdateServiceReply,
+    ApplyStackReply, ApplyStackRequest, BackupRequest, CreateConfigReply, CreateConfigRequest, CreateSecretReply,
+    CreateSecretRequest, CreateServiceReply, CreateServiceRequest, GetClusterReply, GetClusterRequest, JoinTokenReply,
+    JoinTokenRequest, ListConfigsReply, ListConfigsRequest, ListNetworksReply, ListNetworksRequest, ListSecretsReply,
+    ListSecretsRequest, ListServicesReply, ListServicesRequest, ListTasksReply, ListTasksRequest, LocateReply,
+    LocateRequest, PlanReply, PlanRequest, RemoveConfigReply, RemoveConfigRequest, RemoveNodeReply, RemoveNodeRequest,
+    RemoveSecretReply, RemoveSecretRequest, RemoveServiceReply, RemoveServiceRequest, RemoveStackReply,
+    RemoveStackRequest, RotateAuthorityReply, RotateAuthorityRequest, SetIntentReply, SetIntentRequest, UnlockKeyReply,
+    UnlockKeyRequest, UpdateClusterReply, UpdateClusterRequest, UpdateNodeReply, UpdateNodeRequest, UpdateServiceReply,
     UpdateServiceRequest, WatchStackRequest,
 };
 use model::{ServiceId, TaskId};
@@ -169,6 +172,44 @@ impl Control for ControlApi {
         request: Request<RemoveServiceRequest>,
     ) -> Result<Response<RemoveServiceReply>, Status> {
         services::remove(self, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn create_secret(
+        &self,
+        request: Request<CreateSecretRequest>,
+    ) -> Result<Response<CreateSecretReply>, Status> {
+        contents::create_secret(self, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn create_config(
+        &self,
+        request: Request<CreateConfigRequest>,
+    ) -> Result<Response<CreateConfigReply>, Status> {
+        contents::create_config(self, request.into_inner()).await.map(Response::new)
+    }
+
+    async fn remove_secret(
+        &self,
+        request: Request<RemoveSecretRequest>,
+    ) -> Result<Response<RemoveSecretReply>, Status> {
+        contents::remove_secret(self, request.into_inner()).await?;
+        Ok(Response::new(RemoveSecretReply {}))
+    }
+
+    async fn remove_config(
+        &self,
+        request: Request<RemoveConfigRequest>,
+    ) -> Result<Response<RemoveConfigReply>, Status> {
+        contents::remove_config(self, request.into_inner()).await?;
+        Ok(Response::new(RemoveConfigReply {}))
+    }
+
+    async fn list_secrets(&self, _: Request<ListSecretsRequest>) -> Result<Response<ListSecretsReply>, Status> {
+        Ok(Response::new(contents::secrets(&self.store.snapshot())))
+    }
+
+    async fn list_configs(&self, _: Request<ListConfigsRequest>) -> Result<Response<ListConfigsReply>, Status> {
+        Ok(Response::new(contents::configs(&self.store.snapshot())))
     }
 
     async fn list_services(

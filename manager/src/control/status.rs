@@ -49,6 +49,9 @@ fn refusal_code(refusal: &Refusal) -> Code {
         | Refusal::Fixed { .. }
         | Refusal::NotOfStack { .. }
         | Refusal::Twice { .. }
+        | Refusal::Size { .. }
+        | Refusal::Empty { .. }
+        | Refusal::InUse { .. }
         | Refusal::DependencyCycle { .. }
         | Refusal::Desired { .. } => Code::InvalidArgument,
         Refusal::OtherKey { .. } => Code::AlreadyExists,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{Place, Service, ServiceId, Task, TaskState};
+use model::{ConfigId, Place, SecretId, Service, ServiceId, Task, TaskState};
 
 use super::Plan;
 use super::task::is_over;
@@ -42,7 +42,8 @@ fn history(state: &State, plan: &mut Plan) {
     }
 }
 
-/// A stack makes its objects together with the services that use them, so one that nothing uses is left over.
+/// A stack makes its objects together with the services that use them, so one that nothing uses is left over; so is a secret or
+/// config without a name.
 fn unused(state: &State, plan: &mut Plan) {
     // What a service may go back to is kept too.
     let declared = || {
@@ -60,15 +61,22 @@ fn unused(state: &State, plan: &mut Plan) {
         }
     }
     let specs = || declared().map(|spec| &spec.container).chain(state.tasks.values().map(|t| &t.spec.container));
-    let secrets: BTreeSet<&str> = specs().flat_map(|spec| &spec.secrets).map(|file| file.secret.as_str()).collect();
-    for secret in state.secrets.values().filter(|secret| secret.spec.stack.is_some()) {
-        if !secrets.contains(secret.spec.name.as_str()) {
+    // One without an id means what has the name now.
+    let secrets: BTreeSet<SecretId> = specs()
+        .flat_map(|spec| &spec.secrets)
+        .filter_map(|file| file.id.or_else(|| state.secret_named(&file.secret).map(|secret| secret.id)))
+        .collect();
+    for secret in state.secrets.values().filter(|secret| secret.superseded || secret.spec.stack.is_some()) {
+        if !secrets.contains(&secret.id) {
             plan.commands.push(Command::RemoveSecret { secret: secret.id, seen: secret.meta.version });
         }
     }
-    let configs: BTreeSet<&str> = specs().flat_map(|spec| &spec.configs).map(|file| file.config.as_str()).collect();
-    for config in state.configs.values().filter(|config| config.spec.stack.is_some()) {
-        if !configs.contains(config.spec.name.as_str()) {
+    let configs: BTreeSet<ConfigId> = specs()
+        .flat_map(|spec| &spec.configs)
+        .filter_map(|file| file.id.or_else(|| state.config_named(&file.config).map(|config| config.id)))
+        .collect();
+    for config in state.configs.values().filter(|config| config.superseded || config.spec.stack.is_some()) {
+        if !configs.contains(&config.id) {
             plan.commands.push(Command::RemoveConfig { config: config.id, seen: config.meta.version });
         }
     }

@@ -151,13 +151,14 @@ fn stopped(stopped: bool) -> RunIntent {
     RunIntent { stopped, ..RunIntent::default() }
 }
 
-/// The frozen spec, with the ids of the secrets and configs that it names.
+/// The frozen spec. The state says which secrets and configs a service means; of one that was declared before it did, their
+/// names say it.
 fn task_spec(state: &State, service: &Service) -> TaskSpec {
     let mut container = service.spec.container.clone();
-    for file in &mut container.secrets {
+    for file in container.secrets.iter_mut().filter(|file| file.id.is_none()) {
         file.id = state.secret_named(&file.secret).map(|secret| secret.id);
     }
-    for file in &mut container.configs {
+    for file in container.configs.iter_mut().filter(|file| file.id.is_none()) {
         file.id = state.config_named(&file.config).map(|config| config.id);
     }
     TaskSpec { container, network: service.spec.network.clone() }

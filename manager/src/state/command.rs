@@ -1,9 +1,9 @@
 //! What may happen to the state: the entries of the replicated log.
 
 use model::{
-    AddressPool, Availability, ClusterId, ClusterIdentity, ClusterSpec, ConfigId, Endpoint, IpSubnet, ManagerMember,
-    NetworkId, NextAuthority, NodeDescription, NodeId, NodeRole, NodeSpec, NodeState, SecretData, SecretId, ServiceId,
-    ServiceSpec, Stack, Task, TaskId, TaskState, TaskStatus, Timestamp, UpdateStatus,
+    AddressPool, Availability, ClusterId, ClusterIdentity, ClusterSpec, ConfigId, ConfigSpec, Endpoint, IpSubnet,
+    ManagerMember, NetworkId, NextAuthority, NodeDescription, NodeId, NodeRole, NodeSpec, NodeState, SecretData,
+    SecretId, SecretSpec, ServiceId, ServiceSpec, Stack, Task, TaskId, TaskState, TaskStatus, Timestamp, UpdateStatus,
 };
 
 use super::IdSource;
@@ -149,14 +149,14 @@ pub enum Command {
         /// The network's version.
         seen: u64,
     },
-    /// A stack's secret that nothing uses.
+    /// A secret that nothing uses.
     RemoveSecret {
         /// Which.
         secret: SecretId,
         /// The secret's version.
         seen: u64,
     },
-    /// A stack's config that nothing uses.
+    /// A config that nothing uses.
     RemoveConfig {
         /// Which.
         config: ConfigId,
@@ -212,6 +212,34 @@ pub enum Command {
         node: NodeId,
         /// As the others know it.
         manager: Option<ManagerMember>,
+    },
+    /// A user gives a secret that is of no stack.
+    CreateSecret {
+        /// What.
+        spec: Box<SecretSpec>,
+        /// For its id.
+        ids: IdSource,
+    },
+    /// A user gives a config that is of no stack.
+    CreateConfig {
+        /// What.
+        spec: Box<ConfigSpec>,
+        /// For its id.
+        ids: IdSource,
+    },
+    /// The user wants the secret no more.
+    WithdrawSecret {
+        /// Which.
+        secret: SecretId,
+        /// The secret's version.
+        seen: u64,
+    },
+    /// The user wants the config no more.
+    WithdrawConfig {
+        /// Which.
+        config: ConfigId,
+        /// The config's version.
+        seen: u64,
     },
     /// A user declares a service that is of no stack.
     CreateService {

@@ -46,18 +46,18 @@ fn indexes(state: &State) -> Result<(), String> {
     for network in state.networks.values() {
         names(&network.spec.name, state.index.networks_by_name.get(&network.spec.name) == Some(&network.id))?;
     }
-    for secret in state.secrets.values() {
+    for secret in state.secrets.values().filter(|secret| !secret.superseded) {
         names(&secret.spec.name, state.index.secrets_by_name.get(&secret.spec.name) == Some(&secret.id))?;
     }
-    for config in state.configs.values() {
+    for config in state.configs.values().filter(|config| !config.superseded) {
         names(&config.spec.name, state.index.configs_by_name.get(&config.spec.name) == Some(&config.id))?;
     }
     let lengths = [
         (members, state.index.services_by_stack.values().map(OrdMap::len).sum()),
         (state.services.len(), state.index.services_by_name.len()),
         (state.networks.len(), state.index.networks_by_name.len()),
-        (state.secrets.len(), state.index.secrets_by_name.len()),
-        (state.configs.len(), state.index.configs_by_name.len()),
+        (state.secrets.values().filter(|secret| !secret.superseded).count(), state.index.secrets_by_name.len()),
+        (state.configs.values().filter(|config| !config.superseded).count(), state.index.configs_by_name.len()),
     ];
     if lengths.iter().any(|(objects, names)| objects != names) {
         return Err("an index of names has another length than its objects".into());

@@ -180,23 +180,31 @@ impl State {
     }
 
     fn put_secret(&mut self, secret: Secret) {
-        self.index.secrets_by_name.insert(secret.spec.name.clone(), secret.id);
+        if !secret.superseded {
+            self.index.secrets_by_name.insert(secret.spec.name.clone(), secret.id);
+        } else if self.index.secrets_by_name.get(&secret.spec.name) == Some(&secret.id) {
+            self.index.secrets_by_name.remove(&secret.spec.name);
+        }
         self.secrets.insert(secret.id, secret);
     }
 
     fn drop_secret(&mut self, id: SecretId) {
-        if let Some(secret) = self.secrets.remove(&id) {
+        if let Some(secret) = self.secrets.remove(&id).filter(|secret| !secret.superseded) {
             self.index.secrets_by_name.remove(&secret.spec.name);
         }
     }
 
     fn put_config(&mut self, config: Config) {
-        self.index.configs_by_name.insert(config.spec.name.clone(), config.id);
+        if !config.superseded {
+            self.index.configs_by_name.insert(config.spec.name.clone(), config.id);
+        } else if self.index.configs_by_name.get(&config.spec.name) == Some(&config.id) {
+            self.index.configs_by_name.remove(&config.spec.name);
+        }
         self.configs.insert(config.id, config);
     }
 
     fn drop_config(&mut self, id: ConfigId) {
-        if let Some(config) = self.configs.remove(&id) {
+        if let Some(config) = self.configs.remove(&id).filter(|config| !config.superseded) {
             self.index.configs_by_name.remove(&config.spec.name);
         }
     }

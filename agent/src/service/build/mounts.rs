@@ -100,7 +100,7 @@ impl Builder {
         for (path, content) in mounts.scripts {
             mounted.targets.push(path.trim_start_matches('/').as_bytes().to_vec());
             let file = FileTarget { path, uid: "0".to_owned(), gid: "0".to_owned(), mode: 0o755 };
-            mounted.configs.push(ConfigFile { config: "script".to_owned(), id: None, file });
+            mounted.configs.push(ConfigFile { config: "script".to_owned(), id: None, template: false, file });
             mounted.config_data.push(content.into_bytes());
         }
         Ok(mounted)
@@ -140,7 +140,7 @@ impl Builder {
                     mounted.variables.push((name, target.clone()));
                 }
                 let file = FileTarget { path: target, uid: uid.to_string(), gid: gid.to_string(), mode };
-                mounted.secrets.push(SecretFile { secret: id, id: None, file });
+                mounted.secrets.push(SecretFile { secret: id, id: None, template: false, file });
                 mounted.secret_data.push(SecretData::new(data.clone()));
             }
             MountKind::Ssh { required: false, .. } => {}

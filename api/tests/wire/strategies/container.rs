@@ -16,14 +16,18 @@ prop_compose! {
 }
 
 prop_compose! {
-    pub fn secret_file()(secret in text(), id in maybe(id(SecretId::from_random)), file in file_target()) -> SecretFile {
-        SecretFile { secret, id, file }
+    pub fn secret_file()(
+        secret in text(), id in maybe(id(SecretId::from_random)), file in file_target(), template: bool,
+    ) -> SecretFile {
+        SecretFile { secret, id, file, template }
     }
 }
 
 prop_compose! {
-    pub fn config_file()(config in text(), id in maybe(id(ConfigId::from_random)), file in file_target()) -> ConfigFile {
-        ConfigFile { config, id, file }
+    pub fn config_file()(
+        config in text(), id in maybe(id(ConfigId::from_random)), file in file_target(), template: bool,
+    ) -> ConfigFile {
+        ConfigFile { config, id, file, template }
     }
 }
 

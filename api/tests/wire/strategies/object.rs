@@ -136,14 +136,18 @@ prop_compose! {
 }
 
 prop_compose! {
-    pub fn secret()(id in id(SecretId::from_random), meta in meta(), spec in secret_spec()) -> Secret {
-        Secret { id, meta, spec }
+    pub fn secret()(
+        id in id(SecretId::from_random), meta in meta(), spec in secret_spec(), superseded: bool,
+    ) -> Secret {
+        Secret { id, meta, spec, superseded }
     }
 }
 
 prop_compose! {
-    pub fn config()(id in id(ConfigId::from_random), meta in meta(), spec in config_spec()) -> Config {
-        Config { id, meta, spec }
+    pub fn config()(
+        id in id(ConfigId::from_random), meta in meta(), spec in config_spec(), superseded: bool,
+    ) -> Config {
+        Config { id, meta, spec, superseded }
     }
 }
 

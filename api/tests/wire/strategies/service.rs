@@ -192,17 +192,17 @@ pub fn config_data() -> impl Strategy<Value = Vec<u8>> {
 
 prop_compose! {
     pub fn secret_spec()(
-        name in text(), labels in labels(), stack in maybe(text()), data in secret_data(),
+        name in text(), labels in labels(), stack in maybe(text()), data in secret_data(), template: bool,
     ) -> SecretSpec {
-        SecretSpec { name, labels, stack, data }
+        SecretSpec { name, labels, stack, data, template }
     }
 }
 
 prop_compose! {
     pub fn config_spec()(
-        name in text(), labels in labels(), stack in maybe(text()), data in config_data(),
+        name in text(), labels in labels(), stack in maybe(text()), data in config_data(), template: bool,
     ) -> ConfigSpec {
-        ConfigSpec { name, labels, stack, data }
+        ConfigSpec { name, labels, stack, data, template }
     }
 }
 

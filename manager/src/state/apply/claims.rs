@@ -34,17 +34,7 @@ impl Draft<'_> {
         if fixed_addresses(spec).next().is_some() && is_many {
             return Err(many("a fixed address"));
         }
-        for secret in &spec.container.secrets {
-            if self.state.secret_named(&secret.secret).is_none() {
-                return Err(Refusal::NotFound { kind: "secret", name: secret.secret.clone() });
-            }
-        }
-        for config in &spec.container.configs {
-            if self.state.config_named(&config.config).is_none() {
-                return Err(Refusal::NotFound { kind: "config", name: config.config.clone() });
-            }
-        }
-        Ok(())
+        self.check_contents(spec)
     }
 
     fn check_attachments(&self, spec: &ServiceSpec) -> Result<(), Refusal> {

@@ -2,6 +2,7 @@
 
 mod claims;
 mod cluster;
+mod contents;
 mod declaration;
 mod objects;
 mod ranges;
@@ -71,6 +72,10 @@ impl Draft<'_> {
             Command::SetEndpoint { service, endpoint, seen } => self.set_endpoint(*service, endpoint, *seen),
             Command::RemoveService { service, seen } => self.remove_service(*service, *seen),
             Command::RemoveNetwork { network, seen } => self.remove_network(*network, *seen),
+            Command::CreateSecret { spec, ids } => self.create_secret(spec, *ids),
+            Command::CreateConfig { spec, ids } => self.create_config(spec, *ids),
+            Command::WithdrawSecret { secret, seen } => self.withdraw_secret(*secret, *seen),
+            Command::WithdrawConfig { config, seen } => self.withdraw_config(*config, *seen),
             Command::RemoveSecret { secret, seen } => self.remove_secret(*secret, *seen),
             Command::RemoveConfig { config, seen } => self.remove_config(*config, *seen),
             Command::OpenCluster(open) => self.open_cluster(open),

@@ -1,8 +1,8 @@
 //! The cluster's beginning, networks, endpoints: what is not a stack, not a task and not a node.
 
 use model::{
-    AddressPool, Cluster, ClusterId, ConfigId, Endpoint, IpSubnet, Network, NetworkId, NetworkSpec, NodeId, SecretId,
-    Service, ServiceId, ServiceSpec,
+    AddressPool, Cluster, ClusterId, Endpoint, IpSubnet, Network, NetworkId, NetworkSpec, NodeId, Service, ServiceId,
+    ServiceSpec,
 };
 
 use super::{Draft, Refusal, check_seen};
@@ -137,7 +137,7 @@ impl Draft<'_> {
     }
 
     /// A service that has begun to use the object since makes its removal stale, though the object itself is as it was.
-    fn check_unused(
+    pub(super) fn check_unused(
         &self,
         kind: &'static str,
         id: impl ToString,
@@ -162,28 +162,6 @@ impl Draft<'_> {
         self.withdraw_vips(id);
         self.events.insert(Event::Network(id));
         self.state.drop_network(id);
-        Ok(())
-    }
-
-    pub(super) fn remove_secret(&mut self, id: SecretId, seen: u64) -> Result<(), Refusal> {
-        let secret = self.state.secrets.get(&id);
-        let secret = secret.ok_or_else(|| Refusal::NotFound { kind: "secret", name: id.to_string() })?;
-        check_seen("secret", id, secret.meta, seen, self.version)?;
-        let uses = |spec: &ServiceSpec| spec.container.secrets.iter().any(|file| file.secret == secret.spec.name);
-        self.check_unused("secret", id, seen, uses)?;
-        self.events.insert(Event::Secret(id));
-        self.state.drop_secret(id);
-        Ok(())
-    }
-
-    pub(super) fn remove_config(&mut self, id: ConfigId, seen: u64) -> Result<(), Refusal> {
-        let config = self.state.configs.get(&id);
-        let config = config.ok_or_else(|| Refusal::NotFound { kind: "config", name: id.to_string() })?;
-        check_seen("config", id, config.meta, seen, self.version)?;
-        let uses = |spec: &ServiceSpec| spec.container.configs.iter().any(|file| file.config == config.spec.name);
-        self.check_unused("config", id, seen, uses)?;
-        self.events.insert(Event::Config(id));
-        self.state.drop_config(id);
         Ok(())
     }
 }

@@ -33,6 +33,36 @@ pub enum Refusal {
         /// Name or id.
         name: String,
     },
+    /// What a secret or config holds is too large.
+    #[error("{kind} {name} has {size} bytes, and at most {limit} are allowed")]
+    Size {
+        /// secret or config.
+        kind: &'static str,
+        /// The name.
+        name: String,
+        /// Its bytes.
+        size: usize,
+        /// How many it may have.
+        limit: usize,
+    },
+    /// A secret or config that holds nothing.
+    #[error("{kind} {name} holds nothing: its data must be larger than 0 bytes")]
+    Empty {
+        /// secret or config.
+        kind: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// Something is to go that services have.
+    #[error("{kind} '{name}' is in use by the following service: {users}")]
+    InUse {
+        /// secret or config.
+        kind: &'static str,
+        /// The name.
+        name: String,
+        /// Names of the services.
+        users: String,
+    },
     /// A name that is not allowed.
     #[error(transparent)]
     Name(#[from] model::NameError),

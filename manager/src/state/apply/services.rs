@@ -15,11 +15,14 @@ impl Draft<'_> {
             let (name, stack) = (spec.name.clone(), member.stack.clone());
             return Err(Refusal::NotOfStack { kind: "service", name, stack });
         }
-        self.check_service(spec)?;
+        let mut spec = spec.clone();
+        self.pin_contents(&mut spec)?;
+        self.check_service(&spec)?;
         let is_taken = |bits| self.state.services.contains_key(&ServiceId::from_random(bits));
         let id = ServiceId::from_random(ids.draw_fresh(is_taken));
-        self.put_service(Service::new(id, self.born(), spec.clone(), false));
-        self.check_claims(&spec.name)
+        let name = spec.name.clone();
+        self.put_service(Service::new(id, self.born(), spec, false));
+        self.check_claims(&name)
     }
 
     pub(super) fn update_service(&mut self, id: ServiceId, spec: &ServiceSpec, seen: u64) -> Result<(), Refusal> {
@@ -34,11 +37,13 @@ impl Draft<'_> {
         if spec.mode.word() != before.spec.mode.word() {
             return Err(fixed("mode"));
         }
-        self.check_service(spec)?;
-        let recreate = before.spec.is_made_anew_by(spec);
-        let after = self.renewed(before, spec.clone(), recreate);
+        let mut spec = spec.clone();
+        self.pin_contents(&mut spec)?;
+        self.check_service(&spec)?;
+        let (name, recreate) = (spec.name.clone(), before.spec.is_made_anew_by(&spec));
+        let after = self.renewed(before, spec, recreate);
         self.put_service(after);
-        self.check_claims(&spec.name)
+        self.check_claims(&name)
     }
 
     /// The service with another spec, and with `recreate` its tasks to give way to others.

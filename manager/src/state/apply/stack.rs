@@ -2,13 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use model::{
-    Config, ConfigId, ConfigSpec, Network, NetworkId, NetworkMode, NetworkSpec, Secret, SecretId, SecretSpec, Service,
-    ServiceId, ServiceSpec, Stack, Task, TaskState,
-};
+use model::{Network, NetworkId, NetworkMode, NetworkSpec, Service, ServiceId, ServiceSpec, Stack, Task, TaskState};
 
 use super::{Draft, Refusal};
-use crate::state::{ApplyStack, Event, IdSource, IntentAction, Recreate, State};
+use crate::state::{ApplyStack, IdSource, IntentAction, Recreate, State};
 
 /// What an application of a stack does to services, by key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -62,17 +59,21 @@ impl Draft<'_> {
             }
         }
         for secret in &apply.stack.secrets {
-            self.apply_secret(secret, apply.recreate, &mut changed, &mut ids)?;
+            if self.apply_secret(secret, apply.recreate, &mut ids)? {
+                changed.secrets.insert(secret.name.clone());
+            }
         }
         for config in &apply.stack.configs {
-            self.apply_config(config, apply.recreate, &mut changed, &mut ids)?;
+            if self.apply_config(config, apply.recreate, &mut ids)? {
+                changed.configs.insert(config.name.clone());
+            }
         }
         let mut recreated = BTreeSet::new();
         for spec in &apply.stack.services {
             let service = self.apply_service(spec, apply, &changed, &mut ids)?;
             recreated.extend(service);
         }
-        self.roll_other_users(apply, &changed, &mut recreated);
+        self.roll_other_users(apply, &changed, &mut recreated)?;
         self.remove_former_steps(&apply.stack);
         if apply.remove_orphans {
             self.remove_orphans(&apply.stack);
@@ -140,64 +141,6 @@ impl Draft<'_> {
         Ok(())
     }
 
-    fn apply_secret(
-        &mut self,
-        spec: &SecretSpec,
-        recreate: Recreate,
-        changed: &mut Changed,
-        ids: &mut IdSource,
-    ) -> Result<(), Refusal> {
-        model::check_object_name("secret", &spec.name)?;
-        let secret = match self.state.secret_named(&spec.name).cloned() {
-            None => {
-                let is_taken = |bits| self.state.secrets.contains_key(&SecretId::from_random(bits));
-                Secret { id: SecretId::from_random(ids.draw_fresh(is_taken)), meta: self.born(), spec: spec.clone() }
-            }
-            Some(secret) => {
-                check_owner("secret", &spec.name, secret.spec.stack.as_deref(), spec.stack.as_deref())?;
-                if secret.spec == *spec || recreate == Recreate::Never {
-                    return Ok(());
-                }
-                if secret.spec.data != spec.data {
-                    changed.secrets.insert(spec.name.clone());
-                }
-                Secret { meta: self.touched(secret.meta), spec: spec.clone(), ..secret }
-            }
-        };
-        self.events.insert(Event::Secret(secret.id));
-        self.state.put_secret(secret);
-        Ok(())
-    }
-
-    fn apply_config(
-        &mut self,
-        spec: &ConfigSpec,
-        recreate: Recreate,
-        changed: &mut Changed,
-        ids: &mut IdSource,
-    ) -> Result<(), Refusal> {
-        model::check_object_name("config", &spec.name)?;
-        let config = match self.state.config_named(&spec.name).cloned() {
-            None => {
-                let is_taken = |bits| self.state.configs.contains_key(&ConfigId::from_random(bits));
-                Config { id: ConfigId::from_random(ids.draw_fresh(is_taken)), meta: self.born(), spec: spec.clone() }
-            }
-            Some(config) => {
-                check_owner("config", &spec.name, config.spec.stack.as_deref(), spec.stack.as_deref())?;
-                if config.spec == *spec || recreate == Recreate::Never {
-                    return Ok(());
-                }
-                if config.spec.data != spec.data {
-                    changed.configs.insert(spec.name.clone());
-                }
-                Config { meta: self.touched(config.meta), spec: spec.clone(), ..config }
-            }
-        };
-        self.events.insert(Event::Config(config.id));
-        self.state.put_config(config);
-        Ok(())
-    }
-
     /// Creates or updates one service; its id when its containers are to be made anew.
     fn apply_service(
         &mut self,
@@ -214,6 +157,9 @@ impl Draft<'_> {
         }
         if let Some(before) = before.as_ref().filter(|_| apply.recreate == Recreate::Never) {
             keep_containers(&mut spec, &before.spec);
+        }
+        if apply.recreate != Recreate::Never || before.is_none() {
+            self.pin_contents(&mut spec)?;
         }
         self.check_service(&spec)?;
         let Some(before) = before else {
@@ -245,19 +191,26 @@ impl Draft<'_> {
     }
 
     /// Services that the application does not declare, but which see its networks, secrets and configs, too.
-    fn roll_other_users(&mut self, apply: &ApplyStack, changed: &Changed, recreated: &mut BTreeSet<ServiceId>) {
+    fn roll_other_users(
+        &mut self,
+        apply: &ApplyStack,
+        changed: &Changed,
+        recreated: &mut BTreeSet<ServiceId>,
+    ) -> Result<(), Refusal> {
         if apply.recreate == Recreate::Never {
-            return;
+            return Ok(());
         }
         let declared: BTreeSet<&str> = apply.stack.services.iter().map(|spec| spec.name.as_str()).collect();
         let concerned =
             |service: &&Service| !declared.contains(service.spec.name.as_str()) && changed.concerns(&service.spec);
         for service in self.state.services.values().filter(concerned).cloned().collect::<Vec<_>>() {
             recreated.insert(service.id);
-            let spec = service.spec.clone();
+            let mut spec = service.spec.clone();
+            self.pin_contents(&mut spec)?;
             let after = self.renewed(service, spec, true);
             self.put_service(after);
         }
+        Ok(())
     }
 
     /// `depends_on: { x: { restart: true } }`: restarts those that depend on what is made anew, unless they are, too. Who
@@ -363,7 +316,12 @@ fn keep_containers(spec: &mut ServiceSpec, before: &ServiceSpec) {
     spec.placement.clone_from(&before.placement);
 }
 
-fn check_owner(kind: &'static str, name: &str, owner: Option<&str>, asker: Option<&str>) -> Result<(), Refusal> {
+pub(super) fn check_owner(
+    kind: &'static str,
+    name: &str,
+    owner: Option<&str>,
+    asker: Option<&str>,
+) -> Result<(), Refusal> {
     if owner == asker {
         return Ok(());
     }

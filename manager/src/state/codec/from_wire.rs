@@ -183,6 +183,20 @@ impl TryFrom<wire::Command> for Command {
             Wire::SetManager(wire::SetManager { node, manager }) => {
                 Self::SetManager { node: text(node)?, manager: manager.map(TryInto::try_into).transpose()? }
             }
+            Wire::CreateSecret(wire::CreateSecret { spec, ids: source }) => {
+                Self::CreateSecret { spec: Box::new(required(spec, "spec")?), ids: ids(source)? }
+            }
+            Wire::CreateConfig(wire::CreateConfig { spec, ids: source }) => {
+                Self::CreateConfig { spec: Box::new(required(spec, "spec")?), ids: ids(source)? }
+            }
+            Wire::WithdrawSecret(secret) => {
+                let (secret, seen) = object(secret)?;
+                Self::WithdrawSecret { secret, seen }
+            }
+            Wire::WithdrawConfig(config) => {
+                let (config, seen) = object(config)?;
+                Self::WithdrawConfig { config, seen }
+            }
             Wire::CreateService(wire::CreateService { spec, ids: source }) => {
                 Self::CreateService { spec: Box::new(required(spec, "spec")?), ids: ids(source)? }
             }

@@ -100,6 +100,14 @@ impl From<Command> for wire::Command {
             Command::SetManager { node, manager } => {
                 Wire::SetManager(wire::SetManager { node: node.to_string(), manager: manager.map(Into::into) })
             }
+            Command::CreateSecret { spec, ids: source } => {
+                Wire::CreateSecret(wire::CreateSecret { spec: Some((*spec).into()), ids: ids(source) })
+            }
+            Command::CreateConfig { spec, ids: source } => {
+                Wire::CreateConfig(wire::CreateConfig { spec: Some((*spec).into()), ids: ids(source) })
+            }
+            Command::WithdrawSecret { secret, seen } => Wire::WithdrawSecret(object(secret, seen)),
+            Command::WithdrawConfig { config, seen } => Wire::WithdrawConfig(object(config, seen)),
             Command::CreateService { spec, ids: source } => {
                 Wire::CreateService(wire::CreateService { spec: Some((*spec).into()), ids: ids(source) })
             }

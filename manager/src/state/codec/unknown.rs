@@ -6,7 +6,7 @@ use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_f
 /// Field number of `Entry.commands`.
 const COMMANDS: u32 = 3;
 /// Field numbers of the commands that this version knows.
-const KNOWN: [std::ops::RangeInclusive<u32>; 3] = [1..=27, 40..=44, 60..=63];
+const KNOWN: [std::ops::RangeInclusive<u32>; 4] = [1..=27, 40..=44, 60..=63, 70..=73];
 
 /// The number of the first command of an entry that this version does not know.
 ///

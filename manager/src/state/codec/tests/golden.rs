@@ -104,6 +104,21 @@ fn what_the_mesh_adds_to_format_1() {
     assert_eq!(decode_state(&from_hex(MESH_STATE)).unwrap(), state);
 }
 
+const CONTENTS_ENTRY: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/contents-entry-1.hex"));
+const CONTENTS_STATE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/contents-state-1.hex"));
+
+#[test]
+fn what_secrets_and_configs_by_themselves_add_to_format_1() {
+    let entry = Entry { now: Timestamp(27), commands: samples::contents_commands() };
+    hold("contents-entry", CONTENTS_ENTRY, &encode_entry(&entry));
+    assert_eq!(decode_entry(&from_hex(CONTENTS_ENTRY)).unwrap(), entry);
+    let state = samples::contents_state();
+    hold("contents-state", CONTENTS_STATE, &encode_state(&state));
+    let read = decode_state(&from_hex(CONTENTS_STATE)).unwrap();
+    assert_eq!(read, state);
+    assert_eq!(invariants::check(&read), Ok(()));
+}
+
 const SERVICE_ENTRY: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/service-entry-1.hex"));
 const SERVICE_STATE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/service-state-1.hex"));
 

@@ -59,11 +59,17 @@ fn network_spec() -> NetworkSpec {
 
 fn secret_spec() -> SecretSpec {
     let data = SecretData::new(b"hunter2".to_vec());
-    SecretSpec { name: "shop_key".into(), labels: labels(), stack: Some("shop".into()), data }
+    SecretSpec { name: "shop_key".into(), labels: labels(), stack: Some("shop".into()), data, template: false }
 }
 
 fn config_spec() -> ConfigSpec {
-    ConfigSpec { name: "shop_conf".into(), labels: labels(), stack: Some("shop".into()), data: b"a=b".to_vec() }
+    ConfigSpec {
+        name: "shop_conf".into(),
+        labels: labels(),
+        stack: Some("shop".into()),
+        data: b"a=b".to_vec(),
+        template: false,
+    }
 }
 
 fn task_spec() -> TaskSpec {
@@ -207,8 +213,8 @@ pub fn state() -> State {
     let leases = [(NODE, vec![subnet("10.4.0.64/26")])].into();
     let (id, subnets) = (NETWORK, vec![subnet("10.4.0.0/24")]);
     state.put_network(Network { id, meta, spec: network_spec(), subnets, leases });
-    state.put_secret(Secret { id: SECRET, meta, spec: secret_spec() });
-    state.put_config(Config { id: CONFIG, meta, spec: config_spec() });
+    state.put_secret(Secret { id: SECRET, meta, spec: secret_spec(), superseded: false });
+    state.put_config(Config { id: CONFIG, meta, spec: config_spec(), superseded: false });
     state
 }
 
@@ -374,6 +380,33 @@ pub fn service_commands() -> Vec<Command> {
         Command::WithdrawService { service: SERVICE, seen },
         Command::SetUpdate { service: SERVICE, status: update_status(), seen },
     ]
+}
+
+/// Commands on secrets and configs by themselves.
+pub fn contents_commands() -> Vec<Command> {
+    let seen = 27;
+    let secret = SecretSpec { stack: None, template: true, ..secret_spec() };
+    let config = ConfigSpec { stack: None, template: true, ..config_spec() };
+    vec![
+        Command::CreateSecret { spec: Box::new(secret), ids: IDS },
+        Command::CreateConfig { spec: Box::new(config), ids: IDS },
+        Command::WithdrawSecret { secret: SECRET, seen },
+        Command::WithdrawConfig { config: CONFIG, seen },
+    ]
+}
+
+/// A state with what came with them: objects whose names others have now, and templates.
+pub fn contents_state() -> State {
+    let mut state = state();
+    let secret = state.secrets.get(&SECRET).cloned().unwrap();
+    let spec = SecretSpec { template: true, ..secret.spec.clone() };
+    state.put_secret(Secret { superseded: true, ..secret.clone() });
+    state.put_secret(Secret { id: SecretId::from_random(28), spec, ..secret });
+    let config = state.configs.get(&CONFIG).cloned().unwrap();
+    let spec = ConfigSpec { template: true, ..config.spec.clone() };
+    state.put_config(Config { superseded: true, ..config.clone() });
+    state.put_config(Config { id: ConfigId::from_random(29), spec, ..config });
+    state
 }
 
 /// A state with what came with them: where an update is, the spec before, tasks bound to a node, what a node is said to have.
