@@ -116,8 +116,8 @@ fn a_changed_file_rolls_its_services_to_another_version() {
         host.ok(&["ps", "-q"]).lines().count() == 1 && shown().ends_with("two")
     });
     host.ok(&["stack", "rm", "shop"]);
-    cluster
-        .wait_for("all of it is gone", || host.ok(&["secret", "ls", "-q"]) + &host.ok(&["config", "ls", "-q"]) == "");
+    let left = || host.ok(&["secret", "ls", "-q"]) + &host.ok(&["config", "ls", "-q"]);
+    cluster.wait_for("all of it is gone", || left().is_empty());
 }
 
 #[test]
