@@ -386,6 +386,9 @@ pub fn main() -> ExitCode {
         Command::Run(_) | Command::Create(_) | Command::Container(ContainerVerb::Run(_) | ContainerVerb::Create(_)) => {
             surface::BAD_FLAG
         }
+        // What they end with otherwise says what became of the services, a job's own code among it.
+        Command::Service(ref verb) if verb.waits() => surface::BAD_FLAG,
+        Command::Stack(stack::Verb::Deploy(_)) => surface::BAD_FLAG,
         _ => 1,
     };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {

@@ -71,6 +71,14 @@ pub enum Error {
     /// The application did not come to what was asked for.
     #[error("{0}")]
     NotConverged(String),
+    /// Services have not come to what was asked for, or not while the command waited.
+    #[error("{reason}")]
+    Unfinished {
+        /// What became of it.
+        reason: String,
+        /// The exit code that says so.
+        code: u8,
+    },
     /// A template of `--format` cannot be read or carried out.
     #[error("template parsing error: {source}")]
     Template {
@@ -140,7 +148,7 @@ impl Error {
     /// The exit code of a command that fails with this; `default` is 125 for the verbs that run a container, else 1.
     pub fn exit_code(&self, default: u8) -> u8 {
         match self {
-            Self::Exit(code) | Self::Template { code, .. } => *code,
+            Self::Exit(code) | Self::Template { code, .. } | Self::Unfinished { code, .. } => *code,
             Self::Daemon { code: Some(code), .. } => *code,
             _ => default,
         }

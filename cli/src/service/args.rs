@@ -10,12 +10,8 @@ use crate::container::flags;
 /// What `create` and `update` have in common.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Common {
-    /// Do not wait for the service to converge
-    #[arg(short, long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
-    pub detach: Option<bool>,
-    /// Do not show progress
-    #[arg(short, long)]
-    pub quiet: bool,
+    #[command(flatten)]
+    pub wait: super::WaitFlags,
     /// vip or dnsrr
     #[arg(long, value_name = "MODE", value_parser = endpoint_mode)]
     pub endpoint_mode: Option<EndpointMode>,

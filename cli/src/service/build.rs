@@ -20,11 +20,6 @@ fn given<T>(present: &mut T, change: Option<T>) {
 }
 
 impl Common {
-    /// Whether to wait.
-    pub fn waits(&self) -> bool {
-        self.detach != Some(true)
-    }
-
     /// Puts what is given into the spec; the rest stays.
     pub fn apply(&self, spec: &mut ServiceSpec) -> Result<()> {
         given(&mut spec.endpoint_mode, self.endpoint_mode);

@@ -5,6 +5,7 @@ use model::{Service, ServiceId, ServiceMode, ServiceSpec};
 
 use super::args::CreateArgs;
 use super::edit::UpdateArgs;
+use super::wait::WaitFlags;
 use super::{all, ask, converge, find, several};
 use crate::client::{Client, Host};
 use crate::error::{Error, Result};
@@ -22,12 +23,8 @@ pub struct RemoveArgs {
 /// Arguments of `orca service rollback`.
 #[derive(Debug, clap::Args)]
 pub struct RollbackArgs {
-    /// Do not wait for the service to converge
-    #[arg(short, long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
-    detach: Option<bool>,
-    /// Do not show progress
-    #[arg(short, long)]
-    quiet: bool,
+    #[command(flatten)]
+    wait: WaitFlags,
     /// The service: its name or id
     service: String,
 }
@@ -35,9 +32,8 @@ pub struct RollbackArgs {
 /// Arguments of `orca service scale`.
 #[derive(Debug, clap::Args)]
 pub struct ScaleArgs {
-    /// Do not wait for the services to converge
-    #[arg(short, long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
-    detach: Option<bool>,
+    #[command(flatten)]
+    wait: WaitFlags,
     /// Services and their numbers of replicas
     #[arg(required = true, value_name = "SERVICE=REPLICAS")]
     scales: Vec<String>,
@@ -48,7 +44,7 @@ const TRIES: u32 = 5;
 
 /// Declares a service.
 pub async fn create(host: &Host, args: CreateArgs) -> Result<()> {
-    let (waits, quiet) = (args.common.waits(), args.common.quiet);
+    let wait = args.common.wait.clone();
     let mut client = Client::connect_or_start(host).await?;
     let name = match &args.name {
         Some(name) => name.clone(),
@@ -61,10 +57,7 @@ pub async fn create(host: &Host, args: CreateArgs) -> Result<()> {
     }
     let reply = client.control.create_service(CreateServiceRequest { spec: Some(spec.into()) }).await?.into_inner();
     format::write(&format!("{}\n", reply.id))?;
-    if !waits {
-        return Ok(());
-    }
-    converge::wait(&mut client, parse(&reply.id)?, reply.version, false, quiet).await
+    converge::wait(&mut client, parse(&reply.id)?, reply.version, false, &wait).await
 }
 
 fn parse(id: &str) -> Result<ServiceId> {
@@ -105,28 +98,25 @@ async fn change(
 /// Changes a service.
 pub async fn update(host: &Host, mut args: UpdateArgs) -> Result<()> {
     let mut client = Client::connect(host).await?;
-    let (waits, quiet) = (args.common.waits(), args.common.quiet);
+    let wait = args.common.wait.clone();
     if args.rollback_to_previous {
-        return go_back(&mut client, &args.service, waits, quiet).await;
+        return go_back(&mut client, &args.service, &wait).await;
     }
     if let Some(image) = args.image.as_mut().filter(|_| !args.common.no_resolve_image) {
         *image = in_cluster(&mut client, image).await?;
     }
     let (service, since) = change(&mut client, &args.service, |service| args.edit(service)).await?;
     format::write(&format!("{}\n", args.service))?;
-    if !waits {
-        return Ok(());
-    }
-    converge::wait(&mut client, service.id, since, false, quiet).await
+    converge::wait(&mut client, service.id, since, false, &wait).await
 }
 
 /// Makes a service what it was.
 pub async fn rollback(host: &Host, args: RollbackArgs) -> Result<()> {
     let mut client = Client::connect(host).await?;
-    go_back(&mut client, &args.service, args.detach != Some(true), args.quiet).await
+    go_back(&mut client, &args.service, &args.wait).await
 }
 
-async fn go_back(client: &mut Client, name: &str, waits: bool, quiet: bool) -> Result<()> {
+async fn go_back(client: &mut Client, name: &str, wait: &WaitFlags) -> Result<()> {
     let mut tries = 0;
     let (id, since) = loop {
         let service = ask(client, name).await?;
@@ -139,7 +129,7 @@ async fn go_back(client: &mut Client, name: &str, waits: bool, quiet: bool) -> R
         }
     };
     format::write(&format!("{name}\n"))?;
-    if waits { converge::wait(client, id, since, true, quiet).await } else { Ok(()) }
+    converge::wait(client, id, since, true, wait).await
 }
 
 /// Sets numbers of replicas.
@@ -180,9 +170,7 @@ pub async fn scale(host: &Host, args: ScaleArgs) -> Result<()> {
             Err(error) => failed.push(error.to_string()),
         }
     }
-    if args.detach != Some(true) {
-        converge::wait_of(&mut client, &changed, version, false, false).await?;
-    }
+    converge::wait_of(&mut client, &changed, version, false, &args.wait).await?;
     several(failed)
 }
 

@@ -9,6 +9,8 @@ use crate::compose::{View, Watch};
 use crate::error::{Error, Result};
 use crate::output::progress::Progress;
 
+use super::wait::{Unfinished, WaitFlags};
+
 /// How long tasks without a health check are watched, so that those that end at once are noticed.
 const STABLE: Duration = Duration::from_secs(1);
 
@@ -21,6 +23,8 @@ pub enum Verdict {
     Reached { watch: bool },
     /// It will not come to it by itself.
     Failed(String),
+    /// An update has failed, and was taken back.
+    RolledBack(String),
     /// A job has failed, with its container's code.
     Ended(String, u8),
 }
@@ -45,7 +49,7 @@ pub fn judge(view: &View, id: ServiceId, since: u64, back: bool) -> Verdict {
             UpdateState::Paused => return Verdict::Failed(format!("service {name}: {}", update.message)),
             UpdateState::RollbackPaused => return Verdict::Failed(format!("service {name}: {}", update.message)),
             UpdateState::RollbackCompleted if !back => {
-                return Verdict::Failed(format!("service {name}: the update failed and was rolled back"));
+                return Verdict::RolledBack(format!("service {name}: the update failed and was rolled back"));
             }
             UpdateState::Completed | UpdateState::RollbackCompleted => {}
         }
@@ -107,33 +111,62 @@ fn counts(view: &View, service: &Service) -> (usize, usize) {
 }
 
 /// Waits until the service is as asked for, and says how it goes. Ctrl-C leaves it to the managers.
-pub async fn wait(client: &mut Client, id: ServiceId, since: u64, back: bool, quiet: bool) -> Result<()> {
-    wait_of(client, &[id], since, back, quiet).await
+pub async fn wait(client: &mut Client, id: ServiceId, since: u64, back: bool, flags: &WaitFlags) -> Result<()> {
+    wait_of(client, &[id], since, back, flags).await
 }
 
 /// The same of several services.
-pub async fn wait_of(client: &mut Client, ids: &[ServiceId], since: u64, back: bool, quiet: bool) -> Result<()> {
-    if ids.is_empty() {
+pub async fn wait_of(client: &mut Client, ids: &[ServiceId], since: u64, back: bool, flags: &WaitFlags) -> Result<()> {
+    if ids.is_empty() || !flags.waits() {
         return Ok(());
     }
+    let mut view = View::default();
+    let converging = converge(client, ids, (since, back), flags.shows(), &mut view);
+    let limit = tokio::time::sleep(flags.timeout().unwrap_or(Duration::MAX / 4));
+    let unfinished = tokio::select! {
+        converged = converging => match converged? {
+            None => return Ok(()),
+            Some(unfinished) => unfinished,
+        },
+        () = limit => Unfinished::TimedOut(flags.timeout().unwrap_or_default()),
+        pressed = tokio::signal::ctrl_c() => {
+            pressed.map_err(|source| Error::Terminal { action: "watch for Ctrl-C", source })?;
+            Unfinished::Interrupted
+        }
+    };
+    let mut names: Vec<String> = view.services.iter().map(|service| service.spec.name.clone()).collect();
+    if names.is_empty() {
+        names = ids.iter().map(ToString::to_string).collect();
+    }
+    Err(unfinished.of(&names))
+}
+
+/// `None`: they are as asked for. `view` is what was seen last.
+async fn converge(
+    client: &mut Client,
+    ids: &[ServiceId],
+    (since, back): (u64, bool),
+    shows: bool,
+    view: &mut View,
+) -> Result<Option<Unfinished>> {
     let mut watch = Watch::services(client, ids.iter().map(ToString::to_string).collect()).await?;
     let mut progress = Progress::new();
     let mut told = String::new();
     let mut stable_since: Option<Instant> = None;
-    let mut view = View::default();
     loop {
         let left = stable_since.map(|since| STABLE.saturating_sub(since.elapsed()));
         tokio::select! {
-            next = watch.next() => view = next?,
+            next = watch.next() => *view = next?,
             () = tokio::time::sleep(left.unwrap_or(Duration::MAX / 4)), if left.is_some() => {}
         }
-        if !quiet {
-            tell(&view, &mut progress, &mut told);
+        if shows {
+            tell(view, &mut progress, &mut told);
         }
         let mut verdict = Verdict::Reached { watch: false };
         for id in ids {
-            match judge(&view, *id, since, back) {
-                Verdict::Failed(reason) => return Err(Error::NotConverged(reason)),
+            match judge(view, *id, since, back) {
+                Verdict::Failed(reason) => return Ok(Some(Unfinished::Failed(reason))),
+                Verdict::RolledBack(reason) => return Ok(Some(Unfinished::RolledBack(reason))),
                 Verdict::Ended(reason, code) => {
                     eprintln!("{reason}");
                     return Err(Error::Exit(code));
@@ -157,12 +190,12 @@ pub async fn wait_of(client: &mut Client, ids: &[ServiceId], since: u64, back: b
             _ => stable_since = None,
         }
     }
-    if !quiet {
+    if shows {
         for service in &view.services {
             eprintln!("verify: Service {} converged", service.spec.name);
         }
     }
-    Ok(())
+    Ok(None)
 }
 
 fn tell(view: &View, progress: &mut Progress, told: &mut String) {

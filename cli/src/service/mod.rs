@@ -11,6 +11,7 @@ mod logs;
 mod pretty;
 mod tasks;
 mod values;
+mod wait;
 
 use api::control::ListServicesRequest;
 use clap::Subcommand;
@@ -22,6 +23,7 @@ use crate::error::{Error, Result};
 pub use converge::wait_of;
 pub use list::{ListFlags, print};
 pub use tasks::{TaskFlags, show};
+pub use wait::WaitFlags;
 
 /// What to do with services.
 #[derive(Debug, Subcommand)]
@@ -46,6 +48,13 @@ pub enum Verb {
     Scale(change::ScaleArgs),
     /// Change a service
     Update(Box<edit::UpdateArgs>),
+}
+
+impl Verb {
+    /// Whether it waits for what it has changed, so that its exit code has to say more than that something went wrong.
+    pub fn waits(&self) -> bool {
+        matches!(self, Self::Create(_) | Self::Update(_) | Self::Scale(_) | Self::Rollback(_))
+    }
 }
 
 /// Carries a verb out.

@@ -18,12 +18,8 @@ pub struct DeployArgs {
     /// Compose file, later ones over earlier ones; - for standard input
     #[arg(short, long, value_name = "FILE", required = true)]
     compose_file: Vec<PathBuf>,
-    /// Do not wait until the services have converged
-    #[arg(short, long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL")]
-    detach: Option<bool>,
-    /// Do not show progress
-    #[arg(short, long)]
-    quiet: bool,
+    #[command(flatten)]
+    wait: service::WaitFlags,
     /// Remove services that the file no longer has
     #[arg(long)]
     prune: bool,
@@ -77,13 +73,13 @@ pub async fn deploy(host: &Host, args: DeployArgs) -> Result<()> {
             format::write(&format!("{word} service {}_{key}\n", args.stack))?;
         }
     }
-    if args.detach == Some(true) {
+    if !args.wait.waits() {
         return Ok(());
     }
     let services = service::all(&mut client, Some(args.stack)).await?;
     let declared = services.iter().filter(|service| names.contains(&service.spec.name));
     let ids: Vec<ServiceId> = declared.map(|service| service.id).collect();
-    service::wait_of(&mut client, &ids, reply.version, false, args.quiet).await
+    service::wait_of(&mut client, &ids, reply.version, false, &args.wait).await
 }
 
 /// Shows the file as it is after everything in it was worked out.

@@ -71,11 +71,11 @@ fn a_lone_node_has_services_too() {
     assert!(host.fails(&["service", "update", "-q", "--image", "nope:1", "web"]).contains("nope:1"));
     // An update that fails says so, and takes nothing with it.
     let (exit, error) = code(host, &["service", "update", "-q", "--no-resolve-image", "--image", "nope:1", "web"]);
-    assert!(exit == Some(1) && error.contains("update paused due to failure"), "{error}");
+    assert!(exit == Some(122) && error.contains("update paused due to failure"), "{exit:?} {error}");
     assert_eq!(running(host, "web").len(), 1, "the old one is there as long as the new one is not");
     let bad = ["service", "update", "-q", "--update-failure-action", "rollback", "--rollback-monitor", "200ms"];
     let (exit, error) = code(host, &[&bad[..], &["--no-resolve-image", "--image", "nope:2", "web"]].concat());
-    assert!(exit == Some(1) && error.contains("rolled back"), "{error}");
+    assert!(exit == Some(123) && error.contains("rolled back"), "{exit:?} {error}");
     host.ok(&["service", "rm", "web"]);
     cluster.wait_for("its containers are gone", || host.ok(&["ps", "-aq"]).is_empty());
     assert!(host.fails(&["service", "ps", "web"]).contains("No such service"));
@@ -178,4 +178,31 @@ fn stacks_say_what_becomes_of_them() {
     assert!(config.contains("order: start-first"), "{config}");
     host.ok(&["stack", "rm", "shop"]);
     assert_eq!(host.ok(&["stack", "ls", "--format", "{{.Name}}"]), "");
+}
+
+#[test]
+fn a_wait_that_ends_early_says_so_and_ends_nothing() {
+    let cluster = start(1);
+    let host = cluster.host(1);
+    let sick = ["--health-cmd", "false", "--health-interval", "1s", "--health-retries", "100"];
+    let slow = [&CREATE[..], &["--name", "slow", "--timeout", "1s"], &sick, &["busybox", "sleep", "600"]].concat();
+    let (exit, error) = code(host, &slow);
+    assert!(exit == Some(124) && error.contains("not converged within 1s"), "{exit:?} {error}");
+    assert!(error.contains("`orca service ps slow` shows how far it is"), "{error}");
+    assert_eq!(running(host, "slow").len(), 1);
+    // Ctrl-C.
+    let mut waiting = host.orca_command(&["service", "update", "--force", "slow"]);
+    let waiting = waiting.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let state = ["service", "inspect", "-f", "{{.UpdateStatus.State}}", "slow"];
+    cluster.wait_for("the update is under way", || host.orca(&state).stdout == b"updating\n");
+    let pid = rustix::process::Pid::from_child(&waiting);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let output = waiting.wait_with_output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(130) && error.contains("Operation continuing in background"), "{error}");
+    assert_eq!(host.ok(&state), "updating\n");
+    // What is refused is told apart from what has failed.
+    assert_eq!(code(host, &["service", "create", "--name", "slow", "busybox"]).0, Some(125));
+    assert_eq!(code(host, &["service", "scale", "nope=2"]).0, Some(125));
+    host.ok(&["service", "rm", "slow"]);
 }
