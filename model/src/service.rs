@@ -61,7 +61,6 @@ impl ServiceSpec {
         self.container != after.container
             || self.network != after.network
             || self.container_name != after.container_name
-            || self.container_prefix != after.container_prefix
             || self.placement.node != after.placement.node
             || self.force_update != after.force_update
     }

@@ -87,7 +87,8 @@ fn an_image_of_one_node_is_there_for_the_tasks_of_all() {
     deploy(&cluster, 3);
     let next = digest(first);
     assert_ne!(next, image);
-    assert!(cluster.hosts.iter().all(|host| digest(host) == next));
+    let all: Vec<String> = cluster.hosts.iter().map(digest).collect();
+    assert!(all.iter().all(|found| *found == next), "{all:?}");
     // Who is no node of the cluster any more is given nothing.
     first.ok(&["node", "rm", "--force", "host3"]);
     cluster.wait_for("it is shut out", || ask(third, second, &blob, &[]).starts_with("403 "));

@@ -102,7 +102,7 @@ fn noise_on_every_port_harms_nobody() {
     cluster.wait_for("a task a node", || places(first) == ["host1", "host2"]);
     let address = first.address();
     let script = format!(
-        "for i in 1 2 3 4 5 6 7 8; do head -c 60000 /dev/urandom > /dev/tcp/{address}/2377; \
+        "trap '' PIPE; for i in 1 2 3 4 5 6 7 8; do head -c 60000 /dev/urandom > /dev/tcp/{address}/2377; \
          printf 'GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n' > /dev/tcp/{address}/2377; \
          printf '\\026\\003\\001\\002\\000\\001' > /dev/tcp/{address}/2377; \
          printf 'PRI * HTTP/2.0\\r\\n\\r\\nSM\\r\\n\\r\\n' > /dev/tcp/{address}/2377; \

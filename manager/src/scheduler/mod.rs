@@ -5,13 +5,14 @@ mod free;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use model::{Attribute, NodeId, ServiceId, Task, TaskId};
+use model::{Attribute, NodeId, Place, ServiceId, Task, TaskId};
 
 use crate::state::{Command, State};
 use filter::{refusal, unallocated};
 use free::Free;
 
-/// The order in which nodes are tried: those with the fewest tasks of the service, then those with the fewest of all.
+/// The order in which nodes are tried: those with the fewest tasks of the service that are to stay, then those with the fewest of
+/// all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
     own: usize,
@@ -61,7 +62,10 @@ pub fn schedule(state: &State) -> Schedule {
 /// The tasks of one service, placed one after the other.
 struct Group<'a> {
     state: &'a State,
+    /// How many tasks of the service a node has, those among them that are to end.
     own: BTreeMap<NodeId, usize>,
+    /// Where the task is that another one of its place takes over from.
+    seats: BTreeMap<Place, NodeId>,
     /// Kept in order over all tasks, so that a task looks at few nodes instead of at all of them.
     order: BTreeSet<Rank>,
     ranks: BTreeMap<NodeId, Rank>,
@@ -70,21 +74,25 @@ struct Group<'a> {
 
 impl<'a> Group<'a> {
     fn new(state: &'a State, service: ServiceId, free: &BTreeMap<NodeId, Free>) -> Self {
-        let mut own: BTreeMap<NodeId, usize> = BTreeMap::new();
+        let (mut own, mut seats) = (BTreeMap::<NodeId, usize>::new(), BTreeMap::new());
+        let mut staying: BTreeMap<NodeId, usize> = BTreeMap::new();
         for task in state.tasks_of(service).filter(|task| !task.status.state.is_terminal()) {
-            if let Some(node) = task.node {
-                *own.entry(node).or_default() += 1;
+            let Some(node) = task.node else { continue };
+            *own.entry(node).or_default() += 1;
+            if task.is_live() {
+                *staying.entry(node).or_default() += 1;
+                seats.insert(task.place(), node);
             }
         }
         let rank = |(node, free): (&NodeId, &Free)| {
-            let count = own.get(node).copied().unwrap_or_default();
+            let count = staying.get(node).copied().unwrap_or_default();
             Rank { own: count, tasks: free.tasks, node: *node }
         };
         let order: BTreeSet<Rank> = free.iter().map(rank).collect();
         let ranks = order.iter().map(|rank| (rank.node, *rank)).collect();
         let spec = state.services.get(&service).map(|service| &service.spec);
         let preferences = spec.map_or(&[][..], |spec| &spec.placement.preferences);
-        Self { state, own, order, ranks, preferences }
+        Self { state, own, seats, order, ranks, preferences }
     }
 
     /// The node for a task, or why there is none.
@@ -98,18 +106,28 @@ impl<'a> Group<'a> {
             return refusal(node).map_or(Ok(node), |reason| Err(format!("its node does not fit: {reason}")));
         }
         let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
-        let fits = |rank: &&Rank| match refusal(rank.node) {
+        let mut fits = |rank: &&Rank| match refusal(rank.node) {
             None => true,
             Some(reason) => {
                 *reasons.entry(reason).or_default() += 1;
                 false
             }
         };
+        // Whoever it takes over from will be gone: the node of that one has one fewer.
+        let seat = self.seats.get(&task.place()).copied();
+        let left = |rank: &Rank| match seat == Some(rank.node) {
+            true => Rank { own: rank.own.saturating_sub(1), tasks: rank.tasks.saturating_sub(1), ..*rank },
+            false => *rank,
+        };
         let found = match self.preferences {
-            [] => self.order.iter().find(fits),
+            [] => {
+                let seat = seat.and_then(|node| self.ranks.get(&node)).filter(|rank| refusal(rank.node).is_none());
+                self.order.iter().find(&mut fits).into_iter().chain(seat).min_by_key(|rank| left(rank))
+            }
             preferences => {
                 let branches = self.branches(preferences);
-                self.order.iter().filter(fits).min_by_key(|rank| (self.load(rank.node, preferences, &branches), **rank))
+                let load = |rank: &Rank| self.load(rank.node, seat, preferences, &branches);
+                self.order.iter().filter(&mut fits).min_by_key(|rank| (load(rank), left(rank)))
             }
         };
         found.map(|rank| rank.node).ok_or_else(|| explain(&reasons))
@@ -118,10 +136,10 @@ impl<'a> Group<'a> {
     /// How many tasks of the service are on nodes with the same values of the first preferences.
     fn branches(&self, preferences: &[Attribute]) -> BTreeMap<Vec<String>, usize> {
         let mut branches: BTreeMap<Vec<String>, usize> = BTreeMap::new();
-        for (node, count) in &self.own {
-            let path = self.path(*node, preferences);
+        for rank in self.ranks.values().filter(|rank| rank.own > 0) {
+            let path = self.path(rank.node, preferences);
             for level in 1..=path.len() {
-                *branches.entry(path[..level].to_vec()).or_default() += count;
+                *branches.entry(path[..level].to_vec()).or_default() += rank.own;
             }
         }
         branches
@@ -133,9 +151,20 @@ impl<'a> Group<'a> {
     }
 
     /// What a task would come upon at the node, branch by branch.
-    fn load(&self, node: NodeId, preferences: &[Attribute], branches: &BTreeMap<Vec<String>, usize>) -> Vec<usize> {
+    fn load(
+        &self,
+        node: NodeId,
+        seat: Option<NodeId>,
+        preferences: &[Attribute],
+        branches: &BTreeMap<Vec<String>, usize>,
+    ) -> Vec<usize> {
         let path = self.path(node, preferences);
-        (1..=path.len()).map(|level| branches.get(&path[..level]).copied().unwrap_or_default()).collect()
+        let given_up = seat.map(|seat| self.path(seat, preferences)).unwrap_or_default();
+        let load = |level: usize| {
+            let count = branches.get(&path[..level]).copied().unwrap_or_default();
+            count.saturating_sub(usize::from(given_up.get(..level) == Some(&path[..level])))
+        };
+        (1..=path.len()).map(load).collect()
     }
 
     fn taken(&mut self, node: NodeId) {

@@ -1,12 +1,12 @@
 //! Where tasks go, and why they do not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use model::{NodeDescription, NodeId, NodeState, ServiceSpec, TaskState};
+use model::{NodeDescription, NodeId, NodeState, ServiceSpec, TaskState, UpdateOrder};
 
 use super::schedule;
 use crate::state::Command;
-use crate::world::{NET, World, network, node, replicas, service, stack};
+use crate::world::{NET, World, network, node, replicas, rolling, service, stack};
 
 fn counts(world: &World) -> BTreeMap<NodeId, usize> {
     world.state.nodes.keys().map(|node| (*node, world.state.tasks_on(*node).count())).collect()
@@ -29,6 +29,26 @@ fn tasks_spread_over_the_nodes() {
     world.up(stack([ServiceSpec { mode: replicas(9), ..service("web") }])).unwrap();
     world.settle();
     assert_eq!(counts(&world)[&node(4)], 2, "new tasks go where there is least to do");
+}
+
+#[test]
+fn tasks_stay_spread_while_they_give_way_to_others() {
+    for order in [UpdateOrder::StopFirst, UpdateOrder::StartFirst] {
+        for preferences in [Vec::new(), vec!["node.id".parse().unwrap()]] {
+            let mut world = World::new(3);
+            let mut web = ServiceSpec { mode: replicas(3), ..rolling("web", |update| update.order = order) };
+            web.placement.preferences = preferences;
+            world.up(stack([web])).unwrap();
+            world.finish();
+            for word in ["one", "two", "three"] {
+                world.update("web", |spec| spec.container.image = word.into());
+                world.finish();
+                let live = world.tasks("web").into_iter().filter(|task| task.is_live());
+                let nodes: BTreeSet<_> = live.filter_map(|task| task.node).collect();
+                assert_eq!(nodes.len(), 3, "{order} {word}");
+            }
+        }
+    }
 }
 
 #[test]
