@@ -57,7 +57,7 @@ orca network create -d ipvlan --subnet 203.0.113.0/24 -o parent=lan0.50 tagged >
 ip -d -o link show lan0.50 | grep -o 'vlan protocol 802.1Q id 50'
 orca network rm tagged
 tries=0
-while ip link show lan0.50 >/dev/null 2>&1 && [ $tries -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done
+while ip link show lan0.50 >/dev/null 2>&1 && [ $tries -lt 600 ]; do sleep 0.1; tries=$((tries + 1)); done
 ip link show lan0.50 || echo gone
 section ports
 orca run -d --name web -p 8080:80 busybox httpd -f -p 80 -h /etc >/dev/null
