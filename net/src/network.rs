@@ -159,6 +159,11 @@ impl Network {
         Ok(())
     }
 
+    /// Has the next change look at the kernel first: somebody has made a device that no plan may come to know of.
+    pub fn look_again(&self) {
+        *self.observed.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// As [`apply`](Self::apply), and replaces the table even where this process believes it to be right already: for
     /// the audit that repairs what others changed.
     pub fn audit(&self, plan: &NodePlan) -> Result<Report, Error> {

@@ -151,8 +151,10 @@ impl Networks {
         let unknown = |error: net::Error| error.to_string();
         match link {
             Link::Macvlan { parent, .. } | Link::Ipvlan { parent, .. } => {
-                net::netlink::ensure_parent(&self.key, parent)
-                    .and_then(|_| net::netlink::try_ipvlan(parent, link))
+                let made = net::netlink::ensure_parent(&self.key, parent);
+                // A network that is removed at once, or refused, leaves no device of a VLAN behind.
+                self.kernel.look_again();
+                made.and_then(|_| net::netlink::try_ipvlan(parent, link))
                     .map_err(|error| format!("it cannot lie on {parent} (-o parent=DEVICE[.VLAN]): {error}"))
             }
             Link::Bridge { name: Some(name) } if net::netlink::has_device(name).map_err(unknown)? => {
